@@ -1,0 +1,9 @@
+//! The rules of messaging as pure code.
+//!
+//! No I/O, no clock, no randomness, no runtime: the caller passes time, ids and stored
+//! facts in and gets decisions back as plain values. The same code runs in the servers,
+//! in the client SDK and in a simulator.
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod ids;
