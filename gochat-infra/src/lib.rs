@@ -1,1 +1,7 @@
-//! Placeholder.
+//! Ports of GoChat and their adapters.
+//!
+//! [`port`] holds the traits; their docs are the contract. [`embedded`] holds the adapters that need nothing
+//! but a disk. `rpc` carries calls between services.
+
+pub mod port;
+pub mod rpc;
