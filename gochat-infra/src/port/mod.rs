@@ -1,0 +1,4 @@
+//! The ports: what services need from the world, as traits. The docs of a trait are its contract; `testsuite`
+//! holds one suite per port that every adapter passes.
+
+pub mod mq;
