@@ -5,3 +5,4 @@
 
 pub mod port;
 pub mod rpc;
+pub mod topics;
