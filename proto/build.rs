@@ -15,7 +15,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(&files, [root])?;
 
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(out_dir.join("gochat_descriptor.bin"), descriptors.encode_to_vec())?;
+    fs::write(
+        out_dir.join("gochat_descriptor.bin"),
+        descriptors.encode_to_vec(),
+    )?;
 
     tonic_prost_build::configure()
         .build_client(true)
@@ -34,7 +37,10 @@ fn collect_protos(dir: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         let path = entry?.path();
         if path.is_dir() {
             collect_protos(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "proto") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "proto")
+        {
             files.push(path);
         }
     }
