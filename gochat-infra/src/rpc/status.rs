@@ -31,6 +31,8 @@ pub fn status_from(error: &Error) -> Status {
     let response = ErrorResponse {
         code: error.code.number(),
         message: error.message.clone().into_owned(),
+        reason: error.code.code().to_owned(),
+        retryable: error.is_retryable(),
         ..Default::default()
     };
     let code = Code::from(error.code.grpc() as i32);
@@ -90,6 +92,14 @@ mod tests {
             let status = status_from(&error);
             assert_eq!(status.code() as i32, code.grpc() as i32);
             assert_eq!(error_from(&status), error);
+        }
+    }
+
+    #[test]
+    fn the_wire_enum_knows_every_number() {
+        for code in ErrorCode::ALL {
+            let wire = gochat_proto::common::v1::ErrorCode::try_from(code.number());
+            assert!(wire.is_ok(), "{code} has a number the protos don't know");
         }
     }
 
