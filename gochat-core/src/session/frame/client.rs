@@ -1,0 +1,246 @@
+//! Client → server.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Visitor};
+use serde_json::value::RawValue;
+
+use crate::error::{Error, ErrorCode};
+use crate::ids::{ConversationId, SeqId};
+
+/// A frame a client may send, borrowed from its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientFrame<'a> {
+    /// A new message, or the repetition of one.
+    SendMessage(SendMessage<'a>),
+    /// Sign of life; the answer is `pong`.
+    Ping,
+    /// The user has read up to `seq_id`.
+    MarkRead {
+        /// Where.
+        conversation_id: ConversationId,
+        /// Newest message seen.
+        seq_id: SeqId,
+    },
+    /// The user is writing.
+    Typing(ConversationId),
+    /// The user stopped writing.
+    StopTyping(ConversationId),
+}
+
+/// The data of `send-message`. Only its shape is checked here; lengths and types are judged
+/// by the message rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendMessage<'a> {
+    /// Where to.
+    pub conversation_id: ConversationId,
+    /// What.
+    pub content: Cow<'a, str>,
+    /// Number of the message type; names have been translated.
+    pub message_type: i32,
+    /// The client's own id; the server makes one up when it is missing.
+    pub client_msg_id: Option<Cow<'a, str>>,
+    /// JSON text that travels with the message.
+    pub extra: Option<Cow<'a, str>>,
+}
+
+/// Why a frame was refused. The connection stays open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameError {
+    /// What to tell the client.
+    pub error: Error,
+    /// The client id of the refused message, to be repeated in the `error` frame's details.
+    pub client_msg_id: Option<String>,
+}
+
+impl From<ErrorCode> for FrameError {
+    fn from(code: ErrorCode) -> Self {
+        Self {
+            error: code.into(),
+            client_msg_id: None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+/// Borrowed text inside an `Option`: serde borrows a `Cow` only when it is the field itself.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Every spelling has a field of its own, so that a client may send two of them at once.
+#[derive(Deserialize)]
+struct SendData<'a> {
+    #[serde(rename = "conversationId", borrow, default)]
+    conversation: Option<Text<'a>>,
+    #[serde(rename = "conversation_id", borrow, default)]
+    conversation_snake: Option<Text<'a>>,
+    #[serde(borrow)]
+    content: Cow<'a, str>,
+    #[serde(rename = "messageType", default)]
+    message_type: Option<TypeNumber>,
+    #[serde(rename = "message_type", default)]
+    message_type_snake: Option<TypeNumber>,
+    #[serde(rename = "client_msg_id", borrow, default)]
+    client_id: Option<Text<'a>>,
+    #[serde(rename = "clientMsgId", borrow, default)]
+    client_id_camel: Option<Text<'a>>,
+    #[serde(rename = "tempMessageId", borrow, default)]
+    client_id_temp: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    extra: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct PlaceData<'a> {
+    #[serde(rename = "conversationId", borrow, default)]
+    conversation: Option<Text<'a>>,
+    #[serde(rename = "conversation_id", borrow, default)]
+    conversation_snake: Option<Text<'a>>,
+    #[serde(rename = "seqId", default)]
+    seq: Option<SeqId>,
+    #[serde(rename = "seq_id", default)]
+    seq_snake: Option<SeqId>,
+}
+
+impl<'a> ClientFrame<'a> {
+    /// Parses the text of one WebSocket message.
+    ///
+    /// ```
+    /// use gochat_core::session::frame::ClientFrame;
+    /// let text = r#"{"type":"send-message","data":{
+    ///     "conversationId":"world","content":"hi","messageType":"text","client_msg_id":"c1"}}"#;
+    /// let Ok(ClientFrame::SendMessage(message)) = ClientFrame::parse(text) else { panic!() };
+    /// assert_eq!((&*message.content, message.message_type), ("hi", 1));
+    /// ```
+    pub fn parse(text: &'a str) -> Result<Self, FrameError> {
+        let envelope: Envelope<'a> = serde_json::from_str(text).map_err(|_| malformed())?;
+        let data = envelope.data.map(RawValue::get);
+        match &*envelope.kind {
+            "send-message" => send_message(data.ok_or_else(malformed)?),
+            "ping" => Ok(Self::Ping),
+            "mark-read" => {
+                let place = place(data)?;
+                let seq = place.seq.or(place.seq_snake);
+                // Sequence numbers live in signed 64-bit columns.
+                let seq = seq
+                    .filter(|&s| s <= i64::MAX as u64)
+                    .ok_or_else(malformed)?;
+                Ok(Self::MarkRead {
+                    conversation_id: place.id()?,
+                    seq_id: seq,
+                })
+            }
+            "typing" => Ok(Self::Typing(place(data)?.id()?)),
+            "stop-typing" => Ok(Self::StopTyping(place(data)?.id()?)),
+            _ => Err(Error::new(ErrorCode::InvalidMessage, "Unknown frame type.").into()),
+        }
+    }
+}
+
+impl From<Error> for FrameError {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            client_msg_id: None,
+        }
+    }
+}
+
+fn malformed() -> FrameError {
+    ErrorCode::InvalidMessage.into()
+}
+
+fn send_message(data: &str) -> Result<ClientFrame<'_>, FrameError> {
+    let data: SendData<'_> = serde_json::from_str(data).map_err(|_| malformed())?;
+    let client_id = data
+        .client_id
+        .or(data.client_id_camel)
+        .or(data.client_id_temp);
+    let client_msg_id = client_id.map(|text| text.0);
+    let refuse = |code: ErrorCode| FrameError {
+        error: code.into(),
+        client_msg_id: client_msg_id.as_deref().map(str::to_owned),
+    };
+    let message_type = match data.message_type.or(data.message_type_snake) {
+        Some(TypeNumber(Some(number))) => number,
+        Some(TypeNumber(None)) => return Err(refuse(ErrorCode::UnsupportedMessageType)),
+        None => return Err(refuse(ErrorCode::InvalidMessage)),
+    };
+    let conversation = data
+        .conversation
+        .or(data.conversation_snake)
+        .ok_or_else(|| refuse(ErrorCode::InvalidMessage))?;
+    // A text that is no id names no conversation.
+    let conversation_id = conversation
+        .0
+        .parse()
+        .map_err(|_| refuse(ErrorCode::ConversationNotFound))?;
+    Ok(ClientFrame::SendMessage(SendMessage {
+        conversation_id,
+        content: data.content,
+        message_type,
+        client_msg_id,
+        extra: data.extra.map(|text| text.0),
+    }))
+}
+
+fn place(data: Option<&str>) -> Result<PlaceData<'_>, FrameError> {
+    serde_json::from_str(data.ok_or_else(malformed)?).map_err(|_| malformed())
+}
+
+impl PlaceData<'_> {
+    fn id(&self) -> Result<ConversationId, FrameError> {
+        let text = self
+            .conversation
+            .as_ref()
+            .or(self.conversation_snake.as_ref());
+        let text = text.ok_or_else(malformed)?;
+        text.0
+            .parse()
+            .map_err(|_| ErrorCode::ConversationNotFound.into())
+    }
+}
+
+/// A message type given as number or name; `None` for a name or number nobody knows.
+struct TypeNumber(Option<i32>);
+
+impl<'de> Deserialize<'de> for TypeNumber {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberOrName;
+        impl Visitor<'_> for NumberOrName {
+            type Value = TypeNumber;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a message type, as number or name")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<TypeNumber, E> {
+                Ok(TypeNumber(i32::try_from(number).ok()))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<TypeNumber, E> {
+                Ok(TypeNumber(i32::try_from(number).ok()))
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<TypeNumber, E> {
+                const NAMES: [&str; 6] = ["text", "image", "file", "system", "voice", "video"];
+                let number = NAMES
+                    .iter()
+                    .zip(1..)
+                    .find(|(n, _)| **n == name)
+                    .map(|(_, i)| i);
+                Ok(TypeNumber(number))
+            }
+        }
+        deserializer.deserialize_any(NumberOrName)
+    }
+}

@@ -1,0 +1,20 @@
+//! The JSON frames of the WebSocket protocol.
+//!
+//! [`ClientFrame::parse`] reads what a client sent, borrowing from the text; unknown fields
+//! are skipped without building them and nesting can't exhaust the stack. The server frames
+//! are plain structs, written with [`encode`] (one text per message, shared by all
+//! receivers) and read back by clients with [`ServerFrame::parse`].
+
+mod client;
+mod objects;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use client::{ClientFrame, FrameError, SendMessage};
+pub use objects::{ConversationChange, Member, Sender, User};
+pub use server::{
+    ConversationUpdated, ErrorDetails, ErrorFrame, FriendAdded, FriendRequest, MemberAdded,
+    MemberRemoved, MessageAck, MessageRead, MessageRecalled, NewMessage, OnlineStatus, Pong,
+    Restarting, ServerFrame, ServerFrameError, ServerPayload, TypingIndicator, encode,
+};

@@ -1,0 +1,95 @@
+//! Objects that appear inside server frames; names as in the HTTP contract.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+/// The author of a message, as short as clients need it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sender<'a> {
+    /// User id.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// Name to show.
+    #[serde(borrow, default)]
+    pub username: Cow<'a, str>,
+    /// Picture; empty when there is none.
+    #[serde(borrow, default)]
+    pub avatar_url: Cow<'a, str>,
+}
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct User<'a> {
+    /// User id.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// Unique name.
+    #[serde(borrow, default)]
+    pub username: Cow<'a, str>,
+    /// Picture.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<Cow<'a, str>>,
+    /// Whether this is a guest account.
+    #[serde(default)]
+    pub is_guest: bool,
+    /// Unix seconds.
+    #[serde(default)]
+    pub created_at: i64,
+}
+
+/// A member of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Member<'a> {
+    /// User id.
+    #[serde(borrow)]
+    pub user_id: Cow<'a, str>,
+    /// Conversation id.
+    #[serde(borrow, default)]
+    pub conversation_id: Cow<'a, str>,
+    /// 1 member, 2 admin, 3 owner.
+    #[serde(default)]
+    pub role: i32,
+    /// Whether the member may not write.
+    #[serde(default)]
+    pub muted: bool,
+    /// Unix seconds.
+    #[serde(default)]
+    pub joined_at: i64,
+    /// The user behind the member, when known.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<User<'a>>,
+}
+
+/// The changed fields of a conversation; what isn't set didn't change.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConversationChange<'a> {
+    /// Conversation id.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// 1 single, 2 group, 3 world.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<i32>,
+    /// New name.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Cow<'a, str>>,
+    /// New picture.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<Cow<'a, str>>,
+    /// New description.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Cow<'a, str>>,
+    /// New owner.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub owner_id: Option<Cow<'a, str>>,
+    /// New number of members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_count: Option<i64>,
+    /// Unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<i64>,
+}

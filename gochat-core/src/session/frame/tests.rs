@@ -1,0 +1,276 @@
+use std::borrow::Cow;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::error::{Error, ErrorCode};
+use crate::ids::ConversationId;
+
+fn parse_send(data: &str) -> Result<SendMessage<'static>, FrameError> {
+    let text = format!(r#"{{"type":"send-message","data":{data},"timestamp":1}}"#);
+    let text: &'static str = Box::leak(text.into_boxed_str());
+    match ClientFrame::parse(text)? {
+        ClientFrame::SendMessage(message) => Ok(message),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn code_of(text: &str) -> ErrorCode {
+    ClientFrame::parse(text)
+        .expect_err("to be refused")
+        .error
+        .code
+}
+
+#[test]
+fn a_send_is_read_without_copying() {
+    let message = parse_send(
+        r#"{"conversationId":"s_3_7","content":"hi","messageType":2,"client_msg_id":"c1","extra":"{}","else":[[1]]}"#,
+    )
+    .unwrap();
+    assert_eq!(message.conversation_id.to_string(), "s_3_7");
+    assert_eq!(message.message_type, 2);
+    assert!(matches!(message.content, Cow::Borrowed("hi")));
+    assert!(matches!(message.client_msg_id, Some(Cow::Borrowed("c1"))));
+    assert!(matches!(message.extra, Some(Cow::Borrowed("{}"))));
+}
+
+#[test]
+fn escaped_text_is_unescaped() {
+    let message =
+        parse_send(r#"{"conversationId":"world","content":"a\"\u00fc","messageType":1}"#).unwrap();
+    assert_eq!(message.content, "a\"ü");
+    assert_eq!(message.client_msg_id, None);
+}
+
+#[test]
+fn every_alias_is_understood() {
+    for id in ["client_msg_id", "clientMsgId", "tempMessageId"] {
+        for place in ["conversationId", "conversation_id"] {
+            for kind in ["messageType", "message_type"] {
+                let data =
+                    format!(r#"{{"{place}":"g_5","content":"x","{kind}":"voice","{id}":"me"}}"#);
+                let message = parse_send(&data).unwrap();
+                assert_eq!(message.client_msg_id.as_deref(), Some("me"));
+                assert_eq!(message.message_type, 5);
+            }
+        }
+    }
+    let both = parse_send(
+        r#"{"conversationId":"world","content":"x","messageType":1,"client_msg_id":"a","clientMsgId":"a"}"#,
+    );
+    assert_eq!(both.unwrap().client_msg_id.as_deref(), Some("a"));
+}
+
+#[test]
+fn the_other_frames_are_understood() {
+    let world = ConversationId::World;
+    let parse = |text| ClientFrame::parse(text).unwrap();
+    assert_eq!(parse(r#"{"type":"ping"}"#), ClientFrame::Ping);
+    assert_eq!(
+        parse(r#"{"type":"ping","data":null,"message_id":"x"}"#),
+        ClientFrame::Ping
+    );
+    let read = ClientFrame::MarkRead {
+        conversation_id: world,
+        seq_id: 7,
+    };
+    assert_eq!(
+        parse(r#"{"type":"mark-read","data":{"conversationId":"world","seqId":7}}"#),
+        read
+    );
+    assert_eq!(
+        parse(r#"{"data":{"seq_id":7,"conversation_id":"world"},"type":"mark-read"}"#),
+        read
+    );
+    let typing = parse(r#"{"type":"typing","data":{"conversationId":"world"}}"#);
+    assert_eq!(typing, ClientFrame::Typing(world));
+    let stop = parse(r#"{"type":"stop-typing","data":{"conversationId":"world"}}"#);
+    assert_eq!(stop, ClientFrame::StopTyping(world));
+}
+
+#[test]
+fn what_is_wrong_is_told_with_the_client_id() {
+    let refused = parse_send(
+        r#"{"conversationId":"nowhere","content":"x","messageType":1,"clientMsgId":"c9"}"#,
+    )
+    .unwrap_err();
+    assert_eq!(refused.error.code, ErrorCode::ConversationNotFound);
+    assert_eq!(refused.client_msg_id.as_deref(), Some("c9"));
+    let refused = parse_send(
+        r#"{"conversationId":"world","content":"x","messageType":"poem","client_msg_id":"c9"}"#,
+    )
+    .unwrap_err();
+    assert_eq!(refused.error.code, ErrorCode::UnsupportedMessageType);
+    assert_eq!(refused.client_msg_id.as_deref(), Some("c9"));
+}
+
+#[test]
+fn bad_frames_are_invalid_messages() {
+    for text in [
+        "",
+        "null",
+        "[]",
+        "{}",
+        r#"{"type":"dance"}"#,
+        r#"{"type":7}"#,
+        r#"{"type":"send-message"}"#,
+        r#"{"type":"send-message","data":{"conversationId":"world","content":"x"}}"#,
+        r#"{"type":"send-message","data":{"content":"x","messageType":1}}"#,
+        r#"{"type":"send-message","data":{"conversationId":"world","content":7,"messageType":1}}"#,
+        r#"{"type":"mark-read","data":{"conversationId":"world","seqId":-1}}"#,
+        r#"{"type":"mark-read","data":{"conversationId":"world","seqId":18446744073709551615}}"#,
+        r#"{"type":"typing","data":{}}"#,
+        r#"{"type":"typing"}"#,
+    ] {
+        assert_eq!(code_of(text), ErrorCode::InvalidMessage, "{text}");
+    }
+}
+
+#[test]
+fn deep_nesting_in_unknown_fields_does_no_harm() {
+    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    let text = format!(r#"{{"type":"ping","data":{{"x":{deep}}},"y":{deep}}}"#);
+    assert_eq!(ClientFrame::parse(&text), Ok(ClientFrame::Ping));
+    let data =
+        format!(r#"{{"conversationId":"world","content":"x","messageType":1,"unknown":{deep}}}"#);
+    assert!(parse_send(&data).is_ok());
+}
+
+fn text_of<T: ServerPayload>(payload: &T) -> String {
+    let mut out = b"before".to_vec();
+    encode(payload, 17, &mut out);
+    String::from_utf8(out)
+        .unwrap()
+        .strip_prefix("before")
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn frames_have_the_fields_of_the_contract() {
+    let message = NewMessage {
+        id: "11".into(),
+        conversation_id: "s_3_7".into(),
+        sender: Sender {
+            id: "3".into(),
+            username: "ann".into(),
+            avatar_url: "".into(),
+        },
+        sender_id: "3".into(),
+        content: "hi \"you\"".into(),
+        message_type: 1,
+        seq_id: 5,
+        client_msg_id: "c1".into(),
+        extra: None,
+        created_at: 16,
+    };
+    assert_eq!(
+        text_of(&message),
+        r#"{"type":"new-message","data":{"id":"11","conversationId":"s_3_7","sender":{"id":"3","username":"ann","avatarUrl":""},"senderId":"3","content":"hi \"you\"","messageType":1,"seqId":5,"clientMsgId":"c1","createdAt":16},"timestamp":17}"#
+    );
+    let ack = MessageAck {
+        client_msg_id: "c1".into(),
+        client_msg_id_camel: "c1".into(),
+        message_id: "11".into(),
+        conversation_id: "world".into(),
+        seq_id: 5,
+        status: "success".into(),
+        created_at: 16,
+    };
+    assert_eq!(
+        text_of(&ack),
+        r#"{"type":"message-ack","data":{"client_msg_id":"c1","clientMsgId":"c1","messageId":"11","conversationId":"world","seqId":5,"status":"success","createdAt":16},"timestamp":17}"#
+    );
+    assert_eq!(text_of(&Pong {}), r#"{"type":"pong","timestamp":17}"#);
+    assert_eq!(
+        text_of(&Restarting { reconnect_in: 250 }),
+        r#"{"type":"restarting","data":{"reconnectIn":250},"timestamp":17}"#
+    );
+    let error = Error::from(ErrorCode::RateLimited);
+    assert_eq!(
+        text_of(&ErrorFrame::new(&error, Some("c1"))),
+        r#"{"type":"error","data":{"code":"RATE_LIMITED","message":"Too many requests; slow down.","details":{"client_msg_id":"c1","retryable":true}},"timestamp":17}"#
+    );
+    let read = MessageRead {
+        conversation_id: "world".into(),
+        user_id: "3".into(),
+        seq_id: 5,
+        read_at: 16,
+    };
+    assert_eq!(
+        text_of(&read),
+        r#"{"type":"message-read","data":{"conversationId":"world","userId":"3","seqId":5,"readAt":16},"timestamp":17}"#
+    );
+}
+
+#[test]
+fn a_client_reads_what_the_server_wrote() {
+    macro_rules! round_trip {
+        ($($name:ident),*) => {$({
+            let payload = $name::default();
+            let text = text_of(&payload);
+            let (frame, at) = ServerFrame::parse(&text).unwrap();
+            assert_eq!((frame, at), (ServerFrame::$name(payload), 17));
+        })*};
+    }
+    round_trip!(
+        NewMessage,
+        MessageAck,
+        OnlineStatus,
+        Pong,
+        ErrorFrame,
+        ConversationUpdated,
+        MemberAdded,
+        MemberRemoved,
+        TypingIndicator,
+        MessageRead,
+        MessageRecalled,
+        FriendRequest,
+        FriendAdded,
+        Restarting
+    );
+}
+
+#[test]
+fn frames_of_a_later_version_are_unknown_not_errors() {
+    let (frame, _) = ServerFrame::parse(r#"{"type":"hologram","data":[1]}"#).unwrap();
+    assert_eq!(frame, ServerFrame::Unknown("hologram".into()));
+}
+
+#[test]
+fn an_error_frame_becomes_the_error_again() {
+    let error = Error::from(ErrorCode::MemberMuted);
+    assert_eq!(ErrorFrame::new(&error, None).to_error(), error);
+}
+
+proptest! {
+    #[test]
+    fn hostile_text_never_panics(text in ".{0,300}") {
+        let _ = ClientFrame::parse(&text);
+        let _ = ServerFrame::parse(&text);
+    }
+
+    #[test]
+    fn perturbed_frames_never_panic(at in any::<prop::sample::Index>(), with in any::<char>()) {
+        let text = r#"{"type":"send-message","data":{"conversationId":"s_3_7","content":"hi","messageType":2,"client_msg_id":"c1"}}"#;
+        let mut chars: Vec<char> = text.chars().collect();
+        let at = at.index(chars.len());
+        chars[at] = with;
+        let text: String = chars.into_iter().collect();
+        let _ = ClientFrame::parse(&text);
+    }
+
+    #[test]
+    fn any_content_survives(content in ".{0,200}", id in "[a-z0-9-]{1,64}") {
+        let data = serde_json::json!({
+            "conversationId": "world", "content": content, "messageType": 1, "client_msg_id": id,
+        });
+        let text = serde_json::json!({ "type": "send-message", "data": data }).to_string();
+        let Ok(ClientFrame::SendMessage(message)) = ClientFrame::parse(&text) else {
+            panic!("refused")
+        };
+        prop_assert_eq!(&*message.content, content.as_str());
+        prop_assert_eq!(message.client_msg_id.as_deref(), Some(id.as_str()));
+    }
+}
