@@ -1,0 +1,208 @@
+//! Friend requests and friends.
+//!
+//! One table holds both. A request is the row `requester → target`. Accepting it sets the row to
+//! accepted and writes the opposite row as a *mirror*, so that somebody's friends are the accepted
+//! rows in which they are the requester. Mirrors never show up in lists of requests.
+
+use async_trait::async_trait;
+use gochat_core::ids::{RequestId, UnixMillis, UserId};
+
+use super::{DbResult, UserBrief};
+
+/// State of a request; the numbers are those of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum FriendStatus {
+    /// Waits for an answer.
+    Pending = 0,
+    /// Friends.
+    Accepted = 1,
+    /// Turned down; the requester may ask again.
+    Rejected = 2,
+    /// The requester blocked the target.
+    Blocked = 3,
+}
+
+impl FriendStatus {
+    /// The status with this number.
+    pub const fn from_i32(n: i32) -> Option<Self> {
+        match n {
+            0 => Some(Self::Pending),
+            1 => Some(Self::Accepted),
+            2 => Some(Self::Rejected),
+            3 => Some(Self::Blocked),
+            _ => None,
+        }
+    }
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FriendRequestRow {
+    /// Id.
+    pub id: RequestId,
+    /// Who asks.
+    pub requester_id: UserId,
+    /// Who is asked.
+    pub target_id: UserId,
+    /// State.
+    pub status: FriendStatus,
+    /// Words that came with the request.
+    pub message: String,
+    /// The requester's name for the target.
+    pub remark: String,
+    /// The second row of an accepted request.
+    pub mirrored: bool,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// When it last changed.
+    pub updated_at: UnixMillis,
+}
+
+/// A request with both people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FriendRequestEntry {
+    /// The request.
+    pub request: FriendRequestRow,
+    /// Who asks.
+    pub requester: Option<UserBrief>,
+    /// Who is asked.
+    pub target: Option<UserBrief>,
+}
+
+/// A request to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFriendRequest {
+    /// Id made by the caller; unused when an earlier, rejected row is taken up again.
+    pub id: RequestId,
+    /// Who asks.
+    pub requester: UserId,
+    /// Who is asked.
+    pub target: UserId,
+    /// Words that come with it.
+    pub message: String,
+    /// Now.
+    pub now: UnixMillis,
+}
+
+/// An answer to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Respond {
+    /// Which request.
+    pub request: RequestId,
+    /// Who answers; must be its target.
+    pub handler: UserId,
+    /// Accept or reject.
+    pub accept: bool,
+    /// Id for the mirror row, made by the caller; used only when accepting.
+    pub mirror_id: RequestId,
+    /// Now.
+    pub now: UnixMillis,
+}
+
+/// Which requests of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RequestSide {
+    /// Those the user got.
+    Received,
+    /// Those the user made.
+    Sent,
+}
+
+/// Asks for friends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FriendQuery {
+    /// Whose friends.
+    pub user: UserId,
+    /// Only rows that changed after this instant (incremental sync).
+    pub updated_after: Option<UnixMillis>,
+    /// Starts behind this friend; friends are ordered by id.
+    pub after: Option<UserId>,
+    /// At most this many, cut to [`MAX_MEMBER_PAGE`](super::MAX_MEMBER_PAGE).
+    pub limit: u32,
+}
+
+/// A friend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FriendEntry {
+    /// Who.
+    pub friend_id: UserId,
+    /// Always accepted here.
+    pub status: FriendStatus,
+    /// The user's own name for the friend.
+    pub remark: String,
+    /// Since when.
+    pub created_at: UnixMillis,
+    /// When the row last changed.
+    pub updated_at: UnixMillis,
+    /// The account; `None` when its row is missing.
+    pub user: Option<UserBrief>,
+}
+
+/// A page of friends.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FriendPage {
+    /// Ordered by friend id.
+    pub friends: Vec<FriendEntry>,
+    /// With `updated_after`, on the first page: people who stopped being friends since.
+    pub removed: Vec<UserId>,
+    /// There are more behind this page.
+    pub has_more: bool,
+}
+
+/// Friendships.
+#[async_trait]
+pub trait FriendStore: Send + Sync {
+    /// Makes a request, or takes a rejected one of the same direction up again (same row, pending,
+    /// new words). Judged inside the transaction, so two who ask each other at once make one request.
+    ///
+    /// Refused with `FRIEND_REQUEST_ALREADY_EXISTS` (one is open in either direction),
+    /// `ALREADY_FRIENDS`, `FORBIDDEN` (one side blocked the other), `CANNOT_ADD_SELF_AS_FRIEND`.
+    async fn create_request(&self, new: NewFriendRequest) -> DbResult<FriendRequestRow>;
+
+    /// The row `requester → target`, mirrors included.
+    async fn request_between(
+        &self,
+        requester: UserId,
+        target: UserId,
+    ) -> DbResult<Option<FriendRequestRow>>;
+
+    /// A request by id.
+    async fn request(&self, id: RequestId) -> DbResult<Option<FriendRequestRow>>;
+
+    /// Answers a request; accepting writes the mirror row in the same transaction.
+    ///
+    /// `FRIEND_REQUEST_NOT_FOUND` for unknown ids and mirrors, `FORBIDDEN` when the handler isn't
+    /// the target, `FRIEND_REQUEST_ALREADY_HANDLED` unless it is pending.
+    async fn respond(&self, respond: Respond) -> DbResult<FriendRequestRow>;
+
+    /// Requests of a user with both people, newest change first, mirrors left out. At most
+    /// [`MAX_PAGE`](super::MAX_PAGE).
+    async fn requests(
+        &self,
+        user: UserId,
+        side: RequestSide,
+        status: Option<FriendStatus>,
+        limit: u32,
+    ) -> DbResult<Vec<FriendRequestEntry>>;
+
+    /// A page of friends.
+    async fn friends(&self, query: FriendQuery) -> DbResult<FriendPage>;
+
+    /// Whether two users are friends.
+    async fn are_friends(&self, a: UserId, b: UserId) -> DbResult<bool>;
+
+    /// Whether one of the two blocked the other.
+    async fn are_blocked(&self, a: UserId, b: UserId) -> DbResult<bool>;
+
+    /// `user` blocks `target` (the row `user → target` becomes blocked; a friendship ends) or
+    /// lifts the block (the row becomes rejected). `row_id` is used when there is no row yet.
+    async fn set_blocked(
+        &self,
+        user: UserId,
+        target: UserId,
+        blocked: bool,
+        row_id: RequestId,
+        now: UnixMillis,
+    ) -> DbResult<()>;
+}

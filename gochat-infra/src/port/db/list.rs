@@ -1,0 +1,62 @@
+//! The conversation list.
+
+use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UnixMillis, UserId};
+
+use super::{ConversationRow, MemberRow, MessageEntry, UserBrief};
+
+/// Asks for a page of a user's conversations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Whose list.
+    pub user: UserId,
+    /// Only this kind.
+    pub kind: Option<ConversationKind>,
+    /// Only what changed after this instant (incremental sync). Rows are stamped when they are
+    /// written, so a caller that uses its last answer's time should go back a few seconds.
+    pub updated_after: Option<UnixMillis>,
+    /// Skips this many.
+    pub offset: u32,
+    /// At most this many, cut to [`MAX_PAGE`](super::MAX_PAGE).
+    pub limit: u32,
+}
+
+/// Asks for conversations by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchQuery {
+    /// Whose conversations.
+    pub user: UserId,
+    /// Part of the name.
+    pub query: String,
+    /// Only this kind.
+    pub kind: Option<ConversationKind>,
+    /// At most this many, cut to [`MAX_PAGE`](super::MAX_PAGE).
+    pub limit: u32,
+}
+
+/// One line of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConversationEntry {
+    /// The conversation.
+    pub conversation: ConversationRow,
+    /// The user's membership; `None` for world.
+    pub membership: Option<MemberRow>,
+    /// The newest message with its sender.
+    pub last_message: Option<MessageEntry>,
+    /// The other side of a single chat.
+    pub peer: Option<UserBrief>,
+    /// Read up to here.
+    pub last_read_seq_id: SeqId,
+    /// Head − pointer; 0 in world for users who never opened it.
+    pub unread: u64,
+}
+
+/// One page of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListPage {
+    /// Newest activity first, ties by id.
+    pub entries: Vec<ConversationEntry>,
+    /// All that match, not only this page.
+    pub total: u64,
+    /// Conversations that left the list after `updated_after`; empty without it.
+    pub removed: Vec<ConversationId>,
+}

@@ -1,0 +1,213 @@
+//! Messages and read pointers.
+
+use async_trait::async_trait;
+use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
+
+use super::{DbResult, UserBrief};
+
+/// A stored message. Content and extra are empty once it was recalled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageRow {
+    /// Id.
+    pub id: MessageId,
+    /// Of which conversation.
+    pub conversation_id: ConversationId,
+    /// Position in it.
+    pub seq_id: SeqId,
+    /// Author.
+    pub sender_id: UserId,
+    /// Number of the message type (1 text, 2 image …).
+    pub message_type: i32,
+    /// What was said.
+    pub content: String,
+    /// The author's own id of the message.
+    pub client_msg_id: Option<String>,
+    /// JSON text.
+    pub extra: Option<String>,
+    /// Recalled.
+    pub deleted: bool,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// When it was made or recalled.
+    pub updated_at: UnixMillis,
+}
+
+/// A message together with its author.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageEntry {
+    /// The message.
+    pub message: MessageRow,
+    /// The author; `None` when the account row is missing.
+    pub sender: Option<UserBrief>,
+}
+
+/// A message to be stored. The sequencer has decided everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMessage {
+    /// Id.
+    pub id: MessageId,
+    /// Of which conversation.
+    pub conversation_id: ConversationId,
+    /// Position in it, from 1.
+    pub seq_id: SeqId,
+    /// Author.
+    pub sender_id: UserId,
+    /// Number of the message type.
+    pub message_type: i32,
+    /// What was said.
+    pub content: String,
+    /// The author's own id of the message.
+    pub client_msg_id: Option<String>,
+    /// JSON text.
+    pub extra: Option<String>,
+    /// When it was made.
+    pub created_at: UnixMillis,
+}
+
+/// What became of one message of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SaveOutcome {
+    /// Stored now.
+    Stored,
+    /// Was stored before: the same id at the same place.
+    Duplicate,
+    /// Refused: its place holds another message, or its id stands elsewhere. This must never
+    /// happen; the adapter counts it (`gochat_db_message_conflicts_total`) and logs an error.
+    Conflict,
+}
+
+/// Which way to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Direction {
+    /// Oldest first.
+    Ascending,
+    /// Newest first.
+    #[default]
+    Descending,
+}
+
+/// Asks for messages by position. Both bounds are inclusive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RangeQuery {
+    /// Of which conversation.
+    pub conversation: ConversationId,
+    /// Lowest seq; `None` = from the first.
+    pub from: Option<SeqId>,
+    /// Highest seq; `None` = to the newest.
+    pub to: Option<SeqId>,
+    /// Which way; it decides at which end the limit cuts.
+    pub direction: Direction,
+    /// At most this many, cut to [`MAX_PAGE`](super::MAX_PAGE).
+    pub limit: u32,
+    /// Only these message types; empty = all.
+    pub types: Vec<i32>,
+}
+
+/// A page of messages.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MessagePage {
+    /// In the direction asked.
+    pub messages: Vec<MessageEntry>,
+    /// There are more within the bounds.
+    pub has_more: bool,
+}
+
+/// Answer of [`MessageStore::recall`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecallOutcome {
+    /// The message after the recall, its content empty.
+    pub message: MessageRow,
+    /// It was recalled now; `false` when it had been before.
+    pub newly: bool,
+}
+
+/// Where a read pointer stands after [`MessageStore::advance_pointer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadOutcome {
+    /// Where it stood before.
+    pub previous: SeqId,
+    /// Where it stands now. Smaller than asked when the asked seq isn't stored (yet): a caller
+    /// that knows the message exists repeats the call after a moment.
+    pub pointer: SeqId,
+    /// The head the pointer was compared with.
+    pub head: SeqId,
+    /// Head − pointer.
+    pub unread: u64,
+    /// It moved.
+    pub changed: bool,
+}
+
+/// Messages by conversation and seq, and how far everybody has read.
+#[async_trait]
+pub trait MessageStore: Send + Sync {
+    /// Stores messages, in one transaction with what follows from them:
+    ///
+    /// * the conversation's head, last message and `updated_at` move forward (never back);
+    /// * the author's read pointer moves to the author's newest seq: who writes has read;
+    /// * a single chat hidden by one side shows again.
+    ///
+    /// One outcome per message in the order given. Idempotent: what is stored already is
+    /// [`SaveOutcome::Duplicate`], also within one batch, and moves nothing back. A conflict
+    /// spoils only its own message. The conversation row is made when it is missing, so that an
+    /// acknowledged message can't get lost. `now` stamps `updated_at`.
+    async fn save_batch(
+        &self,
+        messages: Vec<NewMessage>,
+        now: UnixMillis,
+    ) -> DbResult<Vec<SaveOutcome>>;
+
+    /// One message. `conversation` is a hint for adapters that split by it; when given, a message
+    /// of another conversation is not found.
+    async fn message(
+        &self,
+        id: MessageId,
+        conversation: Option<ConversationId>,
+    ) -> DbResult<Option<MessageEntry>>;
+
+    /// Messages by position.
+    async fn messages(&self, query: RangeQuery) -> DbResult<MessagePage>;
+
+    /// The newest `limit_each` messages of each conversation in one statement, newest first;
+    /// messages of one conversation stand together. At most
+    /// [`MAX_MEMBER_PAGE`](super::MAX_MEMBER_PAGE) in all.
+    async fn latest_messages(
+        &self,
+        ids: &[ConversationId],
+        limit_each: u32,
+    ) -> DbResult<Vec<MessageEntry>>;
+
+    /// Recalls a message: it keeps its place and loses its content for readers. Unread counts stay.
+    /// `MESSAGE_NOT_FOUND` when it isn't in that conversation. Doing it again changes nothing.
+    async fn recall(
+        &self,
+        conversation: ConversationId,
+        id: MessageId,
+        now: UnixMillis,
+    ) -> DbResult<RecallOutcome>;
+
+    /// Authors of the messages with `after < seq ≤ to`, each once, at most `limit`.
+    async fn authors_between(
+        &self,
+        conversation: ConversationId,
+        after: SeqId,
+        to: SeqId,
+        limit: u32,
+    ) -> DbResult<Vec<UserId>>;
+
+    /// Moves a read pointer forward to `seq`, at most to the head; never back. `seq` 0 means the head.
+    /// `CONVERSATION_NOT_FOUND` when there is no such conversation.
+    async fn advance_pointer(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        seq: SeqId,
+        now: UnixMillis,
+    ) -> DbResult<ReadOutcome>;
+
+    /// How far a user has read, and when the pointer last moved; `None` without a pointer.
+    async fn pointer(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+    ) -> DbResult<Option<(SeqId, UnixMillis)>>;
+}

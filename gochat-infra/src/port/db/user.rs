@@ -1,0 +1,142 @@
+//! Users.
+
+use async_trait::async_trait;
+use gochat_core::ids::{UnixMillis, UserId};
+
+use super::DbResult;
+
+/// Whether an account may be used; the numbers are those of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(i32)]
+pub enum UserStatus {
+    /// In use.
+    #[default]
+    Normal = 0,
+    /// Locked by an operator.
+    Disabled = 1,
+    /// Gone; the row stays so that history keeps its authors.
+    Deleted = 2,
+}
+
+impl UserStatus {
+    /// The status with this number.
+    pub const fn from_i32(n: i32) -> Option<Self> {
+        match n {
+            0 => Some(Self::Normal),
+            1 => Some(Self::Disabled),
+            2 => Some(Self::Deleted),
+            _ => None,
+        }
+    }
+}
+
+/// A user without the password hash: the hash leaves the store only through
+/// [`UserStore::password_hash`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserRow {
+    /// Id.
+    pub id: UserId,
+    /// Unique name, at most 50 characters.
+    pub username: String,
+    /// Empty when there is none.
+    pub avatar_url: String,
+    /// An account without password.
+    pub is_guest: bool,
+    /// Whether it may be used.
+    pub status: UserStatus,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// When it last changed.
+    pub updated_at: UnixMillis,
+}
+
+/// What other rows show of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserBrief {
+    /// Id.
+    pub id: UserId,
+    /// Name.
+    pub username: String,
+    /// Empty when there is none.
+    pub avatar_url: String,
+    /// An account without password.
+    pub is_guest: bool,
+}
+
+/// A user to be created.
+#[derive(Clone)]
+pub struct NewUser {
+    /// Id made by the caller.
+    pub id: UserId,
+    /// Unique name (letters of either case are the same).
+    pub username: String,
+    /// PHC text; empty for guests.
+    pub password_hash: String,
+    /// Empty when there is none.
+    pub avatar_url: String,
+    /// An account without password.
+    pub is_guest: bool,
+    /// Creation time.
+    pub now: UnixMillis,
+}
+
+/// What to change of a user; `None` leaves the field alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserPatch {
+    /// New avatar; empty removes it.
+    pub avatar_url: Option<String>,
+    /// New status.
+    pub status: Option<UserStatus>,
+}
+
+/// A fuzzy search over usernames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserSearch {
+    /// Part of a name; letters of either case are the same, `%` and `_` mean themselves.
+    pub query: String,
+    /// Left out of the answer: the caller.
+    pub exclude: Option<UserId>,
+    /// Whether guests may appear.
+    pub include_guests: bool,
+    /// At most this many, cut to [`MAX_PAGE`](super::MAX_PAGE).
+    pub limit: u32,
+}
+
+/// Accounts.
+#[async_trait]
+pub trait UserStore: Send + Sync {
+    /// Creates a user and returns the row.
+    ///
+    /// A taken name is `Duplicate` with `USER_ALREADY_EXISTS`; of two creators racing for one name
+    /// exactly one succeeds. Repeating the call with the same id *and* name returns the stored row.
+    async fn create_user(&self, user: NewUser) -> DbResult<UserRow>;
+
+    /// The user with this id, whatever its status.
+    async fn user(&self, id: UserId) -> DbResult<Option<UserRow>>;
+
+    /// The users among `ids` that exist, in no particular order, each once.
+    async fn users(&self, ids: &[UserId]) -> DbResult<Vec<UserRow>>;
+
+    /// The user with this name (letters of either case are the same).
+    async fn user_by_username(&self, username: &str) -> DbResult<Option<UserRow>>;
+
+    /// Users in use whose name contains the query: names that start with it first, then by name.
+    async fn search_users(&self, search: UserSearch) -> DbResult<Vec<UserRow>>;
+
+    /// Changes a user and returns the new row; `USER_NOT_FOUND` when there is none.
+    async fn update_user(&self, id: UserId, patch: UserPatch, now: UnixMillis)
+    -> DbResult<UserRow>;
+
+    /// The stored password hash; `None` for unknown users and for guests.
+    async fn password_hash(&self, id: UserId) -> DbResult<Option<String>>;
+
+    /// Retires guests that were made before `before` and have neither read anything nor held a
+    /// refresh token since. The row stays with status deleted (history keeps its author's name);
+    /// read pointers and refresh tokens go. Returns at most `limit` ids; call again until empty.
+    async fn delete_expired_guests(
+        &self,
+        before: UnixMillis,
+        now: UnixMillis,
+        limit: u32,
+    ) -> DbResult<Vec<UserId>>;
+}
