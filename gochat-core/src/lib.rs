@@ -8,3 +8,10 @@
 pub mod error;
 pub mod ids;
 pub mod session;
+pub mod account;
+pub mod conversation;
+pub mod friendship;
+pub mod membership;
+pub mod presence;
+pub mod ratelimit;
+pub mod read;

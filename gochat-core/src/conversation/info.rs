@@ -1,0 +1,234 @@
+//! Name, description and avatar of a conversation, and how they change.
+
+use super::Settings;
+use crate::account::check_avatar_url;
+use crate::error::{Error, ErrorCode, Result};
+use crate::ids::ConversationKind;
+use crate::membership::{Action, Standing};
+
+/// Longest name, in characters.
+const NAME_MAX_CHARS: usize = 100;
+/// Longest description, in characters.
+const DESCRIPTION_MAX_CHARS: usize = 1_000;
+
+/// Checks the name of a group: 1 to 100 characters, not only blanks, no control characters.
+/// Refuses with `INVALID_CONVERSATION_NAME`.
+pub fn check_name(name: &str) -> Result<()> {
+    let fits = !name.trim().is_empty() && name.chars().count() <= NAME_MAX_CHARS;
+    if fits && !name.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(ErrorCode::InvalidConversationName.into())
+    }
+}
+
+/// Checks a description: at most 1000 characters. Refuses with `INVALID_PARAMS`.
+pub fn check_description(text: &str) -> Result<()> {
+    if text.chars().count() <= DESCRIPTION_MAX_CHARS {
+        Ok(())
+    } else {
+        Err(Error::new(
+            ErrorCode::InvalidParams,
+            "A description has at most 1000 characters.",
+        ))
+    }
+}
+
+/// What is shown about a group and can be changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// Name.
+    pub name: String,
+    /// Address of the avatar; may be empty.
+    pub avatar_url: String,
+    /// Description; may be empty.
+    pub description: String,
+    /// Settings.
+    pub settings: Settings,
+    /// Unix seconds of the last change, the version of optimistic locking.
+    pub updated_at: i64,
+}
+
+/// A wished change; `None` leaves a field alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InfoPatch {
+    /// New name.
+    pub name: Option<String>,
+    /// New avatar address.
+    pub avatar_url: Option<String>,
+    /// New description.
+    pub description: Option<String>,
+    /// New settings.
+    pub settings: Option<Settings>,
+    /// The version the change was made on; `None` overwrites whatever is there.
+    pub expected_updated_at: Option<i64>,
+}
+
+/// An accepted change, reduced to the fields that really differ.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InfoUpdate {
+    /// Changed fields: name, value before, value after.
+    pub fields: Vec<(&'static str, String, String)>,
+}
+
+impl InfoUpdate {
+    /// Whether the wish changes nothing, so that nothing needs to be written or told.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// The new value of a field, if it changes.
+    pub fn new_value(&self, field: &str) -> Option<&str> {
+        self.fields
+            .iter()
+            .find(|(name, ..)| *name == field)
+            .map(|(_, _, new)| new.as_str())
+    }
+
+    /// Names of the changed fields.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.fields.iter().map(|(name, ..)| *name)
+    }
+
+    fn note(&mut self, name: &'static str, old: &str, new: &str) {
+        if old != new {
+            self.fields.push((name, old.to_owned(), new.to_owned()));
+        }
+    }
+}
+
+/// Decides a change of a conversation's info. Groups only, admins and the owner only.
+///
+/// Refuses a change made on an older version with `VERSION_CONFLICT`.
+pub fn decide_update(
+    kind: ConversationKind,
+    standing: Standing,
+    current: &Info,
+    patch: &InfoPatch,
+) -> Result<InfoUpdate> {
+    if kind != ConversationKind::Group {
+        return Err(Error::new(
+            ErrorCode::Forbidden,
+            "Only groups can be changed.",
+        ));
+    }
+    standing.may(Action::UpdateInfo)?;
+    if patch.settings.is_some() {
+        standing.may(Action::UpdateSettings)?;
+    }
+    if patch
+        .expected_updated_at
+        .is_some_and(|version| version != current.updated_at)
+    {
+        return Err(ErrorCode::VersionConflict.into());
+    }
+    let mut update = InfoUpdate::default();
+    if let Some(name) = &patch.name {
+        check_name(name)?;
+        update.note("name", &current.name, name);
+    }
+    if let Some(url) = &patch.avatar_url {
+        check_avatar_url(url)?;
+        update.note("avatar_url", &current.avatar_url, url);
+    }
+    if let Some(text) = &patch.description {
+        check_description(text)?;
+        update.note("description", &current.description, text);
+    }
+    if let Some(settings) = &patch.settings {
+        if settings.kind() != kind {
+            return Err(ErrorCode::InvalidParams.into());
+        }
+        update.note("settings", &current.settings.to_json(), &settings.to_json());
+    }
+    Ok(update)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ConversationKind::{Group, World};
+    use crate::membership::Role;
+
+    const ADMIN: Standing = Standing::Member(Role::Admin);
+
+    fn current() -> Info {
+        Info {
+            name: "Tea".into(),
+            avatar_url: String::new(),
+            description: String::new(),
+            settings: Settings::defaults(Group),
+            updated_at: 100,
+        }
+    }
+
+    fn rename(name: &str) -> InfoPatch {
+        InfoPatch {
+            name: Some(name.into()),
+            ..InfoPatch::default()
+        }
+    }
+
+    #[test]
+    fn an_admin_renames_and_the_update_names_old_and_new() {
+        let update = decide_update(Group, ADMIN, &current(), &rename("Coffee")).unwrap();
+        assert_eq!(
+            update.fields,
+            [("name", "Tea".to_owned(), "Coffee".to_owned())]
+        );
+    }
+
+    #[test]
+    fn the_same_value_is_no_change() {
+        assert!(
+            decide_update(Group, ADMIN, &current(), &rename("Tea"))
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_change_of_an_older_version_conflicts() {
+        let patch = InfoPatch {
+            expected_updated_at: Some(99),
+            ..rename("Coffee")
+        };
+        let refusal = decide_update(Group, ADMIN, &current(), &patch).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::VersionConflict);
+        let patch = InfoPatch {
+            expected_updated_at: Some(100),
+            ..rename("Coffee")
+        };
+        assert!(decide_update(Group, ADMIN, &current(), &patch).is_ok());
+    }
+
+    #[test]
+    fn members_and_strangers_change_nothing_and_the_world_never_changes() {
+        let member = Standing::Member(Role::Member);
+        let code = |kind, standing| {
+            decide_update(kind, standing, &current(), &rename("x"))
+                .unwrap_err()
+                .code
+        };
+        assert_eq!(code(Group, member), ErrorCode::InsufficientPermission);
+        assert_eq!(
+            code(Group, Standing::Outsider),
+            ErrorCode::NotConversationMember
+        );
+        assert_eq!(
+            code(World, Standing::Member(Role::Owner)),
+            ErrorCode::Forbidden
+        );
+    }
+
+    #[test]
+    fn names_have_1_to_100_characters() {
+        assert!(check_name(&"ß".repeat(100)).is_ok());
+        for bad in ["", "   ", "a\u{7}b", &"x".repeat(101)] {
+            assert_eq!(
+                check_name(bad).unwrap_err().code,
+                ErrorCode::InvalidConversationName
+            );
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Settings of a conversation, stored as JSON in one column.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::ids::ConversationKind;
+
+/// Members a group may have unless its settings say otherwise.
+pub const GROUP_MEMBERS_DEFAULT: u32 = 500;
+/// Members a group may have at most.
+pub const GROUP_MEMBERS_MAX: u32 = 10_000;
+/// Longest announcement, in characters.
+const ANNOUNCEMENT_MAX_CHARS: usize = 2_000;
+
+/// Settings of a group. Absent keys have their defaults, unknown keys are ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GroupSettings {
+    /// Nobody joins without being added.
+    pub join_approval_required: bool,
+    /// Every member may add members, not only admins.
+    pub invite_enabled: bool,
+    /// Capacity, 2 to [`GROUP_MEMBERS_MAX`].
+    pub max_members: u32,
+    /// Only admins and the owner may write.
+    pub mute_all: bool,
+    /// Members read what was said before they joined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_member_view_history: Option<bool>,
+    /// Shown at the top of the group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub announcement: Option<String>,
+}
+
+impl Default for GroupSettings {
+    fn default() -> Self {
+        Self {
+            join_approval_required: false,
+            invite_enabled: true,
+            max_members: GROUP_MEMBERS_DEFAULT,
+            mute_all: false,
+            allow_member_view_history: None,
+            announcement: None,
+        }
+    }
+}
+
+/// Settings of the world chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorldSettings {
+    /// Guests may write.
+    pub guest_allowed: bool,
+    /// Messages per minute and user.
+    pub message_rate_limit: u32,
+    /// Guests are in the world chat from the start.
+    pub auto_join_guests: bool,
+    /// Messages pass a filter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_filter_enabled: Option<bool>,
+}
+
+impl Default for WorldSettings {
+    fn default() -> Self {
+        Self {
+            guest_allowed: true,
+            message_rate_limit: 10,
+            auto_join_guests: true,
+            content_filter_enabled: None,
+        }
+    }
+}
+
+/// Settings of a single chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SingleSettings {
+    /// Authors may recall.
+    pub allow_recall: bool,
+    /// Seconds in which they may.
+    pub recall_time_limit: u32,
+    /// The other side sees what was read.
+    pub show_read_status: bool,
+}
+
+impl Default for SingleSettings {
+    fn default() -> Self {
+        Self {
+            allow_recall: true,
+            recall_time_limit: 120,
+            show_read_status: true,
+        }
+    }
+}
+
+/// Settings of any conversation; the JSON names the kind, as in `{"group_settings":{…}}`.
+///
+/// ```
+/// use gochat_core::conversation::Settings;
+/// use gochat_core::ids::ConversationKind;
+/// let settings = Settings::parse(ConversationKind::Group, r#"{"group_settings":{"mute_all":true}}"#)?;
+/// assert!(settings.group().mute_all);
+/// assert_eq!(settings.group().max_members, 500);
+/// # Ok::<(), gochat_core::error::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Settings {
+    /// Of a single chat.
+    #[serde(rename = "single_settings")]
+    Single(SingleSettings),
+    /// Of a group.
+    #[serde(rename = "group_settings")]
+    Group(GroupSettings),
+    /// Of the world chat.
+    #[serde(rename = "world_settings")]
+    World(WorldSettings),
+}
+
+impl Settings {
+    /// The defaults of a kind.
+    pub fn defaults(kind: ConversationKind) -> Self {
+        match kind {
+            ConversationKind::Single => Self::Single(SingleSettings::default()),
+            ConversationKind::Group => Self::Group(GroupSettings::default()),
+            ConversationKind::World => Self::World(WorldSettings::default()),
+        }
+    }
+
+    /// Reads the stored or presented JSON of a conversation of this kind. Empty text gives
+    /// the defaults; refuses other kinds' settings and numbers out of range with `INVALID_PARAMS`.
+    pub fn parse(kind: ConversationKind, json: &str) -> Result<Self> {
+        if json.trim().is_empty() || json.trim() == "{}" {
+            return Ok(Self::defaults(kind));
+        }
+        let settings: Self = serde_json::from_str(json)
+            .map_err(|_| Error::new(ErrorCode::InvalidParams, "These settings can't be read."))?;
+        if settings.kind() != kind {
+            return Err(Error::new(
+                ErrorCode::InvalidParams,
+                "These settings belong to another kind of conversation.",
+            ));
+        }
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// The JSON text to store.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("plain structs with string keys always serialise")
+    }
+
+    /// The kind these settings are for.
+    pub fn kind(&self) -> ConversationKind {
+        match self {
+            Self::Single(_) => ConversationKind::Single,
+            Self::Group(_) => ConversationKind::Group,
+            Self::World(_) => ConversationKind::World,
+        }
+    }
+
+    /// The group's settings; the defaults for other kinds.
+    pub fn group(&self) -> GroupSettings {
+        match self {
+            Self::Group(group) => group.clone(),
+            _ => GroupSettings::default(),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let Self::Group(group) = self else {
+            return Ok(());
+        };
+        if !(2..=GROUP_MEMBERS_MAX).contains(&group.max_members) {
+            return Err(Error::new(
+                ErrorCode::InvalidParams,
+                "A group has room for 2 to 10000 members.",
+            ));
+        }
+        let announcement = group.announcement.as_deref().unwrap_or_default();
+        if announcement.chars().count() > ANNOUNCEMENT_MAX_CHARS {
+            return Err(Error::new(
+                ErrorCode::InvalidParams,
+                "An announcement has at most 2000 characters.",
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [ConversationKind; 3] = [
+        ConversationKind::Single,
+        ConversationKind::Group,
+        ConversationKind::World,
+    ];
+
+    #[test]
+    fn defaults_survive_a_round_trip() {
+        for kind in KINDS {
+            let settings = Settings::defaults(kind);
+            assert_eq!(Settings::parse(kind, &settings.to_json()), Ok(settings));
+        }
+    }
+
+    #[test]
+    fn empty_text_means_defaults() {
+        for (kind, text) in KINDS.into_iter().zip(["", "{}", "  "]) {
+            assert_eq!(Settings::parse(kind, text), Ok(Settings::defaults(kind)));
+        }
+    }
+
+    #[test]
+    fn the_keys_are_those_of_the_contract() {
+        let json = Settings::defaults(ConversationKind::Group).to_json();
+        assert_eq!(
+            json,
+            r#"{"group_settings":{"join_approval_required":false,"invite_enabled":true,"max_members":500,"mute_all":false}}"#
+        );
+    }
+
+    #[test]
+    fn foreign_and_excessive_settings_are_refused() {
+        let parse = |json| Settings::parse(ConversationKind::Group, json).map_err(|e| e.code);
+        assert_eq!(
+            parse(r#"{"world_settings":{}}"#),
+            Err(ErrorCode::InvalidParams)
+        );
+        assert_eq!(
+            parse(r#"{"group_settings":{"max_members":10001}}"#),
+            Err(ErrorCode::InvalidParams)
+        );
+        assert_eq!(parse("nonsense"), Err(ErrorCode::InvalidParams));
+        assert!(parse(r#"{"group_settings":{"max_members":10000,"later":1}}"#).is_ok());
+    }
+}

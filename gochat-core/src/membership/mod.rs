@@ -1,0 +1,97 @@
+//! Who may do what in a conversation, and how groups change.
+//!
+//! [`Standing::may`] answers from one table. Group commands are pure functions: the caller
+//! loads facts, asks `decide_…`, writes what the decision says and publishes its
+//! [`GroupEvent`]s.
+
+mod event;
+mod group;
+mod matrix;
+
+pub use event::{Departure, EventTopic, GroupEvent};
+pub use group::{
+    AddPlan, Candidate, CreatePlan, FailedUser, GroupFacts, MuteChange, RemovePlan, RoleChange,
+    USERS_PER_COMMAND, decide_add, decide_create, decide_dissolve, decide_join, decide_leave,
+    decide_mute, decide_remove, decide_role,
+};
+pub use matrix::{Action, Standing};
+
+use crate::ids::UnixMillis;
+
+/// Role of a member; the numbers are those of the wire and the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(i32)]
+pub enum Role {
+    /// Ordinary member.
+    Member = 1,
+    /// Manages members and info.
+    Admin = 2,
+    /// One per group; everything.
+    Owner = 3,
+}
+
+impl Role {
+    /// The role with this number.
+    pub const fn from_i32(n: i32) -> Option<Self> {
+        match n {
+            1 => Some(Self::Member),
+            2 => Some(Self::Admin),
+            3 => Some(Self::Owner),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a member may not write for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Mute {
+    /// May write.
+    #[default]
+    None,
+    /// Until somebody lifts it.
+    Forever,
+    /// Until this moment.
+    Until(UnixMillis),
+}
+
+impl Mute {
+    /// From the stored columns: a flag, and a moment in which the mute ends (0 = none).
+    pub const fn from_columns(muted: bool, until: UnixMillis) -> Self {
+        match (muted, until) {
+            (true, 0) => Self::Forever,
+            (_, 0) => Self::None,
+            (_, until) => Self::Until(until),
+        }
+    }
+
+    /// Whether it is in force.
+    pub const fn is_active(self, now: UnixMillis) -> bool {
+        match self {
+            Self::None => false,
+            Self::Forever => true,
+            Self::Until(until) => now < until,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mute_ends_at_its_moment() {
+        assert!(Mute::from_columns(false, 10).is_active(9));
+        assert!(!Mute::from_columns(true, 10).is_active(10));
+        assert!(Mute::from_columns(true, 0).is_active(u64::MAX));
+        assert!(!Mute::from_columns(false, 0).is_active(0));
+    }
+
+    #[test]
+    fn role_numbers_are_those_of_the_wire() {
+        for role in [Role::Member, Role::Admin, Role::Owner] {
+            assert_eq!(Role::from_i32(role as i32), Some(role));
+        }
+        assert_eq!(Role::from_i32(0), None);
+        assert!(Role::Owner > Role::Admin && Role::Admin > Role::Member);
+    }
+}
