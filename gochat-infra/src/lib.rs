@@ -3,6 +3,10 @@
 //! [`port`] holds the traits; their docs are the contract. [`embedded`] holds the adapters that need nothing
 //! but a disk. `rpc` carries calls between services.
 
+pub mod cached;
+pub mod embedded;
 pub mod port;
 pub mod rpc;
 pub mod topics;
+#[cfg(feature = "testsuite")]
+pub mod testsuite;

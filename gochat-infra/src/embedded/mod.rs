@@ -1,0 +1,6 @@
+//! Adapters that need nothing but this process and a disk.
+
+pub mod cache;
+pub mod coord;
+pub mod counter;
+pub mod presence;

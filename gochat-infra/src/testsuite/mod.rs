@@ -1,0 +1,7 @@
+//! One contract suite per port: an adapter that passes it can take the place of any other.
+#![allow(clippy::unwrap_used, reason = "a suite is test code")]
+pub mod cache;
+pub mod coord;
+pub mod counter;
+mod facts;
+pub mod presence;
