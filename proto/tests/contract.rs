@@ -19,7 +19,7 @@ const CONTRACT: &[(&str, &str)] = &[
         "CreateConversation GetConversation GetConversations GetConversationsOptimized \
          UpdateConversation DeleteConversation AddMembers RemoveMembers UpdateMemberRole \
          GetMembers LeaveConversation GetMessages MarkAsRead GetUnreadCount JoinWorldChat \
-         SearchConversations",
+         SearchConversations MuteMember",
     ),
     ("im.logic.v1.MessageService", "SendMessage DeleteMessage"),
     (
