@@ -1,0 +1,194 @@
+//! Choosing a way, and grouping recipients by gateway.
+
+use std::ops::Range;
+
+use super::{GatewayIx, Presence};
+use crate::ids::{ConversationKind, UserId};
+
+/// How a conversation's messages reach its members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// Recipients are looked up and grouped right away.
+    Direct,
+    /// A task pages the members.
+    Deferred,
+    /// Every gateway gets the message.
+    Broadcast,
+}
+
+impl Strategy {
+    /// The way for a conversation of this kind and size.
+    ///
+    /// ```
+    /// use gochat_core::fanout::Strategy;
+    /// use gochat_core::ids::ConversationKind::{Group, World};
+    /// assert_eq!(Strategy::of(Group, 500, 500), Strategy::Direct);
+    /// assert_eq!(Strategy::of(Group, 501, 500), Strategy::Deferred);
+    /// assert_eq!(Strategy::of(World, 2, 500), Strategy::Broadcast);
+    /// ```
+    pub const fn of(kind: ConversationKind, members: usize, direct_max: usize) -> Self {
+        match kind {
+            ConversationKind::Single => Self::Direct,
+            ConversationKind::Group if members <= direct_max => Self::Direct,
+            ConversationKind::Group => Self::Deferred,
+            ConversationKind::World => Self::Broadcast,
+        }
+    }
+}
+
+/// One downstream record: a gateway and its targets, a range of [`Plan::users`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Which gateway.
+    pub gateway: GatewayIx,
+    /// Which users there.
+    pub targets: Range<usize>,
+}
+
+/// Deliveries of one message, and who must be looked up again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// One per gateway with targets, in order of first mention.
+    pub deliveries: Vec<Delivery>,
+    /// Members without a session, to be looked up again once the message is in history.
+    pub recheck: Range<usize>,
+    /// Backing of both.
+    pub users: Vec<UserId>,
+}
+
+impl Plan {
+    /// The targets of one delivery.
+    pub fn targets(&self, delivery: &Delivery) -> &[UserId] {
+        &self.users[delivery.targets.clone()]
+    }
+
+    /// Members without a session.
+    pub fn offline(&self) -> &[UserId] {
+        &self.users[self.recheck.clone()]
+    }
+}
+
+/// Makes direct plans; keeps its buffers from one to the next.
+///
+/// ```
+/// use gochat_core::fanout::{GatewayTable, Planner, PresenceMap};
+/// use gochat_core::ids::UserId;
+/// let (a, b) = (UserId::new(1).unwrap(), UserId::new(2).unwrap());
+/// let mut gateways = GatewayTable::default();
+/// let one = gateways.intern("gateway-1");
+/// let mut presence = PresenceMap::default();
+/// presence.insert(a, [one]);
+/// presence.insert(b, []);
+///
+/// let plan = Planner::default().direct(&[a, b], &presence, &[one]);
+/// assert_eq!(plan.targets(&plan.deliveries[0]), [a]);
+/// assert_eq!(plan.offline(), [b]);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Planner {
+    /// Targets by gateway number; buffers outlive a plan.
+    buckets: Vec<Vec<UserId>>,
+    /// Gateways with a non-empty bucket.
+    used: Vec<GatewayIx>,
+    offline: Vec<UserId>,
+}
+
+impl Planner {
+    /// Groups `members` (each once) by the gateways that hold their sessions.
+    ///
+    /// When presence of any of them is unknown, everybody goes to every one of the `live`
+    /// gateways *and* is looked up again later: more work, at-least-once instead of exactly-once,
+    /// but nobody is forgotten and clients drop repeats.
+    pub fn direct(
+        &mut self,
+        members: &[UserId],
+        presence: &impl Presence,
+        live: &[GatewayIx],
+    ) -> Plan {
+        let mut plan = Plan::default();
+        plan.recheck = self.append(
+            members,
+            presence,
+            live,
+            &mut plan.users,
+            &mut plan.deliveries,
+        );
+        plan
+    }
+
+    /// Like [`direct`](Self::direct), appending to buffers that several plans share. Returns the
+    /// range of users to look up again.
+    pub(crate) fn append(
+        &mut self,
+        members: &[UserId],
+        presence: &impl Presence,
+        live: &[GatewayIx],
+        users: &mut Vec<UserId>,
+        deliveries: &mut Vec<Delivery>,
+    ) -> Range<usize> {
+        if self.group(members, presence) {
+            for gateway in self.used.drain(..) {
+                let bucket = &mut self.buckets[gateway.index()];
+                let targets = extend(users, bucket);
+                bucket.clear();
+                deliveries.push(Delivery { gateway, targets });
+            }
+            let recheck = extend(users, &self.offline);
+            self.offline.clear();
+            recheck
+        } else {
+            self.reset();
+            let all = extend(users, members);
+            let to = |gateway: &GatewayIx| Delivery {
+                gateway: *gateway,
+                targets: all.clone(),
+            };
+            deliveries.extend(live.iter().map(to));
+            all
+        }
+    }
+
+    /// Fills the buckets; false when somebody's presence is unknown.
+    fn group(&mut self, members: &[UserId], presence: &impl Presence) -> bool {
+        for user in members {
+            let Some(gateways) = presence.gateways_of(*user) else {
+                return false;
+            };
+            if gateways.is_empty() {
+                self.offline.push(*user);
+            }
+            for gateway in gateways {
+                self.put(*user, *gateway);
+            }
+        }
+        true
+    }
+
+    fn put(&mut self, user: UserId, gateway: GatewayIx) {
+        let ix = gateway.index();
+        if ix >= self.buckets.len() {
+            self.buckets.resize_with(ix + 1, Vec::new);
+        }
+        let bucket = &mut self.buckets[ix];
+        match bucket.last() {
+            None => self.used.push(gateway),
+            // A careless lookup may name a gateway twice.
+            Some(last) if *last == user => return,
+            Some(_) => {}
+        }
+        bucket.push(user);
+    }
+
+    fn reset(&mut self) {
+        for gateway in self.used.drain(..) {
+            self.buckets[gateway.index()].clear();
+        }
+        self.offline.clear();
+    }
+}
+
+fn extend(users: &mut Vec<UserId>, more: &[UserId]) -> Range<usize> {
+    let start = users.len();
+    users.extend_from_slice(more);
+    start..users.len()
+}

@@ -1,0 +1,213 @@
+//! Form checks of a message that wants to be sent.
+
+use serde::de::IgnoredAny;
+
+use super::MessageType;
+use crate::error::{Error, ErrorCode, Result};
+
+/// Sizes a message may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DraftLimits {
+    /// Most Unicode scalar values of content.
+    pub content_chars: usize,
+    /// Most bytes of a client message id. The database column holds 64 characters.
+    pub client_id_bytes: usize,
+    /// Most bytes of `extra`.
+    pub extra_bytes: usize,
+}
+
+impl Default for DraftLimits {
+    /// 5000 characters, 64 bytes, 8 KiB.
+    fn default() -> Self {
+        Self {
+            content_chars: 5000,
+            client_id_bytes: 64,
+            extra_bytes: 8 * 1024,
+        }
+    }
+}
+
+/// Who writes a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer {
+    /// A user's client: system messages are refused.
+    Client,
+    /// The server itself.
+    Server,
+}
+
+/// A message whose form is right. Borrows the text it was made of.
+///
+/// ```
+/// use gochat_core::error::ErrorCode;
+/// use gochat_core::message::{Draft, DraftLimits, MessageType, Writer};
+/// let limits = DraftLimits::default();
+/// let draft = Draft::check(1, "hello", "c-1", "", Writer::Client, &limits).unwrap();
+/// assert_eq!(draft.kind, MessageType::Text);
+/// let refused = Draft::check(4, "hello", "c-1", "", Writer::Client, &limits).unwrap_err();
+/// assert_eq!(refused.code, ErrorCode::UnsupportedMessageType);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draft<'a> {
+    /// How to read the content.
+    pub kind: MessageType,
+    /// Not blank, at most [`DraftLimits::content_chars`] scalar values.
+    pub content: &'a str,
+    /// Visible characters only, at most [`DraftLimits::client_id_bytes`] bytes.
+    pub client_msg_id: &'a str,
+    /// JSON text, when there is any.
+    pub extra: Option<&'a str>,
+}
+
+impl<'a> Draft<'a> {
+    /// Checks type, content, client id and extra; an empty `extra` means there is none.
+    ///
+    /// # Errors
+    /// `UNSUPPORTED_MESSAGE_TYPE`, `MESSAGE_EMPTY`, `MESSAGE_TOO_LARGE`, or
+    /// `INVALID_PARAMS` for a bad client id or an `extra` that isn't JSON. No retry helps.
+    pub fn check(
+        message_type: i32,
+        content: &'a str,
+        client_msg_id: &'a str,
+        extra: &'a str,
+        writer: Writer,
+        limits: &DraftLimits,
+    ) -> Result<Self> {
+        let kind = MessageType::from_i32(message_type)
+            .filter(|kind| *kind != MessageType::System || writer == Writer::Server)
+            .ok_or(ErrorCode::UnsupportedMessageType)?;
+        check_content(content, limits.content_chars)?;
+        check_client_id(client_msg_id, limits.client_id_bytes)?;
+        let extra = check_extra(extra, limits.extra_bytes)?;
+        Ok(Self {
+            kind,
+            content,
+            client_msg_id,
+            extra,
+        })
+    }
+}
+
+fn check_content(content: &str, most: usize) -> Result<()> {
+    if content.trim_start().is_empty() {
+        return Err(ErrorCode::MessageEmpty.into());
+    }
+    // A scalar value has one to four bytes: counting is rarely needed.
+    let fits = content.len() <= most
+        || (content.len() <= most.saturating_mul(4) && content.chars().count() <= most);
+    if fits {
+        Ok(())
+    } else {
+        Err(ErrorCode::MessageTooLarge.into())
+    }
+}
+
+fn check_client_id(id: &str, most: usize) -> Result<()> {
+    let visible = |c: char| !c.is_control() && !c.is_whitespace();
+    if id.is_empty() || id.len() > most || !id.chars().all(visible) {
+        return Err(Error::new(
+            ErrorCode::InvalidParams,
+            "The client message id must have 1 to 64 bytes of visible characters.",
+        ));
+    }
+    Ok(())
+}
+
+fn check_extra(extra: &str, most: usize) -> Result<Option<&str>> {
+    if extra.is_empty() {
+        return Ok(None);
+    }
+    if extra.len() > most {
+        return Err(Error::new(
+            ErrorCode::MessageTooLarge,
+            "The field extra is too long.",
+        ));
+    }
+    match serde_json::from_str::<IgnoredAny>(extra) {
+        Ok(_) => Ok(Some(extra)),
+        Err(_) => Err(Error::new(
+            ErrorCode::InvalidParams,
+            "The field extra must be JSON text.",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(kind: i32, content: &str, id: &str, extra: &str) -> Result<(), ErrorCode> {
+        Draft::check(
+            kind,
+            content,
+            id,
+            extra,
+            Writer::Client,
+            &DraftLimits::default(),
+        )
+        .map(|_| ())
+        .map_err(|e| e.code)
+    }
+
+    #[test]
+    fn content_is_counted_in_characters_not_bytes() {
+        assert_eq!(check(1, &"ü".repeat(5000), "c", ""), Ok(()));
+        assert_eq!(check(1, &"😀".repeat(5000), "c", ""), Ok(()));
+        assert_eq!(
+            check(1, &"x".repeat(5001), "c", ""),
+            Err(ErrorCode::MessageTooLarge)
+        );
+        assert_eq!(
+            check(1, &"😀".repeat(5001), "c", ""),
+            Err(ErrorCode::MessageTooLarge)
+        );
+    }
+
+    #[test]
+    fn blank_content_is_empty() {
+        assert_eq!(check(1, "", "c", ""), Err(ErrorCode::MessageEmpty));
+        assert_eq!(check(1, " \n\t", "c", ""), Err(ErrorCode::MessageEmpty));
+    }
+
+    #[test]
+    fn clients_may_send_all_types_but_system() {
+        for kind in MessageType::ALL {
+            let expected = match kind {
+                MessageType::System => Err(ErrorCode::UnsupportedMessageType),
+                _ => Ok(()),
+            };
+            assert_eq!(check(kind.as_i32(), "x", "c", ""), expected);
+        }
+        assert_eq!(
+            check(0, "x", "c", ""),
+            Err(ErrorCode::UnsupportedMessageType)
+        );
+        let limits = DraftLimits::default();
+        assert!(Draft::check(4, "x", "c", "", Writer::Server, &limits).is_ok());
+    }
+
+    #[test]
+    fn client_ids_are_short_and_visible() {
+        assert_eq!(check(1, "x", &"c".repeat(64), ""), Ok(()));
+        for bad in ["", "a b", "a\nb", "a\u{0}", &"c".repeat(65)] {
+            assert_eq!(
+                check(1, "x", bad, ""),
+                Err(ErrorCode::InvalidParams),
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn extra_is_json_within_its_cap() {
+        assert_eq!(check(1, "x", "c", r#"{"a":[1,2]}"#), Ok(()));
+        assert_eq!(check(1, "x", "c", "{"), Err(ErrorCode::InvalidParams));
+        assert_eq!(check(1, "x", "c", "{} {}"), Err(ErrorCode::InvalidParams));
+        let long = format!("\"{}\"", "x".repeat(9000));
+        assert_eq!(check(1, "x", "c", &long), Err(ErrorCode::MessageTooLarge));
+        assert_eq!(
+            check(1, "x", "c", &"[".repeat(8000)),
+            Err(ErrorCode::InvalidParams)
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! The idempotency window: a ring of the newest messages and, once it is long, an index.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashTable;
+
+use super::key::ClientKey;
+use super::log::Recorded;
+use crate::ids::{MessageId, SeqId, UnixMillis};
+
+/// Messages a window reaches back, counted from the head.
+pub const WINDOW_MESSAGES: u64 = 10_000;
+
+/// Milliseconds a window reaches back.
+pub const WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Up to this length a scan beats an index, and most conversations never get longer.
+const SCAN_LENGTH: usize = 32;
+
+/// One remembered message, 48 bytes. Seconds are enough for 24 hours and last until 2106.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    key: ClientKey,
+    pub(super) message_id: MessageId,
+    pub(super) seq: SeqId,
+    pub(super) at_secs: u32,
+}
+
+impl Entry {
+    pub(super) fn new(recorded: &Recorded) -> Self {
+        let Recorded {
+            key,
+            message_id,
+            seq,
+            at,
+        } = *recorded;
+        Self {
+            key,
+            message_id,
+            seq,
+            at_secs: u32::try_from(at / 1000).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn is_live(&self, head: SeqId, now: UnixMillis) -> bool {
+        head.saturating_sub(self.seq) < WINDOW_MESSAGES
+            && now.saturating_sub(u64::from(self.at_secs) * 1000) < WINDOW_MS
+    }
+}
+
+/// Entries in ascending order of their numbers.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Window {
+    ring: VecDeque<Entry>,
+    /// Entries dropped from the front so far: `position - dropped` is an index into the ring.
+    dropped: u32,
+    /// Positions by key, wrapping; empty while a scan is cheaper.
+    index: HashTable<u32>,
+}
+
+impl Window {
+    pub(super) fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// The live entry of this key.
+    pub(super) fn find(&self, key: &ClientKey, head: SeqId, now: UnixMillis) -> Option<&Entry> {
+        let found = if self.index.is_empty() {
+            self.ring.iter().rev().find(|entry| entry.key == *key)
+        } else {
+            self.index
+                .find(key.hash(), |at| self.at(*at).key == *key)
+                .map(|at| self.at(*at))
+        };
+        found.filter(|entry| entry.is_live(head, now))
+    }
+
+    /// Adds the newest entry. A dead entry of the same key stops being found.
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.ring.push_back(entry);
+        if !self.index.is_empty() {
+            self.index_newest();
+        } else if self.ring.len() > SCAN_LENGTH {
+            self.rebuild_index();
+        }
+    }
+
+    /// Forgets entries above `head`.
+    pub(super) fn truncate(&mut self, head: SeqId) {
+        let keep = self.ring.partition_point(|entry| entry.seq <= head);
+        if keep < self.ring.len() {
+            self.ring.truncate(keep);
+            // Rare (a transaction failed), and it also finds again what a newer entry had hidden.
+            self.rebuild_index();
+        }
+    }
+
+    /// Drops entries that can't be found any more.
+    pub(super) fn trim(&mut self, head: SeqId, now: UnixMillis) {
+        while self
+            .ring
+            .front()
+            .is_some_and(|entry| !entry.is_live(head, now))
+        {
+            if !self.index.is_empty() {
+                let (hash, position) = (self.ring[0].key.hash(), self.dropped);
+                if let Ok(found) = self.index.find_entry(hash, |at| *at == position) {
+                    found.remove();
+                }
+            }
+            self.ring.pop_front();
+            self.dropped = self.dropped.wrapping_add(1);
+        }
+    }
+
+    /// Unites with entries from another source; of two with one number the present one stays.
+    pub(super) fn merge(&mut self, others: impl Iterator<Item = Entry>) {
+        let before = self.ring.len();
+        self.ring.extend(others);
+        if self.ring.len() > before {
+            // Stable: entries that were here come first among equals, and dedup keeps the first.
+            self.ring.make_contiguous().sort_by_key(|entry| entry.seq);
+            let mut last = None;
+            self.ring
+                .retain(|entry| last.replace(entry.seq) != Some(entry.seq));
+            self.rebuild_index();
+        }
+    }
+
+    fn at(&self, position: u32) -> &Entry {
+        &self.ring[position.wrapping_sub(self.dropped) as usize]
+    }
+
+    fn rebuild_index(&mut self) {
+        self.index.clear();
+        self.dropped = 0;
+        if self.ring.len() > SCAN_LENGTH {
+            let ring = std::mem::take(&mut self.ring);
+            self.index.reserve(ring.len(), |_| 0);
+            for entry in ring {
+                self.ring.push_back(entry);
+                self.index_newest();
+            }
+        }
+    }
+
+    /// Indexes the last entry, in place of an older one with the same key.
+    fn index_newest(&mut self) {
+        let position = self.dropped.wrapping_add(self.ring.len() as u32 - 1);
+        let key = self.ring[self.ring.len() - 1].key;
+        let (ring, dropped) = (&self.ring, self.dropped);
+        let entry = |at: &u32| &ring[at.wrapping_sub(dropped) as usize];
+        let slot = self.index.entry(
+            key.hash(),
+            |at| entry(at).key == key,
+            |at| entry(at).key.hash(),
+        );
+        match slot {
+            hashbrown::hash_table::Entry::Occupied(mut old) => *old.get_mut() = position,
+            hashbrown::hash_table::Entry::Vacant(free) => drop(free.insert(position)),
+        }
+    }
+}

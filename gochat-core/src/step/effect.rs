@@ -1,0 +1,122 @@
+//! What goes out.
+
+use std::ops::Range;
+
+use crate::error::Error;
+use crate::fanout::GatewayIx;
+use crate::ids::{MessageId, SeqId, UnixMillis, UserId};
+
+/// A record of the batch together with what its message was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sequenced {
+    /// Place of the record in the batch: the caller holds the content.
+    pub record: usize,
+    /// Id of the message.
+    pub message_id: MessageId,
+    /// Position in the conversation.
+    pub seq: SeqId,
+    /// When it was sequenced, whole seconds.
+    pub at: UnixMillis,
+}
+
+/// Users of an effect: a range of [`Effects::users`]. Messages of one conversation share ranges.
+pub type Users = Range<usize>;
+
+/// One thing to do. All effects of a batch and its consumed offsets become visible in **one**
+/// transaction, or none does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Append the message to `persist`. Always the first effect of a new message.
+    Persist {
+        /// Which message.
+        message: Sequenced,
+        /// Members without a session, to be looked up again once the row is written.
+        recheck: Users,
+    },
+    /// Send the message to users of one gateway.
+    Deliver {
+        /// Which message.
+        message: Sequenced,
+        /// Which gateway.
+        gateway: GatewayIx,
+        /// This gateway holds the connection that sent the message: it gets the ack.
+        to_origin: bool,
+        /// Users there, at least one.
+        targets: Users,
+    },
+    /// Send the message to everybody on one gateway.
+    Broadcast {
+        /// Which message.
+        message: Sequenced,
+        /// Which gateway.
+        gateway: GatewayIx,
+        /// This gateway holds the connection that sent the message: it gets the ack.
+        to_origin: bool,
+    },
+    /// Hand the message to the task that pages the members. The author is served already.
+    Fanout {
+        /// Which message.
+        message: Sequenced,
+    },
+    /// Ack the sender, who gets it by no other record: a repeat, or nobody else on that gateway.
+    Ack {
+        /// Which message; for a repeat, what its first sending was given.
+        message: Sequenced,
+        /// The sender's gateway.
+        gateway: GatewayIx,
+        /// The message was accepted before.
+        replay: bool,
+    },
+    /// Tell the sender that the message was refused.
+    Nack {
+        /// Place of the record in the batch.
+        record: usize,
+        /// The sender's gateway.
+        gateway: GatewayIx,
+        /// Why.
+        error: Error,
+    },
+    /// Move the record to the dead-letter topic.
+    DeadLetter {
+        /// Place of the record in the batch.
+        record: usize,
+        /// Why, for the operator.
+        reason: &'static str,
+    },
+}
+
+impl Effect {
+    /// Place in the batch of the record this answers.
+    pub const fn record(&self) -> usize {
+        match self {
+            Self::Persist { message, .. }
+            | Self::Deliver { message, .. }
+            | Self::Broadcast { message, .. }
+            | Self::Fanout { message }
+            | Self::Ack { message, .. } => message.record,
+            Self::Nack { record, .. } | Self::DeadLetter { record, .. } => *record,
+        }
+    }
+}
+
+/// The effects of a batch, in order of its records. Reused from batch to batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// What to do.
+    pub list: Vec<Effect>,
+    /// Backing of every [`Users`] range.
+    pub users: Vec<UserId>,
+}
+
+impl Effects {
+    /// The users behind a range.
+    pub fn users(&self, range: &Users) -> &[UserId] {
+        &self.users[range.clone()]
+    }
+
+    /// Forgets everything and keeps the memory.
+    pub fn clear(&mut self) {
+        self.list.clear();
+        self.users.clear();
+    }
+}

@@ -1,0 +1,429 @@
+//! The machine of one partition.
+
+use hashbrown::HashMap;
+
+use super::effect::{Effect, Effects, Sequenced};
+use super::emit::{self, Emitter, Outgoing};
+use super::record::{Loaded, Need, Record, Submission, TailRecord};
+use super::store::{SlotIx, Store};
+use super::{Limits, View};
+use crate::error::{Error, ErrorCode};
+use crate::fanout::{GatewayIx, Strategy};
+use crate::ids::{ConversationId, MessageId, UnixMillis, UserId};
+use crate::sequence::Assigned;
+
+/// A point in the stream of committed batches; see [`PartitionMachine::saved`].
+pub type Mark = u64;
+
+/// Sequencer and judge of one partition of `upstream`.
+///
+/// # Order of calls
+///
+/// 1. Once, when the partition is taken over: [`recover`](Self::recover) with the tail of
+///    `persist` that the database doesn't hold yet, page by page.
+/// 2. For every batch:
+///    * [`begin`](Self::begin) with its records;
+///    * [`needs`](Self::needs), load them, [`provide`](Self::provide) each answer. A need without
+///      an answer is not an error: its messages are refused, retryably;
+///    * [`recipients`](Self::recipients), look their presence and the authors' accounts up;
+///    * [`decide`](Self::decide), write the effects and the consumed offsets in one transaction;
+///    * [`committed`](Self::committed) when it stands, [`aborted`](Self::aborted) when it doesn't.
+///      After the latter begin again with the same records.
+/// 3. Now and then: [`saved`](Self::saved), so that memory can be given back.
+///
+/// # Invariants
+///
+/// * Numbers of a conversation have no gap and no repeat over all committed batches of all owners
+///   the partition ever had, provided each owner recovers from `persist` and database.
+/// * A repeat is acked with its first numbers before anything else is looked at: even a sender
+///   who has been removed since learns what became of the message.
+/// * A control record anywhere in a batch drops the cached facts *before* needs are computed, so
+///   the whole batch is judged by facts at least as new as the change.
+/// * A conversation whose newest messages may not be in the database yet is never evicted: the
+///   database alone would answer an old head. When such conversations fill the memory, new
+///   messages are refused, retryably.
+///
+/// Absent on purpose: contents (effects name the record by its place in the batch), names, clocks,
+/// offsets, topics. Author accounts aren't among the needs because the caller knows the authors.
+#[derive(Debug)]
+pub struct PartitionMachine {
+    limits: Limits,
+    store: Store,
+    emitter: Emitter,
+    batch: Vec<Record>,
+    /// Slot of each record; `None` for records without one and for those that found no room.
+    places: Vec<Option<SlotIx>>,
+    /// Slots of the batch, each once.
+    touched: Vec<SlotIx>,
+    number: u64,
+    /// The hand went round in this batch and found nothing to evict.
+    no_room: bool,
+    /// With this much saved, nothing more could be evicted.
+    stuck: Option<Mark>,
+    now: UnixMillis,
+    mark: Mark,
+    saved: Mark,
+}
+
+impl PartitionMachine {
+    /// A machine that knows nothing yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            store: Store::default(),
+            emitter: Emitter::default(),
+            batch: Vec::new(),
+            places: Vec::new(),
+            touched: Vec::new(),
+            number: 0,
+            no_room: false,
+            stuck: None,
+            now: 0,
+            mark: 0,
+            saved: 0,
+        }
+    }
+
+    /// Conversations in memory.
+    pub fn conversations(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Rough memory of the conversations, in bytes.
+    pub fn memory(&self) -> usize {
+        self.store.weight() * 8
+    }
+
+    /// Takes in messages of `persist` that the database may not hold yet.
+    ///
+    /// Returns the mark to call [`saved`](Self::saved) with once it holds them.
+    pub fn recover(&mut self, tail: impl IntoIterator<Item = TailRecord>) -> Mark {
+        self.aborted();
+        self.mark += 1;
+        // Sorted rather than hashed: a simulation must take the same course every time.
+        let mut tail: Vec<TailRecord> = tail.into_iter().collect();
+        tail.sort_by_key(|record| record.conversation);
+        for records in tail.chunk_by(|a, b| a.conversation == b.conversation) {
+            let conversation = records[0].conversation;
+            let known = self.store.find(conversation);
+            let ix = known.unwrap_or_else(|| self.store.insert(conversation));
+            let slot = self.store.slot_mut(ix);
+            slot.log
+                .recover(0, records.iter().map(|record| record.recorded));
+            slot.unsaved = self.mark;
+            self.store.weigh(ix);
+        }
+        self.mark
+    }
+
+    /// Takes a batch. One that is still open is aborted first.
+    pub fn begin(&mut self, records: impl IntoIterator<Item = Record>) {
+        self.aborted();
+        self.number += 1;
+        self.no_room = false;
+        self.emitter.begin();
+        self.batch.extend(records);
+        for record in &self.batch {
+            if let Record::FactsChanged(conversation) = record
+                && let Some(ix) = self.store.find(*conversation)
+            {
+                self.store.slot_mut(ix).facts = None;
+                self.store.weigh(ix);
+            }
+        }
+        for i in 0..self.batch.len() {
+            let place = match &self.batch[i] {
+                Record::Submit(submission) => self.place(submission.conversation),
+                _ => None,
+            };
+            self.places.push(place);
+        }
+    }
+
+    fn place(&mut self, conversation: ConversationId) -> Option<SlotIx> {
+        let ix = match self.store.find(conversation) {
+            Some(ix) => ix,
+            None if self.has_room() => self.store.insert(conversation),
+            None => return None,
+        };
+        if self.store.touch(ix, self.number) {
+            self.touched.push(ix);
+        }
+        Some(ix)
+    }
+
+    fn has_room(&mut self) -> bool {
+        if self.store.len() < self.limits.conversations {
+            return true;
+        }
+        self.no_room = self.no_room || !self.store.evict_one(self.number, self.saved);
+        !self.no_room
+    }
+
+    /// What has to be loaded before the batch can be decided, in order of first mention.
+    pub fn needs(&self) -> Vec<Need> {
+        let mut needs: Vec<Need> = Vec::new();
+        let mut by_slot: HashMap<SlotIx, usize> = HashMap::new();
+        for (submission, ix) in self.submissions() {
+            let slot = self.store.slot(ix);
+            let (conversation, sender) = (submission.conversation, submission.sender());
+            let known = slot
+                .facts
+                .as_ref()
+                .is_some_and(|f| f.covers(conversation, sender));
+            if slot.loaded && known {
+                continue;
+            }
+            let need = *by_slot.entry(ix).or_insert_with(|| {
+                needs.push(Need {
+                    conversation,
+                    with_recent: !slot.loaded,
+                    senders: Vec::new(),
+                });
+                needs.len() - 1
+            });
+            if matches!(conversation, ConversationId::Group(_)) {
+                needs[need].senders.push(sender);
+            }
+        }
+        for need in &mut needs {
+            need.senders.sort_unstable();
+            need.senders.dedup();
+        }
+        needs
+    }
+
+    /// Takes the answer to a need; answers nobody asked for are ignored.
+    pub fn provide(&mut self, conversation: ConversationId, loaded: Loaded) {
+        let Some(ix) = self.store.find(conversation) else {
+            return;
+        };
+        let number = self.number;
+        let slot = self.store.slot_mut(ix);
+        if slot.batch != number || self.touched.is_empty() {
+            return;
+        }
+        let Some(facts) = loaded.facts else {
+            slot.absent = true;
+            return;
+        };
+        if !slot.loaded {
+            slot.log.recover(loaded.head, loaded.recent);
+            slot.loaded = true;
+        }
+        match &mut slot.facts {
+            Some(known) => known.extend(facts),
+            none => *none = Some(facts),
+        }
+    }
+
+    /// Appends everybody whose presence the batch depends on; repeats are possible.
+    pub fn recipients(&self, users: &mut Vec<UserId>) {
+        let mut deferred = false;
+        for slot in self.touched.iter().map(|ix| self.store.slot(*ix)) {
+            match emit::strategy(slot, self.limits.direct_max) {
+                _ if slot.facts.is_none() => {}
+                Strategy::Direct => emit::with_members(slot, |m| users.extend_from_slice(m)),
+                Strategy::Deferred => deferred = true,
+                Strategy::Broadcast => {}
+            }
+        }
+        if deferred {
+            let direct_max = self.limits.direct_max;
+            let pages = |ix| emit::strategy(self.store.slot(ix), direct_max) == Strategy::Deferred;
+            users.extend(
+                self.submissions()
+                    .filter(|(_, ix)| pages(*ix))
+                    .map(|(s, _)| s.sender()),
+            );
+        }
+    }
+
+    fn submissions(&self) -> impl Iterator<Item = (&Submission, SlotIx)> {
+        self.batch
+            .iter()
+            .zip(&self.places)
+            .filter_map(|(record, place)| match record {
+                Record::Submit(submission) => Some((submission, (*place)?)),
+                _ => None,
+            })
+    }
+
+    /// Numbers the batch. `effects` is cleared and filled in the order of the records.
+    ///
+    /// `live` are the gateways a broadcast goes to. What is assigned here is staged until
+    /// [`committed`](Self::committed).
+    ///
+    /// # Errors
+    /// Whatever `ids` fails with; the batch is aborted then.
+    pub fn decide<E>(
+        &mut self,
+        now: UnixMillis,
+        view: &impl View,
+        live: &[GatewayIx],
+        mut ids: impl FnMut() -> Result<MessageId, E>,
+        effects: &mut Effects,
+    ) -> Result<(), E> {
+        effects.clear();
+        self.now = now;
+        for record in 0..self.batch.len() {
+            let submission = match &self.batch[record] {
+                Record::Submit(submission) => *submission,
+                Record::Refused { gateway, error } => {
+                    let (gateway, error) = (*gateway, error.clone());
+                    effects.list.push(Effect::Nack {
+                        record,
+                        gateway,
+                        error,
+                    });
+                    continue;
+                }
+                Record::Poison { reason } => {
+                    effects.list.push(Effect::DeadLetter { record, reason });
+                    continue;
+                }
+                Record::FactsChanged(_) => continue,
+            };
+            let outcome = self.admit(record, &submission, view, &mut ids);
+            let gateway = submission.gateway;
+            match outcome {
+                Ok(Admission::New(ix, message)) => {
+                    let author = submission.sender();
+                    let out = Outgoing {
+                        message,
+                        author,
+                        gateway,
+                        view,
+                        live,
+                    };
+                    let slot = self.store.slot_mut(ix);
+                    self.emitter
+                        .emit(slot, self.limits.direct_max, &out, effects);
+                }
+                Ok(Admission::Replay(message)) => {
+                    effects.list.push(Effect::Ack {
+                        message,
+                        gateway,
+                        replay: true,
+                    });
+                }
+                Ok(Admission::Refused(error)) => {
+                    effects.list.push(Effect::Nack {
+                        record,
+                        gateway,
+                        error,
+                    });
+                }
+                Err(failed) => {
+                    effects.clear();
+                    self.aborted();
+                    return Err(failed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The order of checks is the contract: repeats first, then standing, then a number.
+    fn admit<E>(
+        &mut self,
+        record: usize,
+        submission: &Submission,
+        view: &impl View,
+        ids: &mut impl FnMut() -> Result<MessageId, E>,
+    ) -> Result<Admission, E> {
+        let saturated = self.memory() / 2 >= self.limits.memory;
+        let Some(ix) = self.places[record] else {
+            return Ok(Admission::Refused(ErrorCode::ServiceUnavailable.into()));
+        };
+        let slot = self.store.slot_mut(ix);
+        let sequenced = |Assigned {
+                             message_id,
+                             seq,
+                             at,
+                         }| Sequenced {
+            record,
+            message_id,
+            seq,
+            at,
+        };
+        if let Some(first) = slot.log.find(&submission.key, self.now) {
+            return Ok(Admission::Replay(sequenced(first)));
+        }
+        let facts = match &slot.facts {
+            _ if slot.absent => {
+                return Ok(Admission::Refused(ErrorCode::ConversationNotFound.into()));
+            }
+            Some(facts) if slot.loaded && !saturated => facts,
+            _ => return Ok(Admission::Refused(ErrorCode::ServiceUnavailable.into())),
+        };
+        let user = submission.sender();
+        if let Err(error) = facts.judge(slot.id, user, view.sender(user), self.now) {
+            return Ok(Admission::Refused(error));
+        }
+        let message_id = ids()?;
+        let assigned = slot.log.append(submission.key, message_id, self.now);
+        Ok(Admission::New(ix, sequenced(assigned)))
+    }
+
+    /// The transaction stands: what was assigned is final.
+    ///
+    /// Returns the mark to call [`saved`](Self::saved) with once the database holds the batch.
+    pub fn committed(&mut self) -> Mark {
+        self.mark += 1;
+        for ix in std::mem::take(&mut self.touched) {
+            let slot = self.store.slot_mut(ix);
+            if slot.log.head() != slot.log.committed() {
+                slot.unsaved = self.mark;
+            }
+            slot.log.commit(self.now);
+            self.close(ix);
+        }
+        self.end();
+        self.mark
+    }
+
+    /// The transaction failed: what was assigned is forgotten.
+    pub fn aborted(&mut self) {
+        for ix in std::mem::take(&mut self.touched) {
+            self.store.slot_mut(ix).log.rollback();
+            self.close(ix);
+        }
+        self.end();
+    }
+
+    /// Everything up to this mark is in the database: it may be forgotten here.
+    pub fn saved(&mut self, mark: Mark) {
+        self.saved = self.saved.max(mark);
+    }
+
+    fn close(&mut self, ix: SlotIx) {
+        let slot = self.store.slot_mut(ix);
+        slot.absent = false;
+        // Nothing was learned about it, so nothing needs to be kept: a flood of made-up ids
+        // must not push real conversations out.
+        if !slot.loaded && slot.log.head() == 0 {
+            self.store.remove(ix);
+        } else {
+            self.store.weigh(ix);
+        }
+    }
+
+    fn end(&mut self) {
+        self.batch.clear();
+        self.places.clear();
+        // A number of its own for the time between batches: no slot belongs to it.
+        self.number += 1;
+        while self.memory() > self.limits.memory && self.stuck != Some(self.saved) {
+            if !self.store.evict_one(self.number, self.saved) {
+                self.stuck = Some(self.saved);
+            }
+        }
+    }
+}
+
+enum Admission {
+    New(SlotIx, Sequenced),
+    Replay(Sequenced),
+    Refused(Error),
+}

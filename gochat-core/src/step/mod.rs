@@ -1,0 +1,89 @@
+//! The batch step of im-logic: records in, needs out, facts in, effects out.
+//!
+//! A [`PartitionMachine`] holds what the owner of one `upstream` partition must remember and
+//! decides each batch. It never waits and never asks: the worker around it loads facts, looks up
+//! presence, writes transactions, and tells the machine how they went. The same machine runs in
+//! the service, in property tests and in the simulator.
+//!
+//! ```
+//! use gochat_core::fanout::{GatewayIx, GatewayTable, Presence};
+//! use gochat_core::ids::{ConversationId, MessageId, UserId};
+//! use gochat_core::sequence::ClientKey;
+//! use gochat_core::step::*;
+//!
+//! struct Everybody(GatewayIx);
+//! impl Presence for Everybody {
+//!     fn gateways_of(&self, _: UserId) -> Option<&[GatewayIx]> {
+//!         Some(std::slice::from_ref(&self.0))
+//!     }
+//! }
+//! impl View for Everybody {
+//!     fn sender(&self, _: UserId) -> Sender {
+//!         Sender::Known { guest: false, active: true }
+//!     }
+//! }
+//!
+//! let (a, b) = (UserId::new(1).unwrap(), UserId::new(2).unwrap());
+//! let conversation = ConversationId::single(a, b).unwrap();
+//! let gateway = GatewayTable::default().intern("gateway-1");
+//! let mut machine = PartitionMachine::new(Limits::default());
+//!
+//! let key = ClientKey::new(a, "c-1");
+//! machine.begin([Record::Submit(Submission { conversation, key, gateway })]);
+//! assert_eq!(machine.needs().len(), 1);
+//! let facts = Some(Facts::open(Members::Implicit));
+//! machine.provide(conversation, Loaded { head: 41, recent: vec![], facts });
+//!
+//! let mut effects = Effects::default();
+//! let id = || MessageId::new(7).ok_or(());
+//! machine.decide(1_000, &Everybody(gateway), &[gateway], id, &mut effects).unwrap();
+//! let Effect::Persist { message, .. } = &effects.list[0] else { panic!() };
+//! assert_eq!(message.seq, 42);
+//! let Effect::Deliver { to_origin, targets, .. } = &effects.list[1] else { panic!() };
+//! assert!(to_origin);
+//! assert_eq!(effects.users(targets), [a, b]);
+//! machine.committed();
+//! ```
+
+mod effect;
+mod emit;
+mod facts;
+mod machine;
+mod record;
+mod store;
+
+pub use effect::{Effect, Effects, Sequenced, Users};
+pub use facts::{Facts, MemberList, Members, Standing};
+pub use machine::{Mark, PartitionMachine};
+pub use record::{Loaded, Need, Record, Sender, Submission, TailRecord};
+
+use crate::fanout::Presence;
+use crate::ids::UserId;
+
+/// Bounds of a [`PartitionMachine`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most conversations in memory; must exceed the largest batch.
+    pub conversations: usize,
+    /// Bytes of conversations to aim for. Messages are refused at twice as many.
+    pub memory: usize,
+    /// Members up to which a group's messages are planned directly.
+    pub direct_max: usize,
+}
+
+impl Default for Limits {
+    /// 100,000 conversations, 64 MiB, 500 members.
+    fn default() -> Self {
+        Self {
+            conversations: 100_000,
+            memory: 64 << 20,
+            direct_max: 500,
+        }
+    }
+}
+
+/// What the caller found out about the users of a batch.
+pub trait View: Presence {
+    /// An author's account.
+    fn sender(&self, user: UserId) -> Sender;
+}

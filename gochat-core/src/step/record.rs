@@ -1,0 +1,94 @@
+//! What comes in: decoded records, and facts that were loaded for them.
+
+use crate::error::Error;
+use crate::fanout::GatewayIx;
+use crate::ids::{ConversationId, SeqId, UserId};
+use crate::sequence::{ClientKey, Recorded};
+
+use super::facts::Facts;
+
+/// A record of the batch, as far as the step needs to know it. Content stays with the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// A message whose form is right ([`crate::message::Draft`]).
+    Submit(Submission),
+    /// A message whose form is wrong: its author is told.
+    Refused {
+        /// Where the author's answer goes.
+        gateway: GatewayIx,
+        /// What is wrong.
+        error: Error,
+    },
+    /// Facts about a conversation changed: forget what is cached.
+    FactsChanged(ConversationId),
+    /// A record that can never be understood.
+    Poison {
+        /// Why, for the operator.
+        reason: &'static str,
+    },
+}
+
+/// A message that wants a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submission {
+    /// Where it goes.
+    pub conversation: ConversationId,
+    /// Author and client id.
+    pub key: ClientKey,
+    /// Where the author's answer goes.
+    pub gateway: GatewayIx,
+}
+
+impl Submission {
+    /// The author.
+    pub fn sender(&self) -> UserId {
+        self.key.sender
+    }
+}
+
+/// A conversation the step can't judge yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// Which conversation.
+    pub conversation: ConversationId,
+    /// Whether head and recent messages are needed as well: on first touch.
+    pub with_recent: bool,
+    /// Authors whose membership matters even when the group is too large to list. Distinct.
+    pub senders: Vec<UserId>,
+}
+
+/// Answer to a [`Need`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// Newest number in the database.
+    pub head: SeqId,
+    /// Messages inside the idempotency window, in any order; empty unless they were asked for.
+    pub recent: Vec<Recorded>,
+    /// Facts; `None` when there is no such conversation.
+    pub facts: Option<Facts>,
+}
+
+/// A message found in the tail of `persist` when a partition is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TailRecord {
+    /// Which conversation.
+    pub conversation: ConversationId,
+    /// What was assigned.
+    pub recorded: Recorded,
+}
+
+/// What the step must know about an author beyond the conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// The account exists.
+    Known {
+        /// Guest account.
+        guest: bool,
+        /// Neither disabled nor deleted.
+        active: bool,
+    },
+    /// There is no such account.
+    Missing,
+    /// The lookup failed. Sending goes on; only where guests are not allowed it has to wait.
+    Unknown,
+}

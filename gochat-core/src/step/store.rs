@@ -1,0 +1,167 @@
+//! Conversations in memory: a bounded table with second-chance eviction.
+
+use hashbrown::HashMap;
+
+use super::facts::Facts;
+use crate::ids::ConversationId;
+use crate::sequence::ConversationLog;
+
+/// Place of a conversation in the [`Store`].
+pub(super) type SlotIx = usize;
+
+/// A conversation the partition's owner holds.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) id: ConversationId,
+    pub(super) log: ConversationLog,
+    /// Head and window are united with what the database knows.
+    pub(super) loaded: bool,
+    pub(super) facts: Option<Facts>,
+    /// The database answered in this batch that there is no such conversation.
+    pub(super) absent: bool,
+    /// Batch that touched the slot last.
+    pub(super) batch: u64,
+    /// Plan of this batch, an index; see `machine`.
+    pub(super) plan: Option<usize>,
+    /// Mark of the last batch that appended: until that is saved, only this slot knows the head.
+    pub(super) unsaved: u64,
+    /// Second chance: set by use, cleared by the passing hand.
+    used: bool,
+    weight: usize,
+}
+
+/// Fixed part of a slot's memory, in units of 8 bytes.
+const SLOT_WEIGHT: usize = 32;
+/// A window entry's memory, in units of 8 bytes.
+const ENTRY_WEIGHT: usize = 6;
+
+impl Slot {
+    fn new(id: ConversationId) -> Self {
+        Self {
+            id,
+            log: ConversationLog::default(),
+            loaded: false,
+            facts: None,
+            absent: false,
+            batch: 0,
+            plan: None,
+            unsaved: 0,
+            used: true,
+            weight: 0,
+        }
+    }
+
+    /// Nothing would be lost by forgetting it.
+    fn is_disposable(&self, batch: u64, saved: u64) -> bool {
+        self.batch != batch && self.unsaved <= saved
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    by_id: HashMap<ConversationId, SlotIx>,
+    slots: Vec<Option<Slot>>,
+    free: Vec<SlotIx>,
+    hand: SlotIx,
+    weight: usize,
+}
+
+impl Store {
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Memory in units of 8 bytes, as of the last [`Store::weigh`] of each slot.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    pub(super) fn find(&self, id: ConversationId) -> Option<SlotIx> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub(super) fn slot(&self, ix: SlotIx) -> &Slot {
+        self.slots[ix]
+            .as_ref()
+            .expect("slots of the running batch are never evicted")
+    }
+
+    pub(super) fn slot_mut(&mut self, ix: SlotIx) -> &mut Slot {
+        self.slots[ix]
+            .as_mut()
+            .expect("slots of the running batch are never evicted")
+    }
+
+    /// Notes that a batch uses the slot; true when it is the first time in this batch.
+    pub(super) fn touch(&mut self, ix: SlotIx, batch: u64) -> bool {
+        let slot = self.slot_mut(ix);
+        slot.used = true;
+        let first = slot.batch != batch;
+        (slot.batch, slot.plan) = if first {
+            (batch, None)
+        } else {
+            (batch, slot.plan)
+        };
+        first
+    }
+
+    pub(super) fn insert(&mut self, id: ConversationId) -> SlotIx {
+        let slot = Some(Slot::new(id));
+        let ix = match self.free.pop() {
+            Some(ix) => {
+                self.slots[ix] = slot;
+                ix
+            }
+            None => {
+                self.slots.push(slot);
+                self.slots.len() - 1
+            }
+        };
+        self.by_id.insert(id, ix);
+        self.weigh(ix);
+        ix
+    }
+
+    pub(super) fn remove(&mut self, ix: SlotIx) {
+        if let Some(slot) = self.slots[ix].take() {
+            self.by_id.remove(&slot.id);
+            self.weight -= slot.weight;
+            self.free.push(ix);
+        }
+    }
+
+    /// Measures a slot that grew or shrank.
+    pub(super) fn weigh(&mut self, ix: SlotIx) {
+        let slot = self.slots[ix]
+            .as_mut()
+            .expect("slots of the running batch are never evicted");
+        let facts = slot.facts.as_ref().map_or(0, Facts::weight);
+        let weight = SLOT_WEIGHT + ENTRY_WEIGHT * slot.log.remembered() + facts;
+        self.weight = self.weight + weight - slot.weight;
+        slot.weight = weight;
+    }
+
+    /// Forgets one conversation that wasn't used for long and is safe in the database.
+    /// False when there is none, after two rounds of the hand.
+    pub(super) fn evict_one(&mut self, batch: u64, saved: u64) -> bool {
+        for _ in 0..2 * self.slots.len() {
+            self.hand = if self.hand + 1 < self.slots.len() {
+                self.hand + 1
+            } else {
+                0
+            };
+            let Some(slot) = &mut self.slots[self.hand] else {
+                continue;
+            };
+            if !slot.is_disposable(batch, saved) {
+                continue;
+            }
+            if std::mem::take(&mut slot.used) {
+                continue;
+            }
+            self.remove(self.hand);
+            return true;
+        }
+        false
+    }
+}
