@@ -18,6 +18,12 @@ pub struct RefreshRecord {
     pub created_at: UnixMillis,
     /// Not valid from this instant on.
     pub expires_at: UnixMillis,
+    /// SHA-256 of the access token handed out with it, hexadecimal; empty when there is none.
+    pub access_hash: String,
+    /// `jti` of that access token; may be empty.
+    pub access_jti: String,
+    /// When that access token expires; 0 when there is none.
+    pub access_expires_at: UnixMillis,
 }
 
 /// Asks to use a refresh token up.
@@ -81,9 +87,13 @@ pub trait TokenStore: Send + Sync {
     /// Forgets one refresh token (logout); unknown ones are fine.
     async fn delete_refresh(&self, hash: &str) -> DbResult<()>;
 
+    /// Forgets the refresh token handed out with this access token; unknown ones are fine.
+    async fn delete_refresh_of_access(&self, access_hash: &str) -> DbResult<()>;
+
     /// Revokes everything a user holds: refresh tokens are forgotten and a user-wide revocation is
-    /// written, in one transaction.
-    async fn revoke_user(&self, user: UserId, now: UnixMillis, until: UnixMillis) -> DbResult<()>;
+    /// written, in one transaction. Hits access tokens issued at or before `now`. Returns how many
+    /// refresh tokens that were still good went.
+    async fn revoke_user(&self, user: UserId, now: UnixMillis, until: UnixMillis) -> DbResult<u64>;
 
     /// Writes a revocation; a second one for the same key keeps the later times.
     async fn add_revocation(&self, revocation: Revocation) -> DbResult<()>;
