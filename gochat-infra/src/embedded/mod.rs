@@ -3,4 +3,5 @@
 pub mod cache;
 pub mod coord;
 pub mod counter;
+pub mod log;
 pub mod presence;

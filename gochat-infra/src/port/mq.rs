@@ -47,7 +47,10 @@ pub struct TopicPartition {
 impl TopicPartition {
     /// Names a partition.
     pub fn new(topic: impl Into<Arc<str>>, partition: u32) -> Self {
-        Self { topic: topic.into(), partition }
+        Self {
+            topic: topic.into(),
+            partition,
+        }
     }
 }
 
@@ -115,8 +118,13 @@ impl TopicSpec {
 
     /// A memory topic bounded to 16 MiB per partition.
     pub fn memory(name: impl Into<Arc<str>>, partitions: u32) -> Self {
-        let durability = Durability::Memory { max_partition_bytes: 16 << 20 };
-        Self { durability, ..Self::disk(name, partitions) }
+        let durability = Durability::Memory {
+            max_partition_bytes: 16 << 20,
+        };
+        Self {
+            durability,
+            ..Self::disk(name, partitions)
+        }
     }
 
     /// Declares a group whose progress holds records back from deletion.
@@ -143,7 +151,9 @@ impl TopicSpec {
     /// Turns the topic into a memory topic with this bound per partition.
     #[must_use]
     pub fn max_partition_bytes(mut self, max_partition_bytes: usize) -> Self {
-        self.durability = Durability::Memory { max_partition_bytes };
+        self.durability = Durability::Memory {
+            max_partition_bytes,
+        };
         self
     }
 }
@@ -160,12 +170,15 @@ impl Headers {
 
     /// All headers in the order they were added.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
-        self.0.iter().flat_map(|list| list.iter().map(|(name, value)| (name.as_ref(), value)))
+        self.0
+            .iter()
+            .flat_map(|list| list.iter().map(|(name, value)| (name.as_ref(), value)))
     }
 
     /// The value of the first header with this name.
     pub fn find(&self, name: &str) -> Option<&Bytes> {
-        self.iter().find_map(|(n, value)| (n == name).then_some(value))
+        self.iter()
+            .find_map(|(n, value)| (n == name).then_some(value))
     }
 
     /// Number of headers.
@@ -188,7 +201,9 @@ impl Headers {
 
     /// Bytes of all names and values.
     pub fn size(&self) -> usize {
-        self.iter().map(|(name, value)| name.len() + value.len()).sum()
+        self.iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum()
     }
 }
 
@@ -206,7 +221,11 @@ pub struct Record {
 impl Record {
     /// A record without headers.
     pub fn new(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
-        Self { key: key.into(), value: value.into(), headers: Headers::none() }
+        Self {
+            key: key.into(),
+            value: value.into(),
+            headers: Headers::none(),
+        }
     }
 
     /// Bytes of key, value and headers, as counted against [`MAX_RECORD_BYTES`] and memory bounds.
@@ -229,7 +248,11 @@ pub struct OutRecord {
 impl OutRecord {
     /// A record without headers, partitioned by key.
     pub fn new(topic: impl Into<Arc<str>>, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
-        Self { topic: topic.into(), partition: None, record: Record::new(key, value) }
+        Self {
+            topic: topic.into(),
+            partition: None,
+            record: Record::new(key, value),
+        }
     }
 
     /// Fixes the partition.
@@ -290,7 +313,10 @@ pub struct Batch {
 impl Batch {
     /// What to commit when all of this batch is done; `None` for an empty batch.
     pub fn progress(&self) -> Option<Progress> {
-        self.records.last().map(|last| Progress { tp: self.tp.clone(), offset: last.offset + 1 })
+        self.records.last().map(|last| Progress {
+            tp: self.tp.clone(),
+            offset: last.offset + 1,
+        })
     }
 }
 
@@ -346,7 +372,10 @@ pub struct ConsumerConfig {
 
 impl ConsumerConfig {
     /// Member of a group, starting at the earliest record, 30 s between polls, 8 MiB per poll.
-    pub fn group<T: Into<Arc<str>>>(group: impl Into<Arc<str>>, topics: impl IntoIterator<Item = T>) -> Self {
+    pub fn group<T: Into<Arc<str>>>(
+        group: impl Into<Arc<str>>,
+        topics: impl IntoIterator<Item = T>,
+    ) -> Self {
         Self {
             group: Some(group.into()),
             topics: topics.into_iter().map(Into::into).collect(),
@@ -359,7 +388,11 @@ impl ConsumerConfig {
 
     /// A consumer of its own that reads every partition from the end.
     pub fn tail<T: Into<Arc<str>>>(topics: impl IntoIterator<Item = T>) -> Self {
-        Self { group: None, start: Start::Latest, ..Self::group("", topics) }
+        Self {
+            group: None,
+            start: Start::Latest,
+            ..Self::group("", topics)
+        }
     }
 
     /// Sets the start position.
@@ -553,12 +586,18 @@ pub struct MqError {
 impl MqError {
     /// Makes an error.
     pub fn new(kind: MqErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 
     /// There is no topic of this name.
     pub fn unknown_topic(topic: &str) -> Self {
-        Self::new(MqErrorKind::UnknownTopic, format!("there is no topic or partition {topic}"))
+        Self::new(
+            MqErrorKind::UnknownTopic,
+            format!("there is no topic or partition {topic}"),
+        )
     }
 
     /// Whether the same call can work later without anybody changing it.

@@ -1,0 +1,227 @@
+//! The journal as its writer sees it: append, sync, start new segments, drop old ones.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use parking_lot::RwLock;
+
+use super::segment::{self, Index, Segment};
+use super::topic::PartitionId;
+
+/// When written bytes are forced to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fsync {
+    /// Before anything is reported durable. Survives power loss.
+    #[default]
+    Always,
+    /// At most this long after the write. Survives SIGKILL; a power cut loses at most this much time.
+    Interval(Duration),
+}
+
+/// The open end of the journal. Owned by the writer thread.
+pub(super) struct Journal {
+    dir: PathBuf,
+    file: File,
+    index: Arc<RwLock<Index>>,
+    /// Bytes in the open segment, and how many of them are known to be durable.
+    len: u64,
+    synced: u64,
+    last_sync: Instant,
+    fsync: Fsync,
+    segment_bytes: u64,
+    #[cfg(test)]
+    pub(super) fail_after: Option<u64>,
+}
+
+impl Journal {
+    /// Creates an empty segment that begins with `checkpoint` (a whole frame) and makes it the open one.
+    pub(super) fn create(
+        dir: PathBuf,
+        id: u64,
+        heads: HashMap<PartitionId, u64>,
+        checkpoint: &[u8],
+        options: (Fsync, u64),
+        index: Arc<RwLock<Index>>,
+    ) -> io::Result<Self> {
+        let file = create_segment(&dir, id, checkpoint)?;
+        let len = checkpoint.len() as u64;
+        let mut segment = Segment::new(id, heads);
+        (segment.len, segment.written_ms) = (len, now_ms());
+        index.write().segments.push_back(segment);
+        Ok(Self::over(dir, file, len, options, index))
+    }
+
+    /// Continues the last segment of the index.
+    pub(super) fn resume(
+        dir: PathBuf,
+        options: (Fsync, u64),
+        index: Arc<RwLock<Index>>,
+    ) -> io::Result<Self> {
+        let (id, len) = {
+            let index = index.read();
+            let last = index.segments.back().expect("recovery found a segment");
+            (last.id, last.len)
+        };
+        let file = OpenOptions::new()
+            .append(true)
+            .open(segment::path(&dir, id))?;
+        Ok(Self::over(dir, file, len, options, index))
+    }
+
+    fn over(
+        dir: PathBuf,
+        file: File,
+        len: u64,
+        options: (Fsync, u64),
+        index: Arc<RwLock<Index>>,
+    ) -> Self {
+        let (fsync, segment_bytes) = options;
+        Self {
+            dir,
+            file,
+            index,
+            len,
+            synced: len,
+            last_sync: Instant::now(),
+            fsync,
+            segment_bytes,
+            #[cfg(test)]
+            fail_after: None,
+        }
+    }
+
+    /// Position the next byte gets.
+    pub(super) fn pos(&self) -> u64 {
+        self.len
+    }
+
+    /// Everything before this position of the open segment is durable.
+    pub(super) fn synced(&self) -> u64 {
+        self.synced
+    }
+
+    /// Writes whole frames and notes where their records are: (partition, first offset, frame position).
+    pub(super) fn append(
+        &mut self,
+        frames: &[u8],
+        notes: &[(PartitionId, u64, u64)],
+    ) -> io::Result<()> {
+        #[cfg(test)]
+        if self
+            .fail_after
+            .is_some_and(|limit| self.len + frames.len() as u64 > limit)
+        {
+            self.file.write_all(&frames[..frames.len() / 2])?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.file.write_all(frames)?;
+        self.len += frames.len() as u64;
+        let mut index = self.index.write();
+        let open = index
+            .segments
+            .back_mut()
+            .expect("a journal has an open segment");
+        (open.len, open.written_ms) = (self.len, now_ms());
+        for (id, offset, pos) in notes {
+            open.note(*id, *offset, *pos);
+        }
+        Ok(())
+    }
+
+    /// Makes what was appended durable as the policy asks. `force` ignores the policy.
+    pub(super) fn sync(&mut self, force: bool) -> io::Result<()> {
+        let due = match self.fsync {
+            Fsync::Always => true,
+            Fsync::Interval(interval) => self.last_sync.elapsed() >= interval,
+        };
+        if self.synced < self.len && (due || force) {
+            self.file.sync_data()?;
+            self.synced = self.len;
+            self.last_sync = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// How long the writer may sleep before it has to sync again.
+    pub(super) fn sync_due_in(&self) -> Option<Duration> {
+        match self.fsync {
+            Fsync::Interval(interval) if self.synced < self.len => {
+                Some(interval.saturating_sub(self.last_sync.elapsed()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the open segment is full.
+    pub(super) fn wants_roll(&self) -> bool {
+        self.len >= self.segment_bytes
+    }
+
+    /// Closes the open segment (durable to its last byte) and opens the next one.
+    pub(super) fn roll(
+        &mut self,
+        heads: HashMap<PartitionId, u64>,
+        checkpoint: &[u8],
+    ) -> io::Result<()> {
+        self.sync(true)?;
+        let id = self
+            .index
+            .read()
+            .segments
+            .back()
+            .expect("a journal has an open segment")
+            .id
+            + 1;
+        let options = (self.fsync, self.segment_bytes);
+        *self = Self::create(
+            self.dir.clone(),
+            id,
+            heads,
+            checkpoint,
+            options,
+            self.index.clone(),
+        )?;
+        Ok(())
+    }
+
+    /// Deletes the oldest closed segment. Returns the heads of the one that is oldest now.
+    pub(super) fn drop_oldest(&mut self) -> io::Result<Vec<(PartitionId, u64)>> {
+        let mut index = self.index.write();
+        let oldest = index
+            .segments
+            .pop_front()
+            .expect("asked only with a closed segment");
+        let heads = &index
+            .segments
+            .front()
+            .expect("the open segment stays")
+            .heads;
+        let heads = heads.iter().map(|(id, next)| (*id, *next)).collect();
+        drop(index);
+        std::fs::remove_file(segment::path(&self.dir, oldest.id))?;
+        segment::sync_dir(&self.dir)?;
+        Ok(heads)
+    }
+}
+
+/// The file appears under its name only with a durable checkpoint in it, so a crash leaves no half-made segment
+/// that recovery would have to guess about.
+fn create_segment(dir: &std::path::Path, id: u64, checkpoint: &[u8]) -> io::Result<File> {
+    let (draft, path) = (dir.join("next.tmp"), segment::path(dir, id));
+    let mut file = File::create(&draft)?;
+    file.write_all(checkpoint)?;
+    file.sync_all()?;
+    std::fs::rename(&draft, &path)?;
+    segment::sync_dir(dir)?;
+    OpenOptions::new().append(true).open(path)
+}
+
+/// Wall clock in Unix milliseconds.
+pub(super) fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}

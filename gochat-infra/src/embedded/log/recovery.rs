@@ -1,0 +1,180 @@
+//! Opening a journal: read the checkpoints, replay the last segment, cut a torn tail.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::codec::{self, Section};
+use super::segment::{self, FrameReader, Index, Segment};
+use super::topic::PartitionId;
+use crate::port::mq::{MqError, MqErrorKind, MqResult, TopicSpec};
+
+/// What the journal said.
+#[derive(Debug, Default)]
+pub(super) struct Recovered {
+    pub(super) topics: HashMap<u32, TopicSpec>,
+    pub(super) next_topic: u32,
+    /// Next offset per partition.
+    pub(super) ends: HashMap<PartitionId, u64>,
+    pub(super) committed: HashMap<(Arc<str>, PartitionId), u64>,
+    pub(super) index: Index,
+    /// Bytes of an unfinished write that were cut off.
+    pub(super) cut: u64,
+}
+
+/// Reads the directory; an empty one gives an empty result without segments.
+///
+/// Closed segments were synced before their successor came into being, so only their checkpoints are read; only the
+/// last segment can have a torn tail and is replayed frame by frame.
+pub(super) fn recover(dir: &Path) -> MqResult<Recovered> {
+    let mut found = Recovered::default();
+    let ids = segment::list(dir).map_err(unreadable)?;
+    let gap = ids.windows(2).any(|pair| pair[0] + 1 != pair[1]);
+    if gap {
+        return Err(corrupt("a segment in the middle is missing"));
+    }
+    for (i, id) in ids.iter().enumerate() {
+        found.open_segment(dir, *id)?;
+        if i + 1 == ids.len() {
+            found.replay(dir, *id)?;
+        }
+    }
+    Ok(found)
+}
+
+impl Recovered {
+    /// Starts from the checkpoint of a segment.
+    fn open_segment(&mut self, dir: &Path, id: u64) -> MqResult<()> {
+        let meta = std::fs::metadata(segment::path(dir, id)).map_err(unreadable)?;
+        let mut reader = FrameReader::open(dir, id, 0, meta.len()).map_err(unreadable)?;
+        let head = match reader.next() {
+            Ok(Some((_, payload, _))) => payload,
+            Ok(None) => return Err(corrupt("a segment is empty")),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(corrupt(
+                    "the checkpoint at the head of a segment is damaged",
+                ));
+            }
+            Err(error) => return Err(unreadable(error)),
+        };
+        self.topics.clear();
+        self.ends.clear();
+        self.committed.clear();
+        for section in codec::sections(head) {
+            self.apply(section.map_err(|_| corrupt("a checkpoint is malformed"))?);
+        }
+        let mut segment = Segment::new(id, self.ends.clone());
+        let modified = meta
+            .modified()
+            .ok()
+            .and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+        segment.written_ms =
+            modified.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+        segment.len = meta.len();
+        self.index.segments.push_back(segment);
+        Ok(())
+    }
+
+    /// Replays the frames of the last segment, indexes them, and cuts what was never finished.
+    fn replay(&mut self, dir: &Path, id: u64) -> MqResult<()> {
+        let len = self.index.segments.back().expect("just pushed").len;
+        let mut reader = FrameReader::open(dir, id, 0, len).map_err(unreadable)?;
+        let mut notes = Vec::new();
+        loop {
+            match reader.next() {
+                Ok(Some((pos, payload, _))) => {
+                    for section in codec::sections(payload) {
+                        let section = section.map_err(|_| corrupt("a frame is malformed"))?;
+                        if let Section::Records(run) = &section {
+                            notes.push((run.id, run.base, pos));
+                        }
+                        self.apply(section);
+                    }
+                }
+                Ok(None) => break,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    self.cut_tail(dir, id, reader.pos, len)?;
+                    break;
+                }
+                Err(error) => return Err(unreadable(error)),
+            }
+        }
+        let end = reader.pos;
+        let segment = self.index.segments.back_mut().expect("just pushed");
+        segment.len = end;
+        notes
+            .into_iter()
+            .for_each(|(id, offset, pos)| segment.note(id, offset, pos));
+        Ok(())
+    }
+
+    /// Cuts the segment at `pos`, unless a later frame proves that the bytes there had been durable.
+    fn cut_tail(&mut self, dir: &Path, id: u64, pos: u64, len: u64) -> MqResult<()> {
+        let path = segment::path(dir, id);
+        let bytes = std::fs::read(&path).map_err(unreadable)?;
+        let tail = &bytes[usize::try_from(pos).unwrap_or(usize::MAX).min(bytes.len())..];
+        let starts = tail
+            .windows(4)
+            .enumerate()
+            .filter(|(_, window)| **window == codec::MAGIC);
+        let proof = starts
+            .filter_map(|(at, _)| codec::frame(&tail[at..]))
+            .any(|(_, synced)| synced > pos);
+        if proof {
+            return Err(corrupt(
+                "data that was reported durable is damaged in the middle of a segment",
+            ));
+        }
+        let file = OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .map_err(unreadable)?;
+        file.set_len(pos)
+            .and_then(|()| file.sync_all())
+            .map_err(unreadable)?;
+        self.cut = len - pos;
+        Ok(())
+    }
+
+    fn apply(&mut self, section: Section<'_>) {
+        match section {
+            Section::Records(run) => {
+                self.ends.insert(run.id, run.end());
+            }
+            Section::Offset { group, id, offset } => {
+                let at = self
+                    .committed
+                    .entry((Arc::from(group), id))
+                    .or_insert(offset);
+                *at = (*at).max(offset);
+            }
+            Section::Topic { id, spec } => {
+                self.next_topic = self.next_topic.max(id + 1);
+                self.topics.insert(id, spec);
+            }
+            Section::TopicDeleted { id } => {
+                self.topics.remove(&id);
+                self.ends.retain(|p, _| p.topic != id);
+                self.committed.retain(|(_, p), _| p.topic != id);
+            }
+            Section::End { id, next } => {
+                self.ends.insert(id, next);
+            }
+            Section::NextTopic(id) => self.next_topic = self.next_topic.max(id),
+        }
+    }
+}
+
+fn corrupt(what: &'static str) -> MqError {
+    MqError::new(MqErrorKind::Corrupt, what)
+}
+
+fn unreadable(error: io::Error) -> MqError {
+    MqError::new(
+        MqErrorKind::Unavailable,
+        format!("the journal can't be read: {error}"),
+    )
+}
