@@ -6,6 +6,7 @@
 //! receivers) and read back by clients with [`ServerFrame::parse`].
 
 mod client;
+mod client_encode;
 mod objects;
 mod server;
 #[cfg(test)]

@@ -244,6 +244,33 @@ fn an_error_frame_becomes_the_error_again() {
     assert_eq!(ErrorFrame::new(&error, None).to_error(), error);
 }
 
+#[test]
+fn a_server_reads_what_a_client_wrote() {
+    let conversation_id = ConversationId::World;
+    let frames = [
+        ClientFrame::Ping,
+        ClientFrame::MarkRead {
+            conversation_id,
+            seq_id: 3,
+        },
+        ClientFrame::Typing(conversation_id),
+        ClientFrame::StopTyping(conversation_id),
+        ClientFrame::SendMessage(SendMessage {
+            conversation_id,
+            content: "a\n\"b".into(),
+            message_type: 1,
+            client_msg_id: Some("c".into()),
+            extra: None,
+        }),
+    ];
+    for frame in frames {
+        let mut out = Vec::new();
+        frame.encode(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(ClientFrame::parse(&text), Ok(frame));
+    }
+}
+
 proptest! {
     #[test]
     fn hostile_text_never_panics(text in ".{0,300}") {

@@ -1,0 +1,96 @@
+//! The client's pen: the frames [`ClientFrame::parse`](super::ClientFrame::parse) reads.
+
+use serde::Serialize;
+
+use super::ClientFrame;
+use crate::ids::{ConversationId, SeqId};
+
+#[derive(Serialize)]
+struct Envelope<T> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<T>,
+}
+
+#[derive(Serialize)]
+struct SendOut<'a> {
+    #[serde(rename = "conversationId")]
+    conversation_id: ConversationId,
+    content: &'a str,
+    #[serde(rename = "messageType")]
+    message_type: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_msg_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PlaceOut {
+    conversation_id: ConversationId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq_id: Option<SeqId>,
+}
+
+impl ClientFrame<'_> {
+    /// Appends the frame's JSON text to `out`.
+    ///
+    /// ```
+    /// use gochat_core::session::frame::ClientFrame;
+    /// let mut out = Vec::new();
+    /// ClientFrame::Ping.encode(&mut out);
+    /// assert_eq!(out, br#"{"type":"ping"}"#);
+    /// ```
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::SendMessage(message) => {
+                let data = SendOut {
+                    conversation_id: message.conversation_id,
+                    content: &message.content,
+                    message_type: message.message_type,
+                    client_msg_id: message.client_msg_id.as_deref(),
+                    extra: message.extra.as_deref(),
+                };
+                write("send-message", Some(data), out);
+            }
+            Self::Ping => write::<()>("ping", None, out),
+            &Self::MarkRead {
+                conversation_id,
+                seq_id,
+            } => {
+                let data = PlaceOut {
+                    conversation_id,
+                    seq_id: Some(seq_id),
+                };
+                write("mark-read", Some(data), out);
+            }
+            &Self::Typing(conversation_id) => {
+                write(
+                    "typing",
+                    Some(PlaceOut {
+                        conversation_id,
+                        seq_id: None,
+                    }),
+                    out,
+                );
+            }
+            &Self::StopTyping(conversation_id) => {
+                write(
+                    "stop-typing",
+                    Some(PlaceOut {
+                        conversation_id,
+                        seq_id: None,
+                    }),
+                    out,
+                );
+            }
+        }
+    }
+}
+
+fn write<T: Serialize>(kind: &'static str, data: Option<T>, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, &Envelope { kind, data })
+        .expect("plain structs written to memory can't fail");
+}

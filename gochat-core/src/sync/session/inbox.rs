@@ -1,0 +1,349 @@
+//! What comes from the server: frames, listings, history.
+
+use super::lifecycle::{Listing, Phase};
+use super::{Action, ClientSession, Event, Listed};
+use crate::error::Error;
+use crate::ids::{ConversationId, ParseIdError, SeqId};
+use crate::session::frame::{ErrorFrame, MessageAck, NewMessage, ServerFrame};
+use crate::sync::{Message, Millis, Settled, Timeline};
+
+/// How far a listing reaches back before the last moment everything was known, in seconds:
+/// rows may be written late and clocks differ.
+const SYNC_OVERLAP_S: i64 = 600;
+
+impl ClientSession {
+    /// A text message arrived. One that isn't a frame of the protocol is ignored.
+    pub fn handle_text(&mut self, text: &str, now: Millis) {
+        self.handle_alive(now);
+        let Ok((frame, server_time)) = ServerFrame::parse(text) else {
+            return;
+        };
+        self.server_time = self.server_time.max(server_time.min(i64::from(u32::MAX)));
+        // An id that isn't one makes the frame meaningless, not the connection.
+        let _ = self.handle_frame(frame, now);
+        self.settle_sync();
+    }
+
+    /// A sign of life that isn't a text message (ping, pong) arrived.
+    pub fn handle_alive(&mut self, now: Millis) {
+        if let Phase::Online(online) = &mut self.phase {
+            online.heard = now;
+        }
+    }
+
+    /// A page of conversations arrived.
+    pub fn handle_listed(&mut self, ticket: u64, listed: Listed, now: Millis) {
+        let Phase::Online(online) = &mut self.phase else {
+            return;
+        };
+        let Listing::Asked { page, backoff } = &online.listing else {
+            return;
+        };
+        if ticket != self.ticket {
+            return;
+        }
+        let next = page.saturating_add(1);
+        online.listing = if listed.has_more {
+            Listing::Asked {
+                page: next,
+                backoff: backoff.clone(),
+            }
+        } else {
+            Listing::Done
+        };
+        if listed.has_more {
+            self.ask_list(next);
+        }
+        for conversation in listed.conversations {
+            let last = conversation.last_seq;
+            let base = last.saturating_sub(self.options.initial_history);
+            self.update(conversation.id, base, |timeline| {
+                timeline.handle_last_seq(last);
+                if conversation.last_recalled {
+                    timeline.handle_recalled(last);
+                }
+            });
+        }
+        for id in listed.removed {
+            self.forget(id);
+        }
+        self.handle_timeout(now);
+        self.settle_sync();
+    }
+
+    /// A page of conversations could not be had; it is asked for again later.
+    pub fn handle_list_failed(&mut self, ticket: u64, now: Millis) {
+        let Phase::Online(online) = &mut self.phase else {
+            return;
+        };
+        if let Listing::Asked { page, backoff } = &mut online.listing
+            && ticket == self.ticket
+        {
+            let at = now.saturating_add(backoff.next_delay());
+            online.listing = Listing::RetryAt {
+                page: *page,
+                at,
+                backoff: backoff.clone(),
+            };
+        }
+    }
+
+    /// A page of history arrived. Messages of another conversation are dropped.
+    pub fn handle_fetched(
+        &mut self,
+        conversation: ConversationId,
+        after_seq: SeqId,
+        messages: Vec<Message>,
+        now: Millis,
+    ) {
+        self.fetching = self.fetching.saturating_sub(1);
+        if !self.timelines.contains_key(&conversation) {
+            return;
+        }
+        let page = messages
+            .into_iter()
+            .filter(|m| m.conversation_id == conversation);
+        let page = page.map(|m| (m.seq_id, m)).collect();
+        self.update(conversation, 0, |timeline| {
+            timeline.handle_fetched(after_seq, page, now)
+        });
+        self.settle_sync();
+    }
+
+    /// A page of history could not be had. `gone` says that the user may not read it (any more).
+    pub fn handle_fetch_failed(&mut self, conversation: ConversationId, gone: bool, now: Millis) {
+        self.fetching = self.fetching.saturating_sub(1);
+        if gone {
+            self.forget(conversation);
+        } else if let Some(timeline) = self.timelines.get_mut(&conversation) {
+            timeline.handle_fetch_failed(now);
+        }
+        self.settle_sync();
+    }
+
+    pub(super) fn ask_list(&mut self, page: u32) {
+        let last_sync = self.synced_at.map(|at| (at - SYNC_OVERLAP_S).max(0));
+        let ticket = self.ticket;
+        self.actions.push_back(Action::ListConversations {
+            ticket,
+            page,
+            last_sync,
+        });
+    }
+
+    pub(super) fn poll_fetch(&mut self, now: Millis) -> Option<Action> {
+        if self.fetching >= self.options.parallel_fetches {
+            return None;
+        }
+        let limit = self.options.page_limit;
+        let action = self.gaps.iter().find_map(|&conversation_id| {
+            let fetch = self.timelines.get_mut(&conversation_id)?.poll_fetch(now)?;
+            Some(Action::FetchMessages {
+                conversation_id,
+                after_seq: fetch.after_seq,
+                limit,
+            })
+        });
+        self.fetching += usize::from(action.is_some());
+        action
+    }
+
+    pub(super) fn fetch_timeout(&self) -> Option<Millis> {
+        if self.fetching >= self.options.parallel_fetches {
+            return None;
+        }
+        self.gaps
+            .iter()
+            .filter_map(|id| self.timelines.get(id)?.poll_timeout())
+            .min()
+    }
+
+    pub(super) fn refuse(&mut self, settled: Settled) {
+        if let Err(error) = settled.result {
+            self.events.push_back(Event::Refused {
+                message: settled.message,
+                error,
+            });
+        }
+    }
+
+    fn handle_frame(&mut self, frame: ServerFrame<'_>, now: Millis) -> Result<(), ParseIdError> {
+        let event = match frame {
+            ServerFrame::NewMessage(frame) => return self.handle_message(&frame),
+            ServerFrame::MessageAck(ack) => return self.handle_ack(&ack, now),
+            ServerFrame::ErrorFrame(error) => {
+                self.handle_error(&error, now);
+                return Ok(());
+            }
+            ServerFrame::Restarting(restarting) => {
+                if let Phase::Online(online) = &mut self.phase {
+                    online.restart_in = Some(restarting.reconnect_in.min(60_000));
+                }
+                return Ok(());
+            }
+            ServerFrame::OnlineStatus(s) => Event::Presence {
+                user_id: s.user_id.parse()?,
+                online: s.status == "online",
+            },
+            ServerFrame::TypingIndicator(t) => Event::Typing {
+                conversation_id: t.conversation_id.parse()?,
+                user_id: t.user_id.parse()?,
+                is_typing: t.is_typing,
+            },
+            ServerFrame::MessageRead(r) => Event::Read {
+                conversation_id: r.conversation_id.parse()?,
+                user_id: r.user_id.parse()?,
+                seq_id: r.seq_id,
+            },
+            ServerFrame::MessageRecalled(r) => {
+                let conversation_id = r.conversation_id.parse()?;
+                let (message_id, seq_id) = (r.message_id.parse()?, r.seq_id);
+                if self.timelines.contains_key(&conversation_id) && seq_id > 0 {
+                    self.update(conversation_id, 0, |t| t.handle_recalled(seq_id));
+                }
+                Event::Recalled {
+                    conversation_id,
+                    message_id,
+                    seq_id,
+                }
+            }
+            ServerFrame::ConversationUpdated(u) => {
+                Event::ConversationChanged(u.conversation_id.parse()?)
+            }
+            ServerFrame::MemberAdded(m) => Event::ConversationChanged(m.conversation_id.parse()?),
+            ServerFrame::MemberRemoved(m) => {
+                let conversation_id = m.conversation_id.parse()?;
+                if Some(m.user_id.parse()?) == self.user {
+                    self.forget(conversation_id);
+                    return Ok(());
+                }
+                Event::ConversationChanged(conversation_id)
+            }
+            ServerFrame::FriendRequest(f) => Event::FriendsChanged {
+                user_id: f.requester_id.parse()?,
+            },
+            ServerFrame::FriendAdded(f) => Event::FriendsChanged {
+                user_id: f.friend_id.parse()?,
+            },
+            ServerFrame::Pong(_) | ServerFrame::Unknown(_) => return Ok(()),
+        };
+        self.events.push_back(event);
+        Ok(())
+    }
+
+    fn handle_message(&mut self, frame: &NewMessage<'_>) -> Result<(), ParseIdError> {
+        let message = Message::try_from(frame)?;
+        self.insert(message);
+        Ok(())
+    }
+
+    /// Our own message comes back as an ack only; the timeline needs it all the same.
+    fn handle_ack(&mut self, ack: &MessageAck<'_>, now: Millis) -> Result<(), ParseIdError> {
+        let message_id = ack.message_id.parse()?;
+        let Some(settled) = self.outbox.handle_ack(&ack.client_msg_id, now) else {
+            return Ok(());
+        };
+        let sent = settled.message;
+        if let Some(sender_id) = self.user.filter(|_| ack.seq_id > 0) {
+            self.insert(Message {
+                id: message_id,
+                conversation_id: sent.conversation_id,
+                seq_id: ack.seq_id,
+                sender_id,
+                sender_name: None,
+                message_type: sent.message_type,
+                content: sent.content.clone(),
+                client_msg_id: sent.client_msg_id.clone(),
+                extra: sent.extra.clone(),
+                created_at: ack.created_at,
+                deleted: false,
+            });
+        }
+        let (seq_id, created_at) = (ack.seq_id, ack.created_at);
+        self.events.push_back(Event::Sent {
+            message: sent,
+            message_id,
+            seq_id,
+            created_at,
+        });
+        Ok(())
+    }
+
+    fn handle_error(&mut self, frame: &ErrorFrame<'_>, now: Millis) {
+        let error: Error = frame.to_error();
+        match &frame.details.client_msg_id {
+            Some(id) => {
+                if let Some(settled) = self.outbox.handle_error(id, error, now) {
+                    self.refuse(settled);
+                }
+            }
+            None => self.events.push_back(Event::Error(error)),
+        }
+    }
+
+    fn insert(&mut self, message: Message) {
+        let seq = message.seq_id;
+        let base = seq
+            .saturating_sub(1)
+            .saturating_sub(self.options.initial_history);
+        self.update(message.conversation_id, base, |timeline| {
+            timeline.handle_message(seq, message);
+        });
+    }
+
+    /// Changes a timeline, creating it after `base` when it is new, and hands out what became ready.
+    fn update(
+        &mut self,
+        id: ConversationId,
+        base: SeqId,
+        change: impl FnOnce(&mut Timeline<Message>),
+    ) {
+        let seed = self.next_seed();
+        if !self.timelines.contains_key(&id)
+            && self.timelines.len() >= self.options.max_conversations
+        {
+            return;
+        }
+        let timeline = self
+            .timelines
+            .entry(id)
+            .or_insert_with(|| Timeline::new(base, seed));
+        change(timeline);
+        while let Some((_, message)) = timeline.poll_message() {
+            self.events.push_back(Event::Message(message));
+        }
+        if timeline.has_gap() {
+            self.gaps.insert(id);
+        } else {
+            self.gaps.remove(&id);
+        }
+    }
+
+    fn forget(&mut self, id: ConversationId) {
+        self.gaps.remove(&id);
+        if self.timelines.remove(&id).is_some() {
+            self.events.push_back(Event::Left(id));
+        }
+    }
+
+    /// Notices that everything is known.
+    fn settle_sync(&mut self) {
+        let timelines = &self.timelines;
+        let behind = self
+            .gaps
+            .iter()
+            .any(|id| timelines.get(id).is_some_and(Timeline::is_catching_up));
+        let before = self.state();
+        let Phase::Online(online) = &mut self.phase else {
+            return;
+        };
+        if !matches!(online.listing, Listing::Done) || (behind && !online.ready) {
+            return;
+        }
+        online.ready = true;
+        if self.server_time > 0 {
+            self.synced_at = Some(self.server_time);
+        }
+        self.report_state(before);
+    }
+}

@@ -1,0 +1,206 @@
+//! What goes in and out of a [`ClientSession`](super::ClientSession).
+
+use crate::error::Error;
+use crate::ids::{ConversationId, MessageId, SeqId, UserId};
+use crate::sync::{Message, Millis, OutboxLimits, Outgoing};
+
+/// How a session behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Messages to load from before the moment a conversation is first seen.
+    pub initial_history: u64,
+    /// Messages per history page.
+    pub page_limit: u32,
+    /// History requests at a time.
+    pub parallel_fetches: usize,
+    /// Conversations followed at most; pushes of further ones are ignored.
+    pub max_conversations: usize,
+    /// Time between two pings.
+    pub ping_every: Millis,
+    /// Silence after which the connection counts as dead.
+    pub dead_after: Millis,
+    /// Bounds of the outbox.
+    pub outbox: OutboxLimits,
+}
+
+impl Default for Options {
+    /// 50 messages of history, pages of 100, four at a time, 100,000 conversations, ping
+    /// every 30 s, dead after 70 s.
+    fn default() -> Self {
+        Self {
+            initial_history: 50,
+            page_limit: 100,
+            parallel_fetches: 4,
+            max_conversations: 100_000,
+            ping_every: 30_000,
+            dead_after: 70_000,
+            outbox: OutboxLimits::default(),
+        }
+    }
+}
+
+/// Where a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Getting a token.
+    Authenticating,
+    /// Opening the socket.
+    Connecting,
+    /// Connected; learning what was missed. Messages can be sent and arrive already.
+    Syncing,
+    /// Connected and up to date.
+    Ready,
+    /// Waiting before the next try.
+    BackingOff,
+    /// For good: the user closed it, the credentials are bad, or another connection took its place.
+    Closed,
+}
+
+/// What the driver is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Get an access token, then `handle_authenticated` or `handle_auth_failed`.
+    Authenticate {
+        /// The token in hand was refused; a new one is needed.
+        renew: bool,
+    },
+    /// Open the socket, then `handle_connected` or `handle_connect_failed`.
+    Connect,
+    /// Drop the socket; nothing needs to be reported.
+    Disconnect,
+    /// Write a text message to the socket.
+    Send(String),
+    /// `GET /conversations`, then `handle_listed` or `handle_list_failed` with the same ticket.
+    ListConversations {
+        /// To be handed back.
+        ticket: u64,
+        /// From 1.
+        page: u32,
+        /// Only what changed since, in Unix seconds.
+        last_sync: Option<i64>,
+    },
+    /// `GET /conversations/{id}/messages?after_seq=`, then `handle_fetched` or `handle_fetch_failed`.
+    FetchMessages {
+        /// Where.
+        conversation_id: ConversationId,
+        /// Messages after this number, ascending.
+        after_seq: SeqId,
+        /// At most so many.
+        limit: u32,
+    },
+}
+
+/// What the user wants to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The state changed.
+    State(State),
+    /// The next message of a conversation, the user's own included; in order, each once.
+    Message(Message),
+    /// A message of ours is durable.
+    Sent {
+        /// What was sent.
+        message: Outgoing,
+        /// Its id.
+        message_id: MessageId,
+        /// Its place.
+        seq_id: SeqId,
+        /// Unix seconds.
+        created_at: i64,
+    },
+    /// A message of ours was refused for good or given up.
+    Refused {
+        /// What was to be sent.
+        message: Outgoing,
+        /// Why.
+        error: Error,
+    },
+    /// The user is no longer in this conversation.
+    Left(ConversationId),
+    /// Somebody read up to a message.
+    Read {
+        /// Where.
+        conversation_id: ConversationId,
+        /// Who.
+        user_id: UserId,
+        /// How far.
+        seq_id: SeqId,
+    },
+    /// A message was recalled.
+    Recalled {
+        /// Where.
+        conversation_id: ConversationId,
+        /// Which.
+        message_id: MessageId,
+        /// Its place.
+        seq_id: SeqId,
+    },
+    /// Somebody is writing, or stopped.
+    Typing {
+        /// Where.
+        conversation_id: ConversationId,
+        /// Who.
+        user_id: UserId,
+        /// Writing, or not any more.
+        is_typing: bool,
+    },
+    /// A friend came or went.
+    Presence {
+        /// Who.
+        user_id: UserId,
+        /// Came.
+        online: bool,
+    },
+    /// Name, members or settings of a conversation changed, or it is new: load it again.
+    ConversationChanged(ConversationId),
+    /// A friend request arrived or was accepted: load friends again.
+    FriendsChanged {
+        /// The other side.
+        user_id: UserId,
+    },
+    /// The server refused something that isn't a message, or says why it will hang up.
+    Error(Error),
+}
+
+/// Why no token could be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthFailure {
+    /// The credentials are bad: the session ends.
+    Refused(Error),
+    /// Server not reachable or busy: tried again later.
+    Unavailable,
+}
+
+/// Why the socket could not be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectFailure {
+    /// 401: a new token is needed.
+    Unauthorized,
+    /// 429: too many connections in a short time.
+    TooMany,
+    /// Server not reachable or busy.
+    Unavailable,
+}
+
+/// One page of conversations.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listed {
+    /// What the page holds.
+    pub conversations: Vec<ListedConversation>,
+    /// Conversations the user is no longer in.
+    pub removed: Vec<ConversationId>,
+    /// Whether another page follows.
+    pub has_more: bool,
+}
+
+/// What syncing needs to know of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedConversation {
+    /// Which.
+    pub id: ConversationId,
+    /// Number of its newest message.
+    pub last_seq: SeqId,
+    /// Whether that message was recalled, so that history won't show it.
+    pub last_recalled: bool,
+}

@@ -1,0 +1,7 @@
+//! The machines against a model server in virtual time.
+
+mod outbox;
+mod session;
+mod timeline;
+mod two_parties;
+mod world;

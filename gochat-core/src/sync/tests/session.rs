@@ -1,0 +1,294 @@
+use proptest::prelude::*;
+
+use super::world::alice;
+use crate::error::ErrorCode;
+use crate::ids::ConversationId;
+use crate::sync::{
+    Action, AuthFailure, ClientSession, ConnectFailure, Event, Listed, ListedConversation, Options,
+    Outgoing, State,
+};
+
+fn actions(session: &mut ClientSession, now: u64) -> Vec<Action> {
+    std::iter::from_fn(|| session.poll_action(now)).collect()
+}
+
+fn events(session: &mut ClientSession) -> Vec<Event> {
+    std::iter::from_fn(|| session.poll_event()).collect()
+}
+
+/// A session that has just connected; its first listing isn't answered yet.
+fn connected() -> ClientSession {
+    let mut session = ClientSession::new(Options::default(), 1);
+    assert_eq!(
+        actions(&mut session, 0),
+        [Action::Authenticate { renew: false }]
+    );
+    session.handle_authenticated(alice());
+    assert_eq!(actions(&mut session, 0), [Action::Connect]);
+    session.handle_connected(0);
+    session
+}
+
+fn ready() -> ClientSession {
+    let mut session = connected();
+    let listing = Action::ListConversations {
+        ticket: 1,
+        page: 1,
+        last_sync: None,
+    };
+    assert_eq!(actions(&mut session, 0), [listing]);
+    session.handle_listed(1, Listed::default(), 0);
+    assert_eq!(session.state(), State::Ready);
+    events(&mut session);
+    session
+}
+
+fn push(seq: u64) -> String {
+    format!(
+        r#"{{"type":"new-message","data":{{"id":"{seq}","conversationId":"world","sender":{{"id":"9"}},"content":"c{seq}","messageType":1,"seqId":{seq},"createdAt":1}},"timestamp":5000}}"#
+    )
+}
+
+fn draft(id: &str) -> Outgoing {
+    Outgoing {
+        client_msg_id: id.into(),
+        conversation_id: ConversationId::World,
+        message_type: 1,
+        content: "hello".into(),
+        extra: None,
+    }
+}
+
+#[test]
+fn it_is_ready_once_the_listing_is_read_and_the_gaps_are_fetched() {
+    let mut session = connected();
+    actions(&mut session, 0);
+    let world = ListedConversation {
+        id: ConversationId::World,
+        last_seq: 2,
+        last_recalled: false,
+    };
+    let page = |has_more| Listed {
+        conversations: vec![world],
+        has_more,
+        ..Listed::default()
+    };
+    session.handle_listed(1, page(true), 0);
+    let fetch = Action::FetchMessages {
+        conversation_id: ConversationId::World,
+        after_seq: 0,
+        limit: 100,
+    };
+    let second = Action::ListConversations {
+        ticket: 1,
+        page: 2,
+        last_sync: None,
+    };
+    assert_eq!(actions(&mut session, 0), [second, fetch]);
+    session.handle_listed(1, page(false), 0);
+    assert_eq!(session.state(), State::Syncing);
+    session.handle_fetched(ConversationId::World, 0, Vec::new(), 0);
+    assert_eq!(
+        session.state(),
+        State::Ready,
+        "a row that is late doesn't hold up the rest"
+    );
+    assert!(session.poll_timeout().unwrap() <= 125);
+}
+
+#[test]
+fn a_listing_of_an_earlier_connection_is_ignored() {
+    let mut session = connected();
+    actions(&mut session, 0);
+    session.handle_disconnected(None, 10);
+    let again = session.poll_timeout().unwrap();
+    assert!((1010..=1260).contains(&again));
+    assert_eq!(actions(&mut session, again), [Action::Connect]);
+    session.handle_connected(again);
+    session.handle_listed(1, Listed::default(), again);
+    assert_eq!(session.state(), State::Syncing);
+    session.handle_listed(2, Listed::default(), again);
+    assert_eq!(session.state(), State::Ready);
+}
+
+#[test]
+fn later_listings_ask_only_for_what_changed() {
+    let mut session = ready();
+    session.handle_text(r#"{"type":"pong","timestamp":5000}"#, 1);
+    session.handle_disconnected(None, 20_000);
+    let again = session.poll_timeout().unwrap();
+    actions(&mut session, again);
+    session.handle_connected(again);
+    let listing = Action::ListConversations {
+        ticket: 2,
+        page: 1,
+        last_sync: Some(4400),
+    };
+    assert_eq!(actions(&mut session, again), [listing]);
+}
+
+#[test]
+fn back_off_climbs_and_a_stable_connection_resets_it() {
+    let mut session = ready();
+    let (mut now, mut delays) = (0, Vec::new());
+    for _ in 0..7 {
+        session.handle_disconnected(None, now);
+        let until = session.poll_timeout().unwrap();
+        delays.push((until - now) / 1000);
+        now = until;
+        actions(&mut session, now);
+        session.handle_connected(now);
+    }
+    for (delay, base) in delays.iter().zip([1, 2, 4, 8, 15, 30, 30]) {
+        assert!((base..=base + base / 4 + 1).contains(delay), "{delays:?}");
+    }
+    now += 10_000;
+    session.handle_disconnected(None, now);
+    assert!(session.poll_timeout().unwrap() - now <= 1250);
+}
+
+#[test]
+fn bad_credentials_close_and_an_unreachable_server_does_not() {
+    let mut session = ClientSession::new(Options::default(), 1);
+    actions(&mut session, 0);
+    session.handle_auth_failed(AuthFailure::Unavailable, 0);
+    assert_eq!(session.state(), State::BackingOff);
+    let until = session.poll_timeout().unwrap();
+    assert_eq!(
+        actions(&mut session, until),
+        [Action::Authenticate { renew: false }]
+    );
+    session.handle_auth_failed(
+        AuthFailure::Refused(ErrorCode::InvalidCredentials.into()),
+        until,
+    );
+    assert_eq!(session.state(), State::Closed);
+}
+
+#[test]
+fn a_refused_token_is_renewed_but_not_for_ever() {
+    let mut session = ClientSession::new(Options::default(), 1);
+    let (mut now, mut renewals) = (0, 0);
+    while session.state() != State::Closed {
+        for action in actions(&mut session, now) {
+            match action {
+                Action::Authenticate { renew } => {
+                    renewals += u32::from(renew);
+                    session.handle_authenticated(alice());
+                }
+                Action::Connect => {
+                    session.handle_connect_failed(ConnectFailure::Unauthorized, now);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        now = session.poll_timeout().unwrap_or(now);
+    }
+    assert_eq!(renewals, 3);
+}
+
+#[test]
+fn an_expired_token_is_renewed_at_once_and_a_replaced_connection_stays_away() {
+    let mut session = ready();
+    session.handle_disconnected(Some(4002), 1);
+    assert_eq!(
+        actions(&mut session, 1),
+        [Action::Authenticate { renew: true }]
+    );
+    let mut session = ready();
+    session.send(draft("a"), 0).unwrap();
+    session.handle_disconnected(Some(4001), 1);
+    assert_eq!(session.state(), State::Closed);
+    assert!(matches!(
+        events(&mut session)[..],
+        [Event::Refused { .. }, Event::Error(_), _]
+    ));
+    assert_eq!(session.poll_timeout(), None);
+}
+
+#[test]
+fn a_restarting_server_is_left_alone_for_as_long_as_it_asks() {
+    let mut session = ready();
+    let text = r#"{"type":"restarting","data":{"reconnectIn":333},"timestamp":1}"#;
+    session.handle_text(text, 5);
+    session.handle_disconnected(Some(1001), 10);
+    assert_eq!(session.poll_timeout(), Some(343));
+}
+
+#[test]
+fn silence_is_pinged_and_then_ends_the_connection() {
+    let mut session = ready();
+    assert_eq!(session.poll_timeout(), Some(30_000));
+    let ping = Action::Send(r#"{"type":"ping"}"#.into());
+    assert_eq!(actions(&mut session, 30_000), [ping]);
+    assert_eq!(actions(&mut session, 60_000).len(), 1);
+    assert_eq!(actions(&mut session, 70_000), [Action::Disconnect]);
+    assert_eq!(session.state(), State::BackingOff);
+}
+
+#[test]
+fn an_acknowledged_message_is_in_the_timeline_of_its_author() {
+    let mut session = ready();
+    session.send(draft("a"), 0).unwrap();
+    assert_eq!(actions(&mut session, 0).len(), 1);
+    let ack = r#"{"type":"message-ack","data":{"client_msg_id":"a","messageId":"77","conversationId":"world","seqId":1,"status":"success","createdAt":9},"timestamp":9}"#;
+    session.handle_text(ack, 1);
+    let events = events(&mut session);
+    let [Event::Message(message), Event::Sent { seq_id: 1, .. }] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!(
+        (message.id.get(), message.sender_id, message.seq_id),
+        (77, alice(), 1)
+    );
+    session.handle_text(ack, 2);
+    assert_eq!(session.poll_event(), None);
+}
+
+#[test]
+fn removal_ends_the_timeline() {
+    let mut session = ready();
+    session.handle_text(&push(60), 1);
+    let removed = format!(
+        r#"{{"type":"member-removed","data":{{"conversationId":"world","userId":"{}"}},"timestamp":1}}"#,
+        alice()
+    );
+    session.handle_text(&removed, 2);
+    assert!(events(&mut session).contains(&Event::Left(ConversationId::World)));
+    assert_eq!(session.complete_to(ConversationId::World), None);
+}
+
+#[test]
+fn a_session_takes_up_where_an_earlier_one_left() {
+    let mut session = ClientSession::new(Options::default(), 1);
+    session.resume(ConversationId::World, 100);
+    actions(&mut session, 0);
+    session.handle_authenticated(alice());
+    session.handle_connected(0);
+    session.handle_text(&push(102), 1);
+    actions(&mut session, 1);
+    let fetch = Action::FetchMessages {
+        conversation_id: ConversationId::World,
+        after_seq: 100,
+        limit: 100,
+    };
+    session.handle_fetch_failed(ConversationId::World, false, 1);
+    let again = session.poll_timeout().unwrap();
+    assert_eq!(actions(&mut session, again), [fetch]);
+}
+
+proptest! {
+    #[test]
+    fn hostile_frames_never_panic(
+        frames in prop::collection::vec((any::<prop::sample::Index>(), any::<char>()), 1..30),
+    ) {
+        let mut session = ready();
+        for (now, (at, with)) in frames.into_iter().enumerate() {
+            let mut chars: Vec<char> = push(u64::MAX).chars().collect();
+            let at = at.index(chars.len());
+            chars[at] = with;
+            session.handle_text(&chars.into_iter().collect::<String>(), now as u64);
+            let _ = (actions(&mut session, now as u64), events(&mut session));
+        }
+    }
+}
