@@ -8,6 +8,7 @@
 pub mod error;
 pub mod ids;
 pub mod session;
+pub mod signal;
 pub mod account;
 pub mod conversation;
 pub mod friendship;
