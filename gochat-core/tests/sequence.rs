@@ -1,0 +1,148 @@
+//! The idempotency window against a model that remembers everything.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on should stop here")]
+
+use std::collections::HashMap;
+
+use gochat_core::ids::{MessageId, UserId};
+use gochat_core::sequence::{
+    Admitted, Assigned, ClientKey, ConversationLog, Recorded, WINDOW_MESSAGES, WINDOW_MS,
+};
+use proptest::prelude::*;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Send(u16),
+    Burst(u16),
+    Commit,
+    Rollback,
+    Wait(u64),
+    Rebuild,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0..200u16).prop_map(Step::Send),
+        1 => (0..6000u16).prop_map(Step::Burst),
+        3 => Just(Step::Commit),
+        1 => Just(Step::Rollback),
+        1 => (0..WINDOW_MS).prop_map(Step::Wait),
+        1 => Just(Step::Rebuild),
+    ]
+}
+
+/// Every message ever appended; the window is computed from its definition.
+#[derive(Default)]
+struct Model {
+    messages: Vec<(u32, Assigned)>,
+    by_client: HashMap<u32, Vec<Assigned>>,
+}
+
+impl Model {
+    fn find(&self, client: u32, now: u64) -> Option<Assigned> {
+        let head = self.messages.len() as u64;
+        let newest = *self.by_client.get(&client)?.last()?;
+        let live = head - newest.seq < WINDOW_MESSAGES && now.saturating_sub(newest.at) < WINDOW_MS;
+        live.then_some(newest)
+    }
+
+    fn push(&mut self, client: u32, assigned: Assigned) {
+        self.messages.push((client, assigned));
+        self.by_client.entry(client).or_default().push(assigned);
+    }
+
+    fn truncate(&mut self, len: usize) {
+        for (client, _) in self.messages.drain(len..) {
+            self.by_client.get_mut(&client).unwrap().pop();
+        }
+    }
+}
+
+fn key(client: u32) -> ClientKey {
+    ClientKey::new(UserId::new(7).unwrap(), &format!("client-{client}"))
+}
+
+struct Run {
+    log: ConversationLog,
+    model: Model,
+    committed: usize,
+    now: u64,
+    fresh: u32,
+}
+
+impl Run {
+    fn send(&mut self, client: u32) {
+        let id = MessageId::new(self.model.messages.len() as u64 + 1).unwrap();
+        match (
+            self.log.admit(key(client), self.now, || id),
+            self.model.find(client, self.now),
+        ) {
+            (Admitted::Replay(got), Some(first)) => assert_eq!(got, first),
+            (Admitted::New(got), None) => {
+                assert_eq!(got.seq, self.model.messages.len() as u64 + 1);
+                self.model.push(client, got);
+            }
+            (got, expected) => panic!("{got:?}, expected {expected:?}"),
+        }
+    }
+
+    fn apply(&mut self, step: &Step) {
+        match *step {
+            Step::Send(client) => self.send(client.into()),
+            Step::Burst(n) => {
+                for _ in 0..n {
+                    self.fresh += 1;
+                    self.send(1_000_000 + self.fresh);
+                }
+            }
+            Step::Commit => {
+                self.log.commit(self.now);
+                self.committed = self.model.messages.len();
+                assert!(self.log.remembered() as u64 <= WINDOW_MESSAGES);
+            }
+            Step::Rollback => {
+                self.log.rollback();
+                self.model.truncate(self.committed);
+            }
+            Step::Wait(ms) => self.now += ms,
+            Step::Rebuild => self.rebuild(),
+        }
+        assert_eq!(self.log.head(), self.model.messages.len() as u64);
+    }
+
+    /// A new owner unites the database (all but the newest) with the tail, which overlaps.
+    fn rebuild(&mut self) {
+        self.model.truncate(self.committed);
+        let recorded = |(client, a): &(u32, Assigned)| Recorded {
+            key: key(*client),
+            message_id: a.message_id,
+            seq: a.seq,
+            at: a.at,
+        };
+        let all: Vec<_> = self.model.messages.iter().map(recorded).collect();
+        let (third, half) = (all.len() / 3, all.len() / 2);
+        self.log = ConversationLog::default();
+        self.log.recover(0, all[third..].iter().copied());
+        self.log
+            .recover(half as u64, all[..half].iter().rev().copied());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_window_is_the_smaller_of_count_and_age_through_every_history(
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        let mut run = Run {
+            log: ConversationLog::default(),
+            model: Model::default(),
+            committed: 0,
+            now: 1_700_000_000_123,
+            fresh: 0,
+        };
+        for step in &steps {
+            run.apply(step);
+        }
+    }
+}

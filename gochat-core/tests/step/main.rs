@@ -1,0 +1,6 @@
+//! The batch step: exact effects, and laws that hold under faults.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on should stop here")]
+
+mod rules;
+mod simulation;
+mod support;

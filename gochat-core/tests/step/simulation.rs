@@ -1,0 +1,339 @@
+//! Owners come and go, transactions fail, the database lags: the laws hold.
+//!
+//! The oracle is the `persist` log itself: what is in it is what happened.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use gochat_core::ids::{ConversationId, MessageId, SeqId, UserId};
+use gochat_core::sequence::{ClientKey, Recorded};
+use gochat_core::step::*;
+use proptest::prelude::*;
+
+use crate::support::*;
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+enum Event {
+    /// Somebody sends; small ranges make repeats and shared conversations likely.
+    Produce {
+        conversation: u64,
+        sender: u64,
+        client: u8,
+    },
+    /// Membership of a user changes in the database, and a control record follows.
+    ToggleMember { conversation: u64, user: u64 },
+    /// The owner takes a batch; the transaction may fail, the process may die around it.
+    Batch {
+        most: usize,
+        fate: Fate,
+        database_away: bool,
+    },
+    /// im-task writes rows and commits its offset.
+    Save { most: usize },
+    /// Time passes.
+    Wait { ms: u64 },
+    /// The owner learns how much is saved, and may forget it.
+    Learn,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fate {
+    Commit,
+    Abort,
+    CrashBefore,
+    CrashAfter,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let fate = prop_oneof![
+        6 => Just(Fate::Commit),
+        2 => Just(Fate::Abort),
+        1 => Just(Fate::CrashBefore),
+        1 => Just(Fate::CrashAfter),
+    ];
+    prop_oneof![
+        6 => (0..4u64, 1..4u64, 0..12u8).prop_map(|(conversation, sender, client)| {
+            Event::Produce { conversation, sender, client }
+        }),
+        1 => (0..4u64, 1..4u64)
+            .prop_map(|(conversation, user)| Event::ToggleMember { conversation, user }),
+        4 => (1..8usize, fate, prop::bool::weighted(0.1)).prop_map(|(most, fate, database_away)| {
+            Event::Batch { most, fate, database_away }
+        }),
+        2 => (1..10usize).prop_map(|most| Event::Save { most }),
+        1 => (0..5_000u64).prop_map(|ms| Event::Wait { ms }),
+        1 => Just(Event::Learn),
+    ]
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Row {
+    conversation: ConversationId,
+    recorded: Recorded,
+}
+
+/// The partition and everything around its owner.
+struct World {
+    upstream: Vec<Record>,
+    committed: usize,
+    persist: Vec<Row>,
+    saved: usize,
+    members: HashMap<ConversationId, HashSet<UserId>>,
+    owner: PartitionMachine,
+    /// Persist length by mark, for `saved`.
+    marks: Vec<(Mark, usize)>,
+    acks: HashMap<(ConversationId, ClientKey), (MessageId, SeqId)>,
+    now: u64,
+    next_id: u64,
+}
+
+const LIMITS: Limits = Limits {
+    conversations: 3,
+    memory: 4_000,
+    direct_max: 500,
+};
+
+impl World {
+    fn new() -> Self {
+        let all = || (1..4).map(user).collect();
+        Self {
+            upstream: vec![],
+            committed: 0,
+            persist: vec![],
+            saved: 0,
+            members: (0..4).map(|n| (group(n), all())).collect(),
+            owner: PartitionMachine::new(LIMITS),
+            marks: vec![],
+            acks: HashMap::new(),
+            now: NOW,
+            next_id: 0,
+        }
+    }
+
+    fn apply(&mut self, event: &Event) {
+        match *event {
+            Event::Produce {
+                conversation,
+                sender,
+                client,
+            } => {
+                let key = ClientKey::new(user(sender), &client.to_string());
+                let gateway = gateways(1)[0];
+                let conversation = group(conversation);
+                self.upstream.push(Record::Submit(Submission {
+                    conversation,
+                    key,
+                    gateway,
+                }));
+            }
+            Event::ToggleMember {
+                conversation,
+                user: who,
+            } => {
+                let members = self.members.get_mut(&group(conversation)).unwrap();
+                if !members.remove(&user(who)) {
+                    members.insert(user(who));
+                }
+                self.upstream
+                    .push(Record::FactsChanged(group(conversation)));
+            }
+            Event::Batch {
+                most,
+                fate,
+                database_away,
+            } => self.batch(most, fate, database_away),
+            Event::Save { most } => self.saved = (self.saved + most).min(self.persist.len()),
+            Event::Wait { ms } => self.now += ms,
+            Event::Learn => {
+                let saved = self.marks.iter().filter(|(_, end)| *end <= self.saved);
+                if let Some((mark, _)) = saved.max_by_key(|(mark, _)| *mark) {
+                    self.owner.saved(*mark);
+                }
+            }
+        }
+    }
+
+    /// What `LoadConversationFacts` answers: only what im-task has written.
+    fn load(&self, conversation: ConversationId) -> Loaded {
+        let rows = self.persist[..self.saved]
+            .iter()
+            .filter(|row| row.conversation == conversation);
+        let recent: Vec<Recorded> = rows.map(|row| row.recorded).collect();
+        let head = recent.iter().map(|r| r.seq).max().unwrap_or(0);
+        let members = self.members[&conversation]
+            .iter()
+            .map(|m| Standing::plain(*m));
+        Loaded {
+            head,
+            recent,
+            facts: Some(Facts::open(Members::all(members))),
+        }
+    }
+
+    fn batch(&mut self, most: usize, fate: Fate, database_away: bool) {
+        let end = (self.committed + most).min(self.upstream.len());
+        let records = self.upstream[self.committed..end].to_vec();
+        self.owner.begin(records.clone());
+        if !database_away {
+            for need in self.owner.needs() {
+                self.owner
+                    .provide(need.conversation, self.load(need.conversation));
+            }
+        }
+        let mut effects = Effects::default();
+        let ids = || {
+            self.next_id += 1;
+            MessageId::new(self.next_id).ok_or(())
+        };
+        let live = gateways(2);
+        self.owner
+            .decide(self.now, &Lookups::default(), &live, ids, &mut effects)
+            .unwrap();
+        if matches!(fate, Fate::Commit | Fate::CrashAfter) {
+            self.write(&records, &effects);
+            self.committed = end;
+        }
+        match fate {
+            Fate::Commit => {
+                let mark = self.owner.committed();
+                self.marks.push((mark, self.persist.len()));
+            }
+            Fate::Abort => self.owner.aborted(),
+            Fate::CrashBefore | Fate::CrashAfter => self.take_over(),
+        }
+    }
+
+    /// The transaction: everything in it becomes visible.
+    fn write(&mut self, records: &[Record], effects: &Effects) {
+        for effect in &effects.list {
+            let Record::Submit(submission) = &records[effect.record()] else {
+                panic!("only messages have effects here");
+            };
+            let (key, conversation) = (submission.key, submission.conversation);
+            match effect {
+                Effect::Persist { message, .. } => {
+                    assert!(
+                        self.members[&conversation].contains(&key.sender)
+                            || self.control_pending(conversation)
+                    );
+                    let Sequenced {
+                        message_id,
+                        seq,
+                        at,
+                        ..
+                    } = *message;
+                    let recorded = Recorded {
+                        key,
+                        message_id,
+                        seq,
+                        at,
+                    };
+                    self.persist.push(Row {
+                        conversation,
+                        recorded,
+                    });
+                    let first = self.acks.insert((conversation, key), (message_id, seq));
+                    assert_eq!(first, None, "a client id made a second message");
+                }
+                Effect::Ack {
+                    message,
+                    replay: true,
+                    ..
+                } => {
+                    let first = self.acks[&(conversation, key)];
+                    assert_eq!(
+                        (message.message_id, message.seq),
+                        first,
+                        "a repeat is a repeat"
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A change that the owner hasn't come to yet doesn't bind it.
+    fn control_pending(&self, conversation: ConversationId) -> bool {
+        self.upstream[self.committed..].contains(&Record::FactsChanged(conversation))
+    }
+
+    /// A new owner: nothing but the two stores.
+    fn take_over(&mut self) {
+        self.owner = PartitionMachine::new(LIMITS);
+        let tail = self.persist[self.saved..].iter();
+        let mark = self.owner.recover(tail.map(|row| TailRecord {
+            conversation: row.conversation,
+            recorded: row.recorded,
+        }));
+        self.marks = vec![(mark, self.persist.len())];
+    }
+
+    /// I2: in every conversation the numbers are 1, 2, 3 … in the order of the log.
+    fn check(&self) {
+        let mut heads: BTreeMap<ConversationId, SeqId> = BTreeMap::new();
+        let mut ids = HashSet::new();
+        for row in &self.persist {
+            let head = heads.entry(row.conversation).or_default();
+            assert_eq!(
+                row.recorded.seq,
+                *head + 1,
+                "gap or repeat in {}",
+                row.conversation
+            );
+            *head += 1;
+            assert!(
+                ids.insert(row.recorded.message_id),
+                "a message id was used twice"
+            );
+        }
+        assert!(self.owner.conversations() <= LIMITS.conversations.max(self.members.len()));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn numbers_are_gapless_and_repeats_harmless_whatever_fails(
+        events in prop::collection::vec(event(), 1..120),
+    ) {
+        let mut world = World::new();
+        for event in &events {
+            world.apply(event);
+            world.check();
+        }
+    }
+
+    #[test]
+    fn hostile_batches_never_panic(
+        seqs in prop::collection::vec((0..4u64, any::<u64>(), any::<u64>()), 0..20),
+        heads in prop::collection::vec(any::<u64>(), 4),
+        senders in prop::collection::vec((0..4u64, any::<u32>(), ".{0,80}"), 0..40),
+        now in any::<u64>(),
+    ) {
+        let mut bench = Bench::with(LIMITS);
+        bench.now = now;
+        bench.machine.recover(seqs.iter().map(|(conversation, seq, at)| TailRecord {
+            conversation: group(*conversation),
+            recorded: Recorded {
+                key: ClientKey::new(user(1), &seq.to_string()),
+                message_id: MessageId::new(seq >> 1).unwrap(),
+                seq: *seq,
+                at: *at,
+            },
+        }));
+        for (n, head) in heads.iter().enumerate() {
+            bench.store_group(n as u64, &[1, 2]);
+            bench.stored.get_mut(&group(n as u64)).unwrap().head = *head;
+        }
+        let batch: Vec<_> = senders
+            .iter()
+            .map(|(conversation, sender, id)| bench.submit(group(*conversation), (*sender).into(), id))
+            .collect();
+        let answers = bench.run(batch.clone()).iter().filter_map(outcome).count();
+        prop_assert!(answers >= batch.len());
+        bench.machine.provide(group(9), Loaded { head: 1, recent: vec![], facts: None });
+        bench.machine.aborted();
+        bench.machine.committed();
+    }
+}
