@@ -5,3 +5,4 @@ pub mod coord;
 pub mod counter;
 pub mod log;
 pub mod presence;
+pub mod sqlite;

@@ -328,7 +328,7 @@ pub trait ConversationStore: Send + Sync {
     ) -> DbResult<MemberRow>;
 
     /// Everything the sequencer needs to judge messages of many conversations, in a number of
-    /// statements that doesn't depend on how many are asked. One answer per asked conversation,
-    /// in the order asked; all of one snapshot.
+    /// statements that doesn't depend on how many are asked. One answer per distinct conversation,
+    /// in the order first asked; all of one snapshot.
     async fn facts(&self, request: FactsRequest) -> DbResult<Vec<ConversationFacts>>;
 }

@@ -5,36 +5,10 @@
 //! rows in which they are the requester. Mirrors never show up in lists of requests.
 
 use async_trait::async_trait;
+pub use gochat_core::friendship::Status as FriendStatus;
 use gochat_core::ids::{RequestId, UnixMillis, UserId};
 
 use super::{DbResult, UserBrief};
-
-/// State of a request; the numbers are those of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(i32)]
-pub enum FriendStatus {
-    /// Waits for an answer.
-    Pending = 0,
-    /// Friends.
-    Accepted = 1,
-    /// Turned down; the requester may ask again.
-    Rejected = 2,
-    /// The requester blocked the target.
-    Blocked = 3,
-}
-
-impl FriendStatus {
-    /// The status with this number.
-    pub const fn from_i32(n: i32) -> Option<Self> {
-        match n {
-            0 => Some(Self::Pending),
-            1 => Some(Self::Accepted),
-            2 => Some(Self::Rejected),
-            3 => Some(Self::Blocked),
-            _ => None,
-        }
-    }
-}
 
 /// A row of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,8 +130,8 @@ pub trait FriendStore: Send + Sync {
     /// Makes a request, or takes a rejected one of the same direction up again (same row, pending,
     /// new words). Judged inside the transaction, so two who ask each other at once make one request.
     ///
-    /// Refused with `FRIEND_REQUEST_ALREADY_EXISTS` (one is open in either direction),
-    /// `ALREADY_FRIENDS`, `FORBIDDEN` (one side blocked the other), `CANNOT_ADD_SELF_AS_FRIEND`.
+    /// Refused as [`decide_request`](gochat_core::friendship::decide_request) refuses, with the same
+    /// codes: both accounts and both directions are read in the transaction that writes.
     async fn create_request(&self, new: NewFriendRequest) -> DbResult<FriendRequestRow>;
 
     /// The row `requester → target`, mirrors included.
@@ -172,8 +146,8 @@ pub trait FriendStore: Send + Sync {
 
     /// Answers a request; accepting writes the mirror row in the same transaction.
     ///
-    /// `FRIEND_REQUEST_NOT_FOUND` for unknown ids and mirrors, `FORBIDDEN` when the handler isn't
-    /// the target, `FRIEND_REQUEST_ALREADY_HANDLED` unless it is pending.
+    /// Refused as [`decide_answer`](gochat_core::friendship::decide_answer) refuses;
+    /// `FRIEND_REQUEST_NOT_FOUND` for unknown ids.
     async fn respond(&self, respond: Respond) -> DbResult<FriendRequestRow>;
 
     /// Requests of a user with both people, newest change first, mirrors left out. At most

@@ -108,8 +108,11 @@ pub struct RangeQuery {
 pub struct MessagePage {
     /// In the direction asked.
     pub messages: Vec<MessageEntry>,
-    /// There are more within the bounds.
+    /// There are (or, with a type filter, may be) more within the bounds.
     pub has_more: bool,
+    /// Where the next page starts in the direction asked; `None` at the end. A type filter looks at
+    /// a bounded number of messages per call, so a filtered page can be short and still go on.
+    pub next_seq_id: Option<SeqId>,
 }
 
 /// Answer of [`MessageStore::recall`].

@@ -107,7 +107,7 @@ pub trait TokenStore: Send + Sync {
         now: UnixMillis,
     ) -> DbResult<bool>;
 
-    /// Revocations that count, ordered by key, behind `after`; at most
+    /// Revocations that count, in a stable order, behind `after`; at most
     /// [`MAX_MEMBER_PAGE`](super::MAX_MEMBER_PAGE).
     async fn revocations(
         &self,

@@ -1,0 +1,10 @@
+DROP VIEW group_members;
+DROP TABLE token_revocations;
+DROP TABLE refresh_tokens;
+DROP TABLE friendship_requests;
+DROP TABLE user_read_pointers;
+DROP TABLE messages;
+DROP TABLE left_conversations;
+DROP TABLE conversation_members;
+DROP TABLE conversations;
+DROP TABLE users;

@@ -1,0 +1,262 @@
+//! Conversations: creation and change. Members, lists and facts have files of their own.
+
+use async_trait::async_trait;
+use diesel::sqlite::SqliteConnection;
+use gochat_core::error::ErrorCode;
+use gochat_core::ids::{ConversationId, ConversationKind, UnixMillis, UserId};
+
+use super::query::{binds, execute, first, json_ids, rows, statements};
+use super::row::columns;
+use super::{SqliteDatabase, facts, list, members};
+use crate::port::db::{
+    AddMembers, AddOutcome, ConversationEntry, ConversationFacts, ConversationPatch,
+    ConversationRow, ConversationStore, Created, DbError, DbResult, FactsRequest, ListPage,
+    ListQuery, MemberPage, MemberRow, MembersQuery, Mute, NewConversation, RemoveOutcome,
+    SearchQuery,
+};
+
+statements! {
+    Insert = "INSERT INTO conversations (id, type, name, avatar_url, description, owner_id, \
+              settings, created_at, updated_at, data_updated_at) \
+              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?8) ON CONFLICT DO NOTHING";
+    ById = concat!("SELECT ", columns!(conversation "c"), " FROM conversations c WHERE c.id = ?1");
+    ByIds = concat!(
+        "SELECT ", columns!(conversation "c"), " FROM conversations c \
+         WHERE c.id IN (SELECT value FROM json_each(?1))"
+    );
+    DataUpdatedAt = "SELECT data_updated_at FROM conversations WHERE id = ?1";
+    Update = "UPDATE conversations SET name = coalesce(?2, name), \
+              avatar_url = coalesce(?3, avatar_url), description = coalesce(?4, description), \
+              settings = coalesce(?5, settings), updated_at = max(updated_at, ?6), \
+              data_updated_at = max(data_updated_at, ?6) WHERE id = ?1";
+    Dissolve = "UPDATE conversations SET dissolved = 1, updated_at = max(updated_at, ?2), \
+                data_updated_at = max(data_updated_at, ?2) WHERE id = ?1 AND dissolved = 0";
+}
+
+pub(super) fn by_id(
+    conn: &mut SqliteConnection,
+    id: ConversationId,
+) -> DbResult<Option<ConversationRow>> {
+    first::<ById, _>(conn, &binds![id])
+}
+
+/// The row, or the refusal that it isn't there.
+pub(super) fn existing(
+    conn: &mut SqliteConnection,
+    id: ConversationId,
+) -> DbResult<ConversationRow> {
+    by_id(conn, id)?.ok_or_else(|| DbError::not_found(ErrorCode::ConversationNotFound))
+}
+
+/// The row of a conversation that may still change.
+pub(super) fn living(conn: &mut SqliteConnection, id: ConversationId) -> DbResult<ConversationRow> {
+    let row = existing(conn, id)?;
+    if row.dissolved {
+        return Err(DbError::refused(ErrorCode::ConversationDissolved));
+    }
+    Ok(row)
+}
+
+fn create(conn: &mut SqliteConnection, new: &NewConversation) -> DbResult<Created> {
+    let kind = new.id.kind();
+    let owner = (kind == ConversationKind::Group).then_some(new.creator);
+    let inserted = execute::<Insert>(
+        conn,
+        &binds![
+            new.id,
+            kind as i32,
+            &new.name,
+            &new.avatar_url,
+            &new.description,
+            owner,
+            &new.settings,
+            new.now,
+        ],
+    )?;
+    // A single chat whose row a message made first has no members yet, so the pair is always added.
+    match new.id {
+        ConversationId::Single(a, b) => {
+            members::insert_all(conn, new.id, &[a, b], 1, new.now)?;
+            members::unhide(conn, new.id, new.creator, new.now)?;
+        }
+        ConversationId::Group(_) if inserted > 0 => {
+            members::insert_all(conn, new.id, &[new.creator], 3, new.now)?;
+            members::insert_all(conn, new.id, &new.members, 1, new.now)?;
+        }
+        _ => {}
+    }
+    Ok(Created {
+        conversation: existing(conn, new.id)?,
+        already_existed: inserted == 0,
+    })
+}
+
+fn update(
+    conn: &mut SqliteConnection,
+    id: ConversationId,
+    patch: &ConversationPatch,
+    now: UnixMillis,
+) -> DbResult<ConversationRow> {
+    living(conn, id)?;
+    if let Some(seen) = patch.expected_updated_at {
+        let changed: UnixMillis = first::<DataUpdatedAt, _>(conn, &binds![id])?.unwrap_or(0);
+        if changed > seen {
+            return Err(DbError::conflict());
+        }
+    }
+    execute::<Update>(
+        conn,
+        &binds![
+            id,
+            patch.name.as_ref(),
+            patch.avatar_url.as_ref(),
+            patch.description.as_ref(),
+            patch.settings.as_ref(),
+            now,
+        ],
+    )?;
+    existing(conn, id)
+}
+
+#[async_trait]
+impl ConversationStore for SqliteDatabase {
+    async fn create_conversation(&self, new: NewConversation) -> DbResult<Created> {
+        self.write(2 + new.members.len(), move |conn| create(conn, &new))
+            .await
+    }
+
+    async fn conversation(&self, id: ConversationId) -> DbResult<Option<ConversationRow>> {
+        self.read(move |conn| by_id(conn, id)).await
+    }
+
+    async fn conversations(&self, ids: &[ConversationId]) -> DbResult<Vec<ConversationRow>> {
+        let ids = json_ids(ids.iter().copied());
+        self.read(move |conn| rows::<ByIds, _>(conn, &binds![&ids]))
+            .await
+    }
+
+    async fn update_conversation(
+        &self,
+        id: ConversationId,
+        patch: ConversationPatch,
+        now: UnixMillis,
+    ) -> DbResult<ConversationRow> {
+        self.write(1, move |conn| update(conn, id, &patch, now))
+            .await
+    }
+
+    async fn dissolve(&self, id: ConversationId, now: UnixMillis) -> DbResult<ConversationRow> {
+        self.write(1, move |conn| {
+            execute::<Dissolve>(conn, &binds![id, now])?;
+            existing(conn, id)
+        })
+        .await
+    }
+
+    async fn hide(&self, id: ConversationId, user: UserId, now: UnixMillis) -> DbResult<()> {
+        self.write(1, move |conn| members::hide(conn, id, user, now))
+            .await
+    }
+
+    async fn list_for_user(&self, query: ListQuery) -> DbResult<ListPage> {
+        self.read(move |conn| list::page(conn, &query)).await
+    }
+
+    async fn search_conversations(&self, query: SearchQuery) -> DbResult<Vec<ConversationEntry>> {
+        self.read(move |conn| list::search(conn, &query)).await
+    }
+
+    async fn unread_counts(
+        &self,
+        user: UserId,
+        ids: &[ConversationId],
+    ) -> DbResult<Vec<(ConversationId, u64)>> {
+        let ids = (!ids.is_empty()).then(|| json_ids(ids.iter().copied()));
+        self.read(move |conn| list::unread(conn, user, ids.as_deref()))
+            .await
+    }
+
+    async fn members(&self, query: MembersQuery) -> DbResult<MemberPage> {
+        self.read(move |conn| members::page(conn, &query)).await
+    }
+
+    async fn member_ids(
+        &self,
+        id: ConversationId,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> DbResult<Vec<UserId>> {
+        self.read(move |conn| members::ids(conn, id, after, limit))
+            .await
+    }
+
+    async fn member(&self, id: ConversationId, user: UserId) -> DbResult<Option<MemberRow>> {
+        self.read(move |conn| members::one_of(conn, id, user)).await
+    }
+
+    async fn members_of_many(
+        &self,
+        ids: &[ConversationId],
+        limit_each: u32,
+    ) -> DbResult<Vec<MemberRow>> {
+        let ids = json_ids(ids.iter().copied());
+        self.read(move |conn| members::of_many(conn, &ids, limit_each))
+            .await
+    }
+
+    async fn add_members(&self, add: AddMembers) -> DbResult<AddOutcome> {
+        self.write(1 + add.users.len(), move |conn| members::add(conn, &add))
+            .await
+    }
+
+    async fn remove_member(
+        &self,
+        id: ConversationId,
+        user: UserId,
+        now: UnixMillis,
+    ) -> DbResult<RemoveOutcome> {
+        self.write(2, move |conn| members::remove(conn, id, user, now))
+            .await
+    }
+
+    async fn set_role(
+        &self,
+        id: ConversationId,
+        user: UserId,
+        role: i32,
+        now: UnixMillis,
+    ) -> DbResult<MemberRow> {
+        self.write(1, move |conn| members::set_role(conn, id, user, role, now))
+            .await
+    }
+
+    async fn transfer_ownership(
+        &self,
+        id: ConversationId,
+        from: UserId,
+        to: UserId,
+        from_role: i32,
+        now: UnixMillis,
+    ) -> DbResult<ConversationRow> {
+        self.write(3, move |conn| {
+            members::transfer(conn, id, (from, from_role), to, now)?;
+            existing(conn, id)
+        })
+        .await
+    }
+
+    async fn set_mute(
+        &self,
+        id: ConversationId,
+        user: UserId,
+        mute: Mute,
+        now: UnixMillis,
+    ) -> DbResult<MemberRow> {
+        self.write(1, move |conn| members::set_mute(conn, id, user, mute, now))
+            .await
+    }
+
+    async fn facts(&self, request: FactsRequest) -> DbResult<Vec<ConversationFacts>> {
+        self.read(move |conn| facts::load(conn, &request)).await
+    }
+}

@@ -1,0 +1,314 @@
+//! Friend requests and friends. What is allowed is decided by core, on rows read in the
+//! transaction that writes.
+
+use async_trait::async_trait;
+use diesel::connection::Connection as _;
+use diesel::sqlite::SqliteConnection;
+use gochat_core::error::{Error, ErrorCode};
+use gochat_core::friendship::{Answer, Asked, Pair, Person, Row, decide_answer, decide_request};
+use gochat_core::ids::{RequestId, UnixMillis, UserId};
+
+use super::SqliteDatabase;
+use super::query::{binds, execute, first, one, rows, statements};
+use super::row::{FromRow, Reader, columns};
+use super::users;
+use crate::port::db::{
+    DbError, DbResult, FriendEntry, FriendPage, FriendQuery, FriendRequestEntry, FriendRequestRow,
+    FriendStatus, FriendStore, MAX_MEMBER_PAGE, MAX_PAGE, NewFriendRequest, RequestSide, Respond,
+    UserBrief, UserStatus,
+};
+
+macro_rules! requests_where {
+    ($side:literal) => {
+        concat!(
+            "SELECT ", columns!(request "f"), ", ", columns!(brief "r"), ", ",
+            columns!(brief "t"), " FROM friendship_requests f \
+             LEFT JOIN users r ON r.id = f.requester_id \
+             LEFT JOIN users t ON t.id = f.target_id \
+             WHERE f.", $side, " = ?1 AND f.mirrored = 0 AND f.status <> 3 \
+             AND (?2 < 0 OR f.status = ?2) ORDER BY f.updated_at DESC, f.id DESC LIMIT ?3"
+        )
+    };
+}
+
+statements! {
+    ById = concat!(
+        "SELECT ", columns!(request "f"), " FROM friendship_requests f WHERE f.id = ?1"
+    );
+    Between = concat!(
+        "SELECT ", columns!(request "f"), " FROM friendship_requests f \
+         WHERE f.requester_id = ?1 AND f.target_id = ?2"
+    );
+    Insert = "INSERT INTO friendship_requests (id, requester_id, target_id, status, message, \
+              created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)";
+    AskAgain = "UPDATE friendship_requests SET status = 0, mirrored = 0, message = ?2, \
+                updated_at = max(updated_at, ?3) WHERE id = ?1";
+    SetStatus = "UPDATE friendship_requests SET status = ?2, updated_at = max(updated_at, ?3) \
+                 WHERE id = ?1";
+    Mirror = "INSERT INTO friendship_requests (id, requester_id, target_id, status, mirrored, \
+              created_at, updated_at) VALUES (?1, ?2, ?3, 1, 1, ?4, ?4) \
+              ON CONFLICT (requester_id, target_id) DO UPDATE SET status = 1, mirrored = 1, \
+              updated_at = max(friendship_requests.updated_at, excluded.updated_at)";
+    Received = requests_where!("target_id");
+    Sent = requests_where!("requester_id");
+    Friends = concat!(
+        "SELECT f.target_id, f.status, f.requester_remarks, f.created_at, f.updated_at, ",
+        columns!(brief "u"), " FROM friendship_requests f \
+         LEFT JOIN users u ON u.id = f.target_id \
+         WHERE f.requester_id = ?1 AND f.status = 1 AND f.target_id > ?2 AND f.updated_at > ?3 \
+         ORDER BY f.target_id LIMIT ?4"
+    );
+    // Only a row that once was accepted can have ended: blocking and unblocking mark it so.
+    Ended = "SELECT target_id FROM friendship_requests \
+             WHERE requester_id = ?1 AND status IN (2, 3) AND updated_at > ?2 LIMIT ?3";
+    Related = "SELECT EXISTS (SELECT 1 FROM friendship_requests WHERE status = ?3 \
+               AND ((requester_id = ?1 AND target_id = ?2) \
+                 OR (requester_id = ?2 AND target_id = ?1)))";
+    EndOpposite = "UPDATE friendship_requests SET status = 2, updated_at = max(updated_at, ?3) \
+                   WHERE requester_id = ?1 AND target_id = ?2 AND status IN (0, 1)";
+    Unblock = "UPDATE friendship_requests SET status = 2, updated_at = max(updated_at, ?3) \
+               WHERE requester_id = ?1 AND target_id = ?2 AND status = 3";
+}
+
+impl FromRow for FriendRequestEntry {
+    const WIDTH: usize = 9 + 4 + 4;
+
+    fn from_row<'a, R: diesel::row::Row<'a, diesel::sqlite::Sqlite>>(
+        reader: &mut Reader<'_, R>,
+    ) -> DbResult<Self> {
+        Ok(Self {
+            request: FriendRequestRow::from_row(reader)?,
+            requester: Option::<UserBrief>::from_row(reader)?,
+            target: Option::<UserBrief>::from_row(reader)?,
+        })
+    }
+}
+
+impl FromRow for FriendEntry {
+    const WIDTH: usize = 5 + 4;
+
+    fn from_row<'a, R: diesel::row::Row<'a, diesel::sqlite::Sqlite>>(
+        reader: &mut Reader<'_, R>,
+    ) -> DbResult<Self> {
+        Ok(Self {
+            friend_id: UserId::from_row(reader)?,
+            status: FriendStatus::from_row(reader)?,
+            remark: String::from_row(reader)?,
+            created_at: UnixMillis::from_row(reader)?,
+            updated_at: UnixMillis::from_row(reader)?,
+            user: Option::<UserBrief>::from_row(reader)?,
+        })
+    }
+}
+
+/// A refusal of core, as the port says it.
+fn refused(e: Error) -> DbError {
+    match e.code {
+        ErrorCode::FriendRequestNotFound | ErrorCode::UserNotFound => DbError::not_found(e.code),
+        code => DbError::refused(code),
+    }
+}
+
+fn as_core(row: &FriendRequestRow) -> Row {
+    Row {
+        id: row.id,
+        requester: row.requester_id,
+        target: row.target_id,
+        status: row.status,
+        mirrored: row.mirrored,
+    }
+}
+
+fn between(
+    conn: &mut SqliteConnection,
+    requester: UserId,
+    target: UserId,
+) -> DbResult<Option<FriendRequestRow>> {
+    first::<Between, _>(conn, &binds![requester, target])
+}
+
+fn person(conn: &mut SqliteConnection, id: UserId) -> DbResult<Person> {
+    let user = users::by_id(conn, id)?;
+    Ok(Person {
+        id,
+        is_guest: user.as_ref().is_some_and(|u| u.is_guest),
+        active: user.is_some_and(|u| u.status == UserStatus::Normal),
+    })
+}
+
+fn request(conn: &mut SqliteConnection, new: &NewFriendRequest) -> DbResult<FriendRequestRow> {
+    let pair = Pair {
+        outgoing: between(conn, new.requester, new.target)?
+            .as_ref()
+            .map(as_core),
+        incoming: between(conn, new.target, new.requester)?
+            .as_ref()
+            .map(as_core),
+    };
+    let (requester, target) = (person(conn, new.requester)?, person(conn, new.target)?);
+    match decide_request(requester, target, &new.message, pair).map_err(refused)? {
+        Asked::New => {
+            let pending = FriendStatus::Pending as i32;
+            execute::<Insert>(
+                conn,
+                &binds![
+                    new.id,
+                    new.requester,
+                    new.target,
+                    pending,
+                    &new.message,
+                    new.now
+                ],
+            )?;
+        }
+        Asked::Again(id) => {
+            execute::<AskAgain>(conn, &binds![id, &new.message, new.now])?;
+        }
+    }
+    between(conn, new.requester, new.target)?
+        .ok_or_else(|| DbError::internal("a friend request vanished"))
+}
+
+fn respond(conn: &mut SqliteConnection, answer: &Respond) -> DbResult<FriendRequestRow> {
+    let not_found = || DbError::not_found(ErrorCode::FriendRequestNotFound);
+    let row: FriendRequestRow =
+        first::<ById, _>(conn, &binds![answer.request])?.ok_or_else(not_found)?;
+    let said = if answer.accept {
+        Answer::Accept
+    } else {
+        Answer::Reject
+    };
+    let decided = decide_answer(answer.handler, &as_core(&row), said).map_err(refused)?;
+    execute::<SetStatus>(conn, &binds![row.id, decided.status as i32, answer.now])?;
+    if decided.mirror {
+        execute::<Mirror>(
+            conn,
+            &binds![
+                answer.mirror_id,
+                row.target_id,
+                row.requester_id,
+                answer.now
+            ],
+        )?;
+    }
+    first::<ById, _>(conn, &binds![row.id])?.ok_or_else(not_found)
+}
+
+fn page(conn: &mut SqliteConnection, query: &FriendQuery) -> DbResult<FriendPage> {
+    conn.transaction(|conn| {
+        let limit = query.limit.clamp(1, MAX_MEMBER_PAGE);
+        let after = query.after.map_or(-1, UserId::as_i64);
+        let since = query
+            .updated_after
+            .map_or(-1, |t| i64::try_from(t).unwrap_or(i64::MAX));
+        let mut friends: Vec<FriendEntry> =
+            rows::<Friends, _>(conn, &binds![query.user, after, since, limit + 1])?;
+        let has_more = friends.len() > limit as usize;
+        friends.truncate(limit as usize);
+        let removed = if since >= 0 && query.after.is_none() {
+            rows::<Ended, _>(conn, &binds![query.user, since, MAX_MEMBER_PAGE])?
+        } else {
+            Vec::new()
+        };
+        Ok(FriendPage {
+            friends,
+            removed,
+            has_more,
+        })
+    })
+}
+
+fn set_blocked(
+    conn: &mut SqliteConnection,
+    (user, target): (UserId, UserId),
+    blocked: bool,
+    row_id: RequestId,
+    now: UnixMillis,
+) -> DbResult<()> {
+    if user == target {
+        return Err(DbError::refused(ErrorCode::InvalidParams));
+    }
+    if !blocked {
+        return execute::<Unblock>(conn, &binds![user, target, now]).map(|_| ());
+    }
+    let status = FriendStatus::Blocked as i32;
+    match between(conn, user, target)? {
+        Some(row) => execute::<SetStatus>(conn, &binds![row.id, status, now])?,
+        None => execute::<Insert>(conn, &binds![row_id, user, target, status, "", now])?,
+    };
+    execute::<EndOpposite>(conn, &binds![target, user, now]).map(|_| ())
+}
+
+#[async_trait]
+impl FriendStore for SqliteDatabase {
+    async fn create_request(&self, new: NewFriendRequest) -> DbResult<FriendRequestRow> {
+        self.write(1, move |conn| request(conn, &new)).await
+    }
+
+    async fn request_between(
+        &self,
+        requester: UserId,
+        target: UserId,
+    ) -> DbResult<Option<FriendRequestRow>> {
+        self.read(move |conn| between(conn, requester, target))
+            .await
+    }
+
+    async fn request(&self, id: RequestId) -> DbResult<Option<FriendRequestRow>> {
+        self.read(move |conn| first::<ById, _>(conn, &binds![id]))
+            .await
+    }
+
+    async fn respond(&self, answer: Respond) -> DbResult<FriendRequestRow> {
+        self.write(2, move |conn| respond(conn, &answer)).await
+    }
+
+    async fn requests(
+        &self,
+        user: UserId,
+        side: RequestSide,
+        status: Option<FriendStatus>,
+        limit: u32,
+    ) -> DbResult<Vec<FriendRequestEntry>> {
+        let status = status.map_or(-1, |status| status as i32);
+        let limit = limit.min(MAX_PAGE);
+        self.read(move |conn| {
+            let binds = binds![user, status, limit];
+            match side {
+                RequestSide::Received => rows::<Received, _>(conn, &binds),
+                RequestSide::Sent => rows::<Sent, _>(conn, &binds),
+            }
+        })
+        .await
+    }
+
+    async fn friends(&self, query: FriendQuery) -> DbResult<FriendPage> {
+        self.read(move |conn| page(conn, &query)).await
+    }
+
+    async fn are_friends(&self, a: UserId, b: UserId) -> DbResult<bool> {
+        let status = FriendStatus::Accepted as i32;
+        self.read(move |conn| one::<Related, _>(conn, &binds![a, b, status]))
+            .await
+    }
+
+    async fn are_blocked(&self, a: UserId, b: UserId) -> DbResult<bool> {
+        let status = FriendStatus::Blocked as i32;
+        self.read(move |conn| one::<Related, _>(conn, &binds![a, b, status]))
+            .await
+    }
+
+    async fn set_blocked(
+        &self,
+        user: UserId,
+        target: UserId,
+        blocked: bool,
+        row_id: RequestId,
+        now: UnixMillis,
+    ) -> DbResult<()> {
+        self.write(2, move |conn| {
+            set_blocked(conn, (user, target), blocked, row_id, now)
+        })
+        .await
+    }
+}

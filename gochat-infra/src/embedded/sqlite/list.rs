@@ -1,0 +1,180 @@
+//! The conversation list: one statement per page.
+//!
+//! How it stays fast: `mine` walks the user's memberships in an index that holds nothing else and
+//! looks up only the first, fixed columns of each conversation; `page` orders and cuts; everything
+//! wide (texts, last message, people) is joined for the rows of the page alone. The number of
+//! stored messages appears nowhere.
+
+use diesel::sqlite::SqliteConnection;
+use gochat_core::ids::{ConversationId, SeqId, UnixMillis, UserId};
+
+use super::query::{binds, rows, statements};
+use super::row::{FromRow, Reader, columns};
+use crate::port::db::{
+    ConversationEntry, ConversationRow, DbError, DbResult, ListPage, ListQuery, MAX_PAGE,
+    MemberRow, MessageEntry, SearchQuery, UserBrief,
+};
+
+/// The wide columns of an entry.
+macro_rules! entry_columns {
+    () => {
+        concat!(
+            columns!(conversation "c"), ", ", columns!(member "m"), ", ", columns!(message "lm"),
+            ", ", columns!(brief "s"), ", ", columns!(brief "peer"), ", \
+             coalesce(p.last_read_seq_id, 0), \
+             CASE WHEN c.type = 3 AND p.user_id IS NULL THEN 0 \
+                  ELSE max(c.last_seq_id - coalesce(p.last_read_seq_id, 0), 0) END"
+        )
+    };
+}
+
+/// Joins for `page(id)`; `?1` is the user.
+macro_rules! entry_joins {
+    () => {
+        "LEFT JOIN conversations c ON c.id = page.id \
+         LEFT JOIN conversation_members m ON m.user_id = ?1 AND m.conversation_id = c.id \
+         LEFT JOIN messages lm ON lm.conversation_id = c.id AND lm.seq_id = c.last_seq_id \
+         LEFT JOIN users s ON s.id = lm.sender_id \
+         LEFT JOIN user_read_pointers p ON p.user_id = ?1 AND p.conversation_id = c.id \
+         LEFT JOIN conversation_members pm ON c.type = 1 AND pm.conversation_id = c.id \
+              AND pm.user_id <> ?1 \
+         LEFT JOIN users peer ON peer.id = pm.user_id"
+    };
+}
+
+statements! {
+    // ?1 user, ?2 kind or 0, ?3 updated after or -1, ?4 limit, ?5 offset.
+    // A pointer that moved counts as a change too: the unread count of an entry depends on it.
+    // The first column is never NULL, so an empty page still answers its total.
+    Page = concat!(
+        "WITH joined(id, changed_at, hidden) AS ( \
+             SELECT conversation_id, updated_at, hidden FROM conversation_members \
+             WHERE user_id = ?1 \
+             UNION ALL SELECT 'world', 0, 0), \
+         mine(id, updated_at) AS MATERIALIZED ( \
+             SELECT c.id, c.updated_at FROM joined j CROSS JOIN conversations c ON c.id = j.id \
+             WHERE j.hidden = 0 AND c.dissolved = 0 AND (?2 = 0 OR c.type = ?2) \
+               AND (c.updated_at > ?3 OR j.changed_at > ?3 OR EXISTS ( \
+                    SELECT 1 FROM user_read_pointers p WHERE p.user_id = ?1 \
+                    AND p.conversation_id = c.id AND p.updated_at > ?3))), \
+         page(id, updated_at) AS MATERIALIZED ( \
+             SELECT id, updated_at FROM mine ORDER BY updated_at DESC, id DESC LIMIT ?4 OFFSET ?5) \
+         SELECT (SELECT count(*) FROM mine), \
+             CASE WHEN ?3 < 0 THEN NULL ELSE (SELECT json_group_array(id) FROM ( \
+                 SELECT conversation_id AS id FROM left_conversations \
+                 WHERE user_id = ?1 AND left_at > ?3 \
+                 UNION SELECT conversation_id FROM conversation_members \
+                 WHERE user_id = ?1 AND hidden = 1 AND updated_at > ?3 \
+                 UNION SELECT m.conversation_id FROM conversation_members m \
+                 CROSS JOIN conversations c ON c.id = m.conversation_id \
+                 WHERE m.user_id = ?1 AND c.dissolved = 1 AND c.updated_at > ?3)) END, ",
+        entry_columns!(),
+        " FROM (SELECT 1) LEFT JOIN page ", entry_joins!(),
+        " ORDER BY page.updated_at DESC, page.id DESC"
+    );
+    // ?1 user, ?2 kind or 0, ?3 lower-case part of a name, ?4 limit.
+    Search = concat!(
+        "WITH page(id, updated_at) AS MATERIALIZED ( \
+             SELECT c.id, c.updated_at FROM ( \
+                 SELECT conversation_id AS id FROM conversation_members \
+                 WHERE user_id = ?1 AND hidden = 0 \
+                 UNION ALL SELECT 'world') j \
+             CROSS JOIN conversations c ON c.id = j.id \
+             LEFT JOIN conversation_members pm ON c.type = 1 AND pm.conversation_id = c.id \
+                  AND pm.user_id <> ?1 \
+             LEFT JOIN users peer ON peer.id = pm.user_id \
+             WHERE c.dissolved = 0 AND (?2 = 0 OR c.type = ?2) \
+               AND instr(CASE WHEN c.type = 1 THEN coalesce(peer.username_key, '') \
+                              ELSE lower(c.name) END, ?3) > 0 \
+             ORDER BY c.updated_at DESC, c.id DESC LIMIT ?4) \
+         SELECT ", entry_columns!(), " FROM page ", entry_joins!(),
+        " ORDER BY page.updated_at DESC, page.id DESC"
+    );
+    // ?1 user.
+    Unread = "SELECT c.id, CASE WHEN c.type = 3 AND p.user_id IS NULL THEN 0 \
+                  ELSE max(c.last_seq_id - coalesce(p.last_read_seq_id, 0), 0) END \
+         FROM (SELECT conversation_id AS id FROM conversation_members \
+               WHERE user_id = ?1 AND hidden = 0 \
+               UNION ALL SELECT 'world') j \
+         CROSS JOIN conversations c ON c.id = j.id \
+         LEFT JOIN user_read_pointers p ON p.user_id = ?1 AND p.conversation_id = c.id \
+         WHERE c.dissolved = 0";
+    // ?1 user, ?2 JSON array of ids.
+    UnreadOf = "SELECT c.id, CASE WHEN c.type = 3 AND p.user_id IS NULL THEN 0 \
+                  ELSE max(c.last_seq_id - coalesce(p.last_read_seq_id, 0), 0) END \
+         FROM (SELECT DISTINCT value AS id FROM json_each(?2)) j \
+         CROSS JOIN conversations c ON c.id = j.id \
+         LEFT JOIN conversation_members m ON m.user_id = ?1 AND m.conversation_id = c.id \
+         LEFT JOIN user_read_pointers p ON p.user_id = ?1 AND p.conversation_id = c.id \
+         WHERE c.dissolved = 0 AND (c.type = 3 OR m.user_id IS NOT NULL)";
+}
+
+/// An entry as the joins deliver it.
+struct Entry(ConversationEntry);
+
+impl FromRow for Entry {
+    const WIDTH: usize = 12 + 8 + 15 + 4 + 2;
+
+    fn from_row<'a, R: diesel::row::Row<'a, diesel::sqlite::Sqlite>>(
+        reader: &mut Reader<'_, R>,
+    ) -> DbResult<Self> {
+        Ok(Self(ConversationEntry {
+            conversation: ConversationRow::from_row(reader)?,
+            membership: Option::<MemberRow>::from_row(reader)?,
+            last_message: Option::<MessageEntry>::from_row(reader)?,
+            peer: Option::<UserBrief>::from_row(reader)?,
+            last_read_seq_id: SeqId::from_row(reader)?,
+            unread: u64::from_row(reader)?,
+        }))
+    }
+}
+
+pub(super) fn page(conn: &mut SqliteConnection, query: &ListQuery) -> DbResult<ListPage> {
+    // The total, the removed ids as JSON, and the entry if there is one.
+    type Line = (u64, Option<String>, Option<Entry>);
+    let kind = query.kind.map_or(0, |kind| kind as i32);
+    let since = query.updated_after.map_or(-1, as_i64);
+    let limit = query.limit.min(MAX_PAGE);
+    let lines: Vec<Line> =
+        rows::<Page, _>(conn, &binds![query.user, kind, since, limit, query.offset])?;
+    let mut page = ListPage::default();
+    for (total, removed, entry) in lines {
+        page.total = total;
+        if let Some(json) = removed.filter(|_| page.removed.is_empty()) {
+            page.removed =
+                serde_json::from_str::<Vec<ConversationId>>(&json).map_err(DbError::internal)?;
+        }
+        page.entries.extend(entry.map(|e| e.0));
+    }
+    Ok(page)
+}
+
+pub(super) fn search(
+    conn: &mut SqliteConnection,
+    query: &SearchQuery,
+) -> DbResult<Vec<ConversationEntry>> {
+    let needle = query.query.to_lowercase();
+    if needle.is_empty() {
+        return Ok(Vec::new());
+    }
+    let kind = query.kind.map_or(0, |kind| kind as i32);
+    let limit = query.limit.min(MAX_PAGE);
+    let found: Vec<Entry> = rows::<Search, _>(conn, &binds![query.user, kind, &needle, limit])?;
+    Ok(found.into_iter().map(|e| e.0).collect())
+}
+
+/// `ids` is a JSON array; `None` asks for the whole list.
+pub(super) fn unread(
+    conn: &mut SqliteConnection,
+    user: UserId,
+    ids: Option<&str>,
+) -> DbResult<Vec<(ConversationId, u64)>> {
+    match ids {
+        Some(ids) => rows::<UnreadOf, _>(conn, &binds![user, ids]),
+        None => rows::<Unread, _>(conn, &binds![user]),
+    }
+}
+
+fn as_i64(time: UnixMillis) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
+}

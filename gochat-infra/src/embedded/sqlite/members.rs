@@ -1,0 +1,255 @@
+//! Members of conversations.
+
+use diesel::sqlite::SqliteConnection;
+use gochat_core::error::ErrorCode;
+use gochat_core::ids::{ConversationId, UnixMillis, UserId};
+
+use super::conversations::living;
+use super::query::{binds, execute, first, one, rows, statements};
+use super::row::columns;
+use crate::port::db::{
+    AddMembers, AddOutcome, DbError, DbResult, MAX_MEMBER_PAGE, MemberEntry, MemberPage, MemberRow,
+    MembersQuery, Mute, PageStart, RemoveOutcome,
+};
+
+statements! {
+    Insert = "INSERT INTO conversation_members (conversation_id, user_id, role, joined_at, \
+              updated_at) VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT DO NOTHING";
+    ForgetLeaving = "DELETE FROM left_conversations WHERE user_id = ?2 AND conversation_id = ?1";
+    Recount = "UPDATE conversations SET member_count = member_count + ?2, \
+               updated_at = max(updated_at, ?3) WHERE id = ?1";
+    CountOf = "SELECT member_count FROM conversations WHERE id = ?1";
+    PointerAtHead = "INSERT INTO user_read_pointers \
+        (user_id, conversation_id, last_read_seq_id, updated_at) VALUES (?2, ?1, ?3, ?4) \
+        ON CONFLICT DO UPDATE SET last_read_seq_id = excluded.last_read_seq_id, \
+        updated_at = excluded.updated_at \
+        WHERE excluded.last_read_seq_id > user_read_pointers.last_read_seq_id";
+    DropPointer = "DELETE FROM user_read_pointers WHERE user_id = ?2 AND conversation_id = ?1";
+    Unhide = "UPDATE conversation_members SET hidden = 0, updated_at = ?3 \
+              WHERE conversation_id = ?1 AND user_id = ?2 AND hidden = 1";
+    Hide = "UPDATE conversation_members SET hidden = 1, updated_at = ?3 \
+            WHERE conversation_id = ?1 AND user_id = ?2";
+    Remove = "DELETE FROM conversation_members WHERE conversation_id = ?1 AND user_id = ?2";
+    NoteLeaving = "INSERT INTO left_conversations (user_id, conversation_id, left_at) \
+                   VALUES (?2, ?1, ?3) ON CONFLICT DO UPDATE SET left_at = excluded.left_at";
+    SetRole = "UPDATE conversation_members SET role = ?3, updated_at = ?4 \
+               WHERE conversation_id = ?1 AND user_id = ?2";
+    SetMute = "UPDATE conversation_members SET muted = ?3, muted_until = ?4, updated_at = ?5 \
+               WHERE conversation_id = ?1 AND user_id = ?2";
+    SetOwner = "UPDATE conversations SET owner_id = ?2, updated_at = max(updated_at, ?3) \
+                WHERE id = ?1";
+    OneOf = concat!(
+        "SELECT ", columns!(member "m"), " FROM conversation_members m \
+         WHERE m.conversation_id = ?1 AND m.user_id = ?2"
+    );
+    Page = concat!(
+        "SELECT ", columns!(member "m"), ", ", columns!(brief "u"), " \
+         FROM conversation_members m LEFT JOIN users u ON u.id = m.user_id \
+         WHERE m.conversation_id = ?1 AND m.user_id > ?2 AND (?3 = 0 OR m.role = ?3) \
+         ORDER BY m.user_id LIMIT ?4 OFFSET ?5"
+    );
+    CountRole = "SELECT count(*) FROM conversation_members \
+                 WHERE conversation_id = ?1 AND role = ?2";
+    Ids = "SELECT user_id FROM conversation_members \
+           WHERE conversation_id = ?1 AND user_id > ?2 ORDER BY user_id LIMIT ?3";
+    OfMany = concat!(
+        "SELECT ", columns!(member "m"), " FROM json_each(?1) j \
+         CROSS JOIN conversation_members m ON m.conversation_id = j.value \
+         WHERE m.user_id <= coalesce((SELECT n.user_id FROM conversation_members n \
+             WHERE n.conversation_id = j.value ORDER BY n.user_id LIMIT 1 OFFSET ?2 - 1), ?3) \
+         ORDER BY j.key, m.user_id"
+    );
+}
+
+fn stranger() -> DbError {
+    DbError::not_found(ErrorCode::NotConversationMember)
+}
+
+/// Inserts those who are not members yet and counts them; returns them in the order given.
+pub(super) fn insert_all(
+    conn: &mut SqliteConnection,
+    id: ConversationId,
+    users: &[UserId],
+    role: i32,
+    now: UnixMillis,
+) -> DbResult<Vec<UserId>> {
+    let text = id.to_string();
+    let mut added = Vec::new();
+    for &user in users {
+        if execute::<Insert>(conn, &binds![&text, user, role, now])? > 0 {
+            execute::<ForgetLeaving>(conn, &binds![&text, user])?;
+            added.push(user);
+        }
+    }
+    if !added.is_empty() {
+        execute::<Recount>(conn, &binds![&text, added.len(), now])?;
+    }
+    Ok(added)
+}
+
+pub(super) fn unhide(
+    conn: &mut SqliteConnection,
+    id: ConversationId,
+    user: UserId,
+    now: UnixMillis,
+) -> DbResult<()> {
+    execute::<Unhide>(conn, &binds![id, user, now]).map(|_| ())
+}
+
+pub(super) fn hide(
+    conn: &mut SqliteConnection,
+    id: ConversationId,
+    user: UserId,
+    now: UnixMillis,
+) -> DbResult<()> {
+    match execute::<Hide>(conn, &binds![id, user, now])? {
+        0 => Err(stranger()),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn add(conn: &mut SqliteConnection, add: &AddMembers) -> DbResult<AddOutcome> {
+    let conversation = living(conn, add.conversation)?;
+    let mut room = match add.max_members {
+        0 => u32::MAX,
+        max => max.saturating_sub(conversation.member_count),
+    };
+    let mut outcome = AddOutcome::default();
+    let mut seen = hashbrown::HashSet::new();
+    let mut newcomers = Vec::new();
+    for user in add.users.iter().copied().filter(|user| seen.insert(*user)) {
+        if one_of(conn, add.conversation, user)?.is_some() {
+            unhide(conn, add.conversation, user, add.now)?;
+            outcome.already.push(user);
+        } else if room == 0 {
+            outcome.no_room.push(user);
+        } else {
+            room -= 1;
+            newcomers.push(user);
+        }
+    }
+    outcome.added = insert_all(conn, add.conversation, &newcomers, add.role, add.now)?;
+    let head = conversation.last_seq_id;
+    for user in &outcome.added {
+        execute::<PointerAtHead>(conn, &binds![add.conversation, *user, head, add.now])?;
+    }
+    outcome.member_count = one::<CountOf, _>(conn, &binds![add.conversation])?;
+    Ok(outcome)
+}
+
+pub(super) fn remove(
+    conn: &mut SqliteConnection,
+    id: ConversationId,
+    user: UserId,
+    now: UnixMillis,
+) -> DbResult<RemoveOutcome> {
+    let removed = execute::<Remove>(conn, &binds![id, user])? > 0;
+    if removed {
+        execute::<DropPointer>(conn, &binds![id, user])?;
+        execute::<NoteLeaving>(conn, &binds![id, user, now])?;
+        execute::<Recount>(conn, &binds![id, -1_i64, now])?;
+    }
+    let member_count = first::<CountOf, u32>(conn, &binds![id])?.unwrap_or(0);
+    Ok(RemoveOutcome {
+        removed,
+        member_count,
+    })
+}
+
+pub(super) fn set_role(
+    conn: &mut SqliteConnection,
+    id: ConversationId,
+    user: UserId,
+    role: i32,
+    now: UnixMillis,
+) -> DbResult<MemberRow> {
+    execute::<SetRole>(conn, &binds![id, user, role, now])?;
+    one_of(conn, id, user)?.ok_or_else(stranger)
+}
+
+pub(super) fn set_mute(
+    conn: &mut SqliteConnection,
+    id: ConversationId,
+    user: UserId,
+    mute: Mute,
+    now: UnixMillis,
+) -> DbResult<MemberRow> {
+    execute::<SetMute>(conn, &binds![id, user, mute.muted, mute.until, now])?;
+    one_of(conn, id, user)?.ok_or_else(stranger)
+}
+
+/// Moves the ownership from `from` (who gets the given role) to `to`.
+pub(super) fn transfer(
+    conn: &mut SqliteConnection,
+    id: ConversationId,
+    (from, from_role): (UserId, i32),
+    to: UserId,
+    now: UnixMillis,
+) -> DbResult<()> {
+    if living(conn, id)?.owner_id != Some(from) {
+        return Err(DbError::conflict());
+    }
+    execute::<SetRole>(conn, &binds![id, from, from_role, now])?;
+    set_role(conn, id, to, 3, now)?;
+    execute::<SetOwner>(conn, &binds![id, to, now]).map(|_| ())
+}
+
+pub(super) fn one_of(
+    conn: &mut SqliteConnection,
+    id: ConversationId,
+    user: UserId,
+) -> DbResult<Option<MemberRow>> {
+    first::<OneOf, _>(conn, &binds![id, user])
+}
+
+/// The page and its total are two statements of one snapshot.
+pub(super) fn page(conn: &mut SqliteConnection, query: &MembersQuery) -> DbResult<MemberPage> {
+    use diesel::connection::Connection as _;
+    conn.transaction(|conn| {
+        let limit = query.limit.min(MAX_MEMBER_PAGE);
+        let (after, offset) = match query.start {
+            PageStart::Offset(offset) => (-1, offset),
+            PageStart::After(user) => (user.as_i64(), 0),
+        };
+        let role = query.role.unwrap_or(0);
+        let mut members: Vec<MemberEntry> = rows::<Page, _>(
+            conn,
+            &binds![query.conversation, after, role, limit + 1, offset],
+        )?;
+        let has_more = members.len() > limit as usize;
+        members.truncate(limit as usize);
+        let total = if role == 0 {
+            first::<CountOf, u64>(conn, &binds![query.conversation])?.unwrap_or(0)
+        } else {
+            one::<CountRole, u64>(conn, &binds![query.conversation, role])?
+        };
+        Ok(MemberPage {
+            members,
+            total,
+            has_more,
+        })
+    })
+}
+
+pub(super) fn ids(
+    conn: &mut SqliteConnection,
+    id: ConversationId,
+    after: Option<UserId>,
+    limit: u32,
+) -> DbResult<Vec<UserId>> {
+    let after = after.map_or(-1, UserId::as_i64);
+    rows::<Ids, _>(conn, &binds![id, after, limit.min(MAX_MEMBER_PAGE)])
+}
+
+/// `ids` is a JSON array.
+pub(super) fn of_many(
+    conn: &mut SqliteConnection,
+    ids: &str,
+    limit_each: u32,
+) -> DbResult<Vec<MemberRow>> {
+    let limit = limit_each.min(MAX_MEMBER_PAGE);
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
+    rows::<OfMany, _>(conn, &binds![ids, limit, i64::MAX])
+}

@@ -1,0 +1,168 @@
+//! The database port on SQLite: one file, no server.
+//!
+//! * One thread writes ([`writer`]), a few threads read ([`reader`]); the async side only sends
+//!   jobs and awaits answers, so the runtime never blocks, and a dropped future leaves no
+//!   transaction open: the job runs to its end on its thread.
+//! * WAL mode: readers see the last commit and never wait for the writer.
+//! * An answered write is on the disk ([`Synchronous::Full`]).
+//! * Physical layout and the reasons for it: `docs/data-model.md`.
+//!
+//! ```no_run
+//! # async fn start() -> gochat_infra::port::db::DbResult<()> {
+//! use gochat_infra::embedded::sqlite::{SqliteDatabase, SqliteOptions};
+//! use gochat_infra::port::db::Migrator;
+//! let db = SqliteDatabase::open(SqliteOptions::new("gochat.db"))?;
+//! db.migrate_up(1_700_000_000_000).await?;
+//! # Ok(()) }
+//! ```
+
+mod connect;
+mod conversations;
+mod facts;
+mod friends;
+mod job;
+mod list;
+mod members;
+mod messages;
+mod migrate;
+mod options;
+mod pointers;
+mod query;
+mod reader;
+mod row;
+mod save;
+mod tokens;
+mod users;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+
+use async_trait::async_trait;
+use diesel::sqlite::SqliteConnection;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+
+pub use options::{SqliteOptions, Synchronous};
+
+use self::connect::Role;
+use self::job::Job;
+use crate::port::db::{Database, DbError, DbResult};
+
+/// The database in one SQLite file. Cheap to clone; the threads end when [`Database::close`] was
+/// called or the last clone is gone.
+#[derive(Clone)]
+pub struct SqliteDatabase {
+    lanes: Arc<Mutex<Option<Lanes>>>,
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    statements: Arc<AtomicU64>,
+}
+
+/// The ways in to the threads.
+#[derive(Clone)]
+struct Lanes {
+    write: mpsc::Sender<Box<dyn Job>>,
+    read: mpsc::Sender<Box<dyn Job>>,
+}
+
+impl SqliteDatabase {
+    /// Opens or creates the file and starts the threads. Applies no migrations: call
+    /// [`migrate_up`](crate::port::db::Migrator::migrate_up).
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` when the file can't be opened; `Internal` for options SQLite doesn't take.
+    pub fn open(options: SqliteOptions) -> DbResult<Self> {
+        let statements = Arc::new(AtomicU64::new(0));
+        let mut threads = Vec::new();
+
+        let writer = connect::open(&options, Role::Writer, &statements)?;
+        let (write, jobs) = mpsc::channel(options.write_queue.max(1));
+        let rows = options.commit_rows.max(1);
+        threads.push(spawn("db-writer", move || writer::run(writer, jobs, rows))?);
+
+        let (read, jobs) = mpsc::channel(options.read_queue.max(1));
+        let jobs = Arc::new(Mutex::new(jobs));
+        for _ in 0..options.readers.max(1) {
+            let conn = connect::open(&options, Role::Reader, &statements)?;
+            let jobs = Arc::clone(&jobs);
+            threads.push(spawn("db-reader", move || reader::run(conn, &jobs))?);
+        }
+        Ok(Self {
+            lanes: Arc::new(Mutex::new(Some(Lanes { write, read }))),
+            threads: Arc::new(Mutex::new(threads)),
+            statements,
+        })
+    }
+
+    /// SQL statements run so far on all connections, transaction control included. For tests and
+    /// metrics.
+    pub fn statements_run(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    /// Runs `work` on a reading connection.
+    async fn read<T, F>(&self, work: F) -> DbResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> DbResult<T> + Send + 'static,
+    {
+        let (job, answer) = job::call(0, work);
+        send(self.lanes()?.read, job, answer).await
+    }
+
+    /// Runs `work` in a transaction on the writing connection. `weight` = rows, roughly.
+    async fn write<T, F>(&self, weight: usize, work: F) -> DbResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> DbResult<T> + Send + 'static,
+    {
+        let (job, answer) = job::call(weight, work);
+        send(self.lanes()?.write, job, answer).await
+    }
+
+    fn lanes(&self) -> DbResult<Lanes> {
+        self.lanes.lock().clone().ok_or_else(job::closed)
+    }
+}
+
+async fn send<T>(
+    lane: mpsc::Sender<Box<dyn Job>>,
+    job: Box<dyn Job>,
+    answer: oneshot::Receiver<DbResult<T>>,
+) -> DbResult<T> {
+    lane.send(job).await.map_err(|_| job::closed())?;
+    // The lane must not stay open while we wait: it would keep a closing database alive.
+    drop(lane);
+    answer.await.map_err(|_| job::closed())?
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> DbResult<JoinHandle<()>> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(DbError::unavailable)
+}
+
+#[async_trait]
+impl Database for SqliteDatabase {
+    async fn ping(&self) -> DbResult<()> {
+        query::statements! { Ping = "SELECT count(*) FROM (SELECT 1 FROM sqlite_schema LIMIT 1)"; }
+        self.read(|conn| query::one::<Ping, i64>(conn, &[]).map(|_| ()))
+            .await
+    }
+
+    async fn close(&self) -> DbResult<()> {
+        self.lanes.lock().take();
+        let threads = std::mem::take(&mut *self.threads.lock());
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().all(|thread| thread.join().is_ok())
+        });
+        match joined.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(DbError::internal("a database thread panicked")),
+            Err(e) => Err(DbError::unavailable(e)),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Users.
+
+use async_trait::async_trait;
+use diesel::sqlite::SqliteConnection;
+use gochat_core::error::ErrorCode;
+use gochat_core::ids::{UnixMillis, UserId};
+
+use super::SqliteDatabase;
+use super::query::{binds, execute, first, json_array, rows, statements};
+use super::row::columns;
+use crate::port::db::{
+    DbError, DbResult, MAX_PAGE, NewUser, UserPatch, UserRow, UserSearch, UserStore,
+};
+
+statements! {
+    Insert = "INSERT INTO users (id, username, username_key, password_hash, avatar_url, is_guest, \
+              created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) \
+              ON CONFLICT DO NOTHING";
+    ById = concat!("SELECT ", columns!(user "u"), " FROM users u WHERE u.id = ?1");
+    ByIds = concat!(
+        "SELECT ", columns!(user "u"), " FROM users u \
+         WHERE u.id IN (SELECT value FROM json_each(?1))"
+    );
+    ByKey = concat!("SELECT ", columns!(user "u"), " FROM users u WHERE u.username_key = ?1");
+    // The first arm is a range of the index, the second a scan of it.
+    SearchPrefix = concat!(
+        "SELECT ", columns!(user "u"), " FROM users u \
+         WHERE u.username_key >= ?1 AND u.username_key < ?2 AND u.status = 0 AND u.id <> ?3 \
+         AND u.is_guest <= ?4 ORDER BY u.username_key LIMIT ?5"
+    );
+    SearchInside = concat!(
+        "SELECT ", columns!(user "u"), " FROM users u \
+         WHERE instr(u.username_key, ?1) > 1 AND u.status = 0 AND u.id <> ?2 \
+         AND u.is_guest <= ?3 ORDER BY u.username_key LIMIT ?4"
+    );
+    Update = "UPDATE users SET avatar_url = coalesce(?2, avatar_url), \
+              status = coalesce(?3, status), updated_at = max(updated_at, ?4) WHERE id = ?1";
+    PasswordHash = "SELECT password_hash FROM users WHERE id = ?1 AND password_hash <> ''";
+    ExpiredGuests = "SELECT u.id FROM users u \
+        WHERE u.is_guest = 1 AND u.status <> 2 AND u.created_at < ?1 \
+        AND NOT EXISTS (SELECT 1 FROM user_read_pointers p \
+                        WHERE p.user_id = u.id AND p.updated_at >= ?1) \
+        AND NOT EXISTS (SELECT 1 FROM refresh_tokens t \
+                        WHERE t.user_id = u.id AND t.created_at >= ?1) \
+        ORDER BY u.created_at LIMIT ?2";
+    Retire = "UPDATE users SET status = 2, avatar_url = '', updated_at = ?2 \
+              WHERE id IN (SELECT value FROM json_each(?1))";
+    DropPointers = "DELETE FROM user_read_pointers \
+                    WHERE user_id IN (SELECT value FROM json_each(?1))";
+    DropTokens = "DELETE FROM refresh_tokens \
+                  WHERE user_id IN (SELECT value FROM json_each(?1))";
+}
+
+/// The spelling usernames are compared by.
+fn key(username: &str) -> String {
+    username.to_lowercase()
+}
+
+pub(super) fn by_id(conn: &mut SqliteConnection, id: UserId) -> DbResult<Option<UserRow>> {
+    first::<ById, _>(conn, &binds![id])
+}
+
+fn create(conn: &mut SqliteConnection, user: &NewUser) -> DbResult<UserRow> {
+    let key = key(&user.username);
+    execute::<Insert>(
+        conn,
+        &binds![
+            user.id,
+            &user.username,
+            &key,
+            &user.password_hash,
+            &user.avatar_url,
+            user.is_guest,
+            user.now,
+        ],
+    )?;
+    match first::<ByKey, UserRow>(conn, &binds![&key])? {
+        Some(row) if row.id == user.id => Ok(row),
+        Some(_) => Err(DbError::duplicate(ErrorCode::UserAlreadyExists)),
+        // The insert did nothing and the name is free: the id is taken, which the makers of ids rule out.
+        None => Err(DbError::internal("the id of a new user is taken")),
+    }
+}
+
+fn search(conn: &mut SqliteConnection, search: &UserSearch) -> DbResult<Vec<UserRow>> {
+    let limit = search.limit.min(MAX_PAGE);
+    let needle = key(&search.query);
+    if needle.is_empty() || limit == 0 {
+        return Ok(Vec::new());
+    }
+    let exclude = search.exclude.map_or(-1, UserId::as_i64);
+    // No text that starts with the needle sorts behind the needle and the last code point.
+    let end = format!("{needle}{}", char::MAX);
+    let guests = search.include_guests;
+    let mut found: Vec<UserRow> =
+        rows::<SearchPrefix, _>(conn, &binds![&needle, &end, exclude, guests, limit])?;
+    let room = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(limit));
+    if room > 0 {
+        found.extend(rows::<SearchInside, UserRow>(
+            conn,
+            &binds![&needle, exclude, guests, room],
+        )?);
+    }
+    Ok(found)
+}
+
+fn retire_guests(
+    conn: &mut SqliteConnection,
+    before: UnixMillis,
+    now: UnixMillis,
+    limit: u32,
+) -> DbResult<Vec<UserId>> {
+    let ids: Vec<UserId> = rows::<ExpiredGuests, _>(conn, &binds![before, limit])?;
+    if !ids.is_empty() {
+        let list = json_array(&ids);
+        execute::<Retire>(conn, &binds![&list, now])?;
+        execute::<DropPointers>(conn, &binds![&list])?;
+        execute::<DropTokens>(conn, &binds![&list])?;
+    }
+    Ok(ids)
+}
+
+#[async_trait]
+impl UserStore for SqliteDatabase {
+    async fn create_user(&self, user: NewUser) -> DbResult<UserRow> {
+        self.write(1, move |conn| create(conn, &user)).await
+    }
+
+    async fn user(&self, id: UserId) -> DbResult<Option<UserRow>> {
+        self.read(move |conn| by_id(conn, id)).await
+    }
+
+    async fn users(&self, ids: &[UserId]) -> DbResult<Vec<UserRow>> {
+        let ids = json_array(ids);
+        self.read(move |conn| rows::<ByIds, _>(conn, &binds![&ids]))
+            .await
+    }
+
+    async fn user_by_username(&self, username: &str) -> DbResult<Option<UserRow>> {
+        let key = key(username);
+        self.read(move |conn| first::<ByKey, _>(conn, &binds![&key]))
+            .await
+    }
+
+    async fn search_users(&self, wanted: UserSearch) -> DbResult<Vec<UserRow>> {
+        self.read(move |conn| search(conn, &wanted)).await
+    }
+
+    async fn update_user(
+        &self,
+        id: UserId,
+        patch: UserPatch,
+        now: UnixMillis,
+    ) -> DbResult<UserRow> {
+        self.write(1, move |conn| {
+            let status = patch.status.map(|status| status as i32);
+            execute::<Update>(conn, &binds![id, patch.avatar_url.as_ref(), status, now])?;
+            by_id(conn, id)?.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))
+        })
+        .await
+    }
+
+    async fn password_hash(&self, id: UserId) -> DbResult<Option<String>> {
+        self.read(move |conn| first::<PasswordHash, _>(conn, &binds![id]))
+            .await
+    }
+
+    async fn delete_expired_guests(
+        &self,
+        before: UnixMillis,
+        now: UnixMillis,
+        limit: u32,
+    ) -> DbResult<Vec<UserId>> {
+        self.write(limit as usize, move |conn| {
+            retire_guests(conn, before, now, limit)
+        })
+        .await
+    }
+}

@@ -1,0 +1,89 @@
+//! The one thread that writes.
+//!
+//! SQLite has one writer at a time, so there is one connection that writes, on a thread of its
+//! own. It takes everything that waits (up to a number of rows) into **one** transaction: a commit
+//! costs a sync of the disk, and so many small writes share one. Each job runs in a savepoint, so
+//! a refused one undoes only itself; answers leave after the commit.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use diesel::connection::Connection;
+use diesel::sqlite::SqliteConnection;
+use tokio::sync::mpsc;
+
+use super::job::{Job, Verdict};
+use crate::port::db::DbError;
+
+/// Runs jobs until every sender is gone, then closes the connection.
+pub(super) fn run(
+    mut conn: SqliteConnection,
+    mut queue: mpsc::Receiver<Box<dyn Job>>,
+    commit_rows: usize,
+) {
+    let mut group = VecDeque::new();
+    while let Some(job) = queue.blocking_recv() {
+        let mut rows = job.weight();
+        group.push_back(job);
+        while rows < commit_rows {
+            let Ok(job) = queue.try_recv() else { break };
+            rows += job.weight();
+            group.push_back(job);
+        }
+        let started = Instant::now();
+        let committed = commit(&mut conn, &mut group);
+        metrics::histogram!("gochat_db_commit_seconds").record(started.elapsed().as_secs_f64());
+        metrics::counter!("gochat_db_written_rows_total").increment(rows as u64);
+        for job in group.drain(..) {
+            job.answer(committed);
+        }
+    }
+}
+
+/// Why a transaction was given up.
+struct Abort;
+
+impl From<diesel::result::Error> for Abort {
+    fn from(e: diesel::result::Error) -> Self {
+        tracing::warn!(error = %DbError::from(e), "the database refused a transaction");
+        Self
+    }
+}
+
+fn commit(conn: &mut SqliteConnection, group: &mut VecDeque<Box<dyn Job>>) -> bool {
+    let alone = group.len() == 1;
+    conn.immediate_transaction(|conn| {
+        for job in group.iter_mut() {
+            match if alone {
+                job.run(conn)
+            } else {
+                in_savepoint(conn, job.as_mut())?
+            } {
+                Verdict::Keep => {}
+                Verdict::Undo if !alone => {}
+                Verdict::Undo | Verdict::Abort => return Err(Abort),
+            }
+        }
+        Ok(())
+    })
+    .is_ok()
+}
+
+/// Runs a job so that it can be undone alone.
+fn in_savepoint(conn: &mut SqliteConnection, job: &mut dyn Job) -> Result<Verdict, Abort> {
+    struct Undone(Verdict);
+    impl From<diesel::result::Error> for Undone {
+        fn from(_: diesel::result::Error) -> Self {
+            Self(Verdict::Abort)
+        }
+    }
+    let done = conn.transaction(|conn| match job.run(conn) {
+        Verdict::Keep => Ok(()),
+        other => Err(Undone(other)),
+    });
+    match done {
+        Ok(()) => Ok(Verdict::Keep),
+        Err(Undone(Verdict::Abort)) => Err(Abort),
+        Err(Undone(verdict)) => Ok(verdict),
+    }
+}
