@@ -5,8 +5,9 @@
 
 pub mod cached;
 pub mod embedded;
+pub mod ids;
 pub mod port;
 pub mod rpc;
-pub mod topics;
 #[cfg(feature = "testsuite")]
 pub mod testsuite;
+pub mod topics;

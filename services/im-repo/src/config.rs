@@ -1,0 +1,103 @@
+//! Settings of im-repo, with their defaults.
+
+use std::time::Duration;
+
+use gochat_infra::cached::Keep;
+use serde::{Deserialize, Serialize};
+
+/// Configuration of im-repo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Apply waiting schema migrations at start. Default true.
+    pub migrate: bool,
+    /// How long copies live in the cache.
+    pub cache: CacheTimes,
+    /// Checking of passwords.
+    pub password: Password,
+    /// Sessions a user may have when the caller names no limit. Default 5.
+    pub sessions_per_user: u32,
+    /// Longest life of an access token in milliseconds: so long a user-wide revocation is
+    /// remembered when a stolen refresh token shows up. Default 24 h.
+    pub access_token_ms: u64,
+    /// Pause between clean-ups of expired token records, in milliseconds. Default 10 min.
+    pub purge_interval_ms: u64,
+    /// Largest request in bytes. Default 16 MiB.
+    pub max_request_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            migrate: true,
+            cache: CacheTimes::default(),
+            password: Password::default(),
+            sessions_per_user: 5,
+            access_token_ms: 24 * 60 * 60 * 1000,
+            purge_interval_ms: 10 * 60 * 1000,
+            max_request_bytes: 16 * 1024 * 1024,
+        }
+    }
+}
+
+/// Lifetimes of cached copies in milliseconds, spread by ±10 %.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CacheTimes {
+    /// Users. Default 24 h.
+    pub user_ms: u64,
+    /// Conversations. Default 30 min.
+    pub conversation_ms: u64,
+    /// Verdicts on tokens. Default 60 s.
+    pub token_ms: u64,
+    /// "There is no such thing". Default 45 s.
+    pub absent_ms: u64,
+}
+
+impl Default for CacheTimes {
+    fn default() -> Self {
+        Self {
+            user_ms: 24 * 60 * 60 * 1000,
+            conversation_ms: 30 * 60 * 1000,
+            token_ms: 60 * 1000,
+            absent_ms: 45 * 1000,
+        }
+    }
+}
+
+impl CacheTimes {
+    pub(crate) fn users(&self) -> Keep {
+        self.keep(self.user_ms)
+    }
+
+    pub(crate) fn conversations(&self) -> Keep {
+        self.keep(self.conversation_ms)
+    }
+
+    pub(crate) fn tokens(&self) -> Keep {
+        self.keep(self.token_ms)
+    }
+
+    fn keep(&self, present_ms: u64) -> Keep {
+        Keep {
+            present: Duration::from_millis(present_ms),
+            absent: Duration::from_millis(self.absent_ms),
+        }
+    }
+}
+
+/// Bounds on password checks, each of which costs some 20 ms and 19 MiB.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Password {
+    /// Checks at the same time; 0 = one per processor. Default 0.
+    pub workers: usize,
+    /// Checks that may wait; beyond them callers are told to come back. Default 256.
+    pub queue: usize,
+}
+
+impl Default for Password {
+    fn default() -> Self {
+        Self { workers: 0, queue: 256 }
+    }
+}

@@ -1,0 +1,318 @@
+//! Rows of the database as messages of the wire. Times become Unix seconds, ids text.
+
+use gochat_core::ids::{ConversationKind, UnixMillis, UserId};
+use gochat_infra::port::db::{
+    ConversationEntry, ConversationRow, FriendEntry, FriendRequestEntry, FriendRequestRow,
+    MemberEntry, MemberRow, MessageEntry, MessageRow, NewMessage, RecentMessage, UserBrief,
+    UserRow, UserStatus,
+};
+use gochat_infra::port::presence::Status as Presence;
+use gochat_proto::common::v1 as common;
+use gochat_proto::im::repo::v1 as repo;
+
+/// Unix seconds.
+pub(crate) fn seconds(millis: UnixMillis) -> i64 {
+    i64::try_from(millis / 1_000).unwrap_or(i64::MAX)
+}
+
+/// A count or sequence number as the wire writes it.
+pub(crate) fn wide(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// A small count as the wire writes it.
+pub(crate) fn narrow(n: u32) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+/// A count of things in memory as the wire writes it.
+pub(crate) fn count(n: usize) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+/// The database counts from 0, the wire from 1.
+fn user_status(status: UserStatus) -> common::UserStatus {
+    match status {
+        UserStatus::Normal => common::UserStatus::Normal,
+        UserStatus::Disabled => common::UserStatus::Disabled,
+        UserStatus::Deleted => common::UserStatus::Deleted,
+    }
+}
+
+/// A user without secrets.
+pub(crate) fn user(row: &UserRow) -> common::User {
+    common::User {
+        id: row.id.to_string(),
+        username: row.username.clone(),
+        avatar_url: row.avatar_url.clone(),
+        is_guest: row.is_guest,
+        status: user_status(row.status) as i32,
+        created_at: seconds(row.created_at),
+        updated_at: seconds(row.updated_at),
+    }
+}
+
+/// What others see of a user.
+pub(crate) fn user_info(brief: &UserBrief) -> common::UserInfo {
+    common::UserInfo {
+        id: brief.id.to_string(),
+        username: brief.username.clone(),
+        avatar_url: brief.avatar_url.clone(),
+        is_guest: brief.is_guest,
+    }
+}
+
+/// What others see of a user that was read whole.
+pub(crate) fn info_of(user: &common::User) -> common::UserInfo {
+    common::UserInfo {
+        id: user.id.clone(),
+        username: user.username.clone(),
+        avatar_url: user.avatar_url.clone(),
+        is_guest: user.is_guest,
+    }
+}
+
+/// A user of whom only the id is left.
+fn nameless(id: UserId) -> common::UserInfo {
+    common::UserInfo { id: id.to_string(), ..Default::default() }
+}
+
+fn info_or_id(brief: Option<&UserBrief>, id: UserId) -> common::UserInfo {
+    brief.map_or_else(|| nameless(id), user_info)
+}
+
+/// A conversation without anybody's view of it.
+pub(crate) fn conversation(row: &ConversationRow) -> common::Conversation {
+    common::Conversation {
+        id: row.id.to_string(),
+        r#type: row.kind() as i32,
+        name: row.name.clone(),
+        avatar_url: row.avatar_url.clone(),
+        description: row.description.clone(),
+        owner_id: row.owner_id.map(|id| id.to_string()).unwrap_or_default(),
+        member_count: narrow(row.member_count),
+        updated_at: seconds(row.updated_at),
+        created_at: seconds(row.created_at),
+        settings: row.settings.clone(),
+        last_activity_at: seconds(row.updated_at),
+        last_seq_id: wide(row.last_seq_id),
+        ..Default::default()
+    }
+}
+
+/// A line of a user's list.
+pub(crate) fn list_entry(entry: &ConversationEntry, parts: ListParts) -> common::Conversation {
+    let row = &entry.conversation;
+    let mut line = conversation(row);
+    if row.kind() == ConversationKind::Single
+        && let Some(peer) = &entry.peer
+    {
+        line.name.clone_from(&peer.username);
+        line.avatar_url.clone_from(&peer.avatar_url);
+        line.peer = Some(user_info(peer));
+    }
+    let last = entry.last_message.as_ref();
+    line.last_activity_at = seconds(last.map_or(row.created_at, |m| m.message.created_at));
+    line.last_message = last.filter(|_| parts.last_message).map(|entry| {
+        let mut message = message(entry);
+        if !parts.sender {
+            message.sender = Some(nameless(entry.message.sender_id));
+        }
+        message
+    });
+    line.unread_count = wide(entry.unread);
+    line.last_read_seq_id = wide(entry.last_read_seq_id);
+    line.my_membership = entry.membership.as_ref().map(|row| member(row, None));
+    line
+}
+
+/// How much of a list entry the caller wants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListParts {
+    /// The newest message.
+    pub(crate) last_message: bool,
+    /// Its author's name.
+    pub(crate) sender: bool,
+}
+
+/// A membership.
+pub(crate) fn member(row: &MemberRow, user: Option<common::UserInfo>) -> common::ConversationMember {
+    common::ConversationMember {
+        user: Some(user.unwrap_or_else(|| nameless(row.user_id))),
+        role: row.role,
+        muted: row.muted,
+        joined_at: seconds(row.joined_at),
+        updated_at: seconds(row.updated_at),
+        conversation_id: row.conversation_id.to_string(),
+        muted_until: row.muted_until.map_or(0, seconds),
+    }
+}
+
+/// A membership with its user.
+pub(crate) fn member_entry(entry: &MemberEntry) -> common::ConversationMember {
+    member(&entry.member, entry.user.as_ref().map(user_info))
+}
+
+/// A member as GroupService shows it.
+pub(crate) fn group_member(member: common::ConversationMember) -> repo::GroupMember {
+    repo::GroupMember {
+        user_id: member.user.as_ref().map(|user| user.id.clone()).unwrap_or_default(),
+        group_id: member.conversation_id,
+        role: member.role,
+        joined_at: member.joined_at,
+        user: member.user,
+    }
+}
+
+/// A conversation as GroupService shows it.
+pub(crate) fn group(conversation: common::Conversation) -> repo::Group {
+    repo::Group {
+        id: conversation.id,
+        name: conversation.name,
+        avatar_url: conversation.avatar_url,
+        description: conversation.description,
+        owner_id: conversation.owner_id,
+        member_count: conversation.member_count,
+        created_at: conversation.created_at,
+        updated_at: conversation.updated_at,
+    }
+}
+
+/// What the sequencer needs of a member.
+pub(crate) fn member_fact(row: &MemberRow) -> repo::MemberFact {
+    repo::MemberFact {
+        user_id: row.user_id.to_string(),
+        role: row.role,
+        muted: row.muted,
+        muted_until: row.muted_until.map_or(0, seconds),
+    }
+}
+
+/// What recognises a resend.
+pub(crate) fn recent(row: &RecentMessage) -> repo::RecentMessage {
+    repo::RecentMessage {
+        sender_id: row.sender_id.to_string(),
+        client_msg_id: row.client_msg_id.clone(),
+        message_id: row.message_id.to_string(),
+        seq_id: wide(row.seq_id),
+        created_at: seconds(row.created_at),
+    }
+}
+
+/// A message as the common types show it.
+pub(crate) fn message(entry: &MessageEntry) -> common::Message {
+    let row = &entry.message;
+    common::Message {
+        id: row.id.to_string(),
+        conversation_id: row.conversation_id.to_string(),
+        sender: Some(info_or_id(entry.sender.as_ref(), row.sender_id)),
+        r#type: row.message_type,
+        content: row.content.clone(),
+        seq_id: wide(row.seq_id),
+        client_msg_id: row.client_msg_id.clone().unwrap_or_default(),
+        deleted: row.deleted,
+        extra: row.extra.clone().unwrap_or_default(),
+        created_at: seconds(row.created_at),
+        updated_at: seconds(row.updated_at),
+    }
+}
+
+/// A message as im-repo shows it.
+pub(crate) fn repo_message(row: MessageRow, sender: Option<&UserBrief>) -> repo::RepoMessage {
+    repo::RepoMessage {
+        id: row.id.to_string(),
+        conversation_id: row.conversation_id.to_string(),
+        sender_id: row.sender_id.to_string(),
+        message_type: row.message_type,
+        content: row.content,
+        seq_id: wide(row.seq_id),
+        created_at: seconds(row.created_at),
+        updated_at: seconds(row.updated_at),
+        deleted: row.deleted,
+        extra: row.extra.unwrap_or_default(),
+        client_msg_id: row.client_msg_id.unwrap_or_default(),
+        sender: sender.map(user_info),
+    }
+}
+
+/// A message with its author.
+pub(crate) fn repo_message_entry(entry: MessageEntry) -> repo::RepoMessage {
+    repo_message(entry.message, entry.sender.as_ref())
+}
+
+/// The row a message becomes when it is stored.
+pub(crate) fn stored(message: &NewMessage) -> MessageRow {
+    let message = message.clone();
+    MessageRow {
+        id: message.id,
+        conversation_id: message.conversation_id,
+        seq_id: message.seq_id,
+        sender_id: message.sender_id,
+        message_type: message.message_type,
+        content: message.content,
+        client_msg_id: message.client_msg_id,
+        extra: message.extra,
+        deleted: false,
+        created_at: message.created_at,
+        updated_at: message.created_at,
+    }
+}
+
+/// A friend.
+pub(crate) fn friend(entry: &FriendEntry) -> repo::Friend {
+    repo::Friend {
+        friend_id: entry.friend_id.to_string(),
+        status: entry.status as i32,
+        remark: entry.remark.clone(),
+        created_at: seconds(entry.created_at),
+        updated_at: seconds(entry.updated_at),
+        user: Some(info_or_id(entry.user.as_ref(), entry.friend_id)),
+    }
+}
+
+/// A friend request; the two accounts are added by the caller.
+pub(crate) fn friend_request(row: &FriendRequestRow) -> repo::FriendRequest {
+    repo::FriendRequest {
+        id: row.id.to_string(),
+        requester_id: row.requester_id.to_string(),
+        target_id: row.target_id.to_string(),
+        status: row.status as i32,
+        message: row.message.clone(),
+        created_at: seconds(row.created_at),
+        updated_at: seconds(row.updated_at),
+        requester: None,
+        target: None,
+    }
+}
+
+/// A friend request with both people.
+pub(crate) fn friend_request_entry(entry: &FriendRequestEntry) -> repo::FriendRequest {
+    repo::FriendRequest {
+        requester: entry.requester.as_ref().map(brief_user),
+        target: entry.target.as_ref().map(brief_user),
+        ..friend_request(&entry.request)
+    }
+}
+
+/// What a brief tells of an account; status and times stay unset.
+fn brief_user(brief: &UserBrief) -> common::User {
+    common::User {
+        id: brief.id.to_string(),
+        username: brief.username.clone(),
+        avatar_url: brief.avatar_url.clone(),
+        is_guest: brief.is_guest,
+        ..Default::default()
+    }
+}
+
+/// Whether and where a user is connected.
+pub(crate) fn online_status(user: UserId, presence: Presence) -> repo::OnlineStatus {
+    repo::OnlineStatus {
+        user_id: user.to_string(),
+        is_online: presence.is_online(),
+        gateway_id: presence.gateways.first().map(ToString::to_string).unwrap_or_default(),
+        last_seen: presence.last_seen.map_or(0, seconds),
+        client_info: presence.client_info.into(),
+        gateway_ids: presence.gateways.into_iter().map(String::from).collect(),
+    }
+}

@@ -1,0 +1,128 @@
+//! Putting the services together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gochat_core::error::Result;
+use gochat_infra::ids::{IdSource, now_ms};
+use gochat_infra::port::cache::Cache;
+use gochat_infra::port::counter::{Counters, Once};
+use gochat_infra::port::db::SharedDatabase;
+use gochat_infra::port::presence::PresenceStore;
+use gochat_proto::im::repo::v1::{
+    conversation_service_server::ConversationServiceServer,
+    friend_service_server::FriendServiceServer, group_service_server::GroupServiceServer,
+    idempotency_service_server::IdempotencyServiceServer,
+    message_service_server::MessageServiceServer,
+    online_status_service_server::OnlineStatusServiceServer,
+    sequence_service_server::SequenceServiceServer, token_service_server::TokenServiceServer,
+    user_service_server::UserServiceServer,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::config::Config;
+use crate::rpc::failed;
+use crate::services::conversation::ConversationApi;
+use crate::services::friend::FriendApi;
+use crate::services::group::GroupApi;
+use crate::services::message::MessageApi;
+use crate::services::online::OnlineApi;
+use crate::services::sequence::{IdempotencyApi, SequenceApi};
+use crate::services::token::TokenApi;
+use crate::services::user::UserApi;
+use crate::shared::Shared;
+
+/// Token records removed per statement of a clean-up.
+const PURGE_BATCH: u32 = 1_000;
+
+/// What im-repo needs from the world.
+#[derive(Clone)]
+pub struct Ports {
+    /// Everything that must last.
+    pub db: SharedDatabase,
+    /// Copies of rows.
+    pub cache: Arc<dyn Cache>,
+    /// Who is connected.
+    pub presence: Arc<dyn PresenceStore>,
+    /// Claims of IdempotencyService.
+    pub once: Arc<dyn Once>,
+    /// Counters of SequenceService.
+    pub counters: Arc<dyn Counters>,
+    /// Ids for rows whose caller brings none.
+    pub ids: Arc<dyn IdSource>,
+}
+
+/// im-repo: the only door to the database and the cache. Cheap to clone.
+///
+/// Its callers are services, not users: whoever reaches it is trusted, and who may do what
+/// was decided before. Keep it on a network that users can't reach.
+#[derive(Clone)]
+pub struct Service {
+    shared: Arc<Shared>,
+}
+
+impl Service {
+    /// Takes the ports and, unless switched off, applies waiting schema migrations.
+    ///
+    /// # Errors
+    /// Those of the migrations.
+    pub async fn bind(config: Config, ports: Ports) -> Result<Self> {
+        if config.migrate {
+            for applied in ports.db.migrate_up(now_ms()).await.map_err(failed)? {
+                tracing::info!(number = applied.number, name = applied.name, "migration applied");
+            }
+        }
+        Ok(Self { shared: Arc::new(Shared::new(config, ports)) })
+    }
+
+    /// All services of `im.repo.v1`. Health and reflection are added by whoever serves them.
+    pub fn routes(&self) -> Routes {
+        let limit = self.shared.config.max_request_bytes;
+        macro_rules! server {
+            ($server:ident, $api:ident) => {
+                $server::new($api::new(self.shared.clone())).max_decoding_message_size(limit)
+            };
+        }
+        Routes::new(server!(UserServiceServer, UserApi))
+            .add_service(server!(ConversationServiceServer, ConversationApi))
+            .add_service(server!(MessageServiceServer, MessageApi))
+            .add_service(server!(OnlineStatusServiceServer, OnlineApi))
+            .add_service(server!(FriendServiceServer, FriendApi))
+            .add_service(server!(GroupServiceServer, GroupApi))
+            .add_service(server!(SequenceServiceServer, SequenceApi))
+            .add_service(server!(IdempotencyServiceServer, IdempotencyApi))
+            .add_service(server!(TokenServiceServer, TokenApi))
+    }
+
+    /// Whether the database answers: for readiness, never for liveness.
+    pub async fn is_ready(&self) -> bool {
+        self.shared.db.ping().await.is_ok()
+    }
+
+    /// Removes expired token records now and then, until `shutdown`. Expired records are
+    /// never believed; this only keeps the tables small.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let pause = Duration::from_millis(self.shared.config.purge_interval_ms.max(1_000));
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            self.purge_tokens(&shutdown).await;
+        }
+    }
+
+    async fn purge_tokens(&self, shutdown: &CancellationToken) {
+        while !shutdown.is_cancelled() {
+            match self.shared.db.purge_tokens(now_ms(), PURGE_BATCH).await {
+                Ok(removed) if removed >= u64::from(PURGE_BATCH) => tokio::task::yield_now().await,
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "expired token records stay for now");
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Making, changing, hiding and dissolving conversations.
+
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::ids::{ConversationId, ConversationKind};
+use gochat_core::membership::Role;
+use gochat_infra::port::db::{ConversationPatch, NewConversation};
+use gochat_proto::im::repo::v1::*;
+
+use super::ConversationApi;
+use crate::rpc::failed;
+use crate::{args, convert};
+
+const MASK: [&str; 4] = ["name", "avatar_url", "description", "settings"];
+
+impl ConversationApi {
+    /// What the request asks for, checked.
+    fn wanted(&self, request: CreateConversationRequest) -> Result<NewConversation> {
+        let members = args::users(&request.member_ids, "member_ids")?;
+        args::settings(&request.settings)?;
+        let now = self.shared.now();
+        match ConversationKind::from_i32(request.r#type) {
+            Some(ConversationKind::Single) => {
+                let [a, b] = members[..] else {
+                    return Err(args::invalid("A single chat has two `member_ids`."));
+                };
+                let id = ConversationId::single(a, b)
+                    .ok_or_else(|| args::invalid("A single chat has two different members."))?;
+                if !request.id.is_empty() && args::conversation(&request.id)? != id {
+                    return Err(args::invalid("`id` does not belong to these two members."));
+                }
+                Ok(NewConversation {
+                    id,
+                    creator: a,
+                    members: Vec::new(),
+                    name: String::new(),
+                    avatar_url: String::new(),
+                    description: String::new(),
+                    settings: request.settings,
+                    now,
+                })
+            }
+            Some(ConversationKind::Group) => {
+                args::group_info(&request.name, &request.avatar_url, &request.description)?;
+                let id = match request.id.as_str() {
+                    "" => args::new_group(self.shared.ids.next_id()?)?,
+                    id => args::group(id, "id")?,
+                };
+                Ok(NewConversation {
+                    id,
+                    creator: args::user(&request.owner_id, "owner_id")?,
+                    members,
+                    name: request.name,
+                    avatar_url: request.avatar_url,
+                    description: request.description,
+                    settings: request.settings,
+                    now,
+                })
+            }
+            _ => Err(args::invalid("`type` is 1 single or 2 group.")),
+        }
+    }
+
+    pub(crate) async fn create_conversation(
+        &self,
+        request: CreateConversationRequest,
+    ) -> Result<CreateConversationResponse> {
+        let new = self.wanted(request)?;
+        let id = new.id;
+        let created = self.shared.db.create_conversation(new).await.map_err(failed)?;
+        // Somebody may have asked for the id before: its absence is remembered.
+        self.shared.conversations.forget(&[id]).await;
+        Ok(CreateConversationResponse {
+            conversation: Some(convert::conversation(&created.conversation)),
+            already_existed: created.already_existed,
+        })
+    }
+
+    pub(crate) async fn update_conversation(
+        &self,
+        request: UpdateConversationRequest,
+    ) -> Result<UpdateConversationResponse> {
+        let id = args::conversation(&request.conversation_id)?;
+        let mask = args::Mask::new(&request.update_mask, &MASK)?;
+        let patch = ConversationPatch {
+            name: mask.pick("name", request.name),
+            avatar_url: mask.pick("avatar_url", request.avatar_url),
+            description: mask.pick("description", request.description),
+            settings: mask.pick("settings", request.settings),
+            // The caller knows seconds: the last millisecond of the one it saw.
+            expected_updated_at: args::millis_or_none(request.expected_updated_at)
+                .map(|second| second + 999),
+        };
+        args::group_info(
+            patch.name.as_deref().unwrap_or("unchanged"),
+            patch.avatar_url.as_deref().unwrap_or_default(),
+            patch.description.as_deref().unwrap_or_default(),
+        )?;
+        args::settings(patch.settings.as_deref().unwrap_or_default())?;
+        let now = self.shared.now();
+        let row = self.shared.db.update_conversation(id, patch, now).await.map_err(failed)?;
+        self.shared.conversations.forget(&[id]).await;
+        Ok(UpdateConversationResponse { conversation: Some(convert::conversation(&row)) })
+    }
+
+    pub(super) async fn delete_conversation(
+        &self,
+        request: DeleteConversationRequest,
+    ) -> Result<DeleteConversationResponse> {
+        let id = args::group(&request.conversation_id, "conversation_id")?;
+        self.shared.db.dissolve(id, self.shared.now()).await.map_err(failed)?;
+        self.shared.conversations.forget(&[id]).await;
+        Ok(DeleteConversationResponse { success: true })
+    }
+
+    pub(super) async fn hide_conversation(
+        &self,
+        request: HideConversationRequest,
+    ) -> Result<HideConversationResponse> {
+        let user = args::user(&request.user_id, "user_id")?;
+        let id = args::conversation(&request.conversation_id)?;
+        if id.kind() != ConversationKind::Single {
+            return Err(args::invalid("Only single chats can be hidden."));
+        }
+        self.shared.db.hide(id, user, self.shared.now()).await.map_err(failed)?;
+        Ok(HideConversationResponse { success: true })
+    }
+
+    pub(super) async fn transfer_ownership(
+        &self,
+        request: TransferOwnershipRequest,
+    ) -> Result<TransferOwnershipResponse> {
+        let id = args::group(&request.conversation_id, "conversation_id")?;
+        let from = args::user(&request.from_user_id, "from_user_id")?;
+        let to = args::user(&request.to_user_id, "to_user_id")?;
+        if from == to {
+            return Err(Error::new(ErrorCode::InvalidParams, "The owner has the group already."));
+        }
+        let (role, now) = (Role::Admin as i32, self.shared.now());
+        let transfer = self.shared.db.transfer_ownership(id, from, to, role, now);
+        transfer.await.map_err(failed)?;
+        self.shared.conversations.forget(&[id]).await;
+        Ok(TransferOwnershipResponse { success: true })
+    }
+}

@@ -1,0 +1,87 @@
+//! What the sequencer loads before it judges messages. Never cached here: the sequencer
+//! caches facts itself and is told when they change, so its loads must see every commit.
+
+use gochat_core::error::Result;
+use gochat_infra::port::db::{ConversationFacts as Facts, FactsOf, FactsRequest};
+use gochat_proto::im::repo::v1::*;
+
+use super::ConversationApi;
+use crate::rpc::failed;
+use crate::{args, convert};
+
+/// Most members listed per conversation.
+const MEMBERS_MAX: u32 = 10_000;
+/// Most recent messages per conversation.
+const RECENT_MAX: u32 = 10_000;
+
+impl ConversationApi {
+    pub(super) async fn load_conversation_facts(
+        &self,
+        request: LoadConversationFactsRequest,
+    ) -> Result<LoadConversationFactsResponse> {
+        args::batch(request.queries.len(), "queries")?;
+        let load = FactsRequest {
+            conversations: Vec::new(),
+            max_members: args::limit(request.max_members, 0, MEMBERS_MAX),
+            recent_max: args::limit(request.recent_limit, 0, RECENT_MAX),
+            recent_since: args::millis(request.recent_since),
+        };
+        // The window is asked for all or none of a load: one load for each.
+        let mut with_window = FactsRequest { conversations: Vec::new(), ..load.clone() };
+        let mut without = FactsRequest { recent_max: 0, ..load };
+        let mut windows = Vec::with_capacity(request.queries.len());
+        for query in &request.queries {
+            let of = FactsOf {
+                id: args::conversation(&query.conversation_id)?,
+                senders: args::users(&query.sender_ids, "sender_ids")?,
+            };
+            windows.push(query.with_recent);
+            let list = if query.with_recent { &mut with_window } else { &mut without };
+            list.conversations.push(of);
+        }
+        let mut with_window = self.facts(with_window).await?.into_iter();
+        let mut without = self.facts(without).await?.into_iter();
+        // Answers come in the order asked, so the two lists interleave as the queries did.
+        let facts = windows.iter().filter_map(|with| {
+            if *with { with_window.next() } else { without.next() }
+        });
+        Ok(LoadConversationFactsResponse { facts: facts.map(wire).collect() })
+    }
+
+    async fn facts(&self, request: FactsRequest) -> Result<Vec<Facts>> {
+        if request.conversations.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.shared.db.facts(request).await.map_err(failed)
+    }
+}
+
+fn wire(facts: Facts) -> ConversationFacts {
+    let mut answer = ConversationFacts {
+        conversation_id: facts.id.to_string(),
+        r#type: facts.id.kind() as i32,
+        members: facts.members.iter().map(convert::member_fact).collect(),
+        members_complete: facts.members_complete,
+        recent: facts.recent.iter().rev().map(convert::recent).collect(),
+        blocked: facts.blocked,
+        ..Default::default()
+    };
+    let Some(row) = facts.conversation else {
+        return ConversationFacts { conversation_id: answer.conversation_id, ..Default::default() };
+    };
+    answer.found = true;
+    answer.owner_id = row.owner_id.map(|id| id.to_string()).unwrap_or_default();
+    answer.settings = row.settings;
+    answer.dissolved = row.dissolved;
+    answer.member_count = convert::narrow(row.member_count);
+    answer.last_seq_id = convert::wide(row.last_seq_id);
+    answer.updated_at = convert::seconds(row.updated_at);
+    // The row is stamped with every message: without the message itself this is the nearest
+    // time that is not too early.
+    answer.last_message_at = match facts.recent.last() {
+        Some(newest) if newest.seq_id == row.last_seq_id => convert::seconds(newest.created_at),
+        _ if row.last_seq_id == 0 => 0,
+        _ => answer.updated_at,
+    };
+    answer
+}

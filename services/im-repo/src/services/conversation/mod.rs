@@ -1,0 +1,43 @@
+//! ConversationService: conversations, members, read pointers and the sequencer's facts.
+
+mod change;
+mod facts;
+mod list;
+mod members;
+mod read;
+
+use gochat_proto::im::repo::v1::{conversation_service_server::ConversationService, *};
+
+use crate::rpc::serve;
+use crate::services::api;
+
+api!(
+    /// Conversations.
+    ConversationApi
+);
+
+serve!(impl ConversationService => ConversationApi {
+    get_user_conversations_with_details(GetUserConversationsWithDetailsRequest)
+        -> GetUserConversationsWithDetailsResponse;
+    create_conversation(CreateConversationRequest) -> CreateConversationResponse;
+    get_conversation(GetConversationRequest) -> GetConversationResponse;
+    update_conversation(UpdateConversationRequest) -> UpdateConversationResponse;
+    delete_conversation(DeleteConversationRequest) -> DeleteConversationResponse;
+    get_user_conversations(GetUserConversationsRequest) -> GetUserConversationsResponse;
+    batch_get_conversations(BatchGetConversationsRequest) -> BatchGetConversationsResponse;
+    update_read_pointer(UpdateReadPointerRequest) -> UpdateReadPointerResponse;
+    get_read_pointer(GetReadPointerRequest) -> GetReadPointerResponse;
+    get_unread_count(GetUnreadCountRequest) -> GetUnreadCountResponse;
+    batch_get_unread_counts(BatchGetUnreadCountsRequest) -> BatchGetUnreadCountsResponse;
+    add_conversation_member(AddConversationMemberRequest) -> AddConversationMemberResponse;
+    remove_conversation_member(RemoveConversationMemberRequest)
+        -> RemoveConversationMemberResponse;
+    update_member_role(UpdateMemberRoleRequest) -> UpdateMemberRoleResponse;
+    get_conversation_members(GetConversationMembersRequest) -> GetConversationMembersResponse;
+    get_member(GetMemberRequest) -> GetMemberResponse;
+    load_conversation_facts(LoadConversationFactsRequest) -> LoadConversationFactsResponse;
+    hide_conversation(HideConversationRequest) -> HideConversationResponse;
+    transfer_ownership(TransferOwnershipRequest) -> TransferOwnershipResponse;
+    search_conversations(SearchConversationsRequest) -> SearchConversationsResponse;
+    mute_member(MuteMemberRequest) -> MuteMemberResponse;
+});

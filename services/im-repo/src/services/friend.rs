@@ -1,0 +1,201 @@
+//! FriendService: friend requests and friends.
+
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::ids::UserId;
+use gochat_infra::port::db::{
+    FriendPage, FriendQuery, FriendRequestRow, FriendStatus, NewFriendRequest, RequestSide, Respond,
+};
+use gochat_proto::im::repo::v1::{friend_service_server::FriendService, *};
+
+use crate::rpc::{failed, serve};
+use crate::services::api;
+use crate::{args, convert};
+
+/// Longest words of a request, in characters.
+const WORDS_MAX: usize = 500;
+/// Most friends of a page.
+const FRIENDS_MAX: u32 = 1_000;
+/// Most requests of a list.
+const REQUESTS_MAX: u32 = 100;
+
+api!(
+    /// Friends.
+    FriendApi
+);
+
+serve!(impl FriendService => FriendApi {
+    get_user_friends(GetUserFriendsRequest) -> GetUserFriendsResponse;
+    create_friend_request(CreateFriendRequestRequest) -> CreateFriendRequestResponse;
+    check_existing_friend_request(CheckExistingFriendRequestRequest)
+        -> CheckExistingFriendRequestResponse;
+    update_friend_request(UpdateFriendRequestRequest) -> UpdateFriendRequestResponse;
+    get_user_friend_requests(GetUserFriendRequestsRequest) -> GetUserFriendRequestsResponse;
+    get_user_friends_with_sync(GetUserFriendsWithSyncRequest) -> GetUserFriendsWithSyncResponse;
+});
+
+impl FriendApi {
+    async fn page(&self, request: &GetUserFriendsRequest) -> Result<FriendPage> {
+        if !matches!(request.status, 0 | 1) {
+            return Err(args::invalid("Only confirmed friends (`status` 1) can be listed."));
+        }
+        let query = FriendQuery {
+            user: args::user(&request.user_id, "user_id")?,
+            updated_after: args::millis_or_none(request.updated_after),
+            after: args::user_or_none(&request.after_id, "after_id")?,
+            limit: args::limit(request.limit, FRIENDS_MAX, FRIENDS_MAX),
+        };
+        self.shared.db.friends(query).await.map_err(failed)
+    }
+
+    async fn get_user_friends(
+        &self,
+        request: GetUserFriendsRequest,
+    ) -> Result<GetUserFriendsResponse> {
+        let page = self.page(&request).await?;
+        Ok(GetUserFriendsResponse {
+            friends: page.friends.iter().map(convert::friend).collect(),
+            has_more: page.has_more,
+        })
+    }
+
+    async fn get_user_friends_with_sync(
+        &self,
+        request: GetUserFriendsWithSyncRequest,
+    ) -> Result<GetUserFriendsWithSyncResponse> {
+        let page = self
+            .page(&GetUserFriendsRequest {
+                user_id: request.user_id,
+                status: request.status,
+                updated_after: request.updated_after,
+                limit: request.limit,
+                after_id: request.after_id,
+            })
+            .await?;
+        Ok(GetUserFriendsWithSyncResponse {
+            friends: page.friends.iter().map(convert::friend).collect(),
+            removed_friend_ids: page.removed.iter().map(ToString::to_string).collect(),
+            has_more: page.has_more,
+        })
+    }
+
+    /// A request with the accounts of both people.
+    async fn with_people(&self, row: &FriendRequestRow) -> Result<FriendRequest> {
+        let people = self.shared.users.many(&[row.requester_id, row.target_id]).await?;
+        let mut request = convert::friend_request(row);
+        for person in people {
+            if person.user.id == request.requester_id {
+                request.requester = Some(person.user);
+            } else {
+                request.target = Some(person.user);
+            }
+        }
+        Ok(request)
+    }
+
+    async fn create_friend_request(
+        &self,
+        request: CreateFriendRequestRequest,
+    ) -> Result<CreateFriendRequestResponse> {
+        args::optional_text(&request.message, "message", WORDS_MAX)?;
+        let new = NewFriendRequest {
+            requester: args::user(&request.requester_id, "requester_id")?,
+            target: args::user(&request.target_id, "target_id")?,
+            id: match request.id.as_str() {
+                "" => self.shared.new_request_id()?,
+                id => args::request(id)?,
+            },
+            message: request.message,
+            now: self.shared.now(),
+        };
+        let row = self.shared.db.create_request(new).await.map_err(failed)?;
+        Ok(CreateFriendRequestResponse { request: Some(self.with_people(&row).await?) })
+    }
+
+    /// Looks in both directions, first in the one that was asked for.
+    async fn check_existing_friend_request(
+        &self,
+        request: CheckExistingFriendRequestRequest,
+    ) -> Result<CheckExistingFriendRequestResponse> {
+        let a = args::user(&request.requester_id, "requester_id")?;
+        let b = args::user(&request.target_id, "target_id")?;
+        let mut found = self.shared.db.request_between(a, b).await.map_err(failed)?;
+        if found.is_none() {
+            found = self.shared.db.request_between(b, a).await.map_err(failed)?;
+        }
+        Ok(found.map_or_else(Default::default, |row| CheckExistingFriendRequestResponse {
+            exists: true,
+            status: row.status as i32,
+            request_id: row.id.to_string(),
+        }))
+    }
+
+    async fn update_friend_request(
+        &self,
+        request: UpdateFriendRequestRequest,
+    ) -> Result<UpdateFriendRequestResponse> {
+        let accept = match FriendStatus::from_i32(request.status) {
+            Some(FriendStatus::Accepted) => true,
+            Some(FriendStatus::Rejected | FriendStatus::Blocked) => false,
+            _ => return Err(args::invalid("`status` is 1 accepted, 2 rejected or 3 blocked.")),
+        };
+        let handler = args::user(&request.handler_id, "handler_id")?;
+        let respond = Respond {
+            request: args::request(&request.request_id)?,
+            handler,
+            accept,
+            mirror_id: self.shared.new_request_id()?,
+            now: self.shared.now(),
+        };
+        let row = if request.status == FriendStatus::Blocked as i32 {
+            self.block(handler, respond).await?
+        } else {
+            self.shared.db.respond(respond).await.map_err(failed)?
+        };
+        Ok(UpdateFriendRequestResponse { request: Some(self.with_people(&row).await?) })
+    }
+
+    /// Turns a request down and blocks who made it. Both steps are safe to repeat: after a
+    /// failure between them the same call finishes the work.
+    async fn block(&self, handler: UserId, respond: Respond) -> Result<FriendRequestRow> {
+        let row = self.shared.db.request(respond.request).await.map_err(failed)?;
+        let row = row
+            .filter(|row| !row.mirrored)
+            .ok_or(Error::from(ErrorCode::FriendRequestNotFound))?;
+        if row.target_id != handler {
+            return Err(Error::from(ErrorCode::Forbidden));
+        }
+        let answered = match row.status {
+            FriendStatus::Pending => self.shared.db.respond(respond).await.map_err(failed)?,
+            _ => row,
+        };
+        let (row_id, now) = (respond.mirror_id, respond.now);
+        let requester = answered.requester_id;
+        let blocked = self.shared.db.set_blocked(handler, requester, true, row_id, now);
+        blocked.await.map_err(failed)?;
+        Ok(answered)
+    }
+
+    async fn get_user_friend_requests(
+        &self,
+        request: GetUserFriendRequestsRequest,
+    ) -> Result<GetUserFriendRequestsResponse> {
+        let user = args::user(&request.user_id, "user_id")?;
+        let side = match request.r#type {
+            1 => RequestSide::Received,
+            2 => RequestSide::Sent,
+            _ => return Err(args::invalid("`type` is 1 received or 2 sent.")),
+        };
+        let status = match request.status {
+            None | Some(-1) => None,
+            Some(number) => Some(
+                FriendStatus::from_i32(number)
+                    .ok_or_else(|| args::invalid("`status` is 0, 1, 2 or absent."))?,
+            ),
+        };
+        let limit = args::limit(request.limit, REQUESTS_MAX, REQUESTS_MAX);
+        let entries =
+            self.shared.db.requests(user, side, status, limit).await.map_err(failed)?;
+        let requests = entries.iter().map(convert::friend_request_entry).collect();
+        Ok(GetUserFriendRequestsResponse { requests })
+    }
+}

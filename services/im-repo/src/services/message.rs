@@ -1,0 +1,270 @@
+//! MessageService: history.
+
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::ids::{ConversationId, SeqId, UnixMillis};
+use gochat_core::message::MessageType;
+use gochat_infra::port::db::{Direction, NewMessage, RangeQuery, SaveOutcome};
+use gochat_proto::im::repo::v1::{message_service_server::MessageService, *};
+
+use crate::claims;
+use crate::rpc::{failed, serve};
+use crate::services::api;
+use crate::{args, convert};
+
+/// Longest content in bytes: what the smallest column of all databases holds. Text has at most
+/// 5000 characters long before it gets here.
+const CONTENT_MAX: usize = 65_535;
+/// Longest client id in characters.
+const CLIENT_ID_MAX: usize = 64;
+/// Most conversations of one GetLatestMessages.
+const LATEST_CONVERSATIONS: usize = 100;
+/// Most messages of one GetLatestMessages.
+const LATEST_MESSAGES: u32 = 1_000;
+
+api!(
+    /// History.
+    MessageApi
+);
+
+serve!(impl MessageService => MessageApi {
+    save_message(SaveMessageRequest) -> SaveMessageResponse;
+    batch_save_messages(BatchSaveMessagesRequest) -> BatchSaveMessagesResponse;
+    get_message(GetMessageRequest) -> GetMessageResponse;
+    get_conversation_messages(GetConversationMessagesRequest) -> GetConversationMessagesResponse;
+    check_message_idempotency(CheckMessageIdempotencyRequest) -> CheckMessageIdempotencyResponse;
+    get_latest_messages(GetLatestMessagesRequest) -> GetLatestMessagesResponse;
+    delete_message(DeleteMessageRequest) -> DeleteMessageResponse;
+    generate_seq_id(GenerateSeqIdRequest) -> GenerateSeqIdResponse;
+    list_message_authors(ListMessageAuthorsRequest) -> ListMessageAuthorsResponse;
+});
+
+/// A message as it is to be stored. The sequencer has judged it; this only keeps rows sane.
+fn parse(request: SaveMessageRequest, now: UnixMillis) -> Result<NewMessage> {
+    let seq_id = args::seq(request.seq_id, "seq_id")?;
+    if seq_id == 0 {
+        return Err(args::invalid("`seq_id` is missing."));
+    }
+    if MessageType::from_i32(request.message_type).is_none() {
+        return Err(ErrorCode::UnsupportedMessageType.into());
+    }
+    if request.content.len() > CONTENT_MAX || request.extra.len() > CONTENT_MAX {
+        return Err(ErrorCode::MessageTooLarge.into());
+    }
+    args::optional_text(&request.client_msg_id, "client_msg_id", CLIENT_ID_MAX)?;
+    let not_empty = |text: String| (!text.is_empty()).then_some(text);
+    Ok(NewMessage {
+        id: args::message(&request.message_id)?,
+        conversation_id: args::conversation(&request.conversation_id)?,
+        seq_id,
+        sender_id: args::user(&request.sender_id, "sender_id")?,
+        message_type: request.message_type,
+        content: request.content,
+        client_msg_id: not_empty(request.client_msg_id),
+        extra: not_empty(request.extra),
+        created_at: args::millis_or_none(request.created_at).unwrap_or(now),
+    })
+}
+
+/// A different message under a taken place, or the id at another place.
+fn taken() -> Error {
+    Error::new(ErrorCode::VersionConflict, "Another message holds this place or this id.")
+}
+
+/// Bounds of the request as lower and upper seq; 0 means none.
+fn bounds(start: SeqId, end: SeqId, ascending: bool) -> (Option<SeqId>, Option<SeqId>) {
+    let given = |seq: SeqId| (seq != 0).then_some(seq);
+    if ascending { (given(start), given(end)) } else { (given(end), given(start)) }
+}
+
+impl MessageApi {
+    /// Stores what can be stored and lets go of cached heads.
+    async fn save(&self, messages: Vec<NewMessage>, now: UnixMillis) -> Result<Vec<SaveOutcome>> {
+        let mut touched: Vec<ConversationId> =
+            messages.iter().map(|message| message.conversation_id).collect();
+        touched.sort_unstable();
+        touched.dedup();
+        let outcomes = self.shared.db.save_batch(messages, now).await;
+        // Also after an error that leaves the outcome open: the rows may have changed.
+        self.shared.conversations.forget(&touched).await;
+        outcomes.map_err(failed)
+    }
+
+    async fn save_message(&self, request: SaveMessageRequest) -> Result<SaveMessageResponse> {
+        let now = self.shared.now();
+        let message = parse(request, now)?;
+        let stored = convert::stored(&message);
+        let outcome = self.save(vec![message], now).await?.into_iter().next();
+        let row = match outcome.ok_or(Error::from(ErrorCode::Internal))? {
+            SaveOutcome::Stored => stored,
+            SaveOutcome::Conflict => return Err(taken()),
+            SaveOutcome::Duplicate => {
+                let place = Some(stored.conversation_id);
+                let entry = self.shared.db.message(stored.id, place).await.map_err(failed)?;
+                entry.ok_or(Error::from(ErrorCode::MessageNotFound))?.message
+            }
+        };
+        Ok(SaveMessageResponse { message: Some(convert::repo_message(row, None)) })
+    }
+
+    async fn batch_save_messages(
+        &self,
+        request: BatchSaveMessagesRequest,
+    ) -> Result<BatchSaveMessagesResponse> {
+        args::batch(request.messages.len(), "messages")?;
+        let now = self.shared.now();
+        let mut answer = BatchSaveMessagesResponse::default();
+        let mut ids = Vec::with_capacity(request.messages.len());
+        let mut messages = Vec::with_capacity(request.messages.len());
+        for message in request.messages {
+            let id = message.message_id.clone();
+            match parse(message, now) {
+                Ok(message) => {
+                    ids.push(id);
+                    messages.push(message);
+                }
+                Err(error) => answer.failed.push(refused(id, &error)),
+            }
+        }
+        if messages.is_empty() {
+            return Ok(answer);
+        }
+        // An error of the whole batch means that nothing is known to be stored and that the same
+        // call may be repeated. Rows were made sane above, so none of them is the cause.
+        for (id, outcome) in ids.into_iter().zip(self.save(messages, now).await?) {
+            match outcome {
+                SaveOutcome::Stored => answer.saved_message_ids.push(id),
+                SaveOutcome::Duplicate => answer.duplicates.push(id),
+                SaveOutcome::Conflict => answer.failed.push(refused(id, &taken())),
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn get_message(&self, request: GetMessageRequest) -> Result<GetMessageResponse> {
+        let id = args::message(&request.message_id)?;
+        let place = match request.conversation_id.as_str() {
+            "" => None,
+            text => Some(args::conversation(text)?),
+        };
+        let entry = self.shared.db.message(id, place).await.map_err(failed)?;
+        let entry = entry.ok_or(Error::from(ErrorCode::MessageNotFound))?;
+        Ok(GetMessageResponse { message: Some(convert::repo_message_entry(entry)) })
+    }
+
+    async fn get_conversation_messages(
+        &self,
+        request: GetConversationMessagesRequest,
+    ) -> Result<GetConversationMessagesResponse> {
+        let start = args::seq(request.start_seq_id, "start_seq_id")?;
+        let end = args::seq(request.end_seq_id, "end_seq_id")?;
+        let (from, to) = bounds(start, end, request.ascending);
+        let query = RangeQuery {
+            conversation: args::conversation(&request.conversation_id)?,
+            from,
+            to,
+            direction: if request.ascending {
+                Direction::Ascending
+            } else {
+                Direction::Descending
+            },
+            limit: args::limit(request.limit, 20, 100),
+            types: Vec::new(),
+        };
+        let page = self.shared.db.messages(query).await.map_err(failed)?;
+        Ok(GetConversationMessagesResponse {
+            has_more: page.has_more,
+            next_seq_id: page.next_seq_id.map_or(0, convert::wide),
+            messages: page.messages.into_iter().map(convert::repo_message_entry).collect(),
+        })
+    }
+
+    async fn check_message_idempotency(
+        &self,
+        request: CheckMessageIdempotencyRequest,
+    ) -> Result<CheckMessageIdempotencyResponse> {
+        let client_id = args::text(&request.client_msg_id, "client_msg_id", CLIENT_ID_MAX)?;
+        let sender = args::user(&request.sender_id, "sender_id")?;
+        let place = args::conversation(&request.conversation_id)?;
+        let key = format!("msg_dedup:{place}:{sender}:{client_id}");
+        let note = claims::Note {
+            message_id: request.message_id,
+            conversation_id: request.conversation_id,
+            seq_id: request.seq_id,
+        };
+        let ttl = claims::ttl(request.ttl_seconds);
+        let claimed = claims::claim(&*self.shared.once, &key, note, ttl).await?;
+        Ok(CheckMessageIdempotencyResponse {
+            exists: !claimed.first,
+            existing_message_id: claimed.note.message_id,
+            existing_seq_id: claimed.note.seq_id,
+            state: claimed.state as i32,
+        })
+    }
+
+    async fn get_latest_messages(
+        &self,
+        request: GetLatestMessagesRequest,
+    ) -> Result<GetLatestMessagesResponse> {
+        let ids = args::conversations(&request.conversation_ids, LATEST_CONVERSATIONS)?;
+        if ids.is_empty() {
+            return Ok(GetLatestMessagesResponse::default());
+        }
+        let fair_share = LATEST_MESSAGES / ids.len() as u32;
+        let each = args::limit(request.limit_per_conversation, 1, fair_share.min(100));
+        let entries = self.shared.db.latest_messages(&ids, each).await.map_err(failed)?;
+        let messages = entries.into_iter().map(convert::repo_message_entry).collect();
+        Ok(GetLatestMessagesResponse { messages })
+    }
+
+    /// Recalls. Whether the operator may was decided by the caller.
+    async fn delete_message(&self, request: DeleteMessageRequest) -> Result<DeleteMessageResponse> {
+        let id = args::message(&request.message_id)?;
+        let operator = args::user(&request.operator_id, "operator_id")?;
+        let place = match request.conversation_id.as_str() {
+            "" => {
+                let entry = self.shared.db.message(id, None).await.map_err(failed)?;
+                entry.ok_or(Error::from(ErrorCode::MessageNotFound))?.message.conversation_id
+            }
+            text => args::conversation(text)?,
+        };
+        let now = self.shared.now();
+        let outcome = self.shared.db.recall(place, id, now).await.map_err(failed)?;
+        self.shared.conversations.forget(&[place]).await;
+        if outcome.newly {
+            tracing::info!(message = %id, conversation = %place, %operator, "message recalled");
+        }
+        let message = convert::repo_message(outcome.message, None);
+        Ok(DeleteMessageResponse { success: true, message: Some(message) })
+    }
+
+    async fn generate_seq_id(
+        &self,
+        request: GenerateSeqIdRequest,
+    ) -> Result<GenerateSeqIdResponse> {
+        let place = args::conversation(&request.conversation_id)?;
+        let seq_id = claims::next_seq(&self.shared, place, 1).await?;
+        Ok(GenerateSeqIdResponse { seq_id: convert::wide(seq_id) })
+    }
+
+    async fn list_message_authors(
+        &self,
+        request: ListMessageAuthorsRequest,
+    ) -> Result<ListMessageAuthorsResponse> {
+        let place = args::conversation(&request.conversation_id)?;
+        let after = args::seq(request.after_seq_id, "after_seq_id")?;
+        let to = args::seq(request.up_to_seq_id, "up_to_seq_id")?;
+        let limit = args::limit(request.limit, 100, 1_000);
+        let authors =
+            self.shared.db.authors_between(place, after, to, limit).await.map_err(failed)?;
+        let user_ids = authors.iter().map(ToString::to_string).collect();
+        Ok(ListMessageAuthorsResponse { user_ids })
+    }
+}
+
+fn refused(message_id: String, error: &Error) -> FailedMessage {
+    FailedMessage {
+        message_id,
+        reason: error.message.clone().into_owned(),
+        retryable: error.is_retryable(),
+    }
+}

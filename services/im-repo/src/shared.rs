@@ -1,0 +1,71 @@
+//! What the services of im-repo share.
+
+use std::sync::Arc;
+
+use gochat_core::error::Result;
+use gochat_core::ids::{RequestId, UnixMillis};
+use gochat_infra::cached::Cached;
+use gochat_infra::ids::{IdSource, now_ms};
+use gochat_infra::port::counter::{Counters, Once};
+use gochat_infra::port::db::SharedDatabase;
+use gochat_infra::port::presence::PresenceStore;
+
+use crate::args::invalid;
+use crate::config::Config;
+use crate::conversations::Conversations;
+use crate::password::Verifier;
+use crate::service::Ports;
+use crate::users::Users;
+
+/// Ports, readers and settings, behind one `Arc` for all services.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) db: SharedDatabase,
+    pub(crate) cached: Arc<Cached>,
+    pub(crate) users: Users,
+    pub(crate) conversations: Conversations,
+    pub(crate) presence: Arc<dyn PresenceStore>,
+    pub(crate) once: Arc<dyn Once>,
+    pub(crate) counters: Arc<dyn Counters>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) passwords: Verifier,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config, ports: Ports) -> Self {
+        let cached = Arc::new(Cached::new(ports.cache));
+        let users = Users::new(ports.db.clone(), cached.clone(), config.cache.users());
+        let conversations =
+            Conversations::new(ports.db.clone(), cached.clone(), config.cache.conversations());
+        Self {
+            passwords: Verifier::new(&config.password),
+            config,
+            db: ports.db,
+            cached,
+            users,
+            conversations,
+            presence: ports.presence,
+            once: ports.once,
+            counters: ports.counters,
+            ids: ports.ids,
+        }
+    }
+
+    /// Now, as rows are stamped.
+    pub(crate) fn now(&self) -> UnixMillis {
+        now_ms()
+    }
+
+    /// A new id for a friend request.
+    pub(crate) fn new_request_id(&self) -> Result<RequestId> {
+        RequestId::new(self.ids.next_id()?).ok_or_else(|| invalid("The id is out of range."))
+    }
+}
+
+/// Makes copies disappear after a committed change. A cache that is away doesn't fail the
+/// change: reads then go to the database, and what an unreachable cache still holds runs out.
+pub(crate) async fn forget(cached: &Cached, keys: &[String]) {
+    if let Err(error) = cached.forget(keys).await {
+        tracing::warn!(%error, "cache is away; a changed row may be served until its copy runs out");
+    }
+}
