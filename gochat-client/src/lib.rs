@@ -1,1 +1,54 @@
-//! Placeholder.
+//! The GoChat client SDK: connect, send, receive, sync.
+//!
+//! ```no_run
+//! use gochat_client::{Client, Credentials, Event, Item, WORLD};
+//!
+//! # async fn run() -> Result<(), gochat_client::Error> {
+//! let (client, mut events) = Client::connect("http://127.0.0.1:8080", Credentials::guest()).await?;
+//! let ack = client.send(WORLD, "hello, world").await?;
+//! println!("sent as number {}", ack.seq_id);
+//! while let Some(item) = events.next().await {
+//!     if let Item::Event(Event::Message(message)) = item {
+//!         println!("{}: {}", message.sender_id, message.content);
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! What it takes care of:
+//!
+//! * A message handed to [`Client::send`] keeps one id through every repetition, so it is never
+//!   lost and never doubled, whatever happens to the network.
+//! * [`Event::Message`] brings the messages of a conversation in order, each once: gaps are
+//!   found by sequence number and fetched.
+//! * Tokens are renewed, connections are made again (1, 2, 4, 8, 15, 30 s).
+//!
+//! The rules are those of `gochat_core::sync`; this crate adds sockets and a clock. A
+//! [`Client`] is a cheap handle: clone it freely. When the last one is dropped, the
+//! connection is closed.
+//!
+//! Deliberately absent: TLS and storage. Put a TLS proxy in front, and use
+//! [`ConnectOptions::resume`] to go on where an earlier process left.
+
+pub mod api;
+mod client;
+mod credentials;
+mod driver;
+mod error;
+mod events;
+mod http;
+mod options;
+mod tokens;
+mod url;
+
+pub use client::{Client, Sending, Sent};
+pub use credentials::Credentials;
+pub use error::{Error, ErrorKind, Result};
+pub use events::{Events, Item};
+pub use gochat_core::error::{Error as Refusal, ErrorCode};
+pub use gochat_core::ids::{ConversationId, MessageId, RequestId, SeqId, UserId};
+pub use gochat_core::sync::{Event, Message, Outgoing, State};
+pub use options::ConnectOptions;
+
+/// The conversation everybody is in.
+pub const WORLD: ConversationId = ConversationId::World;

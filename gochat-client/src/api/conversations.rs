@@ -1,0 +1,98 @@
+//! Conversations.
+
+use gochat_core::ids::{ConversationId, UserId};
+use http::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Api, Conversation, NO_BODY, Nothing};
+use crate::Result;
+
+/// One page of conversations, newest activity first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConversationPage {
+    /// What the page holds.
+    pub conversations: Vec<Conversation>,
+    /// Whether another page follows.
+    pub has_more: bool,
+    /// Conversations the user has left, in answers to an incremental question.
+    pub removed_ids: Vec<ConversationId>,
+}
+
+/// A group to be made; the maker becomes its owner.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewGroup {
+    /// Name, 1–100 characters.
+    pub name: String,
+    /// Members besides the owner.
+    pub members: Vec<UserId>,
+    /// Description.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+}
+
+#[derive(Serialize)]
+struct GroupBody<'a> {
+    #[serde(rename = "type")]
+    kind: u8,
+    #[serde(flatten)]
+    group: &'a NewGroup,
+}
+
+impl Api {
+    /// A page of the user's conversations, from page 1, at most 100 each.
+    pub async fn conversations(&self, page: u32, size: u32) -> Result<ConversationPage> {
+        self.get(&format!("/conversations?page={page}&size={size}"))
+            .await
+    }
+
+    /// The same, only those that changed since `last_sync` (Unix seconds).
+    pub async fn conversations_since(
+        &self,
+        last_sync: i64,
+        page: u32,
+        size: u32,
+    ) -> Result<ConversationPage> {
+        self.get(&format!(
+            "/conversations?last_sync={last_sync}&page={page}&size={size}"
+        ))
+        .await
+    }
+
+    /// One conversation with its members (none for the world chat).
+    pub async fn conversation(&self, id: ConversationId) -> Result<Conversation> {
+        self.get(&format!("/conversations/{id}")).await
+    }
+
+    /// Opens the single chat with a user; the existing one when there is one.
+    pub async fn open_chat(&self, with: UserId) -> Result<Conversation> {
+        let body = json!({ "type": 1, "members": [with] });
+        self.call(Method::POST, "/conversations", Some(&body)).await
+    }
+
+    /// Makes a group.
+    pub async fn create_group(&self, group: &NewGroup) -> Result<Conversation> {
+        let body = GroupBody { kind: 2, group };
+        self.call(Method::POST, "/conversations", Some(&body)).await
+    }
+
+    /// Renames a group; for admins.
+    pub async fn rename_group(&self, id: ConversationId, name: &str) -> Result<Conversation> {
+        let body = json!({ "name": name });
+        self.call(Method::PUT, &format!("/conversations/{id}"), Some(&body))
+            .await
+    }
+
+    /// Dissolves a group (owner), or hides a single chat.
+    pub async fn delete_conversation(&self, id: ConversationId) -> Result<()> {
+        let path = format!("/conversations/{id}");
+        self.call::<Nothing>(Method::DELETE, &path, NO_BODY)
+            .await
+            .map(drop)
+    }
+}

@@ -1,0 +1,64 @@
+//! Friends and requests for friendship.
+
+use gochat_core::ids::{RequestId, UserId};
+use http::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Api, Friend, FriendRequest, Nothing};
+use crate::Result;
+
+/// Which requests to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestKind {
+    /// Those of others.
+    Received,
+    /// One's own.
+    Sent,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Friends {
+    friends: Vec<Friend>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Requests {
+    requests: Vec<FriendRequest>,
+}
+
+impl Api {
+    /// The user's friends.
+    pub async fn friends(&self) -> Result<Vec<Friend>> {
+        Ok(self.get::<Friends>("/friends").await?.friends)
+    }
+
+    /// Pending requests.
+    pub async fn friend_requests(&self, kind: RequestKind) -> Result<Vec<FriendRequest>> {
+        let kind = match kind {
+            RequestKind::Received => "received",
+            RequestKind::Sent => "sent",
+        };
+        let path = format!("/friends/requests?type={kind}&status=0");
+        Ok(self.get::<Requests>(&path).await?.requests)
+    }
+
+    /// Asks for friendship.
+    pub async fn request_friend(&self, user: UserId, message: &str) -> Result<()> {
+        let body = json!({ "targetUserId": user, "message": message });
+        self.call::<Nothing>(Method::POST, "/friends/requests", Some(&body))
+            .await
+            .map(drop)
+    }
+
+    /// Accepts or rejects a request.
+    pub async fn answer_friend(&self, request: RequestId, accept: bool) -> Result<()> {
+        let body = json!({ "action": if accept { "accept" } else { "reject" } });
+        let path = format!("/friends/requests/{request}");
+        self.call::<Nothing>(Method::PUT, &path, Some(&body))
+            .await
+            .map(drop)
+    }
+}

@@ -1,0 +1,81 @@
+//! Members of groups.
+
+use gochat_core::ids::{ConversationId, UserId};
+use http::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Api, ConversationMember, NO_BODY, Nothing, Role};
+use crate::Result;
+
+/// One page of members.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MemberPage {
+    /// What the page holds.
+    pub members: Vec<ConversationMember>,
+    /// Whether another page follows.
+    pub has_more: bool,
+}
+
+/// What became of an invitation of several users.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Added {
+    /// Members now.
+    pub added_user_ids: Vec<UserId>,
+    /// Not added, and why.
+    pub failed_users: Vec<FailedMember>,
+}
+
+/// A user who could not be added.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedMember {
+    /// Who.
+    pub user_id: String,
+    /// In words.
+    #[serde(default)]
+    pub reason: String,
+    /// Stable code.
+    #[serde(default)]
+    pub code: String,
+}
+
+impl Api {
+    /// A page of members, from page 1, at most 100 each.
+    pub async fn members(&self, id: ConversationId, page: u32, size: u32) -> Result<MemberPage> {
+        self.get(&format!(
+            "/conversations/{id}/members?page={page}&size={size}"
+        ))
+        .await
+    }
+
+    /// Adds users to a group.
+    pub async fn add_members(&self, id: ConversationId, users: &[UserId]) -> Result<Added> {
+        let body = json!({ "members": users });
+        self.call(
+            Method::POST,
+            &format!("/conversations/{id}/members"),
+            Some(&body),
+        )
+        .await
+    }
+
+    /// Removes a user from a group; one's own id means leaving.
+    pub async fn remove_member(&self, id: ConversationId, user: UserId) -> Result<()> {
+        let path = format!("/conversations/{id}/members/{user}");
+        self.call::<Nothing>(Method::DELETE, &path, NO_BODY)
+            .await
+            .map(drop)
+    }
+
+    /// Sets a member's role; [`Role::Owner`] hands the group over.
+    pub async fn set_role(&self, id: ConversationId, user: UserId, role: Role) -> Result<()> {
+        let path = format!("/conversations/{id}/members/{user}");
+        let body = json!({ "role": role as i32 });
+        self.call::<Nothing>(Method::PUT, &path, Some(&body))
+            .await
+            .map(drop)
+    }
+}

@@ -1,0 +1,86 @@
+//! History, sending without a socket, reading, recalling.
+
+use gochat_core::ids::{ConversationId, MessageId, SeqId};
+use http::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Api, Message, NO_BODY, Nothing};
+use crate::{Outgoing, Result};
+
+/// One page of history.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HistoryPage {
+    /// What the page holds.
+    pub messages: Vec<Message>,
+    /// Where the next page starts; 0 when nothing is left.
+    pub next_cursor: SeqId,
+    /// Whether another page follows.
+    pub has_more: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Read {
+    unread_count: i64,
+}
+
+impl Api {
+    /// History, newest first, before `cursor` (none: from the newest on); at most 100.
+    pub async fn history(
+        &self,
+        id: ConversationId,
+        cursor: Option<SeqId>,
+        limit: u32,
+    ) -> Result<HistoryPage> {
+        let cursor = cursor.map(|c| format!("&cursor={c}")).unwrap_or_default();
+        self.get(&format!(
+            "/conversations/{id}/messages?limit={limit}{cursor}"
+        ))
+        .await
+    }
+
+    /// History, oldest first, after `after_seq`; at most 100.
+    pub async fn history_after(
+        &self,
+        id: ConversationId,
+        after_seq: SeqId,
+        limit: u32,
+    ) -> Result<HistoryPage> {
+        self.get(&format!(
+            "/conversations/{id}/messages?after_seq={after_seq}&limit={limit}"
+        ))
+        .await
+    }
+
+    /// Sends a message by HTTP. Trying again with the same client id is safe and gives the same message.
+    pub async fn send(&self, message: &Outgoing) -> Result<Message> {
+        let path = format!("/conversations/{}/messages", message.conversation_id);
+        let mut body = json!({
+            "messageType": message.message_type,
+            "content": message.content,
+            "client_msg_id": message.client_msg_id,
+        });
+        if let Some(extra) = &message.extra {
+            body["extra"] = json!(extra);
+        }
+        self.call(Method::POST, &path, Some(&body)).await
+    }
+
+    /// Takes a message back: within two minutes, or any time as an admin.
+    pub async fn recall(&self, id: ConversationId, message: MessageId) -> Result<()> {
+        let path = format!("/conversations/{id}/messages/{message}");
+        self.call::<Nothing>(Method::DELETE, &path, NO_BODY)
+            .await
+            .map(drop)
+    }
+
+    /// Says how far the user has read; gives the number of unread messages left.
+    pub async fn mark_read(&self, id: ConversationId, seq: SeqId) -> Result<i64> {
+        let body = json!({ "seqId": seq });
+        let path = format!("/conversations/{id}/read");
+        let read: Read = self.call(Method::PUT, &path, Some(&body)).await?;
+        Ok(read.unread_count)
+    }
+}

@@ -1,0 +1,93 @@
+//! The HTTP API, typed. Field names and rules are those of the HTTP contract.
+//!
+//! An [`Api`] signs in by itself and renews its token when the server says it has expired.
+//!
+//! ```no_run
+//! use gochat_client::{Credentials, api::Api};
+//! # async fn run() -> Result<(), gochat_client::Error> {
+//! Api::register("http://127.0.0.1:8080", "ann", "a long password").await?;
+//! let api = Api::new("http://127.0.0.1:8080", Credentials::password("ann", "a long password"))?;
+//! for conversation in api.conversations(1, 20).await?.conversations {
+//!     println!("{} unread in {}", conversation.unread_count, conversation.id);
+//! }
+//! # Ok(()) }
+//! ```
+
+mod account;
+mod conversations;
+mod friends;
+mod members;
+mod messages;
+mod objects;
+
+use std::time::Duration;
+
+use http::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::http::Http;
+use crate::tokens::{Tokens, is_stale};
+use crate::url::Endpoint;
+use crate::{Credentials, Result};
+
+pub use conversations::{ConversationPage, NewGroup};
+pub use friends::RequestKind;
+pub use members::{Added, FailedMember, MemberPage};
+pub use messages::HistoryPage;
+pub use objects::{Conversation, ConversationMember, Friend, FriendRequest, Message, Role, User};
+
+/// A signed-in user's access to the HTTP API. Cheap to clone; clones share the token.
+#[derive(Debug, Clone)]
+pub struct Api {
+    pub(crate) http: Http,
+    pub(crate) tokens: Tokens,
+}
+
+const NO_BODY: Option<&()> = None;
+
+impl Api {
+    /// An API client that signs in at its first call.
+    pub fn new(url: &str, credentials: Credentials) -> Result<Self> {
+        Self::with_timeout(url, credentials, Duration::from_secs(30))
+    }
+
+    pub(crate) fn with_timeout(
+        url: &str,
+        credentials: Credentials,
+        timeout: Duration,
+    ) -> Result<Self> {
+        let http = Http::new(Endpoint::parse(url)?, timeout);
+        let tokens = Tokens::new(http.clone(), credentials);
+        Ok(Self { http, tokens })
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.call(Method::GET, path, NO_BODY).await
+    }
+
+    /// One authenticated request; once more with a new token when the first one had expired.
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + ?Sized)>,
+    ) -> Result<T> {
+        let token = self.tokens.access().await?;
+        match self
+            .http
+            .call(method.clone(), path, body, Some(&token))
+            .await
+        {
+            Err(e) if is_stale(&e) => {
+                let token = self.tokens.renew(&token).await?;
+                self.http.call(method, path, body, Some(&token)).await
+            }
+            other => other,
+        }
+    }
+}
+
+/// The `data` of answers that say nothing.
+#[derive(Debug, serde::Deserialize)]
+struct Nothing {}

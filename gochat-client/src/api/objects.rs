@@ -1,0 +1,223 @@
+//! The JSON objects of the contract.
+
+use gochat_core::ids::{ConversationId, MessageId, RequestId, SeqId, UserId};
+use gochat_core::sync;
+use serde::{Deserialize, Serialize};
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct User {
+    /// User id.
+    pub id: UserId,
+    /// Unique name.
+    pub username: String,
+    /// Picture.
+    #[serde(default)]
+    pub avatar_url: Option<String>,
+    /// Whether this is a guest account.
+    #[serde(default)]
+    pub is_guest: bool,
+    /// 0 normal, 1 disabled.
+    #[serde(default)]
+    pub status: i32,
+    /// Unix seconds.
+    #[serde(default)]
+    pub created_at: i64,
+    /// Unix seconds.
+    #[serde(default)]
+    pub updated_at: i64,
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// Message id.
+    pub id: MessageId,
+    /// Where.
+    pub conversation_id: ConversationId,
+    /// Who.
+    pub sender_id: UserId,
+    /// Who, in full, when the server knows.
+    #[serde(default)]
+    pub sender: Option<User>,
+    /// 1 text, 2 image, 3 file, 4 system, 5 voice, 6 video.
+    pub message_type: i32,
+    /// What; empty when it was recalled.
+    #[serde(default)]
+    pub content: String,
+    /// Place in the conversation.
+    pub seq_id: SeqId,
+    /// The author's own id.
+    #[serde(default)]
+    pub client_msg_id: Option<String>,
+    /// Whether it was recalled.
+    #[serde(default)]
+    pub deleted: bool,
+    /// JSON text.
+    #[serde(default)]
+    pub extra: Option<String>,
+    /// Unix seconds.
+    #[serde(default)]
+    pub created_at: i64,
+    /// Unix seconds.
+    #[serde(default)]
+    pub updated_at: i64,
+}
+
+impl From<Message> for sync::Message {
+    fn from(message: Message) -> Self {
+        Self {
+            id: message.id,
+            conversation_id: message.conversation_id,
+            seq_id: message.seq_id,
+            sender_id: message.sender_id,
+            sender_name: message.sender.map(|u| u.username),
+            message_type: message.message_type,
+            content: message.content,
+            client_msg_id: message.client_msg_id.unwrap_or_default(),
+            extra: message.extra.filter(|e| !e.is_empty()),
+            created_at: message.created_at,
+            deleted: message.deleted,
+        }
+    }
+}
+
+/// A conversation as its member sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Conversation {
+    /// Conversation id.
+    pub id: ConversationId,
+    /// 1 single, 2 group, 3 world.
+    #[serde(rename = "type")]
+    pub kind: i32,
+    /// Name; for single chats that of the other side.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Picture.
+    #[serde(default)]
+    pub avatar_url: Option<String>,
+    /// Description.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Owner of a group.
+    #[serde(default)]
+    pub owner_id: Option<String>,
+    /// Members.
+    #[serde(default)]
+    pub member_count: i64,
+    /// Newest message.
+    #[serde(default)]
+    pub last_message: Option<Message>,
+    /// Number of the newest message.
+    #[serde(default)]
+    pub last_seq_id: SeqId,
+    /// How far the user has read.
+    #[serde(default)]
+    pub last_read_seq_id: SeqId,
+    /// Messages not read.
+    #[serde(default)]
+    pub unread_count: i64,
+    /// Unix seconds.
+    #[serde(default)]
+    pub updated_at: i64,
+    /// The user's own membership.
+    #[serde(default)]
+    pub my_membership: Option<ConversationMember>,
+    /// The other side of a single chat.
+    #[serde(default)]
+    pub peer: Option<User>,
+    /// Members, in answers that carry them.
+    #[serde(default)]
+    pub members: Vec<ConversationMember>,
+}
+
+/// What a member may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Talk.
+    Member = 1,
+    /// Manage members.
+    Admin = 2,
+    /// Everything.
+    Owner = 3,
+}
+
+/// A member of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConversationMember {
+    /// Who.
+    pub user_id: UserId,
+    /// Where.
+    pub conversation_id: ConversationId,
+    /// 1 member, 2 admin, 3 owner.
+    pub role: i32,
+    /// Whether the member may not write.
+    #[serde(default)]
+    pub muted: bool,
+    /// Unix seconds.
+    #[serde(default)]
+    pub joined_at: i64,
+    /// Unix seconds.
+    #[serde(default)]
+    pub updated_at: i64,
+    /// Who, in full.
+    #[serde(default)]
+    pub user: Option<User>,
+}
+
+/// A request for friendship.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FriendRequest {
+    /// Request id.
+    pub id: RequestId,
+    /// Who asks.
+    pub requester_id: UserId,
+    /// Whom.
+    pub target_id: UserId,
+    /// 0 pending, 1 accepted, 2 rejected, 3 blocked.
+    pub status: i32,
+    /// Words that came along.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// Unix seconds.
+    #[serde(default)]
+    pub created_at: i64,
+    /// Unix seconds.
+    #[serde(default)]
+    pub updated_at: i64,
+    /// Who asks, in full.
+    #[serde(default)]
+    pub requester: Option<User>,
+    /// Whom, in full.
+    #[serde(default)]
+    pub target: Option<User>,
+}
+
+/// A friendship.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Friend {
+    /// The user.
+    pub user_id: UserId,
+    /// The friend.
+    pub friend_id: UserId,
+    /// 1 friends, 3 blocked.
+    pub status: i32,
+    /// Unix seconds.
+    #[serde(default)]
+    pub created_at: i64,
+    /// Unix seconds.
+    #[serde(default)]
+    pub updated_at: i64,
+    /// The friend, in full.
+    #[serde(default)]
+    pub friend: Option<User>,
+    /// Whether the friend is connected now.
+    #[serde(default)]
+    pub online: bool,
+}

@@ -1,0 +1,317 @@
+//! One task per client: it owns the session machine and does what the machine asks for.
+//!
+//! HTTP requests and the socket's two halves are tasks of their own that report to the
+//! driver's inbox, which is bounded: a driver that is behind stops the reader, and TCP stops the server.
+
+mod requests;
+mod socket;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use gochat_core::ids::{ConversationId, SeqId, UserId};
+use gochat_core::sync::{
+    Action, AuthFailure, ClientSession, ConnectFailure, Event, Listed, Outgoing, State,
+};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::api::Api;
+use crate::client::Sent;
+use crate::{ConnectOptions, ErrorKind, Message, Result};
+use socket::Socket;
+
+/// Reports that may wait for the driver.
+const REPORTS: usize = 256;
+
+/// What a handle asks for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Send {
+        message: Outgoing,
+        reply: oneshot::Sender<Result<Sent>>,
+    },
+    MarkRead(ConversationId, SeqId),
+    Typing(ConversationId, bool),
+    Close,
+}
+
+/// What the driver's helpers report.
+#[derive(Debug)]
+pub(crate) enum Report {
+    Authenticated(UserId),
+    AuthFailed(AuthFailure),
+    Connected(Box<Socket>),
+    ConnectFailed(ConnectFailure),
+    Text {
+        socket: u64,
+        text: String,
+    },
+    Alive {
+        socket: u64,
+    },
+    Gone {
+        socket: u64,
+        code: Option<u16>,
+    },
+    Listed {
+        ticket: u64,
+        listed: Option<Listed>,
+    },
+    Fetched {
+        conversation: ConversationId,
+        after_seq: SeqId,
+        page: Fetched,
+    },
+}
+
+/// The outcome of a history request.
+#[derive(Debug)]
+pub(crate) enum Fetched {
+    Page(Vec<Message>),
+    Failed { gone: bool },
+}
+
+/// See the [module](self).
+pub(crate) struct Driver {
+    api: Api,
+    device: String,
+    session: ClientSession,
+    started: Instant,
+    commands: mpsc::Receiver<Command>,
+    reports: mpsc::Receiver<Report>,
+    report_to: mpsc::Sender<Report>,
+    events: broadcast::Sender<Event>,
+    state: watch::Sender<State>,
+    waiting: HashMap<String, Vec<oneshot::Sender<Result<Sent>>>>,
+    socket: Option<Box<Socket>>,
+    sockets: u64,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        api: Api,
+        options: ConnectOptions,
+        commands: mpsc::Receiver<Command>,
+        events: broadcast::Sender<Event>,
+        state: watch::Sender<State>,
+    ) -> Self {
+        let mut session = ClientSession::new(options.session, rand::random());
+        for (conversation, seq) in options.resume {
+            session.resume(conversation, seq);
+        }
+        let (report_to, reports) = mpsc::channel(REPORTS);
+        let random_device = || format!("sdk-{:016x}", rand::random::<u64>());
+        Self {
+            api,
+            device: options.device.unwrap_or_else(random_device),
+            session,
+            started: Instant::now(),
+            commands,
+            reports,
+            report_to,
+            events,
+            state,
+            waiting: HashMap::new(),
+            socket: None,
+            sockets: 0,
+        }
+    }
+
+    /// Runs until the session is closed or the last handle is dropped.
+    pub(crate) async fn run(mut self) {
+        loop {
+            self.settle();
+            if self.session.state() == State::Closed {
+                break;
+            }
+            let wake = self.session.poll_timeout();
+            let sleep = sleep_until(wake.map(|at| self.started + Duration::from_millis(at)));
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(command) => self.handle_command(command),
+                    None => self.session.close(self.now()),
+                },
+                Some(report) = self.reports.recv() => self.handle_report(report),
+                () = sleep => {}
+            }
+        }
+        if let Some(socket) = self.socket.take() {
+            socket.close().await;
+        }
+        // A watcher of the state must find the reason among the events: tell it last.
+        self.state.send_replace(State::Closed);
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Does everything the machine asks for and tells everything it has to tell.
+    fn settle(&mut self) {
+        loop {
+            while let Some(action) = self.session.poll_action(self.now()) {
+                self.act(action);
+            }
+            let mut told = false;
+            while let Some(event) = self.session.poll_event() {
+                self.tell(event);
+                told = true;
+            }
+            if !told {
+                break;
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Authenticate { renew } => self.authenticate(renew),
+            Action::Connect => self.connect(),
+            Action::Disconnect => {
+                if let Some(socket) = self.socket.take() {
+                    tokio::spawn(socket.close());
+                }
+            }
+            Action::Send(text) => {
+                let lost = self.socket.as_ref().is_none_or(|socket| !socket.send(text));
+                if lost {
+                    self.socket = None;
+                    self.session.handle_disconnected(None, self.now());
+                }
+            }
+            Action::ListConversations {
+                ticket,
+                page,
+                last_sync,
+            } => {
+                self.list(ticket, page, last_sync);
+            }
+            Action::FetchMessages {
+                conversation_id,
+                after_seq,
+                limit,
+            } => {
+                self.fetch(conversation_id, after_seq, limit);
+            }
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        match &event {
+            Event::Sent {
+                message,
+                message_id,
+                seq_id,
+                created_at,
+            } => {
+                let (message_id, seq_id, created_at) = (*message_id, *seq_id, *created_at);
+                for reply in self
+                    .waiting
+                    .remove(&message.client_msg_id)
+                    .unwrap_or_default()
+                {
+                    let _ = reply.send(Ok(Sent {
+                        message_id,
+                        seq_id,
+                        created_at,
+                    }));
+                }
+            }
+            Event::Refused { message, error } => {
+                for reply in self
+                    .waiting
+                    .remove(&message.client_msg_id)
+                    .unwrap_or_default()
+                {
+                    let _ = reply.send(Err(error.clone().into()));
+                }
+            }
+            Event::State(state) if *state != State::Closed => {
+                self.state.send_replace(*state);
+            }
+            _ => {}
+        }
+        // Nobody listening is fine.
+        let _ = self.events.send(event);
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        let now = self.now();
+        match command {
+            Command::Send { message, reply } => {
+                let id = message.client_msg_id.clone();
+                match self.session.send(message, now) {
+                    Ok(()) => self.waiting.entry(id).or_default().push(reply),
+                    Err(_) => drop(reply.send(Err(ErrorKind::OutboxFull.into()))),
+                }
+            }
+            Command::MarkRead(conversation, seq) => {
+                self.session.mark_read(conversation, seq);
+            }
+            Command::Typing(conversation, is_typing) => {
+                self.session.typing(conversation, is_typing);
+            }
+            Command::Close => self.session.close(now),
+        }
+    }
+
+    fn handle_report(&mut self, report: Report) {
+        let now = self.now();
+        match report {
+            Report::Authenticated(user) => self.session.handle_authenticated(user),
+            Report::AuthFailed(failure) => self.session.handle_auth_failed(failure, now),
+            Report::Connected(socket) => {
+                self.socket = Some(socket);
+                self.session.handle_connected(now);
+            }
+            Report::ConnectFailed(failure) => self.session.handle_connect_failed(failure, now),
+            Report::Text { socket, text } if self.is_current(socket) => {
+                self.session.handle_text(&text, now);
+            }
+            Report::Alive { socket } if self.is_current(socket) => self.session.handle_alive(now),
+            Report::Gone { socket, code } if self.is_current(socket) => {
+                self.socket = None;
+                self.session.handle_disconnected(code, now);
+            }
+            Report::Listed {
+                ticket,
+                listed: Some(listed),
+            } => {
+                self.session.handle_listed(ticket, listed, now);
+            }
+            Report::Listed {
+                ticket,
+                listed: None,
+            } => {
+                self.session.handle_list_failed(ticket, now);
+            }
+            Report::Fetched {
+                conversation,
+                after_seq,
+                page,
+            } => match page {
+                Fetched::Page(page) => {
+                    self.session
+                        .handle_fetched(conversation, after_seq, page, now);
+                }
+                Fetched::Failed { gone } => {
+                    self.session.handle_fetch_failed(conversation, gone, now);
+                }
+            },
+            // What an earlier socket still had to say.
+            Report::Text { .. } | Report::Alive { .. } | Report::Gone { .. } => {}
+        }
+    }
+
+    fn is_current(&self, socket: u64) -> bool {
+        self.socket.as_ref().is_some_and(|s| s.id == socket)
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,193 @@
+//! Getting tokens and keeping them fresh. At most one renewal is under way at a time.
+
+use std::sync::Arc;
+
+use gochat_core::error::{Error as Refusal, ErrorCode};
+use gochat_core::ids::UserId;
+use http::Method;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use crate::api::User;
+use crate::http::Http;
+use crate::{Credentials, Result};
+
+/// Shared by the driver and every API call.
+#[derive(Debug, Clone)]
+pub(crate) struct Tokens {
+    http: Http,
+    state: Arc<Mutex<Held>>,
+}
+
+struct Held {
+    credentials: Credentials,
+    pair: Option<Pair>,
+    user: Option<User>,
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held")
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Pair {
+    access_token: String,
+    refresh_token: String,
+}
+
+#[derive(Deserialize)]
+struct SignedIn {
+    #[serde(flatten)]
+    pair: Pair,
+    user: User,
+}
+
+impl Tokens {
+    pub(crate) fn new(http: Http, credentials: Credentials) -> Self {
+        let pair = match &credentials {
+            Credentials::Tokens { access, refresh } => Some(Pair {
+                access_token: access.clone(),
+                refresh_token: refresh.clone(),
+            }),
+            _ => None,
+        };
+        let state = Arc::new(Mutex::new(Held {
+            credentials,
+            pair,
+            user: None,
+        }));
+        Self { http, state }
+    }
+
+    /// An access token; signs in when there is none yet.
+    pub(crate) async fn access(&self) -> Result<String> {
+        let mut held = self.state.lock().await;
+        if held.pair.is_none() {
+            self.sign_in(&mut held).await?;
+        }
+        Ok(held.access())
+    }
+
+    /// A token other than `refused`: somebody else's renewal counts too.
+    pub(crate) async fn renew(&self, refused: &str) -> Result<String> {
+        let mut held = self.state.lock().await;
+        if held.access() == refused || held.pair.is_none() {
+            self.renew_held(&mut held).await?;
+        }
+        Ok(held.access())
+    }
+
+    /// The signed-in user.
+    pub(crate) async fn user(&self) -> Result<User> {
+        let mut held = self.state.lock().await;
+        if held.pair.is_none() {
+            self.sign_in(&mut held).await?;
+        }
+        if let Some(user) = &held.user {
+            return Ok(user.clone());
+        }
+        let profile = |token: String| async move {
+            let none = None::<&()>;
+            self.http
+                .call::<User>(Method::GET, "/users/profile", none, Some(&token))
+                .await
+        };
+        let user = match profile(held.access()).await {
+            Err(e) if is_stale(&e) => {
+                self.renew_held(&mut held).await?;
+                profile(held.access()).await?
+            }
+            other => other?,
+        };
+        held.user = Some(user.clone());
+        Ok(user)
+    }
+
+    /// The id behind the tokens.
+    pub(crate) async fn user_id(&self) -> Result<UserId> {
+        Ok(self.user().await?.id)
+    }
+
+    /// The current pair, for the application to keep.
+    pub(crate) async fn export(&self) -> Option<(String, String)> {
+        let held = self.state.lock().await;
+        held.pair
+            .as_ref()
+            .map(|p| (p.access_token.clone(), p.refresh_token.clone()))
+    }
+
+    async fn sign_in(&self, held: &mut Held) -> Result<()> {
+        let (path, body) = match &held.credentials {
+            Credentials::Password { username, password } => (
+                "/auth/login",
+                json!({ "username": username, "password": password }),
+            ),
+            // A guest has no password: signing in again would make another guest.
+            Credentials::Guest { .. } if held.user.is_some() => {
+                return Err(Refusal::from(ErrorCode::TokenExpired).into());
+            }
+            Credentials::Guest { name: Some(name) } => {
+                ("/auth/guest", json!({ "guestName": name }))
+            }
+            Credentials::Guest { name: None } => ("/auth/guest", json!({})),
+            Credentials::Tokens { .. } => {
+                return Err(Refusal::from(ErrorCode::TokenExpired).into());
+            }
+        };
+        let signed_in: SignedIn = self
+            .http
+            .call(Method::POST, path, Some(&body), None)
+            .await?;
+        held.pair = Some(signed_in.pair);
+        held.user = Some(signed_in.user);
+        Ok(())
+    }
+
+    /// Exchanges the refresh token; signs in again when that one is spent too.
+    async fn renew_held(&self, held: &mut Held) -> Result<()> {
+        if let Some(pair) = &held.pair {
+            let body = json!({ "refreshToken": pair.refresh_token });
+            let answer = self
+                .http
+                .call(Method::POST, "/auth/refresh", Some(&body), None)
+                .await;
+            match answer {
+                Ok(pair) => {
+                    held.pair = Some(pair);
+                    return Ok(());
+                }
+                Err(e) if e.is_retryable() => return Err(e),
+                Err(_) => held.pair = None,
+            }
+        }
+        self.sign_in(held).await
+    }
+}
+
+impl Held {
+    fn access(&self) -> String {
+        self.pair
+            .as_ref()
+            .map(|p| p.access_token.clone())
+            .unwrap_or_default()
+    }
+}
+
+/// Whether a new token would help.
+pub(crate) fn is_stale(error: &crate::Error) -> bool {
+    error.refusal().is_some_and(|r| {
+        matches!(
+            r.code,
+            ErrorCode::TokenExpired
+                | ErrorCode::InvalidToken
+                | ErrorCode::Unauthorized
+                | ErrorCode::AuthFailed
+        )
+    })
+}

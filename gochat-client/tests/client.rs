@@ -1,0 +1,169 @@
+//! The SDK against a small server on a real socket.
+
+mod support;
+
+use std::time::Duration;
+
+use gochat_client::{
+    Client, ConnectOptions, Credentials, ErrorCode, ErrorKind, Event, Events, Item, State, WORLD,
+};
+use support::Server;
+
+async fn connect(server: &Server) -> (Client, Events) {
+    Client::connect(&server.url, Credentials::guest())
+        .await
+        .unwrap()
+}
+
+/// The contents of the next `n` messages.
+async fn messages(events: &mut Events, n: usize) -> Vec<String> {
+    let mut out = Vec::new();
+    let read = async {
+        while out.len() < n {
+            match events.next().await {
+                Some(Item::Event(Event::Message(message))) => out.push(message.content),
+                Some(_) => {}
+                None => panic!("closed after {out:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), read)
+        .await
+        .unwrap_or_default();
+    out
+}
+
+#[tokio::test]
+async fn a_message_is_acknowledged_and_reaches_the_other_side() {
+    let server = Server::start().await;
+    let (ann, mut at_ann) = connect(&server).await;
+    let (ben, mut at_ben) = connect(&server).await;
+    assert_eq!(ann.send(WORLD, "one").await.unwrap().seq_id, 1);
+    assert_eq!(ben.send(WORLD, "two").await.unwrap().seq_id, 2);
+    assert_eq!(messages(&mut at_ann, 2).await, ["one", "two"]);
+    assert_eq!(messages(&mut at_ben, 2).await, ["one", "two"]);
+    assert_eq!(ann.state(), State::Ready);
+}
+
+#[tokio::test]
+async fn history_from_before_the_connection_is_loaded_first() {
+    let server = Server::start().await;
+    server.say("early");
+    let (_ann, mut at_ann) = connect(&server).await;
+    server.say("late");
+    assert_eq!(messages(&mut at_ann, 2).await, ["early", "late"]);
+}
+
+#[tokio::test]
+async fn a_lost_acknowledgement_does_not_double_the_message() {
+    let server = Server::start().await;
+    let (ann, mut at_ann) = connect(&server).await;
+    server.model().swallow_acks = 1;
+    let first = ann.send(WORLD, "one");
+    let second = ann.send(WORLD, "two");
+    assert_eq!(first.await.unwrap().seq_id, 1);
+    assert_eq!(second.await.unwrap().seq_id, 2);
+    assert_eq!(server.model().log.len(), 2);
+    assert_eq!(messages(&mut at_ann, 2).await, ["one", "two"]);
+}
+
+#[tokio::test]
+async fn what_was_missed_while_away_is_fetched_after_reconnecting() {
+    let server = Server::start().await;
+    let (ann, mut at_ann) = connect(&server).await;
+    server.model().swallow_pushes = true;
+    server.say("unseen");
+    server.close_all(1001);
+    assert_eq!(messages(&mut at_ann, 1).await, ["unseen"]);
+    server.model().swallow_pushes = false;
+    let mut state = ann.watch_state();
+    state.wait_for(|s| *s == State::Ready).await.unwrap();
+    server.say("seen");
+    assert_eq!(messages(&mut at_ann, 1).await, ["seen"]);
+    assert_eq!(server.model().handshakes, 2);
+}
+
+#[tokio::test]
+async fn an_expired_token_is_renewed_without_the_user_noticing() {
+    let server = Server::start().await;
+    let (ann, _events) = connect(&server).await;
+    server.model().tokens.clear();
+    server.close_all(4002);
+    assert_eq!(ann.send(WORLD, "still here").await.unwrap().seq_id, 1);
+    assert_eq!(server.model().refreshes, 1);
+    server.model().tokens.clear();
+    let calls = (
+        ann.api().history_after(WORLD, 0, 10),
+        ann.api().conversations(1, 10),
+    );
+    let (history, list) = tokio::join!(calls.0, calls.1);
+    assert_eq!(
+        (
+            history.unwrap().messages.len(),
+            list.unwrap().conversations.len()
+        ),
+        (1, 1)
+    );
+    assert_eq!(server.model().refreshes, 2, "two calls share one renewal");
+}
+
+#[tokio::test]
+async fn bad_credentials_fail_at_once() {
+    let server = Server::start().await;
+    let error = Client::connect(&server.url, Credentials::password("ann", "wrong")).await;
+    let error = error.map(drop).unwrap_err();
+    assert_eq!(error.refusal().unwrap().code, ErrorCode::InvalidCredentials);
+    assert!(
+        Client::connect(&server.url, Credentials::password("ann", "right"))
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn an_unreachable_server_is_a_timeout() {
+    let options = ConnectOptions::default().connect_timeout(Duration::from_millis(200));
+    let answer = Client::connect_with("http://127.0.0.1:9", Credentials::guest(), options).await;
+    assert_eq!(*answer.map(drop).unwrap_err().kind(), ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn a_replaced_connection_does_not_fight_back() {
+    let server = Server::start().await;
+    let (ann, mut events) = connect(&server).await;
+    server.close_all(4001);
+    while events.next().await.is_some() {}
+    assert_eq!(ann.state(), State::Closed);
+    assert_eq!(
+        *ann.send(WORLD, "?").await.unwrap_err().kind(),
+        ErrorKind::Closed
+    );
+    assert_eq!(server.model().handshakes, 1);
+}
+
+#[tokio::test]
+async fn closing_ends_events_and_fails_what_waits() {
+    let server = Server::start().await;
+    let (ann, mut events) = connect(&server).await;
+    server.model().swallow_acks = usize::MAX;
+    let waiting = ann.send(WORLD, "never acknowledged");
+    ann.close().await;
+    assert!(waiting.await.is_err());
+    while events.next().await.is_some() {}
+    assert_eq!(ann.state(), State::Closed);
+}
+
+#[tokio::test]
+async fn a_receiver_that_sleeps_is_told_how_much_it_missed() {
+    let server = Server::start().await;
+    let options = ConnectOptions::default().event_capacity(4);
+    let guest = Credentials::guest();
+    let (ann, mut events) = Client::connect_with(&server.url, guest, options)
+        .await
+        .unwrap();
+    for n in 0..20 {
+        ann.send(WORLD, format!("{n}")).await.unwrap();
+    }
+    assert!(matches!(events.next().await, Some(Item::Lagged(n)) if n > 10));
+    assert!(matches!(events.next().await, Some(Item::Event(_))));
+}

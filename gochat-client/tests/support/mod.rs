@@ -1,0 +1,331 @@
+//! A small server that speaks just enough of the contract, with faults on demand.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use gochat_core::session::frame::{ClientFrame, MessageAck, NewMessage, Sender, encode};
+use gochat_core::session::wire::{Decoder, Item, Limits, Message, close, encode_text};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+/// What the server knows, and which faults are planned.
+#[derive(Default)]
+pub(crate) struct Model {
+    /// (sender, client id, content) in order; the index is the seq minus one.
+    pub(crate) log: Vec<(u64, String, String)>,
+    /// Tokens handed out; the number behind the last dash is the user.
+    pub(crate) tokens: BTreeSet<String>,
+    issued: u64,
+    users: u64,
+    pub(crate) refreshes: usize,
+    pub(crate) handshakes: usize,
+    /// So many acknowledgements are swallowed and their connection cut.
+    pub(crate) swallow_acks: usize,
+    /// Pushes are swallowed.
+    pub(crate) swallow_pushes: bool,
+    sockets: Vec<(u64, mpsc::UnboundedSender<Out>)>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Out {
+    Frame(Vec<u8>),
+    Close(u16),
+}
+
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) url: String,
+    model: Arc<Mutex<Model>>,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = Self {
+            url,
+            model: Arc::default(),
+        };
+        let serving = server.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serving.clone().serve(stream));
+            }
+        });
+        server
+    }
+
+    pub(crate) fn model(&self) -> MutexGuard<'_, Model> {
+        self.model.lock().unwrap()
+    }
+
+    /// Sends a close frame to every connection and forgets it.
+    pub(crate) fn close_all(&self, code: u16) {
+        for (_, socket) in self.model().sockets.drain(..) {
+            let _ = socket.send(Out::Close(code));
+        }
+    }
+
+    /// A message of somebody else.
+    pub(crate) fn say(&self, content: &str) {
+        let mut model = self.model();
+        let seq = model.append(999, "", content);
+        model.push(seq, None);
+    }
+
+    async fn serve(self, mut stream: TcpStream) {
+        let mut bytes = Vec::new();
+        loop {
+            let Some((head, body)) = read_request(&mut stream, &mut bytes).await else {
+                return;
+            };
+            let line: Vec<&str> = head.lines().next().unwrap_or("").split(' ').collect();
+            let token = head
+                .lines()
+                .find_map(|l| {
+                    l.to_lowercase()
+                        .starts_with("authorization: bearer ")
+                        .then(|| l[22..].trim())
+                })
+                .unwrap_or("")
+                .to_owned();
+            let user = self.model().user_of(&token);
+            if line[1].starts_with("/ws") {
+                return self.websocket(stream, user).await;
+            }
+            let (status, answer) = self.model().answer(line[0], line[1], &body, user);
+            let answer = answer.to_string();
+            let text = format!(
+                "HTTP/1.1 {status} X\r\ncontent-length: {}\r\ncontent-type: application/json\r\n\r\n{answer}",
+                answer.len()
+            );
+            if stream.write_all(text.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn websocket(self, mut stream: TcpStream, user: Option<u64>) {
+        self.model().handshakes += 1;
+        let Some(user) = user else {
+            let refusal = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
+            let _ = stream.write_all(refusal).await;
+            return;
+        };
+        let accept = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+        let (mut read, write) = stream.into_split();
+        let (sender, receiver) = mpsc::unbounded_channel();
+        sender.send(Out::Frame(accept.to_vec())).unwrap();
+        self.model().sockets.push((user, sender.clone()));
+        tokio::spawn(write_out(write, receiver));
+        let (mut decoder, mut left) = (Decoder::new(), Vec::new());
+        loop {
+            let decoded = decoder.decode(&Limits::default(), &mut left).unwrap();
+            let consumed = decoded.consumed;
+            match decoded.item {
+                Item::Message(Message::Text(text)) => self.handle(&text, user, &sender),
+                Item::Message(_) => {}
+                Item::Incomplete { .. } => {
+                    left.drain(..consumed);
+                    if !matches!(read.read_buf(&mut left).await, Ok(1..)) {
+                        return;
+                    }
+                    continue;
+                }
+            }
+            left.drain(..consumed);
+        }
+    }
+
+    fn handle(&self, text: &str, user: u64, socket: &mpsc::UnboundedSender<Out>) {
+        let Ok(ClientFrame::SendMessage(send)) = ClientFrame::parse(text) else {
+            return;
+        };
+        let id = send.client_msg_id.unwrap();
+        let mut model = self.model();
+        let known = model
+            .log
+            .iter()
+            .position(|(u, i, _)| (*u, &**i) == (user, &*id));
+        let seq = match known {
+            Some(at) => at as u64 + 1,
+            None => {
+                let seq = model.append(user, &id, &send.content);
+                model.push(seq, Some(user));
+                seq
+            }
+        };
+        if model.swallow_acks > 0 {
+            model.swallow_acks -= 1;
+            let _ = socket.send(Out::Close(1001));
+            return;
+        }
+        let ack = MessageAck {
+            client_msg_id: id.clone(),
+            message_id: (1000 + seq).to_string().into(),
+            conversation_id: "world".into(),
+            seq_id: seq,
+            status: "success".into(),
+            created_at: 7,
+            ..MessageAck::default()
+        };
+        let _ = socket.send(frame(|out| encode(&ack, 7, out)));
+    }
+}
+
+async fn write_out(mut write: OwnedWriteHalf, mut receiver: mpsc::UnboundedReceiver<Out>) {
+    while let Some(out) = receiver.recv().await {
+        match out {
+            Out::Frame(bytes) => {
+                let _ = write.write_all(&bytes).await;
+            }
+            Out::Close(code) => {
+                let _ = write.write_all(close(code, "").as_bytes()).await;
+                return;
+            }
+        }
+    }
+}
+
+async fn read_request(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(String, Value)> {
+    loop {
+        if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
+            let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+            let length = head
+                .lines()
+                .find_map(|l| {
+                    l.to_lowercase()
+                        .strip_prefix("content-length: ")
+                        .map(str::to_owned)
+                })
+                .map_or(0, |n| n.trim().parse().unwrap());
+            if bytes.len() >= end + 4 + length {
+                let body = serde_json::from_slice(&bytes[end + 4..end + 4 + length]);
+                bytes.drain(..end + 4 + length);
+                return Some((head, body.unwrap_or(Value::Null)));
+            }
+        }
+        if stream.read_buf(bytes).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+fn frame(write: impl FnOnce(&mut Vec<u8>)) -> Out {
+    let (mut json, mut out) = (Vec::new(), Vec::new());
+    write(&mut json);
+    encode_text(&json, &mut out);
+    Out::Frame(out)
+}
+
+impl Model {
+    fn append(&mut self, sender: u64, id: &str, content: &str) -> u64 {
+        self.log.push((sender, id.to_owned(), content.to_owned()));
+        self.log.len() as u64
+    }
+
+    fn push(&self, seq: u64, except: Option<u64>) {
+        if self.swallow_pushes {
+            return;
+        }
+        let (sender, id, content) = &self.log[seq as usize - 1];
+        let message = NewMessage {
+            id: (1000 + seq).to_string().into(),
+            conversation_id: "world".into(),
+            sender: Sender {
+                id: sender.to_string().into(),
+                ..Sender::default()
+            },
+            content: content.as_str().into(),
+            message_type: 1,
+            seq_id: seq,
+            client_msg_id: id.as_str().into(),
+            created_at: 7,
+            ..NewMessage::default()
+        };
+        let out = frame(|out| encode(&message, 7, out));
+        for (_, socket) in self
+            .sockets
+            .iter()
+            .filter(|(user, _)| Some(*user) != except)
+        {
+            let _ = socket.send(out.clone());
+        }
+    }
+
+    fn user_of(&self, token: &str) -> Option<u64> {
+        let known = self.tokens.contains(token);
+        known.then(|| token.rsplit('-').next().unwrap().parse().unwrap())
+    }
+
+    fn issue(&mut self, user: u64) -> Value {
+        self.issued += 1;
+        let access = format!("access-{}-{user}", self.issued);
+        self.tokens.insert(access.clone());
+        json!({
+            "accessToken": access, "refreshToken": format!("refresh-{user}"), "expiresIn": 1,
+            "user": { "id": user.to_string(), "username": format!("user{user}"), "isGuest": true, "createdAt": 1 },
+        })
+    }
+
+    fn answer(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &Value,
+        user: Option<u64>,
+    ) -> (u16, Value) {
+        let ok = |data: Value| {
+            (
+                200,
+                json!({ "success": true, "message": "ok", "data": data }),
+            )
+        };
+        let refuse = |status, code: &str| {
+            (
+                status,
+                json!({ "success": false, "message": "no", "code": code }),
+            )
+        };
+        match (method, path) {
+            ("POST", "/api/auth/guest") => {
+                self.users += 1;
+                let user = self.users;
+                ok(self.issue(user))
+            }
+            ("POST", "/api/auth/login") if body["password"] == "right" => ok(self.issue(50)),
+            ("POST", "/api/auth/login") => refuse(401, "AUTH_INVALID_CREDENTIALS"),
+            ("POST", "/api/auth/refresh") => {
+                self.refreshes += 1;
+                let refresh = body["refreshToken"].as_str().unwrap();
+                let user = refresh.rsplit('-').next().unwrap().parse().unwrap();
+                ok(self.issue(user))
+            }
+            _ if user.is_none() => refuse(401, "TOKEN_EXPIRED"),
+            ("GET", path) if path.starts_with("/api/conversations?") => ok(json!({
+                "conversations": [{ "id": "world", "type": 3, "memberCount": 2, "updatedAt": 1,
+                    "lastSeqId": self.log.len(), "unreadCount": 0 }],
+                "hasMore": false,
+            })),
+            ("GET", path) if path.starts_with("/api/conversations/world/messages") => {
+                let after = path.split("after_seq=").nth(1).unwrap();
+                let after: usize = after.split('&').next().unwrap().parse().unwrap();
+                let messages =
+                    self.log
+                        .iter()
+                        .enumerate()
+                        .skip(after)
+                        .map(|(at, (sender, id, content))| {
+                            json!({ "id": (1001 + at).to_string(), "conversationId": "world",
+                        "senderId": sender.to_string(), "messageType": 1, "content": content,
+                        "seqId": at + 1, "clientMsgId": id, "createdAt": 7 })
+                        });
+                ok(json!({ "messages": messages.collect::<Vec<_>>(), "hasMore": false }))
+            }
+            _ => refuse(404, "NOT_FOUND"),
+        }
+    }
+}
