@@ -12,6 +12,8 @@ mod dlq;
 mod persist;
 mod recheck;
 mod repo;
+mod service;
 mod worker;
 
 pub use config::Config;
+pub use service::{Ports, Pushers, Service};
