@@ -1,0 +1,7 @@
+//! What every endpoint and every socket has in common.
+
+mod aliases;
+mod envelope;
+mod limits;
+mod openapi;
+mod socket;

@@ -1,0 +1,8 @@
+//! Groups: messages, members, roles, settings.
+
+mod large;
+mod lifecycle;
+mod members;
+mod messages;
+mod muting;
+mod roles;

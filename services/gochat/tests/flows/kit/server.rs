@@ -1,0 +1,233 @@
+//! The server under test.
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gochat::embedded::Running;
+use gochat_infra::rpc::Channel;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
+
+use super::http::Http;
+use super::user::PASSWORD;
+use super::{Reply, User};
+
+/// Servers live here, not on the runtime of one test.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime for the servers")
+});
+
+static SHARED: OnceCell<Running> = OnceCell::const_new();
+
+/// A server: one of this test, the one all tests share, or the one `GOCHAT_TEST_URL` names.
+pub struct Server {
+    http: Http,
+    own: Option<Own>,
+}
+
+/// A server that belongs to one test.
+struct Own {
+    running: Running,
+    dir: tempfile::TempDir,
+}
+
+impl Server {
+    /// The server all tests share: the defaults, except for cheap password hashes and no rate limits.
+    pub async fn shared() -> Self {
+        if let Some(url) = external() {
+            return Self {
+                http: Http::new(url),
+                own: None,
+            };
+        }
+        let running = SHARED.get_or_init(|| async {
+            let dir = shared_dir();
+            // What an earlier run left. Nothing else uses this folder.
+            let _ = std::fs::remove_dir_all(&dir);
+            std::fs::create_dir_all(&dir).expect("a folder for the data");
+            start(&dir, &[]).await
+        });
+        let address = running.await.addr();
+        Self {
+            http: Http::new(format!("http://{address}")),
+            own: None,
+        }
+    }
+
+    /// A server of this test's own, with some settings, `key=value`. `None` when the suite runs against a server
+    /// that is up already: the test has nothing to do then.
+    pub async fn with(settings: &[&str]) -> Option<Self> {
+        if external().is_some() {
+            return None;
+        }
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
+        let running = start(dir.path(), settings).await;
+        let http = Http::new(format!("http://{}", running.addr()));
+        Some(Self {
+            http,
+            own: Some(Own { running, dir }),
+        })
+    }
+
+    /// Stops the server in order and starts it again on the same data.
+    pub async fn restart(&mut self) {
+        let Own { running, dir } = self.own.take().expect("a server of this test's own");
+        stop(running).await;
+        let running = start(dir.path(), &[]).await;
+        self.http = Http::new(format!("http://{}", running.addr()));
+        self.own = Some(Own { running, dir });
+    }
+
+    /// The same user on this server, after a restart changed its address.
+    pub fn known(&self, user: &User) -> User {
+        User {
+            http: self.http.clone(),
+            ..user.clone()
+        }
+    }
+
+    /// RPCs of im-logic. `None` for a server that isn't embedded here.
+    pub fn logic(&self) -> Option<Channel> {
+        self.running().map(Running::logic)
+    }
+
+    /// RPCs of im-repo. `None` for a server that isn't embedded here.
+    pub fn repo(&self) -> Option<Channel> {
+        self.running().map(Running::repo)
+    }
+
+    /// What signs its tokens. `None` for a server that isn't embedded here.
+    pub fn secret(&self) -> Option<String> {
+        self.running()?;
+        let dir = self
+            .own
+            .as_ref()
+            .map_or_else(shared_dir, |own| own.dir.path().to_owned());
+        std::fs::read_to_string(dir.join("jwt.secret"))
+            .ok()
+            .map(|text| text.trim().to_owned())
+    }
+
+    fn running(&self) -> Option<&Running> {
+        match &self.own {
+            Some(own) => Some(&own.running),
+            None => SHARED.get(),
+        }
+    }
+
+    /// A registered user, signed in.
+    pub async fn user(&self) -> User {
+        self.user_named(&fresh_name()).await
+    }
+
+    /// Several registered users.
+    pub async fn users<const N: usize>(&self) -> [User; N] {
+        let mut users = Vec::with_capacity(N);
+        for _ in 0..N {
+            users.push(self.user().await);
+        }
+        users
+            .try_into()
+            .unwrap_or_else(|_| unreachable!("as many as asked for"))
+    }
+
+    /// A registered user with this name, signed in.
+    pub async fn user_named(&self, name: &str) -> User {
+        let account = json!({"username": name, "password": PASSWORD});
+        self.call("POST", "/auth/register", Some(account))
+            .await
+            .data();
+        self.login(name).await
+    }
+
+    /// Another session of a registered user.
+    pub async fn login(&self, name: &str) -> User {
+        let account = json!({"username": name, "password": PASSWORD});
+        let session = self.call("POST", "/auth/login", Some(account)).await.data();
+        User::new(self.http.clone(), &session)
+    }
+
+    /// A guest.
+    pub async fn guest(&self) -> User {
+        let session = self.call("POST", "/auth/guest", None).await.data();
+        User::new(self.http.clone(), &session)
+    }
+
+    /// A call without a token.
+    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
+        self.http.call(method, path, None, body).await
+    }
+
+    /// The JSON client, for odd requests.
+    pub fn http(&self) -> &Http {
+        &self.http
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(Own { running, dir }) = self.own.take() {
+            RUNTIME.spawn(async move {
+                // The test is over; how the stop went is the business of other tests.
+                let _ = running.stop().await;
+                drop(dir);
+            });
+        }
+    }
+}
+
+fn shared_dir() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("flows-shared")
+}
+
+fn external() -> Option<String> {
+    std::env::var("GOCHAT_TEST_URL")
+        .ok()
+        .map(|url| url.trim_end_matches('/').to_owned())
+}
+
+async fn start(dir: &Path, settings: &[&str]) -> Running {
+    let config = config(dir, settings);
+    RUNTIME
+        .spawn(async move {
+            gochat::embedded::start(config)
+                .await
+                .expect("the server starts")
+        })
+        .await
+        .expect("starting does not panic")
+}
+
+async fn stop(running: Running) {
+    RUNTIME
+        .spawn(async move { running.stop().await.expect("a clean stop") })
+        .await
+        .expect("stopping does not panic");
+}
+
+fn config(dir: &Path, settings: &[&str]) -> gochat::config::Config {
+    let base = [
+        format!("data_dir={}", dir.display()),
+        "gateway.listen=127.0.0.1:0".to_owned(),
+        "gateway.rates.disabled=true".to_owned(),
+        "logic.passwords.memory_kib=64".to_owned(),
+        "logic.passwords.passes=1".to_owned(),
+    ];
+    let all: Vec<String> = base
+        .into_iter()
+        .chain(settings.iter().map(|s| (*s).to_owned()))
+        .collect();
+    gochat::config::Config::load(None, std::iter::empty(), &all).expect("valid settings")
+}
+
+/// A username nobody has, also on a server that is up for long.
+pub fn fresh_name() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let n = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("u{}-{n}", uuid::Uuid::now_v7().simple())
+}

@@ -1,0 +1,25 @@
+//! The flows of the contract, from outside: HTTP and WebSocket against a running server.
+//!
+//! `cargo test -p gochat --test flows` starts embedded servers by itself. With
+//! `GOCHAT_TEST_URL=http://host:port` the same flows run against a server that is up already; tests that need
+//! settings, a restart or an RPC of their own say so and pass without doing anything. See docs/testing.md.
+// Tests may panic: that is how they report.
+#![allow(clippy::unwrap_used)]
+
+mod kit;
+
+mod accounts;
+mod conversations;
+mod edge;
+mod friends;
+mod groups;
+mod matrix;
+mod messages;
+mod presence;
+mod races;
+mod read;
+mod recall;
+mod restart;
+mod resync;
+mod typing;
+mod world;

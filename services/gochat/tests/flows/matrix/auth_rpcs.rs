@@ -1,0 +1,189 @@
+//! AuthService: what is judged is a token or a password, not a user.
+
+use gochat_proto::common::v1::ErrorCode;
+use gochat_proto::im::logic::v1 as pb;
+use prost::Message as _;
+
+use super::cast::{Cast, resigned};
+use crate::kit::{PASSWORD, User, call_rpc, fresh_name};
+
+/// The methods the tests below cover.
+pub const AUTH_RPCS: [&str; 6] = [
+    "AuthService/Register",
+    "AuthService/Login",
+    "AuthService/GuestLogin",
+    "AuthService/RefreshToken",
+    "AuthService/ValidateToken",
+    "AuthService/Logout",
+];
+
+/// Kinds of tokens, in the order of the columns.
+const TOKENS: [&str; 7] = [
+    "none",
+    "nonsense",
+    "forged",
+    "of the other kind",
+    "expired",
+    "revoked",
+    "good",
+];
+
+const PARAM: &str = "INVALID_PARAMS";
+const BAD: &str = "INVALID_TOKEN";
+const LATE: &str = "TOKEN_EXPIRED";
+
+#[rustfmt::skip]
+const CELLS: [(&str, [&str; 7]); 3] = [
+    //                            none   nonsense forged other expired revoked good
+    ("AuthService/RefreshToken",  [PARAM, BAD,    BAD,   BAD,  LATE,   BAD,    "OK"]),
+    // Never a refusal: the answer says whether it is valid, and why not.
+    ("AuthService/ValidateToken", [BAD,   BAD,    BAD,   BAD,  LATE,   BAD,    "OK"]),
+    ("AuthService/Logout",        [PARAM, BAD,    BAD,   BAD,  LATE,   BAD,    "OK"]),
+];
+
+/// The tokens of somebody new; "the other kind" of an access token is the refresh token.
+async fn tokens(cast: &Cast, refresh: bool) -> (User, [String; 7]) {
+    let pick = |u: &User| {
+        if refresh {
+            u.refresh_token.clone()
+        } else {
+            u.token.clone()
+        }
+    };
+    let secret = cast.server.secret().unwrap();
+    let user = cast.server.user().await;
+    let gone = cast.server.login(&user.name).await;
+    gone.call("POST", "/auth/logout", None).await.data();
+    let token = pick(&user);
+    let other = if refresh {
+        user.token.clone()
+    } else {
+        user.refresh_token.clone()
+    };
+    let forged = resigned(&token, &secret, "another secret, also long enough", 0);
+    let expired = resigned(&token, &secret, &secret, 3600 * 24 * 30);
+    (
+        user,
+        [
+            String::new(),
+            "nonsense".into(),
+            forged,
+            other,
+            expired,
+            pick(&gone),
+            token,
+        ],
+    )
+}
+
+async fn verdict(cast: &Cast, method: &str, user: &User, token: &str) -> &'static str {
+    let (token, path) = (token.to_owned(), format!("/im.logic.v1.{method}"));
+    let request = match method {
+        "AuthService/RefreshToken" => pb::RefreshTokenRequest {
+            refresh_token: token,
+        }
+        .encode_to_vec(),
+        "AuthService/ValidateToken" => pb::ValidateTokenRequest {
+            access_token: token,
+        }
+        .encode_to_vec(),
+        _ => pb::LogoutRequest {
+            user_id: user.id.clone(),
+            access_token: token,
+        }
+        .encode_to_vec(),
+    };
+    match call_rpc(cast.server.logic().unwrap(), &path, request).await {
+        Err(refusal) => refusal.code,
+        Ok(bytes) if method == "AuthService/ValidateToken" => {
+            let answer = pb::ValidateTokenResponse::decode(bytes).unwrap();
+            match answer.error_code() {
+                ErrorCode::Unspecified if answer.valid => "OK",
+                ErrorCode::InvalidToken if !answer.valid => BAD,
+                ErrorCode::TokenExpired if !answer.valid => LATE,
+                _ => "an answer that contradicts itself",
+            }
+        }
+        Ok(_) => "OK",
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_token_gets_the_answer_of_the_table() {
+    let Some(cast) = Cast::gather().await else {
+        return;
+    };
+    let mut wrong = Vec::new();
+    for (method, cells) in CELLS {
+        for (i, expected) in cells.into_iter().enumerate() {
+            let (user, tokens) = tokens(&cast, method == "AuthService/RefreshToken").await;
+            let got = verdict(&cast, method, &user, &tokens[i]).await;
+            if got != expected {
+                wrong.push(format!(
+                    "{method} with a token {}: {got}, the table says {expected}",
+                    TOKENS[i]
+                ));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} cells differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+#[tokio::test]
+async fn names_and_passwords_are_judged_by_im_logic_itself() {
+    let Some(cast) = Cast::gather().await else {
+        return;
+    };
+    let logic = cast.server.logic().unwrap();
+    let call = |method: &str, request: Vec<u8>| {
+        let (logic, path) = (logic.clone(), format!("/im.logic.v1.AuthService/{method}"));
+        async move {
+            call_rpc(logic, &path, request)
+                .await
+                .map_or_else(|refusal| refusal.code, |_| "OK")
+        }
+    };
+    let name = fresh_name();
+    let register = |username: &str, password: &str| {
+        let request = pb::RegisterRequest {
+            username: username.into(),
+            password: password.into(),
+            ..Default::default()
+        };
+        call("Register", request.encode_to_vec())
+    };
+    assert_eq!(register("", PASSWORD).await, "INVALID_USERNAME");
+    assert_eq!(register(&name, "short").await, "WEAK_PASSWORD");
+    assert_eq!(register(&name, PASSWORD).await, "OK");
+    assert_eq!(register(&name, PASSWORD).await, "USER_ALREADY_EXISTS");
+    let login = |username: &str, password: &str| {
+        let request = pb::LoginRequest {
+            username: username.into(),
+            password: password.into(),
+            ..Default::default()
+        };
+        call("Login", request.encode_to_vec())
+    };
+    assert_eq!(login(&name, PASSWORD).await, "OK");
+    assert_eq!(
+        login(&name, "wrong password").await,
+        "AUTH_INVALID_CREDENTIALS"
+    );
+    assert_eq!(
+        login(&fresh_name(), PASSWORD).await,
+        "AUTH_INVALID_CREDENTIALS"
+    );
+    assert_eq!(
+        call(
+            "GuestLogin",
+            pb::GuestLoginRequest::default().encode_to_vec()
+        )
+        .await,
+        "OK"
+    );
+}

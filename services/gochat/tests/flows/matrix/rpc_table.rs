@@ -1,0 +1,62 @@
+//! What every RPC of im-logic answers to whom.
+//!
+//! RPCs carry no token: whoever calls them is trusted to name the user, and the user is judged.
+
+/// Columns: a missing user id, one that is no id, then the actors of `cast::ACTORS`.
+pub const CALLERS: [&str; 8] = [
+    "nobody", "no id", "guest", "stranger", "member", "muted", "admin", "owner",
+];
+
+const OK: &str = "OK";
+const PARAM: &str = "INVALID_PARAMS";
+const GUEST: &str = "GUEST_NOT_ALLOWED";
+const OUT: &str = "NOT_CONVERSATION_MEMBER";
+const LOW: &str = "INSUFFICIENT_PERMISSION";
+const MUTED: &str = "MEMBER_MUTED";
+const STAYS: &str = "CANNOT_LEAVE_CONVERSATION";
+const THERE: &str = "USER_ALREADY_IN_CONVERSATION";
+const NO_REQUEST: &str = "FRIEND_REQUEST_NOT_FOUND";
+
+/// Service and method, cells in the order of [`CALLERS`].
+#[rustfmt::skip]
+pub const RPCS: &[(&str, [&str; 8])] = &[
+    //                                                nobody no id   guest  stranger     member      muted       admin       owner
+    ("ConversationService/CreateConversation",        [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
+    ("ConversationService/GetConversation",           [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
+    ("ConversationService/GetConversations",          [PARAM, PARAM, OK,    OK,          OK,         OK,         OK,         OK]),
+    ("ConversationService/GetConversationsOptimized", [PARAM, PARAM, OK,    OK,          OK,         OK,         OK,         OK]),
+    ("ConversationService/UpdateConversation",        [PARAM, PARAM, OUT,   OUT,         LOW,        LOW,        OK,         OK]),
+    ("ConversationService/DeleteConversation",        [PARAM, PARAM, OUT,   OUT,         LOW,        LOW,        LOW,        OK]),
+    ("ConversationService/AddMembers",                [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
+    ("ConversationService/RemoveMembers",             [PARAM, PARAM, OUT,   OUT,         LOW,        LOW,        OK,         OK]),
+    ("ConversationService/UpdateMemberRole",          [PARAM, PARAM, OUT,   OUT,         LOW,        LOW,        LOW,        OK]),
+    ("ConversationService/GetMembers",                [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
+    ("ConversationService/LeaveConversation",         [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         STAYS]),
+    ("ConversationService/GetMessages",               [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
+    ("ConversationService/MarkAsRead",                [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
+    ("ConversationService/GetUnreadCount",            [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
+    ("ConversationService/JoinWorldChat",             [PARAM, PARAM, OK,    OK,          OK,         OK,         OK,         OK]),
+    ("ConversationService/SearchConversations",       [PARAM, PARAM, OK,    OK,          OK,         OK,         OK,         OK]),
+    ("ConversationService/MuteMember",                [PARAM, PARAM, OUT,   OUT,         LOW,        LOW,        OK,         OK]),
+    ("MessageService/SendMessage",                    [PARAM, PARAM, OUT,   OUT,         OK,         MUTED,      OK,         OK]),
+    ("MessageService/DeleteMessage",                  [PARAM, PARAM, OUT,   OUT,         LOW,        LOW,        OK,         OK]),
+    ("FriendService/SendFriendRequest",               [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
+    // The request went to the member.
+    ("FriendService/HandleFriendRequest",             [PARAM, PARAM, GUEST, NO_REQUEST,  OK,         NO_REQUEST, NO_REQUEST, NO_REQUEST]),
+    ("FriendService/GetFriends",                      [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
+    ("FriendService/GetFriendsWithSync",              [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
+    ("FriendService/GetFriendRequests",               [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
+    ("FriendService/SearchUsers",                     [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
+    ("FriendService/UpdateProfile",                   [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
+    ("FriendService/GetProfile",                      [PARAM, PARAM, OK,    OK,          OK,         OK,         OK,         OK]),
+    ("GroupService/CreateGroup",                      [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
+    // Strangers see a group's name before they join it; the answer says that they have no role.
+    ("GroupService/GetGroup",                         [PARAM, PARAM, OK,    OK,          OK,         OK,         OK,         OK]),
+    ("GroupService/JoinGroup",                        [PARAM, PARAM, GUEST, OK,          THERE,      THERE,      THERE,      THERE]),
+    ("GroupService/LeaveGroup",                       [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         STAYS]),
+    ("GroupService/GetGroupMembers",                  [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
+    ("GroupService/UpdateGroup",                      [PARAM, PARAM, OUT,   OUT,         LOW,        LOW,        OK,         OK]),
+    ("GroupService/SetMemberRole",                    [PARAM, PARAM, OUT,   OUT,         LOW,        LOW,        LOW,        OK]),
+    ("GroupService/RemoveMember",                     [PARAM, PARAM, OUT,   OUT,         LOW,        LOW,        OK,         OK]),
+    ("GroupService/AddGroupMember",                   [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
+];
