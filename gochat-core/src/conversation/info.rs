@@ -45,8 +45,8 @@ pub struct Info {
     pub description: String,
     /// Settings.
     pub settings: Settings,
-    /// Unix seconds of the last change, the version of optimistic locking.
-    pub updated_at: i64,
+    /// Unix seconds of the last change of these fields; messages don't count.
+    pub changed_at: i64,
 }
 
 /// A wished change; `None` leaves a field alone.
@@ -60,8 +60,8 @@ pub struct InfoPatch {
     pub description: Option<String>,
     /// New settings.
     pub settings: Option<Settings>,
-    /// The version the change was made on; `None` overwrites whatever is there.
-    pub expected_updated_at: Option<i64>,
+    /// Unix seconds of the state the change was made on; `None` overwrites whatever is there.
+    pub seen_at: Option<i64>,
 }
 
 /// An accepted change, reduced to the fields that really differ.
@@ -99,7 +99,7 @@ impl InfoUpdate {
 
 /// Decides a change of a conversation's info. Groups only, admins and the owner only.
 ///
-/// Refuses a change made on an older version with `VERSION_CONFLICT`.
+/// Refuses a change made on a state older than the last change with `VERSION_CONFLICT`.
 pub fn decide_update(
     kind: ConversationKind,
     standing: Standing,
@@ -116,10 +116,7 @@ pub fn decide_update(
     if patch.settings.is_some() {
         standing.may(Action::UpdateSettings)?;
     }
-    if patch
-        .expected_updated_at
-        .is_some_and(|version| version != current.updated_at)
-    {
+    if patch.seen_at.is_some_and(|seen| seen < current.changed_at) {
         return Err(ErrorCode::VersionConflict.into());
     }
     let mut update = InfoUpdate::default();
@@ -158,7 +155,7 @@ mod tests {
             avatar_url: String::new(),
             description: String::new(),
             settings: Settings::defaults(Group),
-            updated_at: 100,
+            changed_at: 100,
         }
     }
 
@@ -190,13 +187,13 @@ mod tests {
     #[test]
     fn a_change_of_an_older_version_conflicts() {
         let patch = InfoPatch {
-            expected_updated_at: Some(99),
+            seen_at: Some(99),
             ..rename("Coffee")
         };
         let refusal = decide_update(Group, ADMIN, &current(), &patch).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::VersionConflict);
         let patch = InfoPatch {
-            expected_updated_at: Some(100),
+            seen_at: Some(100),
             ..rename("Coffee")
         };
         assert!(decide_update(Group, ADMIN, &current(), &patch).is_ok());

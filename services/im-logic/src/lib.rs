@@ -1,1 +1,22 @@
-//! Placeholder.
+//! im-logic: the business rules of GoChat as a service.
+//!
+//! It decides (with `gochat-core`) and keeps nothing: facts come from im-repo, messages and events
+//! go through the log. Two halves share the process: the gRPC API, which answers im-gateway, and
+//! the sequencing workers, which turn upstream records into ordered messages.
+#![forbid(unsafe_code)]
+
+mod api;
+mod app;
+mod auth;
+mod clock;
+pub mod config;
+mod events;
+mod facts;
+mod repo;
+mod rpc;
+mod trace;
+
+pub use api::{Api, Ports};
+pub use app::SendMessage;
+pub use config::Config;
+pub use facts::Announcer;

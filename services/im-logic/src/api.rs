@@ -1,0 +1,59 @@
+//! The gRPC half of the service, put together.
+
+use std::sync::Arc;
+
+use gochat_core::error::Result;
+use gochat_infra::port::mq::Mq;
+use gochat_infra::rpc::Channel;
+use tonic::service::Routes;
+
+use crate::app::{App, SendMessage};
+use crate::auth::{Auth, Hasher, Tokens};
+use crate::config::Config;
+use crate::events::Events;
+use crate::facts::Announcer;
+use crate::repo::Repo;
+use crate::rpc;
+
+/// What the service needs from the world.
+#[derive(Clone)]
+pub struct Ports {
+    /// The log.
+    pub mq: Arc<dyn Mq>,
+    /// im-repo.
+    pub repo: Channel,
+}
+
+/// All gRPC services of im-logic. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    app: Arc<App>,
+}
+
+impl Api {
+    /// Builds the services; `sender` puts messages on their way.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` for a configuration that can't work.
+    pub fn new(config: &Config, ports: &Ports, sender: Arc<dyn SendMessage>) -> Result<Self> {
+        config.check()?;
+        let repo = Repo::new(&ports.repo, &config.repo);
+        let events = Events::new(ports.mq.producer());
+        let hasher = Hasher::new(&config.passwords)?;
+        let tokens = Tokens::new(&config.auth);
+        let app = App {
+            auth: Auth::new(repo.clone(), events.clone(), tokens, hasher),
+            facts: Announcer::new(Arc::clone(&ports.mq), config.limits.facts_timeout()),
+            repo,
+            events,
+            sender,
+            limits: config.limits.clone(),
+        };
+        Ok(Self { app: Arc::new(app) })
+    }
+
+    /// The services, to be called in process or served over HTTP/2.
+    pub fn routes(&self) -> Routes {
+        rpc::routes(&self.app)
+    }
+}

@@ -1,0 +1,189 @@
+//! Every setting of im-logic, with its default.
+
+use std::fmt;
+use std::time::Duration;
+
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::message::RECALL_WINDOW_MS;
+use serde::{Deserialize, Serialize};
+
+/// Shortest secret that signs tokens, in bytes: the size of the hash it keys.
+pub const SECRET_MIN_BYTES: usize = 32;
+
+/// Configuration of one instance. Every field has a default; only [`Auth::secret`] has none
+/// that works.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Tokens.
+    pub auth: Auth,
+    /// Password hashing.
+    pub passwords: Passwords,
+    /// Calls to im-repo.
+    pub repo: Repo,
+    /// Rules with a number in them.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// Refuses what can't work, with a sentence that names the setting.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS`.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |text| Err(Error::new(ErrorCode::InvalidParams, text));
+        if self.auth.secret.len() < SECRET_MIN_BYTES {
+            return wrong("auth.secret must have at least 32 bytes.");
+        }
+        if self.auth.access_ttl_s == 0 || self.auth.refresh_ttl_s < self.auth.access_ttl_s {
+            return wrong("auth.access_ttl_s must be above 0, auth.refresh_ttl_s not below it.");
+        }
+        if self.passwords.concurrency == 0 {
+            return wrong("passwords.concurrency must be above 0.");
+        }
+        Ok(())
+    }
+}
+
+/// How tokens are made.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Auth {
+    /// HS256 secret, shared with the gateways; at least [`SECRET_MIN_BYTES`].
+    #[serde(skip_serializing)]
+    pub secret: String,
+    /// `iss` of every token. Default `im-logic`.
+    pub issuer: String,
+    /// Life of an access token in seconds. Default 24 hours.
+    pub access_ttl_s: u64,
+    /// Life of a refresh token in seconds. Default 7 days.
+    pub refresh_ttl_s: u64,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            secret: String::new(),
+            issuer: "im-logic".to_owned(),
+            access_ttl_s: 86_400,
+            refresh_ttl_s: 7 * 86_400,
+        }
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth")
+            .field("secret", &"[redacted]")
+            .field("issuer", &self.issuer)
+            .field("access_ttl_s", &self.access_ttl_s)
+            .field("refresh_ttl_s", &self.refresh_ttl_s)
+            .finish()
+    }
+}
+
+/// What hashing a password costs (argon2id), and how many are hashed at once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Passwords {
+    /// Memory per hash in KiB. Default 19,456, the OWASP figure for two passes.
+    pub memory_kib: u32,
+    /// Passes. Default 2.
+    pub passes: u32,
+    /// Hashes computed at the same time; bounds CPU and memory. Default 2.
+    pub concurrency: usize,
+    /// Hashes that may wait; beyond them sign-ins are refused with a retryable error. Default 64.
+    pub queue: usize,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self {
+            memory_kib: 19_456,
+            passes: 2,
+            concurrency: 2,
+            queue: 64,
+        }
+    }
+}
+
+/// How im-repo is called.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Repo {
+    /// Longest wait for one answer, in milliseconds. Default 10,000.
+    pub timeout_ms: u64,
+    /// Attempts for calls that may be repeated. Default 3.
+    pub attempts: u32,
+}
+
+impl Default for Repo {
+    fn default() -> Self {
+        Self {
+            timeout_ms: 10_000,
+            attempts: 3,
+        }
+    }
+}
+
+impl Repo {
+    /// [`Self::timeout_ms`] as a duration.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+}
+
+/// Rules with a number in them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// How long an author may recall a message, in milliseconds. Default 120,000.
+    pub recall_window_ms: u64,
+    /// Friends answered in one list. Default 5,000.
+    pub friends_listed: usize,
+    /// Members answered together with a conversation. Default 1,000.
+    pub members_with_conversation: i32,
+    /// How long a change waits until its sequencer has passed it, in milliseconds. Default 8,000,
+    /// below the gateway's deadline for a call.
+    pub facts_timeout_ms: u64,
+}
+
+impl Limits {
+    /// [`Self::facts_timeout_ms`] as a duration.
+    pub fn facts_timeout(&self) -> Duration {
+        Duration::from_millis(self.facts_timeout_ms)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            recall_window_ms: RECALL_WINDOW_MS,
+            friends_listed: 5_000,
+            members_with_conversation: 1_000,
+            facts_timeout_ms: 8_000,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_long_secret_is_missing_from_the_defaults() {
+        let mut config = Config::default();
+        assert!(config.check().is_err());
+        config.auth.secret = "s".repeat(SECRET_MIN_BYTES);
+        assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn the_secret_is_never_printed() {
+        let auth = Auth {
+            secret: "hush".repeat(8),
+            ..Auth::default()
+        };
+        assert!(!format!("{auth:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,491 @@
+//! Domain events: facts that other services react to.
+//!
+//! A change is made first and told afterwards. When telling fails for good the change stays:
+//! events drive pushes, and clients repair missing pushes by synchronising. The exception is a
+//! revocation, which must reach the gateways; its failure fails the call.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gochat_core::error::{Error, Result};
+use gochat_core::ids::{ConversationId, SeqId, UserId};
+use gochat_core::membership::{EventTopic, GroupEvent};
+use gochat_infra::port::mq::{Headers, OutRecord, Producer};
+use gochat_infra::rpc::with_retry;
+use gochat_infra::topics;
+use gochat_proto::common::v1::User;
+use gochat_proto::mq::v1::{
+    ConversationEvent, FriendEvent, MessageEvent, NotificationEvent, TokenEvent, UserEvent,
+};
+use prost::Message;
+use serde_json::{Value, json};
+
+use crate::{clock, trace};
+
+const ATTEMPTS: u32 = 3;
+
+/// What a revocation covers.
+pub(crate) enum Revoked {
+    /// One token, by its hash.
+    Token(String),
+    /// Every token of the user issued before this Unix second.
+    IssuedBefore(i64),
+}
+
+/// What is said of a conversation in its events.
+pub(crate) struct Subject<'a> {
+    pub(crate) id: ConversationId,
+    pub(crate) name: &'a str,
+    pub(crate) avatar_url: &'a str,
+    pub(crate) description: &'a str,
+    pub(crate) owner_id: &'a str,
+}
+
+/// Publishes events. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Events {
+    producer: Arc<dyn Producer>,
+}
+
+impl Events {
+    pub(crate) fn new(producer: Arc<dyn Producer>) -> Self {
+        Self { producer }
+    }
+
+    /// `user.guest.created`
+    pub(crate) async fn guest_created(&self, user: &User) {
+        let payload = json!({ "username": user.username });
+        self.tell(vec![user_event("user.guest.created", &user.id, &payload)])
+            .await;
+    }
+
+    /// `user.profile.updated`
+    pub(crate) async fn profile_updated(&self, user: UserId, old: &User, new: &User) {
+        let payload = json!({
+            "updated_fields": ["avatar_url"],
+            "old_values": { "avatar_url": old.avatar_url },
+            "new_values": { "avatar_url": new.avatar_url },
+        });
+        self.tell(vec![user_event(
+            "user.profile.updated",
+            &user.to_string(),
+            &payload,
+        )])
+        .await;
+    }
+
+    /// `message.read`: the reader's pointer went from `before` to `after`.
+    pub(crate) async fn read(
+        &self,
+        conversation: ConversationId,
+        reader: UserId,
+        before: SeqId,
+        after: SeqId,
+    ) {
+        let payload = json!({
+            "message_id": 0,
+            "seq_id": after,
+            "previous_seq_id": before,
+            "read_at": clock::now_s(),
+        });
+        self.tell(vec![message_event(
+            "message.read",
+            conversation,
+            reader,
+            &payload,
+        )])
+        .await;
+    }
+
+    /// `message.recalled`
+    pub(crate) async fn recalled(
+        &self,
+        conversation: ConversationId,
+        operator: UserId,
+        message_id: i64,
+        seq_id: i64,
+        reason: &str,
+    ) {
+        let payload = json!({ "message_id": message_id, "seq_id": seq_id, "reason": reason });
+        self.tell(vec![message_event(
+            "message.recalled",
+            conversation,
+            operator,
+            &payload,
+        )])
+        .await;
+    }
+
+    /// What happened to a conversation.
+    pub(crate) async fn conversation(
+        &self,
+        subject: &Subject<'_>,
+        by: UserId,
+        events: &[GroupEvent],
+    ) {
+        self.tell(
+            events
+                .iter()
+                .map(|event| group_record(subject, by, event))
+                .collect(),
+        )
+        .await;
+    }
+
+    /// `friend.request.sent`, and `friend.request.new` for the one who was asked.
+    pub(crate) async fn friend_asked(
+        &self,
+        request_id: &str,
+        requester: UserId,
+        target: UserId,
+        message: &str,
+    ) {
+        let fact = json!({ "request_id": request_id, "message": message });
+        let told = json!({
+            "request_id": request_id,
+            "requester_id": requester.to_string(),
+            "message": message,
+        });
+        let notification = NotificationEvent {
+            event_id: event_id(),
+            event_type: "friend.request.new".to_owned(),
+            timestamp: clock::now_s(),
+            target_user_id: target.to_string(),
+            conversation_id: String::new(),
+            operator_id: requester.to_string(),
+            payload: told.to_string(),
+        };
+        let key = notification.target_user_id.clone();
+        self.tell(vec![
+            friend_event("friend.request.sent", requester, target, &fact),
+            record(
+                topics::NOTIFICATIONS,
+                "NotificationEvent",
+                key,
+                &notification,
+            ),
+        ])
+        .await;
+    }
+
+    /// `friend.request.accepted` and `friend.added`, or `friend.request.rejected`.
+    pub(crate) async fn friend_answered(
+        &self,
+        request_id: &str,
+        requester: UserId,
+        target: UserId,
+        chat: Option<ConversationId>,
+    ) {
+        let fact = json!({ "request_id": request_id, "message": "" });
+        let events = match chat {
+            None => vec![friend_event(
+                "friend.request.rejected",
+                requester,
+                target,
+                &fact,
+            )],
+            Some(chat) => {
+                let added = json!({ "conversation_id": chat.to_string() });
+                vec![
+                    friend_event("friend.request.accepted", requester, target, &fact),
+                    friend_event("friend.added", requester, target, &added),
+                ]
+            }
+        };
+        self.tell(events).await;
+    }
+
+    /// Tells every gateway that tokens are not good any more.
+    ///
+    /// # Errors
+    /// Retryable ones of the log: the caller must not answer as if it had worked.
+    pub(crate) async fn revoked(
+        &self,
+        user: UserId,
+        what: Revoked,
+        expires_at: i64,
+        reason: &str,
+    ) -> Result<()> {
+        let (token_hash, issued_before) = match what {
+            Revoked::Token(hash) => (hash, 0),
+            Revoked::IssuedBefore(moment) => (String::new(), moment),
+        };
+        let event = TokenEvent {
+            event_id: event_id(),
+            timestamp: clock::now_s(),
+            user_id: user.to_string(),
+            token_hash,
+            issued_before,
+            expires_at,
+            reason: reason.to_owned(),
+        };
+        self.send(vec![record(
+            topics::TOKEN_EVENTS,
+            "TokenEvent",
+            user.to_string(),
+            &event,
+        )])
+        .await
+    }
+
+    async fn tell(&self, records: Vec<OutRecord>) {
+        let count = records.len() as u64;
+        if count == 0 {
+            return;
+        }
+        if let Err(error) = self.send(records).await {
+            metrics::counter!("gochat_logic_events_lost_total").increment(count);
+            tracing::error!(%error, count, "events could not be published: pushes will be missing");
+        }
+    }
+
+    async fn send(&self, records: Vec<OutRecord>) -> Result<()> {
+        with_retry(ATTEMPTS, || {
+            let records = records.clone();
+            async {
+                self.producer
+                    .send(records)
+                    .await
+                    .map(drop)
+                    .map_err(Error::from)
+            }
+        })
+        .await
+    }
+}
+
+fn event_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+/// `name` is the event's Protobuf message in package `gochat.mq.v1`.
+fn record(topic: &'static str, name: &str, key: String, event: &impl Message) -> OutRecord {
+    let headers = Headers::none()
+        .with(
+            "content-type",
+            format!("application/x-protobuf; type=gochat.mq.v1.{name}"),
+        )
+        .with(
+            "X-Trace-ID",
+            Bytes::copy_from_slice(trace::current().as_bytes()),
+        )
+        .with("X-Source", Bytes::from_static(b"im-logic"));
+    OutRecord::new(topic, key, event.encode_to_vec()).with_headers(headers)
+}
+
+fn user_event(event_type: &str, user_id: &str, payload: &Value) -> OutRecord {
+    let event = UserEvent {
+        event_id: event_id(),
+        event_type: event_type.to_owned(),
+        timestamp: clock::now_s(),
+        user_id: user_id.to_owned(),
+        payload: payload.to_string(),
+    };
+    record(topics::USER_EVENTS, "UserEvent", user_id.to_owned(), &event)
+}
+
+fn message_event(
+    event_type: &str,
+    conversation: ConversationId,
+    by: UserId,
+    payload: &Value,
+) -> OutRecord {
+    let event = MessageEvent {
+        event_id: event_id(),
+        event_type: event_type.to_owned(),
+        timestamp: clock::now_s(),
+        conversation_id: conversation.to_string(),
+        operator_id: by.to_string(),
+        payload: payload.to_string(),
+    };
+    record(
+        topics::MESSAGE_EVENTS,
+        "MessageEvent",
+        conversation.to_string(),
+        &event,
+    )
+}
+
+fn friend_event(event_type: &str, user: UserId, friend: UserId, payload: &Value) -> OutRecord {
+    let event = FriendEvent {
+        event_id: event_id(),
+        event_type: event_type.to_owned(),
+        timestamp: clock::now_s(),
+        user_id: user.to_string(),
+        friend_id: friend.to_string(),
+        payload: payload.to_string(),
+    };
+    record(
+        topics::FRIEND_EVENTS,
+        "FriendEvent",
+        user.to_string(),
+        &event,
+    )
+}
+
+fn group_record(subject: &Subject<'_>, by: UserId, event: &GroupEvent) -> OutRecord {
+    let conversation_id = subject.id.to_string();
+    let payload = group_payload(subject, event).to_string();
+    match event.topic() {
+        EventTopic::Conversation => {
+            let event = ConversationEvent {
+                event_id: event_id(),
+                event_type: event.event_type().to_owned(),
+                timestamp: clock::now_s(),
+                conversation_id: conversation_id.clone(),
+                operator_id: by.to_string(),
+                payload,
+            };
+            record(
+                topics::CONVERSATION_EVENTS,
+                "ConversationEvent",
+                conversation_id,
+                &event,
+            )
+        }
+        EventTopic::Notification => {
+            let target = match event {
+                GroupEvent::Invited { user, .. } => user.to_string(),
+                _ => String::new(),
+            };
+            let event = NotificationEvent {
+                event_id: event_id(),
+                event_type: event.event_type().to_owned(),
+                timestamp: clock::now_s(),
+                target_user_id: target,
+                conversation_id: conversation_id.clone(),
+                operator_id: by.to_string(),
+                payload,
+            };
+            record(
+                topics::NOTIFICATIONS,
+                "NotificationEvent",
+                conversation_id,
+                &event,
+            )
+        }
+    }
+}
+
+fn group_payload(subject: &Subject<'_>, event: &GroupEvent) -> Value {
+    let id = subject.id.to_string();
+    let texts = |users: &[UserId]| users.iter().map(ToString::to_string).collect::<Vec<_>>();
+    match event {
+        GroupEvent::Created { members } => json!({
+            "id": id,
+            "type": subject.id.kind() as i32,
+            "name": subject.name,
+            "avatar_url": subject.avatar_url,
+            "description": subject.description,
+            "owner_id": subject.owner_id,
+            "member_ids": texts(members),
+        }),
+        GroupEvent::MembersAdded { added, by } => {
+            json!({ "added_user_ids": texts(added), "added_by": by.to_string() })
+        }
+        GroupEvent::MemberRemoved {
+            user,
+            by,
+            departure,
+        } => json!({
+            "removed_user_id": user.to_string(),
+            "removed_by": by.to_string(),
+            "reason": departure.as_str(),
+        }),
+        GroupEvent::RoleUpdated { user, old, new, .. } => json!({
+            "user_id": user.to_string(),
+            "old_role": *old as i32,
+            "new_role": *new as i32,
+        }),
+        GroupEvent::InfoUpdated { fields, .. } => {
+            let names: Vec<_> = fields.iter().map(|(name, ..)| *name).collect();
+            let old: serde_json::Map<_, _> = fields
+                .iter()
+                .map(|(n, old, _)| ((*n).to_owned(), json!(old)))
+                .collect();
+            let new: serde_json::Map<_, _> = fields
+                .iter()
+                .map(|(n, _, new)| ((*n).to_owned(), json!(new)))
+                .collect();
+            json!({ "updated_fields": names, "old_values": old, "new_values": new })
+        }
+        GroupEvent::Joined { users, by } => json!({
+            "group_id": id,
+            "group_name": subject.name,
+            "user_ids": texts(users),
+            "operator_id": by.to_string(),
+        }),
+        GroupEvent::Gone {
+            user,
+            by,
+            departure,
+        } => json!({
+            "group_id": id,
+            "user_id": user.to_string(),
+            "operator_id": by.to_string(),
+            "reason": departure.as_str(),
+        }),
+        GroupEvent::Invited { by, .. } => json!({
+            "conversation_id": id,
+            "conversation_name": subject.name,
+            "conversation_type": subject.id.kind() as i32,
+            "inviter_id": by.to_string(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gochat_core::ids::GroupId;
+    use gochat_core::membership::Departure;
+
+    use super::*;
+
+    fn user(n: u64) -> UserId {
+        UserId::new(n).unwrap()
+    }
+
+    fn subject() -> Subject<'static> {
+        Subject {
+            id: ConversationId::Group(GroupId::new(5).unwrap()),
+            name: "Tea",
+            avatar_url: "",
+            description: "",
+            owner_id: "1",
+        }
+    }
+
+    #[test]
+    fn a_removal_is_a_notification_and_a_fact_under_the_conversations_key() {
+        let events = GroupEvent::gone(user(2), user(1), Departure::Removed);
+        let records: Vec<_> = events
+            .iter()
+            .map(|e| group_record(&subject(), user(1), e))
+            .collect();
+        assert_eq!(&*records[0].topic, topics::NOTIFICATIONS);
+        assert_eq!(&*records[1].topic, topics::CONVERSATION_EVENTS);
+        assert!(records.iter().all(|r| r.record.key == "g_5"));
+        let told = NotificationEvent::decode(records[0].record.value.clone()).unwrap();
+        assert_eq!(told.event_type, "group.member.removed");
+        assert_eq!(told.target_user_id, "", "the whole group hears it");
+        let payload: Value = serde_json::from_str(&told.payload).unwrap();
+        assert_eq!(
+            payload,
+            json!({ "group_id": "g_5", "user_id": "2", "operator_id": "1", "reason": "removed" })
+        );
+    }
+
+    #[test]
+    fn an_invitation_goes_to_the_invited_user() {
+        let event = GroupEvent::Invited {
+            user: user(2),
+            by: user(1),
+        };
+        let record = group_record(&subject(), user(1), &event);
+        let told = NotificationEvent::decode(record.record.value).unwrap();
+        assert_eq!(
+            (told.target_user_id.as_str(), told.operator_id.as_str()),
+            ("2", "1")
+        );
+    }
+}

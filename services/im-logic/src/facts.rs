@@ -1,0 +1,71 @@
+//! Telling the sequencer that facts about a conversation changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::ids::ConversationId;
+use gochat_infra::port::mq::{Mq, OutRecord, Producer, TopicPartition};
+use gochat_infra::topics;
+use gochat_proto::mq::v1::{UpstreamKind, UpstreamMessage};
+use prost::Message as _;
+
+use crate::{clock, trace};
+
+/// Announces changes. Cheap to clone.
+#[derive(Clone)]
+pub struct Announcer {
+    mq: Arc<dyn Mq>,
+    producer: Arc<dyn Producer>,
+    timeout: Duration,
+}
+
+impl Announcer {
+    /// Gives up after `timeout`.
+    pub fn new(mq: Arc<dyn Mq>, timeout: Duration) -> Self {
+        Self {
+            producer: mq.producer(),
+            mq,
+            timeout,
+        }
+    }
+
+    /// Puts a control record into the conversation's partition and waits until the partition's
+    /// owner has passed it: from then on everything is judged by facts at least as new as those
+    /// stored before this call.
+    ///
+    /// # Errors
+    /// `TIMEOUT` when no owner passed it in time, `SERVICE_UNAVAILABLE` when the log is away. The
+    /// stored change stands all the same.
+    pub async fn announce(&self, conversation: ConversationId) -> Result<()> {
+        let key = conversation.to_string();
+        let news = UpstreamMessage {
+            trace_id: trace::current().to_string(),
+            conversation_id: key.clone(),
+            timestamp: clock::now_s(),
+            kind: UpstreamKind::FactsChanged as i32,
+            ..Default::default()
+        };
+        let record = OutRecord::new(topics::UPSTREAM, key, news.encode_to_vec());
+        tokio::time::timeout(self.timeout, self.pass(record))
+            .await
+            .unwrap_or_else(|_| Err(ErrorCode::Timeout.into()))
+    }
+
+    async fn pass(&self, record: OutRecord) -> Result<()> {
+        let placed = self
+            .producer
+            .send(vec![record])
+            .await
+            .map_err(Error::from)?;
+        let Some(place) = placed.first() else {
+            return Err(ErrorCode::Internal.into());
+        };
+        let partition = TopicPartition::new(topics::UPSTREAM, place.partition);
+        let group = topics::LOGIC_UPSTREAM_GROUP;
+        self.mq
+            .wait_committed(group, &partition, place.offset + 1)
+            .await
+            .map_err(Error::from)
+    }
+}

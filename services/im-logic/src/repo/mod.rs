@@ -1,0 +1,161 @@
+//! im-repo, as im-logic sees it: one method per RPC, errors of the catalogue, deadlines, and
+//! retries for the calls that may be repeated.
+
+mod facts;
+mod people;
+
+use std::future::Future;
+use std::time::Duration;
+
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_infra::rpc::{Channel, error_from, with_retry};
+use gochat_proto::im::repo::v1 as pb;
+use pb::conversation_service_client::ConversationServiceClient;
+use pb::friend_service_client::FriendServiceClient;
+use pb::message_service_client::MessageServiceClient;
+use pb::online_status_service_client::OnlineStatusServiceClient;
+use pb::token_service_client::TokenServiceClient;
+use pb::user_service_client::UserServiceClient;
+pub(crate) use people::{People, is_active};
+use tonic::{Request, Response, Status};
+
+use crate::{config, trace};
+
+/// Largest answer we take, in bytes: a page of a thousand long messages fits.
+const MAX_ANSWER_BYTES: usize = 16 << 20;
+
+/// Clients of im-repo's services. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Repo {
+    users: UserServiceClient<Channel>,
+    conversations: ConversationServiceClient<Channel>,
+    messages: MessageServiceClient<Channel>,
+    friends: FriendServiceClient<Channel>,
+    presence: OnlineStatusServiceClient<Channel>,
+    tokens: TokenServiceClient<Channel>,
+    timeout: Duration,
+    attempts: u32,
+}
+
+impl Repo {
+    pub(crate) fn new(channel: &Channel, config: &config::Repo) -> Self {
+        let c = || channel.clone();
+        Self {
+            users: UserServiceClient::new(c()),
+            conversations: ConversationServiceClient::new(c())
+                .max_decoding_message_size(MAX_ANSWER_BYTES),
+            messages: MessageServiceClient::new(c()).max_decoding_message_size(MAX_ANSWER_BYTES),
+            friends: FriendServiceClient::new(c()),
+            presence: OnlineStatusServiceClient::new(c()),
+            tokens: TokenServiceClient::new(c()),
+            timeout: config.timeout(),
+            attempts: config.attempts,
+        }
+    }
+
+    async fn within_deadline<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T> {
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) => Err(error_from(&status)),
+            Err(_) => Err(ErrorCode::Timeout.into()),
+        }
+    }
+}
+
+fn traced<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    trace::inject(request.metadata_mut());
+    request
+}
+
+/// `once` for calls whose repetition could do something else, `again` for those that may be
+/// repeated while the error says so.
+macro_rules! calls {
+    ($($mode:ident $client:ident.$rpc:ident($request:ident) -> $answer:ident as $name:ident;)*) => {
+        impl Repo {
+            $(calls!(@$mode $client $rpc $request $answer $name);)*
+        }
+    };
+    (@once $client:ident $rpc:ident $request:ident $answer:ident $name:ident) => {
+        pub(crate) async fn $name(&self, request: pb::$request) -> Result<pb::$answer> {
+            let mut client = self.$client.clone();
+            self.within_deadline(client.$rpc(traced(request))).await
+        }
+    };
+    (@again $client:ident $rpc:ident $request:ident $answer:ident $name:ident) => {
+        pub(crate) async fn $name(&self, request: pb::$request) -> Result<pb::$answer> {
+            with_retry(self.attempts, || {
+                let (mut client, request) = (self.$client.clone(), request.clone());
+                async move { self.within_deadline(client.$rpc(traced(request))).await }
+            })
+            .await
+        }
+    };
+}
+
+calls! {
+    once users.create_user(CreateUserRequest) -> CreateUserResponse as create_user;
+    again users.get_user(GetUserRequest) -> GetUserResponse as get_user;
+    again users.get_users(GetUsersRequest) -> GetUsersResponse as get_users;
+    again users.update_user(UpdateUserRequest) -> UpdateUserResponse as update_user;
+    once users.verify_password(VerifyPasswordRequest) -> VerifyPasswordResponse as verify_password;
+    again users.get_user_by_username(GetUserByUsernameRequest) -> GetUserByUsernameResponse as user_by_name;
+    again users.search_users_by_username(SearchUsersByUsernameRequest) -> SearchUsersByUsernameResponse as search_users;
+
+    again conversations.get_user_conversations_with_details(GetUserConversationsWithDetailsRequest)
+        -> GetUserConversationsWithDetailsResponse as list_conversations;
+    once conversations.create_conversation(CreateConversationRequest) -> CreateConversationResponse as create_conversation;
+    again conversations.get_conversation(GetConversationRequest) -> GetConversationResponse as get_conversation;
+    once conversations.update_conversation(UpdateConversationRequest) -> UpdateConversationResponse as update_conversation;
+    again conversations.delete_conversation(DeleteConversationRequest) -> DeleteConversationResponse as delete_conversation;
+    again conversations.hide_conversation(HideConversationRequest) -> HideConversationResponse as hide_conversation;
+    again conversations.update_read_pointer(UpdateReadPointerRequest) -> UpdateReadPointerResponse as update_read_pointer;
+    again conversations.get_read_pointer(GetReadPointerRequest) -> GetReadPointerResponse as get_read_pointer;
+    again conversations.batch_get_unread_counts(BatchGetUnreadCountsRequest) -> BatchGetUnreadCountsResponse as unread_counts;
+    once conversations.add_conversation_member(AddConversationMemberRequest) -> AddConversationMemberResponse as add_members;
+    once conversations.remove_conversation_member(RemoveConversationMemberRequest)
+        -> RemoveConversationMemberResponse as remove_member;
+    again conversations.update_member_role(UpdateMemberRoleRequest) -> UpdateMemberRoleResponse as update_role;
+    once conversations.transfer_ownership(TransferOwnershipRequest) -> TransferOwnershipResponse as transfer_ownership;
+    again conversations.mute_member(MuteMemberRequest) -> MuteMemberResponse as mute_member;
+    again conversations.get_conversation_members(GetConversationMembersRequest)
+        -> GetConversationMembersResponse as get_members;
+    again conversations.get_member(GetMemberRequest) -> GetMemberResponse as get_member;
+    again conversations.load_conversation_facts(LoadConversationFactsRequest)
+        -> LoadConversationFactsResponse as load_facts;
+    again conversations.search_conversations(SearchConversationsRequest)
+        -> SearchConversationsResponse as search_conversations;
+
+    again messages.get_message(GetMessageRequest) -> GetMessageResponse as get_message;
+    again messages.get_conversation_messages(GetConversationMessagesRequest)
+        -> GetConversationMessagesResponse as get_messages;
+    again messages.delete_message(DeleteMessageRequest) -> DeleteMessageResponse as delete_message;
+
+    again friends.get_user_friends_with_sync(GetUserFriendsWithSyncRequest)
+        -> GetUserFriendsWithSyncResponse as get_friends;
+    once friends.create_friend_request(CreateFriendRequestRequest) -> CreateFriendRequestResponse as create_request;
+    again friends.check_existing_friend_request(CheckExistingFriendRequestRequest)
+        -> CheckExistingFriendRequestResponse as check_request;
+    once friends.update_friend_request(UpdateFriendRequestRequest) -> UpdateFriendRequestResponse as answer_request;
+    again friends.get_user_friend_requests(GetUserFriendRequestsRequest)
+        -> GetUserFriendRequestsResponse as get_requests;
+
+    again presence.get_users_online_status(GetUsersOnlineStatusRequest) -> GetUsersOnlineStatusResponse as online;
+
+    again tokens.store_refresh_token(StoreRefreshTokenRequest) -> StoreRefreshTokenResponse as store_refresh;
+    once tokens.consume_refresh_token(ConsumeRefreshTokenRequest) -> ConsumeRefreshTokenResponse as consume_refresh;
+    again tokens.blacklist_token(BlacklistTokenRequest) -> BlacklistTokenResponse as blacklist;
+    again tokens.is_blacklisted(IsBlacklistedRequest) -> IsBlacklistedResponse as is_blacklisted;
+    again tokens.revoke_user_tokens(RevokeUserTokensRequest) -> RevokeUserTokensResponse as revoke_user;
+}
+
+/// The inner message of an answer that must have one.
+pub(crate) fn present<T>(inner: Option<T>) -> Result<T> {
+    inner.ok_or_else(|| {
+        tracing::error!("im-repo answered without the message it promises");
+        Error::from(ErrorCode::Internal)
+    })
+}

@@ -1,0 +1,176 @@
+//! Opening conversations.
+
+use gochat_core::account::check_avatar_url;
+use gochat_core::conversation::{Peer, Settings, decide_single_chat};
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::friendship::Status;
+use gochat_core::ids::{ConversationId, ConversationKind, UserId};
+use gochat_core::membership::{Candidate, GroupEvent, decide_create};
+use gochat_proto::common::v1::{Conversation, ConversationType, User};
+use gochat_proto::im::logic::v1 as pb;
+use gochat_proto::im::repo::v1 as repo;
+
+use super::super::parse;
+use super::info::subject;
+use super::view;
+use crate::app::App;
+use crate::repo::{People, is_active, present};
+
+/// `CreateConversation`.
+pub(crate) async fn create(
+    app: &App,
+    request: pb::CreateConversationRequest,
+) -> Result<pb::CreateConversationResponse> {
+    let creator = parse::user(&request.creator_id)?;
+    let account = app.repo.actor(creator).await?;
+    let others = parse::users(&request.member_ids)?;
+    match ConversationKind::from_i32(request.r#type) {
+        Some(ConversationKind::Single) => {
+            let &[other] = others.as_slice() else {
+                return Err(Error::new(
+                    ErrorCode::InvalidParams,
+                    "A single chat has exactly one other member.",
+                ));
+            };
+            let (conversation, already_existed) = single(app, creator, &account, other).await?;
+            Ok(pb::CreateConversationResponse {
+                conversation: Some(conversation),
+                already_existed,
+            })
+        }
+        Some(ConversationKind::Group) => {
+            let conversation = group(app, creator, &account, request, &others).await?;
+            Ok(pb::CreateConversationResponse {
+                conversation: Some(conversation),
+                already_existed: false,
+            })
+        }
+        _ => Err(Error::new(
+            ErrorCode::InvalidParams,
+            "Only types 1 and 2 can be created.",
+        )),
+    }
+}
+
+/// Opens the single chat of a pair, or finds it. True when it was there.
+pub(crate) async fn single(
+    app: &App,
+    creator: UserId,
+    account: &User,
+    other: UserId,
+) -> Result<(Conversation, bool)> {
+    let people = app.repo.people(&[other]).await?;
+    let peer = Peer {
+        id: other,
+        active: people.get(&other).is_some_and(is_active),
+        blocked: other != creator && are_blocked(app, creator, other).await?,
+    };
+    let id = decide_single_chat(creator, account.is_guest, peer)?;
+    let request = repo::CreateConversationRequest {
+        r#type: ConversationType::Single as i32,
+        member_ids: vec![creator.to_string(), other.to_string()],
+        id: id.to_string(),
+        settings: Settings::defaults(ConversationKind::Single).to_json(),
+        ..Default::default()
+    };
+    let created = app.repo.create_conversation(request).await?;
+    let conversation = present(created.conversation)?;
+    if !created.already_existed {
+        let events = [GroupEvent::Created {
+            members: vec![creator, other],
+        }];
+        tell_created(app, &conversation, id, creator, &events).await?;
+    }
+    let conversation = view::seen_by(app, conversation, id, creator).await?;
+    Ok((conversation, created.already_existed))
+}
+
+async fn are_blocked(app: &App, one: UserId, other: UserId) -> Result<bool> {
+    let request = repo::CheckExistingFriendRequestRequest {
+        requester_id: one.to_string(),
+        target_id: other.to_string(),
+    };
+    let known = app.repo.check_request(request).await?;
+    Ok(known.exists && Status::from_i32(known.status) == Some(Status::Blocked))
+}
+
+async fn group(
+    app: &App,
+    creator: UserId,
+    account: &User,
+    request: pb::CreateConversationRequest,
+    others: &[UserId],
+) -> Result<Conversation> {
+    check_avatar_url(&request.avatar_url)?;
+    let people = app.repo.people(others).await?;
+    let candidates: Vec<_> = others
+        .iter()
+        .map(|id| candidate(*id, &people, false))
+        .collect();
+    let settings = Settings::defaults(ConversationKind::Group);
+    let plan = decide_create(
+        creator,
+        account.is_guest,
+        &request.name,
+        &request.description,
+        &settings.group(),
+        &candidates,
+    )?;
+    let everybody = std::iter::once(&creator).chain(&plan.members);
+    let request = repo::CreateConversationRequest {
+        r#type: ConversationType::Group as i32,
+        name: request.name,
+        avatar_url: request.avatar_url,
+        description: request.description,
+        owner_id: creator.to_string(),
+        member_ids: everybody.map(ToString::to_string).collect(),
+        settings: settings.to_json(),
+        ..Default::default()
+    };
+    let conversation = present(app.repo.create_conversation(request).await?.conversation)?;
+    let id = parse::conversation(&conversation.id).map_err(|_| ErrorCode::Internal)?;
+    tell_created(app, &conversation, id, creator, &plan.events).await?;
+    view::seen_by(app, conversation, id, creator).await
+}
+
+async fn tell_created(
+    app: &App,
+    conversation: &Conversation,
+    id: ConversationId,
+    creator: UserId,
+    events: &[GroupEvent],
+) -> Result<()> {
+    let subject = subject(id, conversation);
+    // Somebody may have sent to the id before it existed: its owner must forget that it didn't.
+    let (announced, ()) = tokio::join!(
+        app.facts.announce(id),
+        app.events.conversation(&subject, creator, events)
+    );
+    announced
+}
+
+/// A user as core judges one who shall become a member.
+pub(super) fn candidate(id: UserId, people: &People, is_member: bool) -> Candidate {
+    let account = people.get(&id);
+    Candidate {
+        id,
+        active: account.is_some_and(is_active),
+        is_guest: account.is_some_and(|user| user.is_guest),
+        is_member,
+    }
+}
+
+/// `JoinWorldChat`: everybody is in it, so there is nothing to write.
+pub(super) async fn join_world(
+    app: &App,
+    request: pb::JoinWorldChatRequest,
+) -> Result<pb::JoinWorldChatResponse> {
+    let user = parse::user(&request.user_id)?;
+    app.repo.actor(user).await?;
+    let id = ConversationId::World;
+    let conversation = view::seen_by(app, view::stored(app, id).await?, id, user).await?;
+    Ok(pb::JoinWorldChatResponse {
+        success: true,
+        conversation: Some(conversation),
+    })
+}

@@ -1,0 +1,134 @@
+//! Changing and deleting conversations.
+
+use gochat_core::conversation::{
+    Deletion, Info, InfoPatch, Settings, decide_delete, decide_update,
+};
+use gochat_core::error::Result;
+use gochat_core::ids::{ConversationId, ConversationKind};
+use gochat_core::membership::{GroupEvent, decide_dissolve};
+use gochat_proto::common::v1::Conversation;
+use gochat_proto::im::logic::v1 as pb;
+use gochat_proto::im::repo::v1 as repo;
+
+use super::super::parse;
+use super::view;
+use crate::app::App;
+use crate::events::Subject;
+use crate::repo::present;
+
+/// What events say of a stored conversation.
+pub(super) fn subject(id: ConversationId, conversation: &Conversation) -> Subject<'_> {
+    Subject {
+        id,
+        name: &conversation.name,
+        avatar_url: &conversation.avatar_url,
+        description: &conversation.description,
+        owner_id: &conversation.owner_id,
+    }
+}
+
+/// `UpdateConversation`: admins and the owner, of groups.
+pub(crate) async fn update(
+    app: &App,
+    request: pb::UpdateConversationRequest,
+) -> Result<pb::UpdateConversationResponse> {
+    let user = parse::user(&request.user_id)?;
+    let id = parse::conversation(&request.conversation_id)?;
+    let facts = app.repo.facts(id, &[user]).await?;
+    let standing = facts.readable_by(user)?;
+    let current = view::stored(app, id).await?;
+    let patch = patch(&request)?;
+    let info = Info {
+        name: current.name.clone(),
+        avatar_url: current.avatar_url.clone(),
+        description: current.description.clone(),
+        settings: Settings::parse(facts.kind, &current.settings)
+            .unwrap_or_else(|_| Settings::defaults(facts.kind)),
+        changed_at: current.updated_at,
+    };
+    let update = decide_update(facts.kind, standing, &info, &patch)?;
+    if update.is_empty() {
+        let conversation = view::seen_by(app, current, id, user).await?;
+        return Ok(pb::UpdateConversationResponse {
+            conversation: Some(conversation),
+        });
+    }
+    let new = |field| update.new_value(field).unwrap_or_default().to_owned();
+    let write = repo::UpdateConversationRequest {
+        conversation_id: id.to_string(),
+        name: new("name"),
+        avatar_url: new("avatar_url"),
+        description: new("description"),
+        settings: new("settings"),
+        update_mask: update.names().map(str::to_owned).collect(),
+        expected_updated_at: request.expected_updated_at,
+    };
+    let conversation = present(app.repo.update_conversation(write).await?.conversation)?;
+    let rules_changed = update.new_value("settings").is_some();
+    let events = [GroupEvent::InfoUpdated {
+        fields: update.fields,
+        by: user,
+    }];
+    app.events
+        .conversation(&subject(id, &conversation), user, &events)
+        .await;
+    if rules_changed {
+        app.facts.announce(id).await?;
+    }
+    let conversation = view::seen_by(app, conversation, id, user).await?;
+    Ok(pb::UpdateConversationResponse {
+        conversation: Some(conversation),
+    })
+}
+
+/// The version isn't judged here: im-repo compares it in the same transaction as the write.
+fn patch(request: &pb::UpdateConversationRequest) -> Result<InfoPatch> {
+    let mask = &request.update_mask;
+    let settings = parse::masked(mask, &["settings", "settings_json"], &request.settings_json)
+        .map(|json| Settings::parse(ConversationKind::Group, &json))
+        .transpose()?;
+    Ok(InfoPatch {
+        name: parse::masked(mask, &["name"], &request.name),
+        avatar_url: parse::masked(mask, &["avatar_url", "avatarUrl"], &request.avatar_url),
+        description: parse::masked(mask, &["description"], &request.description),
+        settings,
+        seen_at: None,
+    })
+}
+
+/// `DeleteConversation`: the owner dissolves a group, anybody hides a single chat.
+pub(super) async fn delete(
+    app: &App,
+    request: pb::DeleteConversationRequest,
+) -> Result<pb::DeleteConversationResponse> {
+    let user = parse::user(&request.user_id)?;
+    let id = parse::conversation(&request.conversation_id)?;
+    let facts = app.repo.facts(id, &[user]).await?;
+    match decide_delete(facts.kind, facts.role_of(user))? {
+        Deletion::Hide => {
+            let hide = repo::HideConversationRequest {
+                user_id: user.to_string(),
+                conversation_id: id.to_string(),
+            };
+            app.repo.hide_conversation(hide).await?;
+        }
+        Deletion::Dissolve => {
+            decide_dissolve(&facts.group, facts.standing(user))?;
+            let current = view::stored(app, id).await?;
+            let dissolve = repo::DeleteConversationRequest {
+                conversation_id: id.to_string(),
+            };
+            app.repo.delete_conversation(dissolve).await?;
+            let field = ("dissolved", "false".to_owned(), "true".to_owned());
+            let events = [GroupEvent::InfoUpdated {
+                fields: vec![field],
+                by: user,
+            }];
+            app.events
+                .conversation(&subject(id, &current), user, &events)
+                .await;
+            app.facts.announce(id).await?;
+        }
+    }
+    Ok(pb::DeleteConversationResponse { success: true })
+}

@@ -1,0 +1,290 @@
+//! Members of groups.
+//!
+//! Every change goes the same way: load facts, let core decide, write, tell the world and wait
+//! until the sequencer has passed the news, answer. So once a change is answered, nothing sequenced
+//! later goes by the old facts.
+
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::ids::{ConversationId, UserId};
+use gochat_core::membership::{
+    Departure, FailedUser, GroupEvent, Mute, Role, decide_add, decide_join, decide_leave,
+    decide_mute, decide_remove, decide_role,
+};
+use gochat_proto::im::logic::v1 as pb;
+use gochat_proto::im::repo::v1 as repo;
+
+use super::super::parse;
+use super::create::candidate;
+use super::{info, view};
+use crate::app::App;
+use crate::clock;
+
+const PAGE_DEFAULT: i32 = 50;
+const PAGE_MAX: i32 = 100;
+
+/// `AddMembers`.
+pub(crate) async fn add(
+    app: &App,
+    request: pb::AddMembersRequest,
+) -> Result<pb::AddMembersResponse> {
+    let operator = parse::user(&request.operator_id)?;
+    let id = parse::group(&request.conversation_id)?;
+    let users = parse::users(&request.user_ids)?;
+    let role = if request.role == 0 {
+        Role::Member
+    } else {
+        parse::role(request.role)?
+    };
+    let mut asked = users.clone();
+    asked.push(operator);
+    let facts = app.repo.facts(id, &asked).await?;
+    let people = app.repo.people(&users).await?;
+    let candidates: Vec<_> = users
+        .iter()
+        .map(|user| candidate(*user, &people, facts.role_of(*user).is_some()))
+        .collect();
+    let plan = decide_add(&facts.group, facts.standing(operator), role, &candidates)?;
+    let added = admit(app, id, &plan.admit, role, plan.max_members).await?;
+    let (events, failed) = plan.settle(&added, operator);
+    spread(app, id, operator, &events).await?;
+    Ok(pb::AddMembersResponse {
+        success: failed.is_empty(),
+        added_user_ids: added.iter().map(ToString::to_string).collect(),
+        failed_users: failed.iter().map(failed_user).collect(),
+    })
+}
+
+/// `JoinGroup` of the group service: on one's own, where the group is open.
+pub(crate) async fn join(app: &App, id: ConversationId, user: UserId) -> Result<()> {
+    let account = app.repo.registered(user).await?;
+    let facts = app.repo.facts(id, &[user]).await?;
+    let standing = gochat_core::membership::Standing::new(facts.role_of(user), account.is_guest);
+    let plan = decide_join(&facts.group, user, standing)?;
+    let added = admit(app, id, &plan.admit, Role::Member, plan.max_members).await?;
+    let (events, failed) = plan.settle(&added, user);
+    spread(app, id, user, &events).await?;
+    failed.into_iter().next().map_or(Ok(()), |f| Err(f.error))
+}
+
+/// Writes member rows; who was really added is the answer.
+async fn admit(
+    app: &App,
+    id: ConversationId,
+    users: &[UserId],
+    role: Role,
+    max_members: u32,
+) -> Result<Vec<UserId>> {
+    if users.is_empty() {
+        return Ok(Vec::new());
+    }
+    let write = repo::AddConversationMemberRequest {
+        conversation_id: id.to_string(),
+        user_ids: users.iter().map(ToString::to_string).collect(),
+        role: role as i32,
+        max_members: i32::try_from(max_members).unwrap_or(i32::MAX),
+    };
+    let added = app.repo.add_members(write).await?.added_user_ids;
+    Ok(added.iter().filter_map(|text| text.parse().ok()).collect())
+}
+
+/// `RemoveMembers`.
+pub(crate) async fn remove(
+    app: &App,
+    request: pb::RemoveMembersRequest,
+) -> Result<pb::RemoveMembersResponse> {
+    let operator = parse::user(&request.operator_id)?;
+    let id = parse::group(&request.conversation_id)?;
+    let users = parse::users(&request.user_ids)?;
+    let mut asked = users.clone();
+    asked.push(operator);
+    let facts = app.repo.facts(id, &asked).await?;
+    let targets: Vec<_> = users
+        .iter()
+        .map(|user| (*user, facts.role_of(*user)))
+        .collect();
+    let plan = decide_remove(&facts.group, operator, facts.standing(operator), &targets)?;
+    let (removed, failed) = expel(app, id, operator, &plan.remove, plan.failed).await?;
+    Ok(pb::RemoveMembersResponse {
+        success: failed.is_empty(),
+        removed_user_ids: removed.iter().map(ToString::to_string).collect(),
+        failed_users: failed.iter().map(failed_user).collect(),
+    })
+}
+
+/// `LeaveConversation`.
+pub(crate) async fn leave(
+    app: &App,
+    request: pb::LeaveConversationRequest,
+) -> Result<pb::LeaveConversationResponse> {
+    let user = parse::user(&request.user_id)?;
+    let id = parse::group(&request.conversation_id)?;
+    let facts = app.repo.facts(id, &[user]).await?;
+    decide_leave(&facts.group, user, facts.standing(user))?;
+    let (_, failed) = expel(app, id, user, &[(user, Departure::Left)], Vec::new()).await?;
+    match failed.into_iter().next() {
+        Some(failed) => Err(failed.error),
+        None => Ok(pb::LeaveConversationResponse { success: true }),
+    }
+}
+
+/// Deletes member rows one by one, so that one failure doesn't hide what the others became.
+async fn expel(
+    app: &App,
+    id: ConversationId,
+    by: UserId,
+    leaving: &[(UserId, Departure)],
+    mut failed: Vec<FailedUser>,
+) -> Result<(Vec<UserId>, Vec<FailedUser>)> {
+    let (mut removed, mut events) = (Vec::new(), Vec::new());
+    for (user, departure) in leaving {
+        let write = repo::RemoveConversationMemberRequest {
+            conversation_id: id.to_string(),
+            user_id: user.to_string(),
+        };
+        match app.repo.remove_member(write).await {
+            Ok(outcome) if outcome.success => {
+                removed.push(*user);
+                events.extend(GroupEvent::gone(*user, by, *departure));
+            }
+            Ok(_) => failed.push(FailedUser::new(*user, ErrorCode::NotConversationMember)),
+            Err(error) => failed.push(FailedUser { user: *user, error }),
+        }
+    }
+    spread(app, id, by, &events).await?;
+    Ok((removed, failed))
+}
+
+/// `UpdateMemberRole`: the owner's business; role 3 hands the group over.
+pub(crate) async fn change_role(
+    app: &App,
+    request: pb::UpdateMemberRoleRequest,
+) -> Result<pb::UpdateMemberRoleResponse> {
+    let operator = parse::user(&request.operator_id)?;
+    let id = parse::group(&request.conversation_id)?;
+    let target = parse::user(&request.target_user_id)?;
+    let role = parse::role(request.new_role)?;
+    let facts = app.repo.facts(id, &[operator, target]).await?;
+    let change = decide_role(
+        &facts.group,
+        (operator, facts.standing(operator)),
+        (target, facts.role_of(target)),
+        role,
+    )?;
+    if change.changes.is_empty() {
+        return Ok(pb::UpdateMemberRoleResponse { success: true });
+    }
+    if role == Role::Owner {
+        let write = repo::TransferOwnershipRequest {
+            conversation_id: id.to_string(),
+            from_user_id: operator.to_string(),
+            to_user_id: target.to_string(),
+        };
+        app.repo.transfer_ownership(write).await?;
+    } else {
+        let write = repo::UpdateMemberRoleRequest {
+            conversation_id: id.to_string(),
+            user_id: target.to_string(),
+            new_role: role as i32,
+        };
+        app.repo.update_role(write).await?;
+    }
+    spread(app, id, operator, &change.events(operator)).await?;
+    Ok(pb::UpdateMemberRoleResponse { success: true })
+}
+
+/// `MuteMember`.
+pub(super) async fn mute(
+    app: &App,
+    request: pb::MuteMemberRequest,
+) -> Result<pb::MuteMemberResponse> {
+    let operator = parse::user(&request.operator_id)?;
+    let id = parse::group(&request.conversation_id)?;
+    let target = parse::user(&request.target_user_id)?;
+    let until = u64::try_from(request.muted_until)
+        .unwrap_or(0)
+        .saturating_mul(1_000);
+    let mute = match (request.muted, until) {
+        (false, _) => Mute::None,
+        (true, 0) => Mute::Forever,
+        (true, until) => Mute::Until(until),
+    };
+    let facts = app.repo.facts(id, &[operator, target]).await?;
+    let whom = (target, facts.role_of(target));
+    decide_mute(
+        &facts.group,
+        facts.standing(operator),
+        whom,
+        mute,
+        clock::now_ms(),
+    )?;
+    let write = repo::MuteMemberRequest {
+        conversation_id: id.to_string(),
+        user_id: target.to_string(),
+        muted: request.muted,
+        muted_until: if request.muted {
+            request.muted_until.max(0)
+        } else {
+            0
+        },
+    };
+    app.repo.mute_member(write).await?;
+    app.facts.announce(id).await?;
+    Ok(pb::MuteMemberResponse { success: true })
+}
+
+/// `GetMembers`: members only.
+pub(crate) async fn list(
+    app: &App,
+    request: pb::GetMembersRequest,
+) -> Result<pb::GetMembersResponse> {
+    let user = parse::user(&request.user_id)?;
+    let id = parse::conversation(&request.conversation_id)?;
+    if id == ConversationId::World {
+        return Err(Error::new(
+            ErrorCode::Forbidden,
+            "The world chat has no list of members.",
+        ));
+    }
+    app.repo.facts(id, &[user]).await?.readable_by(user)?;
+    let (page, page_size) = parse::page(request.page, request.page_size, PAGE_DEFAULT, PAGE_MAX);
+    let query = repo::GetConversationMembersRequest {
+        conversation_id: id.to_string(),
+        offset: (page - 1).saturating_mul(page_size),
+        limit: page_size,
+        role_filter: request.role_filter,
+        after_user_id: String::new(),
+    };
+    let answer = app.repo.get_members(query).await?;
+    Ok(pb::GetMembersResponse {
+        members: answer.members,
+        total: answer.total,
+        page,
+        page_size,
+        has_more: answer.has_more,
+    })
+}
+
+/// Spreads a change that was written: waits until the sequencer has passed the news and tells
+/// the world. The world is told even when the wait fails, because the change stands.
+async fn spread(app: &App, id: ConversationId, by: UserId, events: &[GroupEvent]) -> Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let tell = async {
+        // Events without a name are better than none.
+        let conversation = view::stored(app, id).await.unwrap_or_default();
+        app.events
+            .conversation(&info::subject(id, &conversation), by, events)
+            .await;
+    };
+    let (announced, ()) = tokio::join!(app.facts.announce(id), tell);
+    announced
+}
+
+fn failed_user(failed: &FailedUser) -> pb::FailedUser {
+    pb::FailedUser {
+        user_id: failed.user.to_string(),
+        reason: failed.error.message.clone().into_owned(),
+        error_code: failed.error.code.number(),
+    }
+}

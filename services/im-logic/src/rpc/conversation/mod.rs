@@ -1,0 +1,36 @@
+//! `ConversationService`.
+
+pub(super) mod create;
+mod history;
+pub(super) mod info;
+mod list;
+pub(super) mod members;
+mod read;
+pub(super) mod view;
+
+use gochat_proto::im::logic::v1 as pb;
+use pb::conversation_service_server::ConversationService;
+
+super::service! {
+    /// Everything about a conversation except sending.
+    ConversationService {
+        create_conversation(CreateConversationRequest) -> CreateConversationResponse = create::create;
+        get_conversation(GetConversationRequest) -> GetConversationResponse = view::get;
+        get_conversations(GetConversationsRequest) -> GetConversationsResponse = list::plain;
+        get_conversations_optimized(GetConversationsOptimizedRequest)
+            -> GetConversationsOptimizedResponse = list::optimized;
+        search_conversations(SearchConversationsRequest) -> SearchConversationsResponse = list::search;
+        update_conversation(UpdateConversationRequest) -> UpdateConversationResponse = info::update;
+        delete_conversation(DeleteConversationRequest) -> DeleteConversationResponse = info::delete;
+        add_members(AddMembersRequest) -> AddMembersResponse = members::add;
+        remove_members(RemoveMembersRequest) -> RemoveMembersResponse = members::remove;
+        update_member_role(UpdateMemberRoleRequest) -> UpdateMemberRoleResponse = members::change_role;
+        mute_member(MuteMemberRequest) -> MuteMemberResponse = members::mute;
+        leave_conversation(LeaveConversationRequest) -> LeaveConversationResponse = members::leave;
+        get_members(GetMembersRequest) -> GetMembersResponse = members::list;
+        get_messages(GetMessagesRequest) -> GetMessagesResponse = history::get;
+        mark_as_read(MarkAsReadRequest) -> MarkAsReadResponse = read::mark;
+        get_unread_count(GetUnreadCountRequest) -> GetUnreadCountResponse = read::unread;
+        join_world_chat(JoinWorldChatRequest) -> JoinWorldChatResponse = create::join_world;
+    }
+}

@@ -1,0 +1,87 @@
+//! Read pointers and unread counts.
+
+use std::time::Duration;
+
+use gochat_core::error::{ErrorCode, Result};
+use gochat_core::ids::ConversationId;
+use gochat_proto::im::logic::v1 as pb;
+use gochat_proto::im::repo::v1 as repo;
+
+use super::super::parse;
+use crate::app::App;
+
+/// A message can be read before its row is written. So often the report is repeated …
+const LAG_TRIES: u32 = 4;
+/// … after this long: rows follow within the writer's linger of 50 ms.
+const LAG_WAIT: Duration = Duration::from_millis(40);
+
+/// `MarkAsRead`: sequence number 0 is the newest. Only a pointer that moved is told.
+pub(super) async fn mark(
+    app: &App,
+    request: pb::MarkAsReadRequest,
+) -> Result<pb::MarkAsReadResponse> {
+    let user = parse::user(&request.user_id)?;
+    let id = parse::conversation(&request.conversation_id)?;
+    parse::seq(request.seq_id)?;
+    app.repo.facts(id, &[user]).await?.readable_by(user)?;
+    let report = repo::UpdateReadPointerRequest {
+        user_id: user.to_string(),
+        conversation_id: id.to_string(),
+        seq_id: request.seq_id,
+    };
+    let mut outcome = app.repo.update_read_pointer(report.clone()).await?;
+    let before = outcome.previous_read_seq_id;
+    let mut moved = outcome.changed;
+    for _ in 1..LAG_TRIES {
+        if outcome.last_read_seq_id >= request.seq_id {
+            break;
+        }
+        tokio::time::sleep(LAG_WAIT).await;
+        outcome = app.repo.update_read_pointer(report.clone()).await?;
+        moved |= outcome.changed;
+    }
+    if moved {
+        let (from, to) = (parse::seq(before)?, parse::seq(outcome.last_read_seq_id)?);
+        app.events.read(id, user, from, to).await;
+    }
+    Ok(pb::MarkAsReadResponse {
+        success: outcome.last_read_seq_id >= request.seq_id,
+        unread_count: outcome.unread_count,
+        last_read_seq_id: outcome.last_read_seq_id,
+    })
+}
+
+/// `GetUnreadCount`: of one conversation, or of all.
+pub(super) async fn unread(
+    app: &App,
+    request: pb::GetUnreadCountRequest,
+) -> Result<pb::GetUnreadCountResponse> {
+    let user = parse::user(&request.user_id)?;
+    let mut conversation_ids = Vec::new();
+    if !request.conversation_id.is_empty() {
+        let id = parse::conversation(&request.conversation_id)?;
+        conversation_ids.push(id.to_string());
+    }
+    let one = !conversation_ids.is_empty();
+    let query = repo::BatchGetUnreadCountsRequest {
+        user_id: user.to_string(),
+        conversation_ids,
+    };
+    let counts = app.repo.unread_counts(query).await?.unread_counts;
+    // Conversations one isn't in are left out of the answer; everybody is in the world chat.
+    if one && counts.is_empty() && request.conversation_id != ConversationId::World.to_string() {
+        return Err(ErrorCode::NotConversationMember.into());
+    }
+    let mut conversations: Vec<_> = counts
+        .into_iter()
+        .map(|(conversation_id, unread_count)| pb::ConversationUnread {
+            conversation_id,
+            unread_count,
+        })
+        .collect();
+    conversations.sort_unstable_by(|a, b| a.conversation_id.cmp(&b.conversation_id));
+    Ok(pb::GetUnreadCountResponse {
+        unread_count: conversations.iter().map(|c| c.unread_count).sum(),
+        conversations,
+    })
+}

@@ -1,0 +1,321 @@
+//! `FriendService`: friends, friend requests, profiles.
+
+use gochat_core::account::check_avatar_url;
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::friendship::{Answer, Pair, Person, Row, Status, decide_request};
+use gochat_core::ids::{RequestId, UserId};
+use gochat_proto::common::v1::{Conversation, User};
+use gochat_proto::im::logic::v1 as pb;
+use gochat_proto::im::repo::v1 as repo;
+use hashbrown::HashSet;
+use pb::friend_service_server::FriendService;
+
+use super::conversation::create::single;
+use super::parse;
+use crate::app::App;
+use crate::repo::{People, is_active, present};
+
+/// Friends one call to im-repo answers.
+const FRIENDS_BATCH: i32 = 1_000;
+const REQUESTS_LISTED: i32 = 200;
+const SEARCH_DEFAULT: i32 = 10;
+const SEARCH_MAX: i32 = 20;
+
+super::service! {
+    /// What users do with other users.
+    FriendService {
+        send_friend_request(SendFriendRequestRequest) -> SendFriendRequestResponse = ask;
+        handle_friend_request(HandleFriendRequestRequest) -> HandleFriendRequestResponse = answer;
+        get_friends(GetFriendsRequest) -> GetFriendsResponse = friends;
+        get_friends_with_sync(GetFriendsWithSyncRequest) -> GetFriendsWithSyncResponse = sync;
+        get_friend_requests(GetFriendRequestsRequest) -> GetFriendRequestsResponse = requests;
+        search_users(SearchUsersRequest) -> SearchUsersResponse = search;
+        update_profile(UpdateProfileRequest) -> UpdateProfileResponse = update_profile;
+        get_profile(GetProfileRequest) -> GetProfileResponse = profile;
+    }
+}
+
+async fn ask(
+    app: &App,
+    request: pb::SendFriendRequestRequest,
+) -> Result<pb::SendFriendRequestResponse> {
+    let requester = parse::user(&request.requester_id)?;
+    let target = parse::user(&request.target_id)?;
+    let people = app.repo.people(&[requester, target]).await?;
+    let known = repo::CheckExistingFriendRequestRequest {
+        requester_id: requester.to_string(),
+        target_id: target.to_string(),
+    };
+    let pair = match requester == target {
+        true => Pair::default(),
+        false => pair(requester, target, &app.repo.check_request(known).await?),
+    };
+    decide_request(
+        person(requester, &people),
+        person(target, &people),
+        &request.message,
+        pair,
+    )?;
+    let write = repo::CreateFriendRequestRequest {
+        requester_id: requester.to_string(),
+        target_id: target.to_string(),
+        message: request.message.clone(),
+        id: String::new(),
+    };
+    // Judged again where it is written, so that two who ask each other at once make one request.
+    let stored = present(app.repo.create_request(write).await?.request)?;
+    app.events
+        .friend_asked(&stored.id, requester, target, &request.message)
+        .await;
+    Ok(pb::SendFriendRequestResponse {
+        request: Some(with_accounts(stored, &people)),
+    })
+}
+
+fn person(id: UserId, people: &People) -> Person {
+    let account = people.get(&id);
+    Person {
+        id,
+        is_guest: account.is_some_and(|user| user.is_guest),
+        active: account.is_some_and(is_active),
+    }
+}
+
+/// im-repo tells the state between two users without the direction; refusals don't depend on it.
+fn pair(
+    requester: UserId,
+    target: UserId,
+    known: &repo::CheckExistingFriendRequestResponse,
+) -> Pair {
+    let status = Status::from_i32(known.status).filter(|_| known.exists);
+    let id = known.request_id.parse::<RequestId>().unwrap_or_default();
+    let row = |status| Row {
+        id,
+        requester,
+        target,
+        status,
+        mirrored: false,
+    };
+    Pair {
+        outgoing: status.map(row),
+        incoming: None,
+    }
+}
+
+async fn answer(
+    app: &App,
+    request: pb::HandleFriendRequestRequest,
+) -> Result<pb::HandleFriendRequestResponse> {
+    let handler = parse::user(&request.handler_id)?;
+    let id: RequestId = request.request_id.parse().map_err(|_| {
+        Error::new(
+            ErrorCode::InvalidParams,
+            "A request id is a decimal number.",
+        )
+    })?;
+    let answer = Answer::from_i32(request.action)
+        .ok_or_else(|| Error::new(ErrorCode::InvalidParams, "The action is 1 or 2."))?;
+    let account = app.repo.registered(handler).await?;
+    let write = repo::UpdateFriendRequestRequest {
+        request_id: id.to_string(),
+        status: answer.status() as i32,
+        handler_id: handler.to_string(),
+    };
+    let stored = present(app.repo.answer_request(write).await?.request)?;
+    let requester = parse::user(&stored.requester_id).map_err(|_| ErrorCode::Internal)?;
+    let chat = match answer {
+        Answer::Accept => chat_of_friends(app, handler, &account, requester).await,
+        Answer::Reject => None,
+    };
+    let accepted = chat_id(answer, handler, requester);
+    app.events
+        .friend_answered(&stored.id, requester, handler, accepted)
+        .await;
+    let people = app.repo.people(&[requester, handler]).await?;
+    Ok(pb::HandleFriendRequestResponse {
+        request: Some(with_accounts(stored, &people)),
+        conversation: chat,
+    })
+}
+
+fn chat_id(answer: Answer, one: UserId, other: UserId) -> Option<gochat_core::ids::ConversationId> {
+    match answer {
+        Answer::Accept => gochat_core::ids::ConversationId::single(one, other),
+        Answer::Reject => None,
+    }
+}
+
+/// New friends get a chat. They are friends even if it can't be opened right now: either side
+/// opens the same chat later.
+async fn chat_of_friends(
+    app: &App,
+    handler: UserId,
+    account: &User,
+    requester: UserId,
+) -> Option<Conversation> {
+    match single(app, handler, account, requester).await {
+        Ok((conversation, _)) => Some(conversation),
+        Err(error) => {
+            tracing::warn!(%error, "the chat of new friends could not be opened");
+            None
+        }
+    }
+}
+
+async fn friends(app: &App, request: pb::GetFriendsRequest) -> Result<pb::GetFriendsResponse> {
+    let user = parse::user(&request.user_id)?;
+    let online = request.include_online_status;
+    let (friends, _) = friends_of(app, user, request.last_sync_time, online).await?;
+    Ok(pb::GetFriendsResponse { friends })
+}
+
+async fn sync(
+    app: &App,
+    request: pb::GetFriendsWithSyncRequest,
+) -> Result<pb::GetFriendsWithSyncResponse> {
+    let user = parse::user(&request.user_id)?;
+    let online = request.include_online_status;
+    let (friends, removed) = friends_of(app, user, request.last_sync_time, online).await?;
+    Ok(pb::GetFriendsWithSyncResponse {
+        friends,
+        removed_friend_ids: removed,
+    })
+}
+
+async fn friends_of(
+    app: &App,
+    user: UserId,
+    since: i64,
+    with_online: bool,
+) -> Result<(Vec<pb::Friend>, Vec<String>)> {
+    app.repo.registered(user).await?;
+    let (mut rows, mut removed) = (Vec::new(), Vec::new());
+    let mut after_id = String::new();
+    loop {
+        let query = repo::GetUserFriendsWithSyncRequest {
+            user_id: user.to_string(),
+            status: Status::Accepted as i32,
+            updated_after: since.max(0),
+            limit: FRIENDS_BATCH,
+            after_id,
+        };
+        let page = app.repo.get_friends(query).await?;
+        removed.extend(page.removed_friend_ids);
+        rows.extend(page.friends);
+        match rows.last() {
+            Some(last) if page.has_more && rows.len() < app.limits.friends_listed => {
+                after_id = last.friend_id.clone();
+            }
+            _ => break,
+        }
+    }
+    rows.truncate(app.limits.friends_listed);
+    let ids: Vec<UserId> = rows
+        .iter()
+        .filter_map(|row| row.friend_id.parse().ok())
+        .collect();
+    let people = app.repo.people(&ids).await?;
+    let online = match with_online {
+        // The list is worth having without the lamps.
+        true => app.repo.online_among(&ids).await.unwrap_or_default(),
+        false => HashSet::new(),
+    };
+    let friend = |row: repo::Friend| {
+        let id: Option<UserId> = row.friend_id.parse().ok();
+        pb::Friend {
+            user_id: user.to_string(),
+            status: row.status,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            friend: id.and_then(|id| people.get(&id)).cloned(),
+            online: id.is_some_and(|id| online.contains(&id)),
+            friend_id: row.friend_id,
+        }
+    };
+    Ok((rows.into_iter().map(friend).collect(), removed))
+}
+
+async fn requests(
+    app: &App,
+    request: pb::GetFriendRequestsRequest,
+) -> Result<pb::GetFriendRequestsResponse> {
+    let user = parse::user(&request.user_id)?;
+    app.repo.registered(user).await?;
+    let query = repo::GetUserFriendRequestsRequest {
+        user_id: user.to_string(),
+        r#type: if request.r#type == 2 { 2 } else { 1 },
+        status: request.status.filter(|status| *status >= 0),
+        limit: REQUESTS_LISTED,
+    };
+    let stored = app.repo.get_requests(query).await?.requests;
+    let nobody = People::new();
+    let requests = stored
+        .into_iter()
+        .map(|r| with_accounts(r, &nobody))
+        .collect();
+    Ok(pb::GetFriendRequestsResponse { requests })
+}
+
+/// Adds the accounts that im-repo left out.
+fn with_accounts(stored: repo::FriendRequest, people: &People) -> pb::FriendRequest {
+    let account = |text: &str| {
+        text.parse()
+            .ok()
+            .and_then(|id: UserId| people.get(&id).cloned())
+    };
+    pb::FriendRequest {
+        requester: stored.requester.or_else(|| account(&stored.requester_id)),
+        target: stored.target.or_else(|| account(&stored.target_id)),
+        id: stored.id,
+        requester_id: stored.requester_id,
+        target_id: stored.target_id,
+        status: stored.status,
+        message: stored.message,
+        created_at: stored.created_at,
+        updated_at: stored.updated_at,
+    }
+}
+
+async fn search(app: &App, request: pb::SearchUsersRequest) -> Result<pb::SearchUsersResponse> {
+    let user = parse::user(&request.user_id)?;
+    app.repo.registered(user).await?;
+    if request.query.trim().is_empty() {
+        return Err(ErrorCode::MissingQuery.into());
+    }
+    let query = repo::SearchUsersByUsernameRequest {
+        query: request.query.trim().to_owned(),
+        limit: parse::page(1, request.limit, SEARCH_DEFAULT, SEARCH_MAX).1,
+        exclude_user_id: user.to_string(),
+        include_guests: false,
+    };
+    let users = app.repo.search_users(query).await?.users;
+    Ok(pb::SearchUsersResponse { users })
+}
+
+async fn update_profile(
+    app: &App,
+    request: pb::UpdateProfileRequest,
+) -> Result<pb::UpdateProfileResponse> {
+    let user = parse::user(&request.user_id)?;
+    let before = app.repo.registered(user).await?;
+    let names = ["avatar_url", "avatarUrl"];
+    let wanted = parse::masked(&request.update_mask, &names, &request.avatar_url);
+    let Some(avatar_url) = wanted.filter(|url| *url != before.avatar_url) else {
+        return Ok(pb::UpdateProfileResponse { user: Some(before) });
+    };
+    check_avatar_url(&avatar_url)?;
+    let write = repo::UpdateUserRequest {
+        user_id: user.to_string(),
+        avatar_url,
+        update_mask: vec!["avatar_url".to_owned()],
+        ..Default::default()
+    };
+    let after = present(app.repo.update_user(write).await?.user)?;
+    app.events.profile_updated(user, &before, &after).await;
+    Ok(pb::UpdateProfileResponse { user: Some(after) })
+}
+
+async fn profile(app: &App, request: pb::GetProfileRequest) -> Result<pb::GetProfileResponse> {
+    let user = app.repo.user(parse::user(&request.user_id)?).await?;
+    Ok(pb::GetProfileResponse { user: Some(user) })
+}

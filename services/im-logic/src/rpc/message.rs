@@ -1,0 +1,88 @@
+//! `MessageService`: sending and recalling.
+
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::ids::MessageId;
+use gochat_core::membership::Action;
+use gochat_core::message::Recall;
+use gochat_proto::im::logic::v1 as pb;
+use gochat_proto::im::repo::v1 as repo;
+use pb::message_service_server::MessageService;
+
+use super::parse;
+use crate::app::App;
+use crate::clock;
+use crate::repo::present;
+
+/// Longest reason of a recall, in characters.
+const REASON_MAX_CHARS: usize = 200;
+
+super::service! {
+    /// Writes to conversations.
+    MessageService {
+        send_message(SendMessageRequest) -> SendMessageResponse = send;
+        delete_message(DeleteMessageRequest) -> DeleteMessageResponse = recall;
+    }
+}
+
+/// The same way as any other message: through the log and the sequencer.
+async fn send(app: &App, request: pb::SendMessageRequest) -> Result<pb::SendMessageResponse> {
+    app.sender.send(request, &crate::trace::current()).await
+}
+
+/// By the author for two minutes, by admins and the owner at any time.
+async fn recall(app: &App, request: pb::DeleteMessageRequest) -> Result<pb::DeleteMessageResponse> {
+    let operator = parse::user(&request.operator_id)?;
+    let message_id: MessageId = request.message_id.parse().map_err(|_| {
+        Error::new(
+            ErrorCode::InvalidParams,
+            "A message id is a decimal number.",
+        )
+    })?;
+    if !request.conversation_id.is_empty() {
+        // Membership first: strangers don't learn which messages exist.
+        let id = parse::conversation(&request.conversation_id)?;
+        app.repo
+            .facts(id, &[operator])
+            .await?
+            .readable_by(operator)?;
+    }
+    let query = repo::GetMessageRequest {
+        message_id: message_id.to_string(),
+        conversation_id: request.conversation_id,
+    };
+    let stored = match app.repo.get_message(query).await {
+        Err(error) if error.code == ErrorCode::NotFound => {
+            return Err(ErrorCode::MessageNotFound.into());
+        }
+        other => present(other?.message)?,
+    };
+    let id = parse::conversation(&stored.conversation_id).map_err(|_| ErrorCode::Internal)?;
+    let standing = app
+        .repo
+        .facts(id, &[operator])
+        .await?
+        .readable_by(operator)?;
+    let sent_at = u64::try_from(stored.created_at)
+        .unwrap_or(0)
+        .saturating_mul(1_000);
+    let wish = Recall {
+        operator,
+        author: parse::user(&stored.sender_id).map_err(|_| ErrorCode::Internal)?,
+        moderator: standing.may(Action::RecallOthers).is_ok(),
+        sent_at,
+        recalled: stored.deleted,
+    };
+    wish.check(clock::now_ms(), app.limits.recall_window_ms)?;
+    let reason: String = request.reason.chars().take(REASON_MAX_CHARS).collect();
+    let write = repo::DeleteMessageRequest {
+        message_id: message_id.to_string(),
+        operator_id: operator.to_string(),
+        reason: reason.clone(),
+        conversation_id: id.to_string(),
+    };
+    app.repo.delete_message(write).await?;
+    app.events
+        .recalled(id, operator, message_id.as_i64(), stored.seq_id, &reason)
+        .await;
+    Ok(pb::DeleteMessageResponse { success: true })
+}
