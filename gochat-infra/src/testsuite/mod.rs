@@ -3,5 +3,7 @@
 pub mod cache;
 pub mod coord;
 pub mod counter;
+pub mod db;
 mod facts;
+pub mod mq;
 pub mod presence;

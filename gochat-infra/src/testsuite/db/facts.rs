@@ -1,0 +1,117 @@
+//! The sequencer's facts.
+
+use super::*;
+use crate::port::db::{ConversationFacts, FactsOf, FactsRequest};
+
+fn asking(asked: &[(ConversationId, &[u64])]) -> FactsRequest {
+    let of = |(id, senders): &(ConversationId, &[u64])| FactsOf {
+        id: *id,
+        senders: senders.iter().copied().map(user).collect(),
+    };
+    FactsRequest {
+        conversations: asked.iter().map(of).collect(),
+        max_members: 3,
+        recent_max: 4,
+        recent_since: NOW,
+    }
+}
+
+async fn facts(db: &SharedDatabase, request: FactsRequest) -> Vec<ConversationFacts> {
+    db.facts(request).await.expect("facts")
+}
+
+fn members(facts: &ConversationFacts) -> Vec<u64> {
+    facts.members.iter().map(|m| m.user_id.get()).collect()
+}
+
+/// The newest N since T, oldest first.
+pub async fn facts_answer_members_head_and_window(subject: Subject) {
+    let db = subject.db();
+    open(&db, group(1), 1, &[2, 3]).await;
+    let mut batch = run_of(group(1), 1..=10, 1);
+    batch[8].client_msg_id = None;
+    save(&db, batch, NOW).await;
+    let found = facts(&db, asking(&[(group(1), &[])])).await;
+    let of = &found[0];
+    assert_eq!(of.conversation.as_ref().map(|c| c.last_seq_id), Some(10));
+    assert_eq!((members(of), of.members_complete), (vec![1, 2, 3], true));
+    let window: Vec<_> = of
+        .recent
+        .iter()
+        .map(|r| (r.seq_id, r.client_msg_id.as_str()))
+        .collect();
+    assert_eq!(window, [(7, "c7"), (8, "c8"), (10, "c10")]);
+    assert_eq!(of.recent[0].message_id, message(group(1), 7, 1).id);
+    assert_eq!(
+        (of.recent[0].sender_id, of.recent[0].created_at),
+        (user(1), NOW + 7)
+    );
+    let late = FactsRequest {
+        recent_since: NOW + 8,
+        ..asking(&[(group(1), &[])])
+    };
+    assert_eq!(facts(&db, late).await[0].recent.len(), 2);
+    let none = FactsRequest {
+        recent_max: 0,
+        ..asking(&[(group(1), &[])])
+    };
+    assert!(facts(&db, none).await[0].recent.is_empty());
+}
+
+/// A large member list stays where it is.
+pub async fn facts_of_a_large_group_hold_only_the_askers(subject: Subject) {
+    let db = subject.db();
+    open(&db, group(1), 1, &[2, 3, 4]).await;
+    let found = facts(&db, asking(&[(group(1), &[3, 9])])).await;
+    assert_eq!(
+        (members(&found[0]), found[0].members_complete),
+        (vec![3], false)
+    );
+    let world = facts(&db, asking(&[(ConversationId::World, &[3])])).await;
+    assert!(world[0].members.is_empty() && !world[0].members_complete);
+}
+
+/// One load per batch of the sequencer, not one per conversation.
+pub async fn facts_need_as_many_statements_for_many_as_for_one(subject: Subject) {
+    let db = subject.db();
+    for n in 2..30 {
+        open(&db, single(1, n), 1, &[]).await;
+        save(&db, run_of(single(1, n), 1..=2, n), NOW).await;
+    }
+    let count = async |request| {
+        let before = subject.statements();
+        let answers = facts(&db, request).await.len();
+        let spent = subject
+            .statements()
+            .zip(before)
+            .map(|(after, before)| after - before);
+        (answers, spent)
+    };
+    let all: Vec<_> = (2..30).map(|n| (single(1, n), &[] as &[u64])).collect();
+    let (one, for_one) = count(asking(&all[..1])).await;
+    let (many, for_many) = count(asking(&all)).await;
+    assert_eq!((one, many), (1, 28));
+    assert_eq!(for_one, for_many);
+    let repeated = asking(&[all[0], all[1], all[0]]);
+    assert_eq!(
+        facts(&db, repeated).await.len(),
+        2,
+        "a repeated question has one answer"
+    );
+}
+
+/// What isn't there is said, not left out.
+pub async fn facts_tell_blocks_and_absence(subject: Subject) {
+    let db = subject.db();
+    open(&db, single(1, 2), 1, &[]).await;
+    open(&db, single(1, 3), 1, &[]).await;
+    db.set_blocked(user(2), user(1), true, request_id(5), NOW)
+        .await
+        .expect("blocked");
+    let asked = asking(&[(single(1, 3), &[]), (single(1, 2), &[]), (group(8), &[1])]);
+    let found = facts(&db, asked).await;
+    let blocked: Vec<_> = found.iter().map(|f| f.blocked).collect();
+    assert_eq!(blocked, [false, true, false]);
+    assert_eq!(found[2].id, group(8));
+    assert!(found[2].conversation.is_none() && !found[2].members_complete);
+}

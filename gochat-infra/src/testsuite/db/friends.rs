@@ -1,0 +1,259 @@
+//! Friends.
+
+use gochat_core::error::ErrorCode;
+
+use super::*;
+use crate::port::db::{
+    FriendPage, FriendQuery, FriendRequestRow, FriendStatus, NewFriendRequest, RequestSide, Respond,
+};
+
+async fn ask(db: &SharedDatabase, id: u64, from: u64, to: u64) -> DbResult<FriendRequestRow> {
+    let new = NewFriendRequest {
+        id: request_id(id),
+        requester: user(from),
+        target: user(to),
+        message: format!("hello {id}"),
+        now: NOW + id,
+    };
+    db.create_request(new).await
+}
+
+async fn answer(
+    db: &SharedDatabase,
+    id: u64,
+    handler: u64,
+    accept: bool,
+) -> DbResult<FriendRequestRow> {
+    let respond = Respond {
+        request: request_id(id),
+        handler: user(handler),
+        accept,
+        mirror_id: request_id(id + 1_000),
+        now: NOW + id + 100,
+    };
+    db.respond(respond).await
+}
+
+async fn befriend(db: &SharedDatabase, id: u64, a: u64, b: u64) {
+    ask(db, id, a, b).await.expect("asked");
+    answer(db, id, b, true).await.expect("accepted");
+}
+
+async fn people(db: &SharedDatabase, n: u64) {
+    for n in 1..=n {
+        add_user(db, n).await;
+    }
+}
+
+fn of(who: u64) -> FriendQuery {
+    FriendQuery {
+        user: user(who),
+        updated_after: None,
+        after: None,
+        limit: 100,
+    }
+}
+
+async fn friends(db: &SharedDatabase, query: FriendQuery) -> FriendPage {
+    db.friends(query).await.expect("a page")
+}
+
+fn ids(page: &FriendPage) -> Vec<u64> {
+    page.friends.iter().map(|f| f.friend_id.get()).collect()
+}
+
+/// Either side's list is one look-up.
+pub async fn accepting_makes_friends_of_both(subject: Subject) {
+    let db = subject.db();
+    people(&db, 2).await;
+    let asked = ask(&db, 1, 1, 2).await.expect("asked");
+    assert_eq!(
+        (asked.status, asked.message.as_str()),
+        (FriendStatus::Pending, "hello 1")
+    );
+    assert!(!db.are_friends(user(1), user(2)).await.expect("read"));
+    let accepted = answer(&db, 1, 2, true).await.expect("accepted");
+    assert_eq!(accepted.status, FriendStatus::Accepted);
+    assert!(db.are_friends(user(2), user(1)).await.expect("read"));
+    let page = friends(&db, of(1)).await;
+    assert_eq!(ids(&page), [2]);
+    assert_eq!(
+        page.friends[0].user.as_ref().map(|u| u.username.as_str()),
+        Some("user2")
+    );
+    assert_eq!(ids(&friends(&db, of(2)).await), [1]);
+    assert_eq!(code(ask(&db, 2, 2, 1).await), ErrorCode::AlreadyFriends);
+}
+
+/// The second finds the first.
+pub async fn two_who_ask_each_other_at_once_make_one_request(subject: Subject) {
+    let db = subject.db();
+    people(&db, 2).await;
+    let racers = (1..=8_u64).map(|n| {
+        let db = db.clone();
+        tokio::spawn(async move { ask(&db, n, 1 + n % 2, 2 - n % 2).await })
+    });
+    let mut made = 0;
+    for racer in racers.collect::<Vec<_>>() {
+        match racer.await.expect("no panic") {
+            Ok(_) => made += 1,
+            Err(e) => assert_eq!(e.code(), ErrorCode::FriendRequestAlreadyExists),
+        }
+    }
+    assert_eq!(made, 1);
+    assert_eq!(
+        code(ask(&db, 20, 1, 1).await),
+        ErrorCode::CannotAddSelfAsFriend
+    );
+    assert_eq!(code(ask(&db, 21, 1, 77).await), ErrorCode::UserNotFound);
+}
+
+/// A late click changes nothing.
+pub async fn only_the_target_answers_and_only_once(subject: Subject) {
+    let db = subject.db();
+    people(&db, 3).await;
+    ask(&db, 1, 1, 2).await.expect("asked");
+    assert_eq!(code(answer(&db, 1, 1, true).await), ErrorCode::Forbidden);
+    assert_eq!(
+        code(answer(&db, 9, 2, true).await),
+        ErrorCode::FriendRequestNotFound
+    );
+    answer(&db, 1, 2, false).await.expect("rejected");
+    assert_eq!(
+        code(answer(&db, 1, 2, true).await),
+        ErrorCode::FriendRequestAlreadyHandled
+    );
+    assert!(!db.are_friends(user(1), user(2)).await.expect("read"));
+}
+
+/// The same row, pending, with new words.
+pub async fn a_rejected_request_can_be_made_again(subject: Subject) {
+    let db = subject.db();
+    people(&db, 2).await;
+    ask(&db, 1, 1, 2).await.expect("asked");
+    answer(&db, 1, 2, false).await.expect("rejected");
+    let again = ask(&db, 2, 1, 2).await.expect("asked again");
+    assert_eq!(
+        (again.id, again.message.as_str()),
+        (request_id(1), "hello 2")
+    );
+    assert_eq!(again.status, FriendStatus::Pending);
+    answer(&db, 1, 2, false).await.expect("rejected");
+    let turned = ask(&db, 3, 2, 1).await.expect("the other side asks");
+    assert_eq!(turned.id, request_id(3));
+    answer(&db, 3, 1, true).await.expect("accepted");
+    assert_eq!(ids(&friends(&db, of(1)).await), [2]);
+}
+
+/// People see what they asked and were asked.
+pub async fn mirrors_are_not_listed_as_requests(subject: Subject) {
+    let db = subject.db();
+    people(&db, 4).await;
+    befriend(&db, 1, 1, 2).await;
+    ask(&db, 2, 3, 2).await.expect("asked");
+    ask(&db, 3, 2, 4).await.expect("asked");
+    let list = async |who, side, status| {
+        let found = db
+            .requests(user(who), side, status, 10)
+            .await
+            .expect("read");
+        found.iter().map(|r| r.request.id.get()).collect::<Vec<_>>()
+    };
+    use RequestSide::{Received, Sent};
+    assert_eq!(list(2, Received, None).await, [1, 2]);
+    assert_eq!(list(2, Received, Some(FriendStatus::Pending)).await, [2]);
+    assert_eq!(
+        list(2, Sent, None).await,
+        [3],
+        "the mirror of 1 is nobody's request"
+    );
+    let found = db
+        .requests(user(4), Received, None, 10)
+        .await
+        .expect("read");
+    assert_eq!(found[0].requester.as_ref().map(|u| u.id), Some(user(2)));
+    assert_eq!(found[0].target.as_ref().map(|u| u.id), Some(user(4)));
+    assert_eq!(
+        code(answer(&db, 1_001, 1, true).await),
+        ErrorCode::FriendRequestNotFound
+    );
+    let mirror = db
+        .request_between(user(2), user(1))
+        .await
+        .expect("read")
+        .expect("there");
+    assert!(mirror.mirrored);
+    assert_eq!(
+        db.request(request_id(2)).await.expect("read").map(|r| r.id),
+        Some(request_id(2))
+    );
+}
+
+/// By id, and by what changed.
+pub async fn friends_are_paged_and_synced(subject: Subject) {
+    let db = subject.db();
+    people(&db, 8).await;
+    for n in 2..=8 {
+        befriend(&db, n, 1, n).await;
+    }
+    let mut met = Vec::new();
+    let mut after = None;
+    loop {
+        let page = friends(
+            &db,
+            FriendQuery {
+                after,
+                limit: 3,
+                ..of(1)
+            },
+        )
+        .await;
+        after = page.friends.last().map(|f| f.friend_id);
+        met.extend(ids(&page));
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(met, (2..=8).collect::<Vec<_>>());
+    let changed = friends(
+        &db,
+        FriendQuery {
+            updated_after: Some(NOW + 106),
+            ..of(1)
+        },
+    )
+    .await;
+    assert_eq!((ids(&changed), changed.removed), (vec![7, 8], vec![]));
+}
+
+/// Both rows end; unblocking makes no friends.
+pub async fn a_block_ends_a_friendship_and_stops_requests(subject: Subject) {
+    let db = subject.db();
+    people(&db, 3).await;
+    befriend(&db, 1, 1, 2).await;
+    db.set_blocked(user(2), user(1), true, request_id(50), NOW + 500)
+        .await
+        .expect("blocked");
+    assert!(db.are_blocked(user(1), user(2)).await.expect("read"));
+    assert!(!db.are_friends(user(1), user(2)).await.expect("read"));
+    let synced = friends(
+        &db,
+        FriendQuery {
+            updated_after: Some(NOW + 400),
+            ..of(1)
+        },
+    )
+    .await;
+    assert_eq!((ids(&synced), synced.removed), (vec![], vec![user(2)]));
+    assert_eq!(code(ask(&db, 2, 1, 2).await), ErrorCode::Forbidden);
+    db.set_blocked(user(2), user(1), false, request_id(51), NOW + 600)
+        .await
+        .expect("lifted");
+    assert!(!db.are_blocked(user(1), user(2)).await.expect("read"));
+    assert!(!db.are_friends(user(1), user(2)).await.expect("read"));
+    ask(&db, 3, 1, 2).await.expect("asking is possible again");
+    db.set_blocked(user(1), user(3), true, request_id(52), NOW + 700)
+        .await
+        .expect("blocked");
+    assert_eq!(code(ask(&db, 4, 3, 1).await), ErrorCode::Forbidden);
+}

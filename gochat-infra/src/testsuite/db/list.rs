@@ -1,0 +1,299 @@
+//! The conversation list.
+
+use gochat_core::ids::ConversationKind;
+
+use super::*;
+use crate::port::db::{ConversationEntry, ListPage, ListQuery, SearchQuery};
+
+fn query(who: u64) -> ListQuery {
+    ListQuery {
+        user: user(who),
+        kind: None,
+        updated_after: None,
+        offset: 0,
+        limit: 50,
+    }
+}
+
+fn ids(page: &ListPage) -> Vec<ConversationId> {
+    page.entries.iter().map(|e| e.conversation.id).collect()
+}
+
+async fn list(db: &SharedDatabase, query: ListQuery) -> ListPage {
+    db.list_for_user(query).await.expect("a page")
+}
+
+/// However long the page is.
+pub async fn the_list_is_one_statement(subject: Subject) {
+    let db = subject.db();
+    for n in 2..40 {
+        open(&db, single(1, n), 1, &[]).await;
+        save(&db, run_of(single(1, n), 1..=3, n), NOW + n).await;
+    }
+    let before = subject.statements();
+    let page = list(&db, query(1)).await;
+    let after = subject.statements();
+    assert_eq!(page.entries.len(), 39);
+    if let (Some(before), Some(after)) = (before, after) {
+        assert_eq!(after - before, 1);
+    }
+}
+
+/// Newest first; pages follow each other without gap or repeat.
+pub async fn the_list_is_ordered_by_activity_and_cut_into_pages(subject: Subject) {
+    let db = subject.db();
+    for n in 1..=9 {
+        open(&db, group(n), 1, &[]).await;
+    }
+    for (n, at) in [(3, 30), (7, 20), (5, 10), (1, 10)] {
+        save(&db, run_of(group(n), [1], 1), NOW + at).await;
+    }
+    let mut met = Vec::new();
+    for page in 0..4 {
+        let page = list(
+            &db,
+            ListQuery {
+                offset: page * 3,
+                limit: 3,
+                ..query(1)
+            },
+        )
+        .await;
+        assert_eq!(page.total, 10);
+        met.extend(ids(&page));
+    }
+    assert_eq!(met[..4], [group(3), group(7), group(5), group(1)]);
+    assert_eq!(
+        met.last(),
+        Some(&ConversationId::World),
+        "nobody ever said anything there"
+    );
+    let distinct: std::collections::HashSet<_> = met.iter().collect();
+    assert_eq!((met.len(), distinct.len()), (10, 10));
+}
+
+fn find(page: &ListPage, id: ConversationId) -> &ConversationEntry {
+    page.entries
+        .iter()
+        .find(|e| e.conversation.id == id)
+        .expect("in the list")
+}
+
+/// Everything a client draws.
+pub async fn the_list_shows_the_last_message_the_peer_and_the_unread_count(subject: Subject) {
+    let db = subject.db();
+    for n in 1..=3 {
+        add_user(&db, n).await;
+    }
+    open(&db, single(1, 2), 1, &[]).await;
+    open(&db, group(1), 3, &[1, 2]).await;
+    save(&db, run_of(single(1, 2), 1..=4, 2), NOW + 1).await;
+    save(&db, run_of(group(1), 1..=2, 3), NOW + 2).await;
+    db.advance_pointer(user(1), single(1, 2), 1, NOW)
+        .await
+        .expect("read");
+    let page = list(&db, query(1)).await;
+
+    let chat = find(&page, single(1, 2));
+    assert_eq!(
+        chat.peer.as_ref().map(|p| p.username.as_str()),
+        Some("user2")
+    );
+    let last = chat.last_message.as_ref().expect("a last message");
+    assert_eq!(
+        (last.message.seq_id, last.message.content.as_str()),
+        (4, "text 4")
+    );
+    assert_eq!(last.sender.as_ref().map(|s| s.id), Some(user(2)));
+    assert_eq!((chat.last_read_seq_id, chat.unread), (1, 3));
+
+    let talk = find(&page, group(1));
+    assert_eq!((talk.peer.as_ref(), talk.unread), (None, 2));
+    assert_eq!(talk.membership.as_ref().map(|m| m.role), Some(1));
+    assert_eq!(talk.conversation.member_count, 3);
+
+    db.recall(group(1), message(group(1), 2, 3).id, NOW + 9)
+        .await
+        .expect("recalled");
+    let page = list(&db, query(1)).await;
+    let last = find(&page, group(1))
+        .last_message
+        .as_ref()
+        .expect("a marker");
+    assert!(last.message.deleted && last.message.content.is_empty());
+}
+
+/// World is everybody's.
+pub async fn the_list_merges_world_and_filters_by_kind(subject: Subject) {
+    let db = subject.db();
+    open(&db, single(1, 2), 1, &[]).await;
+    open(&db, group(1), 1, &[2]).await;
+    save(&db, run_of(ConversationId::World, 1..=3, 5), NOW + 9).await;
+    let page = list(&db, query(1)).await;
+    assert_eq!((page.total, ids(&page)[0]), (3, ConversationId::World));
+    let world = find(&page, ConversationId::World);
+    assert_eq!((world.membership.as_ref(), world.unread), (None, 0));
+    let of = async |kind| {
+        let page = list(
+            &db,
+            ListQuery {
+                kind: Some(kind),
+                ..query(1)
+            },
+        )
+        .await;
+        (page.total, ids(&page))
+    };
+    assert_eq!(of(ConversationKind::Single).await, (1, vec![single(1, 2)]));
+    assert_eq!(of(ConversationKind::Group).await, (1, vec![group(1)]));
+    assert_eq!(
+        of(ConversationKind::World).await,
+        (1, vec![ConversationId::World])
+    );
+}
+
+/// For the one who hid it; the other never lost it.
+pub async fn a_hidden_chat_shows_again_with_the_next_message(subject: Subject) {
+    let db = subject.db();
+    open(&db, single(1, 2), 1, &[]).await;
+    let shown = async |who| ids(&list(&db, query(who)).await).contains(&single(1, 2));
+    db.hide(single(1, 2), user(1), NOW + 1)
+        .await
+        .expect("hidden");
+    assert_eq!((shown(1).await, shown(2).await), (false, true));
+    save(&db, run_of(single(1, 2), [1], 2), NOW + 2).await;
+    assert!(shown(1).await);
+    db.hide(single(1, 2), user(1), NOW + 3)
+        .await
+        .expect("hidden");
+    open(&db, single(1, 2), 2, &[]).await;
+    assert!(!shown(1).await, "the peer's opening shows nothing to me");
+    open(&db, single(1, 2), 1, &[]).await;
+    assert!(shown(1).await);
+    let stranger = db.hide(single(1, 2), user(3), NOW).await;
+    assert_eq!(
+        code(stranger),
+        gochat_core::error::ErrorCode::NotConversationMember
+    );
+}
+
+/// Only what changed, and what is gone.
+pub async fn incremental_sync_reports_changes_and_removals(subject: Subject) {
+    let db = subject.db();
+    for n in 1..=6 {
+        open(&db, group(n), 9, &[1]).await;
+    }
+    open(&db, single(1, 2), 1, &[]).await;
+    let since = async |at| {
+        let page = list(
+            &db,
+            ListQuery {
+                updated_after: Some(at),
+                ..query(1)
+            },
+        )
+        .await;
+        let (mut changed, mut removed) = (ids(&page), page.removed.clone());
+        changed.sort_unstable();
+        removed.sort_unstable();
+        assert_eq!(page.total, changed.len() as u64);
+        (changed, removed)
+    };
+    assert_eq!(since(NOW).await, (vec![], vec![]));
+    save(&db, run_of(group(1), 1..=2, 9), NOW + 10).await;
+    db.set_role(group(2), user(1), 2, NOW + 11)
+        .await
+        .expect("a member");
+    db.remove_member(group(3), user(1), NOW + 12)
+        .await
+        .expect("removed");
+    db.dissolve(group(4), NOW + 13).await.expect("dissolved");
+    db.hide(single(1, 2), user(1), NOW + 14)
+        .await
+        .expect("hidden");
+    let (changed, removed) = since(NOW).await;
+    assert_eq!(changed, [group(1), group(2)]);
+    assert_eq!(removed, [single(1, 2), group(3), group(4)]);
+    let (changed, removed) = since(NOW + 13).await;
+    assert_eq!((changed, removed), (vec![], vec![single(1, 2)]));
+    // Reading on another device changes the unread count.
+    db.advance_pointer(user(1), group(1), 1, NOW + 20)
+        .await
+        .expect("read");
+    assert_eq!(since(NOW + 14).await.0, [group(1)]);
+    // Coming back is no removal any more.
+    let add = crate::port::db::AddMembers {
+        conversation: group(3),
+        users: vec![user(1)],
+        role: 1,
+        max_members: 0,
+        now: NOW + 30,
+    };
+    db.add_members(add).await.expect("added");
+    assert_eq!(since(NOW).await.1, [single(1, 2), group(4)]);
+    assert!(
+        list(&db, query(1)).await.removed.is_empty(),
+        "a full list removes nothing"
+    );
+}
+
+/// So a client behind the end learns how far back to go.
+pub async fn an_empty_page_still_knows_the_total(subject: Subject) {
+    let db = subject.db();
+    open(&db, group(1), 1, &[]).await;
+    let page = list(
+        &db,
+        ListQuery {
+            offset: 10,
+            ..query(1)
+        },
+    )
+    .await;
+    assert_eq!((page.entries.len(), page.total), (0, 2));
+}
+
+/// A single chat is named by its other side.
+pub async fn conversations_are_found_by_their_name_or_the_peers(subject: Subject) {
+    let db = subject.db();
+    for n in 1..=3 {
+        add_user(&db, n).await;
+    }
+    open(&db, single(1, 2), 1, &[]).await;
+    open(&db, single(1, 3), 1, &[]).await;
+    let named = NewConversation {
+        name: "Users of GoChat".to_owned(),
+        ..conversation(group(1), 1, &[])
+    };
+    db.create_conversation(named).await.expect("made");
+    let search = async |text: &str, who, kind| {
+        let query = SearchQuery {
+            user: user(who),
+            query: text.to_owned(),
+            kind,
+            limit: 10,
+        };
+        let mut found: Vec<_> = db
+            .search_conversations(query)
+            .await
+            .expect("found")
+            .iter()
+            .map(|e| e.conversation.id)
+            .collect();
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(search("USER2", 1, None).await, [single(1, 2)]);
+    assert_eq!(
+        search("user", 1, None).await,
+        [single(1, 2), single(1, 3), group(1)]
+    );
+    assert_eq!(
+        search("user", 1, Some(ConversationKind::Group)).await,
+        [group(1)]
+    );
+    assert_eq!(search("user", 2, None).await, [single(1, 2)]);
+    assert!(
+        search("gochat", 2, None).await.is_empty(),
+        "others' groups stay unseen"
+    );
+}

@@ -1,0 +1,243 @@
+//! What every [`Database`](crate::port::db::Database) must do. Each public function is one fact; it gets a fresh, migrated
+//! database.
+//!
+//! An adapter runs them all with [`db_suite!`](crate::db_suite).
+
+mod conversations;
+mod facts;
+mod friends;
+mod list;
+mod members;
+mod messages;
+mod migrations;
+mod pointers;
+mod tokens;
+mod users;
+
+use std::sync::Arc;
+
+use gochat_core::error::ErrorCode;
+use gochat_core::ids::{ConversationId, GroupId, MessageId, RequestId, SeqId, UnixMillis, UserId};
+
+use crate::port::db::{
+    Created, DbError, DbResult, NewConversation, NewMessage, NewUser, SharedDatabase, UserRow,
+};
+
+pub use conversations::*;
+pub use facts::*;
+pub use friends::*;
+pub use list::*;
+pub use members::*;
+pub use messages::*;
+pub use migrations::*;
+pub use pointers::*;
+pub use tokens::*;
+pub use users::*;
+
+/// A database under test.
+pub trait DbSubject: Send + Sync {
+    /// The database, fresh and migrated.
+    fn db(&self) -> SharedDatabase;
+
+    /// Statements it has run so far, when the adapter can tell.
+    fn statements(&self) -> Option<u64>;
+}
+
+type Subject = Arc<dyn DbSubject>;
+
+/// Some instant; tests count up from it.
+const NOW: UnixMillis = 1_700_000_000_000;
+
+fn user(n: u64) -> UserId {
+    UserId::new(n).expect("a small id")
+}
+
+fn request_id(n: u64) -> RequestId {
+    RequestId::new(n).expect("a small id")
+}
+
+fn single(a: u64, b: u64) -> ConversationId {
+    ConversationId::single(user(a), user(b)).expect("two users")
+}
+
+fn group(n: u64) -> ConversationId {
+    ConversationId::Group(GroupId::new(n).expect("a small id"))
+}
+
+async fn add_user(db: &SharedDatabase, n: u64) -> UserRow {
+    let new = NewUser {
+        id: user(n),
+        username: format!("user{n}"),
+        password_hash: format!("hash{n}"),
+        avatar_url: String::new(),
+        is_guest: false,
+        now: NOW,
+    };
+    db.create_user(new).await.expect("a free name")
+}
+
+async fn add_guest(db: &SharedDatabase, n: u64, now: UnixMillis) -> UserRow {
+    let new = NewUser {
+        id: user(n),
+        username: format!("guest_{n}"),
+        password_hash: String::new(),
+        avatar_url: String::new(),
+        is_guest: true,
+        now,
+    };
+    db.create_user(new).await.expect("a free name")
+}
+
+fn conversation(id: ConversationId, creator: u64, members: &[u64]) -> NewConversation {
+    NewConversation {
+        id,
+        creator: user(creator),
+        members: members.iter().copied().map(user).collect(),
+        name: format!("name of {id}"),
+        avatar_url: String::new(),
+        description: String::new(),
+        settings: String::new(),
+        now: NOW,
+    }
+}
+
+async fn open(db: &SharedDatabase, id: ConversationId, creator: u64, members: &[u64]) -> Created {
+    db.create_conversation(conversation(id, creator, members))
+        .await
+        .expect("it can be made")
+}
+
+/// A message whose id follows from conversation and seq.
+fn message(id: ConversationId, seq: SeqId, sender: u64) -> NewMessage {
+    let salt = match id {
+        ConversationId::World => 1,
+        ConversationId::Group(g) => g.get() + 10,
+        ConversationId::Single(a, b) => a.get() * 1_000 + b.get() * 31 + 100_000,
+    };
+    NewMessage {
+        id: MessageId::new(salt * 1_000_000 + seq).expect("a small id"),
+        conversation_id: id,
+        seq_id: seq,
+        sender_id: user(sender),
+        message_type: 1,
+        content: format!("text {seq}"),
+        client_msg_id: Some(format!("c{seq}")),
+        extra: None,
+        created_at: NOW + seq,
+    }
+}
+
+fn run_of(
+    id: ConversationId,
+    seqs: impl IntoIterator<Item = SeqId>,
+    sender: u64,
+) -> Vec<NewMessage> {
+    seqs.into_iter()
+        .map(|seq| message(id, seq, sender))
+        .collect()
+}
+
+async fn save(db: &SharedDatabase, messages: Vec<NewMessage>, now: UnixMillis) {
+    db.save_batch(messages, now)
+        .await
+        .expect("messages are stored");
+}
+
+async fn unread(db: &SharedDatabase, who: u64, id: ConversationId) -> Option<u64> {
+    let counts = db.unread_counts(user(who), &[id]).await.expect("counts");
+    counts.first().map(|(_, count)| *count)
+}
+
+/// The code of a refusal.
+fn code<T: std::fmt::Debug>(result: DbResult<T>) -> ErrorCode {
+    let error: DbError = result.expect_err("a refusal");
+    assert!(!error.is_retryable(), "a refusal is not retryable: {error}");
+    error.code()
+}
+
+/// Makes a test of every fact of the suite; the argument is an expression for a future of an
+/// `Arc<dyn DbSubject>`.
+#[macro_export]
+macro_rules! db_suite {
+    ($make:expr) => {
+        $crate::db_suite!(@tests $make;
+            a_username_is_taken_once_whatever_its_spelling,
+            of_two_creators_of_a_username_one_wins,
+            creating_a_user_again_returns_the_first_row,
+            users_are_found_by_id_and_by_name,
+            search_finds_parts_of_names_but_neither_the_caller_nor_guests,
+            search_takes_wildcards_literally,
+            updates_change_only_what_is_named,
+            guests_have_no_password_hash,
+            only_idle_guests_expire,
+            a_new_group_has_an_owner_and_its_members,
+            creating_a_single_chat_again_returns_the_first,
+            racing_creators_of_a_single_chat_get_one_chat,
+            world_exists_from_the_start,
+            an_update_based_on_old_data_is_refused,
+            new_messages_do_not_make_an_update_conflict,
+            a_dissolved_group_keeps_its_rows_and_takes_no_changes,
+            adding_members_respects_the_capacity,
+            racing_adders_never_overfill_a_group,
+            removing_a_member_twice_counts_once,
+            roles_and_mutes_are_kept,
+            ownership_moves_only_from_the_owner,
+            member_pages_neither_skip_nor_repeat,
+            a_keyset_walk_survives_changes,
+            members_of_many_are_cut_per_conversation,
+            messages_are_stored_once,
+            duplicates_within_a_batch_are_told,
+            another_message_at_a_taken_place_is_refused_alone,
+            the_head_moves_only_forward,
+            racing_batches_leave_the_newest_head,
+            a_message_without_a_conversation_row_is_not_lost,
+            ranges_are_read_both_ways_within_their_bounds,
+            paging_through_history_is_stable_while_messages_arrive,
+            a_type_filter_reads_on,
+            latest_messages_come_per_conversation,
+            a_recalled_message_keeps_its_place_and_loses_its_content,
+            authors_are_named_once,
+            a_pointer_never_moves_back_under_concurrency,
+            a_pointer_never_passes_the_head,
+            who_writes_has_read,
+            a_newcomer_starts_at_the_head,
+            recalled_messages_keep_counting_until_read,
+            strangers_have_no_unread_count,
+            world_counts_only_after_it_was_opened,
+            the_list_is_one_statement,
+            the_list_is_ordered_by_activity_and_cut_into_pages,
+            the_list_shows_the_last_message_the_peer_and_the_unread_count,
+            the_list_merges_world_and_filters_by_kind,
+            a_hidden_chat_shows_again_with_the_next_message,
+            incremental_sync_reports_changes_and_removals,
+            an_empty_page_still_knows_the_total,
+            conversations_are_found_by_their_name_or_the_peers,
+            facts_answer_members_head_and_window,
+            facts_of_a_large_group_hold_only_the_askers,
+            facts_need_as_many_statements_for_many_as_for_one,
+            facts_tell_blocks_and_absence,
+            accepting_makes_friends_of_both,
+            two_who_ask_each_other_at_once_make_one_request,
+            only_the_target_answers_and_only_once,
+            a_rejected_request_can_be_made_again,
+            mirrors_are_not_listed_as_requests,
+            friends_are_paged_and_synced,
+            a_block_ends_a_friendship_and_stops_requests,
+            a_refresh_token_is_consumed_by_one_of_two_racers,
+            reuse_revokes_everything_of_the_user,
+            expired_and_unknown_tokens_are_told_apart,
+            logout_forgets_the_pair,
+            revocations_hit_tokens_and_users,
+            revocations_are_listed_in_pages_until_they_expire,
+            migrations_go_up_down_and_up_again,
+        );
+    };
+    (@tests $make:expr; $($fact:ident,)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $fact() {
+                $crate::testsuite::db::$fact($make.await).await;
+            }
+        )*
+    };
+}

@@ -1,0 +1,230 @@
+//! Users.
+
+use gochat_core::error::ErrorCode;
+
+use super::*;
+use crate::port::db::{DbErrorKind, RefreshRecord, UserPatch, UserSearch, UserStatus};
+
+fn named(n: u64, name: &str) -> NewUser {
+    NewUser {
+        id: user(n),
+        username: name.to_owned(),
+        password_hash: "hash".to_owned(),
+        avatar_url: String::new(),
+        is_guest: false,
+        now: NOW,
+    }
+}
+
+/// Names that differ only in case are one name.
+pub async fn a_username_is_taken_once_whatever_its_spelling(subject: Subject) {
+    let db = subject.db();
+    db.create_user(named(1, "Alice")).await.expect("free");
+    let e = db.create_user(named(2, "aLICE")).await.expect_err("taken");
+    assert_eq!(
+        (e.kind(), e.code()),
+        (DbErrorKind::Duplicate, ErrorCode::UserAlreadyExists)
+    );
+    assert_eq!(db.user(user(2)).await.expect("read"), None);
+}
+
+/// The unique index decides the race.
+pub async fn of_two_creators_of_a_username_one_wins(subject: Subject) {
+    let db = subject.db();
+    let racers = (1..=8).map(|n| {
+        let db = db.clone();
+        tokio::spawn(async move { db.create_user(named(n, "alice")).await })
+    });
+    let mut won = 0;
+    for racer in racers.collect::<Vec<_>>() {
+        match racer.await.expect("no panic") {
+            Ok(_) => won += 1,
+            Err(e) => assert_eq!(e.code(), ErrorCode::UserAlreadyExists),
+        }
+    }
+    assert_eq!(won, 1);
+}
+
+/// A lost answer may be asked for again.
+pub async fn creating_a_user_again_returns_the_first_row(subject: Subject) {
+    let db = subject.db();
+    let first = db.create_user(named(1, "alice")).await.expect("free");
+    let again = NewUser {
+        now: NOW + 5,
+        ..named(1, "alice")
+    };
+    assert_eq!(db.create_user(again).await.expect("the same"), first);
+}
+
+/// Look-ups by id, ids and name.
+pub async fn users_are_found_by_id_and_by_name(subject: Subject) {
+    let db = subject.db();
+    let (a, b) = (add_user(&db, 1).await, add_user(&db, 2).await);
+    assert_eq!(db.user(user(1)).await.expect("read"), Some(a.clone()));
+    assert_eq!(
+        db.user_by_username("USER2").await.expect("read"),
+        Some(b.clone())
+    );
+    assert_eq!(db.user_by_username("user").await.expect("read"), None);
+    let mut many = db
+        .users(&[user(2), user(9), user(1), user(2)])
+        .await
+        .expect("read");
+    many.sort_by_key(|u| u.id);
+    assert_eq!(many, [a, b]);
+}
+
+fn search(query: &str) -> UserSearch {
+    UserSearch {
+        query: query.to_owned(),
+        exclude: Some(user(1)),
+        include_guests: false,
+        limit: 20,
+    }
+}
+
+/// Prefix matches first; caller, guests and retired accounts are left out.
+pub async fn search_finds_parts_of_names_but_neither_the_caller_nor_guests(subject: Subject) {
+    let db = subject.db();
+    for (n, name) in [
+        (1, "annabel"),
+        (2, "Anna"),
+        (3, "Joanna"),
+        (4, "Bob"),
+        (5, "annalocked"),
+    ] {
+        db.create_user(named(n, name)).await.expect("free");
+    }
+    let guest = NewUser {
+        is_guest: true,
+        ..named(6, "annaguest")
+    };
+    db.create_user(guest).await.expect("free");
+    let lock = UserPatch {
+        status: Some(UserStatus::Disabled),
+        ..UserPatch::default()
+    };
+    db.update_user(user(5), lock, NOW).await.expect("there");
+
+    let found = db.search_users(search("aNNa")).await.expect("search");
+    let names: Vec<_> = found.iter().map(|u| u.username.as_str()).collect();
+    assert_eq!(names, ["Anna", "Joanna"]);
+    let with_guests = UserSearch {
+        include_guests: true,
+        ..search("anna")
+    };
+    assert_eq!(db.search_users(with_guests).await.expect("search").len(), 3);
+    let one = UserSearch {
+        limit: 1,
+        ..search("anna")
+    };
+    assert_eq!(db.search_users(one).await.expect("search").len(), 1);
+    assert!(
+        db.search_users(search(""))
+            .await
+            .expect("search")
+            .is_empty()
+    );
+}
+
+/// `%` and `_` are characters like others.
+pub async fn search_takes_wildcards_literally(subject: Subject) {
+    let db = subject.db();
+    db.create_user(named(2, "a_b")).await.expect("free");
+    db.create_user(named(3, "axb")).await.expect("free");
+    let found = db.search_users(search("_")).await.expect("search");
+    assert_eq!(found.iter().map(|u| u.id).collect::<Vec<_>>(), [user(2)]);
+    assert!(
+        db.search_users(search("%"))
+            .await
+            .expect("search")
+            .is_empty()
+    );
+}
+
+/// Fields that are not named stay.
+pub async fn updates_change_only_what_is_named(subject: Subject) {
+    let db = subject.db();
+    let before = add_user(&db, 1).await;
+    let avatar = UserPatch {
+        avatar_url: Some("http://a".to_owned()),
+        status: None,
+    };
+    let after = db
+        .update_user(user(1), avatar, NOW + 7)
+        .await
+        .expect("there");
+    assert_eq!(after.avatar_url, "http://a");
+    assert_eq!((after.status, after.updated_at), (before.status, NOW + 7));
+    let status = UserPatch {
+        avatar_url: None,
+        status: Some(UserStatus::Disabled),
+    };
+    let after = db
+        .update_user(user(1), status, NOW + 8)
+        .await
+        .expect("there");
+    assert_eq!(
+        (after.avatar_url.as_str(), after.status),
+        ("http://a", UserStatus::Disabled)
+    );
+    let nobody = db.update_user(user(9), UserPatch::default(), NOW).await;
+    assert_eq!(code(nobody), ErrorCode::UserNotFound);
+}
+
+/// A guest can't sign in with an empty password.
+pub async fn guests_have_no_password_hash(subject: Subject) {
+    let db = subject.db();
+    add_user(&db, 1).await;
+    add_guest(&db, 2, NOW).await;
+    assert_eq!(
+        db.password_hash(user(1)).await.expect("read").as_deref(),
+        Some("hash1")
+    );
+    assert_eq!(db.password_hash(user(2)).await.expect("read"), None);
+    assert_eq!(db.password_hash(user(3)).await.expect("read"), None);
+}
+
+/// Reading and refreshing are signs of life; the retired keep their row.
+pub async fn only_idle_guests_expire(subject: Subject) {
+    let db = subject.db();
+    add_user(&db, 1).await;
+    for n in 2..=4 {
+        add_guest(&db, n, NOW).await;
+    }
+    add_guest(&db, 5, NOW + 100).await;
+    db.advance_pointer(user(2), ConversationId::World, 0, NOW + 60)
+        .await
+        .expect("world");
+    db.advance_pointer(user(4), ConversationId::World, 0, NOW + 10)
+        .await
+        .expect("world");
+    let record = RefreshRecord {
+        hash: "r3".to_owned(),
+        user_id: user(3),
+        client_info: String::new(),
+        created_at: NOW + 60,
+        expires_at: NOW + 1_000,
+        access_hash: String::new(),
+        access_jti: String::new(),
+        access_expires_at: 0,
+    };
+    db.store_refresh(record).await.expect("stored");
+
+    let gone = db
+        .delete_expired_guests(NOW + 50, NOW + 200, 10)
+        .await
+        .expect("retired");
+    assert_eq!(gone, [user(4)]);
+    let row = db.user(user(4)).await.expect("read").expect("still there");
+    assert_eq!(
+        (row.status, row.username.as_str()),
+        (UserStatus::Deleted, "guest_4")
+    );
+    assert!(
+        db.delete_expired_guests(NOW + 50, NOW + 200, 10)
+            .await
+            .expect("none")
+            .is_empty()
+    );
+}
