@@ -94,6 +94,8 @@ struct Owner {
     member: Option<u64>,
     /// Commits on their way to the journal.
     in_flight: u32,
+    /// Somebody wants to know when there are none.
+    awaited: bool,
 }
 
 /// What a member learns when it polls.
@@ -191,18 +193,25 @@ impl Members {
         for partition in partitions {
             let owner = self.owners.entry(*partition).or_default();
             owner.in_flight = owner.in_flight.saturating_sub(1);
-            wake |= owner.in_flight == 0 && owner.member.is_none();
+            let idle = owner.in_flight == 0;
+            wake |= idle && (owner.member.is_none() || std::mem::take(&mut owner.awaited));
         }
         if wake {
             self.wake_all();
         }
     }
 
-    /// Whether a commit of one of these is still on its way.
-    pub(super) fn in_flight(&self, partitions: &[PartitionId]) -> bool {
-        partitions
-            .iter()
-            .any(|p| self.owners.get(p).is_some_and(|owner| owner.in_flight > 0))
+    /// Whether a commit of one of these is still on its way; if so, the members are woken when it has ended.
+    pub(super) fn in_flight(&mut self, partitions: &[PartitionId]) -> bool {
+        let mut any = false;
+        for partition in partitions {
+            let Some(owner) = self.owners.get_mut(partition) else {
+                continue;
+            };
+            owner.awaited = owner.in_flight > 0;
+            any |= owner.awaited;
+        }
+        any
     }
 
     fn wake_all(&self) {

@@ -26,6 +26,8 @@ mod recovery;
 mod retention;
 mod segment;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod topic;
 mod writer;
 
@@ -99,6 +101,11 @@ impl EmbeddedLog {
     /// `Locked`: another process uses the directory. `Corrupt`: data that was durable is damaged. `Unavailable`: the directory can't
     /// be read or written.
     pub fn open(config: LogConfig) -> MqResult<Self> {
+        Self::start(config, |_| {})
+    }
+
+    /// `prepare` sees the journal before the writer takes it.
+    fn start(config: LogConfig, prepare: impl FnOnce(&mut Journal)) -> MqResult<Self> {
         std::fs::create_dir_all(&config.dir).map_err(unusable)?;
         let lock = lock(&config)?;
         let mut recovered = recovery::recover(&config.dir)?;
@@ -125,7 +132,9 @@ impl EmbeddedLog {
         } else {
             Journal::resume(dir, options, index)
         };
-        let writer = Writer::new(shared.clone(), journal.map_err(unusable)?);
+        let mut journal = journal.map_err(unusable)?;
+        prepare(&mut journal);
+        let writer = Writer::new(shared.clone(), journal);
         let run = move || {
             writer.run();
             drop(lock);

@@ -81,24 +81,33 @@ impl Writer {
             .queue
             .take(MAX_GROUP, self.journal.sync_due_in())
         {
-            if let Err(error) = self.group_commit(requests) {
-                let text = format!("writing the journal failed, open the log again: {error}");
-                tracing::error!(%error, "the journal is poisoned");
-                metrics::gauge!("gochat_log_poisoned").set(1.0);
-                self.shared.fail(MqError::new(MqErrorKind::Poisoned, text));
-            }
+            self.group_commit(requests);
         }
         if let Err(error) = self.journal.sync(true) {
             tracing::error!(%error, "the last sync of the journal failed");
         }
     }
 
-    /// One round. On `Err` the requests are dropped, which their callers see as the log's failure.
-    fn group_commit(&mut self, requests: Vec<Request>) -> std::io::Result<()> {
+    /// One round.
+    fn group_commit(&mut self, requests: Vec<Request>) {
         if self.poisoned() {
-            return Ok(());
+            return;
         }
-        let mut group = self.encode(requests);
+        let group = self.encode(requests);
+        let done = self.store(&group);
+        if let Err(error) = done {
+            // Before the requests are dropped: that is how their callers learn to ask for the reason.
+            return self.poison(&error);
+        }
+        self.publish(group);
+        self.evict();
+        if let Err(error) = self.housekeeping() {
+            self.poison(&error);
+        }
+    }
+
+    /// Writes the frames and makes them durable.
+    fn store(&mut self, group: &Group) -> std::io::Result<()> {
         if !self.frames.bytes().is_empty() {
             self.journal.append(self.frames.bytes(), &group.notes)?;
             let written = self.frames.bytes().len() as u64;
@@ -110,16 +119,26 @@ impl Writer {
         if group.sync || self.journal.sync_due_in().is_some_and(|due| due.is_zero()) {
             self.journal.sync(false)?;
         }
+        Ok(())
+    }
+
+    /// Shows what is durable and answers.
+    fn publish(&self, group: Group) {
         for (partition, end) in group.ends.values().filter(|(p, _)| !p.visible_on_append) {
             partition.publish(*end);
         }
-        Shared::append_memory(std::mem::take(&mut group.memory));
+        Shared::append_memory(group.memory);
         for (request, places) in group.requests {
             self.apply(&request);
             request.finish(Ok(places));
         }
-        self.evict();
-        self.housekeeping()
+    }
+
+    fn poison(&self, error: &std::io::Error) {
+        tracing::error!(%error, "the journal is poisoned");
+        metrics::gauge!("gochat_log_poisoned").set(1.0);
+        let text = format!("writing the journal failed, open the log again: {error}");
+        self.shared.fail(MqError::new(MqErrorKind::Poisoned, text));
     }
 
     fn poisoned(&self) -> bool {
