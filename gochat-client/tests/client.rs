@@ -1,4 +1,8 @@
 //! The SDK against a small server on a real socket.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
 
 mod support;
 

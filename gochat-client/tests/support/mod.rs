@@ -1,5 +1,10 @@
 //! A small server that speaks just enough of the contract, with faults on demand.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a support that fails is a test that fails"
+)]
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
