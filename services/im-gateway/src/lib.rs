@@ -1,1 +1,48 @@
-//! Placeholder.
+//! The edge of GoChat: HTTP and WebSocket on one listener, and `PusherService` for the other
+//! services.
+//!
+//! ```no_run
+//! # async fn demo(ports: im_gateway::Ports) -> Result<(), im_gateway::BindError> {
+//! use tokio_util::sync::CancellationToken;
+//!
+//! let mut config = im_gateway::Config::default();
+//! config.auth.secret = "the secret im-logic signs with".into();
+//! let gateway = im_gateway::Gateway::bind(config, ports).await?;
+//! println!("listening on {}", gateway.local_addr());
+//! gateway.run(CancellationToken::new()).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! How a message travels: `upstream` writes what clients send to the log; `downstream` reads this
+//! gateway's own topic and writes frames to sockets; `broadcast` does so for everybody at once.
+//! What is deliberately absent: no rule about messages, members or pointers, no database, and no
+//! RPC per message.
+#![forbid(unsafe_code)]
+
+mod backend;
+mod broadcast;
+mod clock;
+pub mod config;
+mod downstream;
+mod frames;
+mod gateway;
+mod health;
+mod http;
+mod limits;
+mod metrics;
+mod peers;
+mod presence;
+mod pusher;
+mod revocations;
+mod server;
+mod state;
+mod tokens;
+mod typing;
+mod upstream;
+mod waiters;
+mod ws;
+
+pub use config::Config;
+pub use gateway::{BindError, Gateway, Ports};
+pub use peers::{NoPeers, Peers};

@@ -1,0 +1,268 @@
+//! Frames for everybody: one task, so that every connection sees them in order; merged while they
+//! wait; written by two workers when the table is large; remembered for a few seconds for
+//! connections that were registering meanwhile.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use gochat_core::ids::{ConnId, UserId};
+use metrics::histogram;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Replay;
+use crate::metrics as names;
+use crate::state::Gw;
+use crate::ws::conn::{Conn, QueueLimits, Sent};
+use crate::ws::table::SHARDS;
+
+/// Broadcasts that may wait; beyond it the reader of the log waits.
+const QUEUE: usize = 1_024;
+/// Broadcasts merged into one write.
+const MERGE: usize = 64;
+/// Bytes merged into one write.
+const MERGE_BYTES: usize = 64 << 10;
+/// Sockets written before other work gets its turn.
+const CHUNK: usize = 128;
+/// From this table size on two workers share the writing.
+const SPLIT_FROM: usize = 512;
+
+/// One frame for every local connection but some.
+#[derive(Debug, Clone)]
+pub(crate) struct Broadcast {
+    pub(crate) frame: Bytes,
+    /// The connection it came from; 0 = none.
+    pub(crate) skip: ConnId,
+    pub(crate) excluded: Vec<UserId>,
+}
+
+impl Broadcast {
+    fn is_for(&self, conn: &Conn) -> bool {
+        self.skip != conn.id() && !self.excluded.contains(&conn.user())
+    }
+}
+
+/// The queue of broadcasts and the memory of recent ones.
+pub(crate) struct Broadcasts {
+    queue: mpsc::Sender<Broadcast>,
+    recent: Mutex<Recent>,
+}
+
+struct Recent {
+    limits: Replay,
+    frames: VecDeque<(Instant, Broadcast)>,
+    bytes: usize,
+}
+
+impl Broadcasts {
+    pub(crate) fn new(limits: Replay) -> (Self, mpsc::Receiver<Broadcast>) {
+        let (queue, rx) = mpsc::channel(QUEUE);
+        let recent = Recent {
+            limits,
+            frames: VecDeque::new(),
+            bytes: 0,
+        };
+        (
+            Self {
+                queue,
+                recent: Mutex::new(recent),
+            },
+            rx,
+        )
+    }
+
+    /// Queues a broadcast; waits while the queue is full.
+    pub(crate) async fn publish(&self, broadcast: Broadcast) {
+        // The receiver lives as long as the gateway: a failure means that it stops.
+        let _ = self.queue.send(broadcast).await;
+    }
+
+    /// Makes a newcomer visible and gives it what was broadcast just before, in one step: what is
+    /// broadcast later finds it in the table.
+    pub(crate) fn admit(&self, gw: &Gw, conn: &Arc<Conn>) {
+        let mut recent = self.recent.lock();
+        recent.forget(Instant::now());
+        for (_, broadcast) in &recent.frames {
+            if broadcast.is_for(conn) {
+                conn.enqueue(&broadcast.frame, gw.queue);
+            }
+        }
+        gw.table.insert(conn.clone());
+    }
+
+    fn remember(&self, batch: &[Broadcast]) {
+        let now = Instant::now();
+        let mut recent = self.recent.lock();
+        for broadcast in batch {
+            recent.bytes += broadcast.frame.len();
+            recent.frames.push_back((now, broadcast.clone()));
+        }
+        recent.forget(now);
+    }
+}
+
+impl Recent {
+    fn forget(&mut self, now: Instant) {
+        let max_age = Duration::from_millis(self.limits.max_age_ms);
+        while let Some((at, oldest)) = self.frames.front() {
+            let keep = now.saturating_duration_since(*at) < max_age
+                && self.frames.len() <= self.limits.max_frames
+                && self.bytes <= self.limits.max_bytes;
+            if keep {
+                return;
+            }
+            self.bytes -= oldest.frame.len();
+            self.frames.pop_front();
+        }
+    }
+}
+
+/// Writes broadcasts until the gateway stops.
+pub(crate) async fn run(gw: Gw, mut queue: mpsc::Receiver<Broadcast>, stop: CancellationToken) {
+    let mut batch = Vec::new();
+    loop {
+        let n = tokio::select! {
+            () = stop.cancelled() => return,
+            n = queue.recv_many(&mut batch, MERGE) => n,
+        };
+        if n == 0 {
+            return;
+        }
+        let began = Instant::now();
+        gw.broadcasts.remember(&batch);
+        let mut rest = batch.as_slice();
+        while !rest.is_empty() {
+            let (run, later) = rest.split_at(mergeable(rest));
+            rest = later;
+            spread(&gw, Merged::new(run)).await;
+        }
+        batch.clear();
+        histogram!(names::BROADCAST).record(began.elapsed().as_secs_f64());
+    }
+}
+
+/// How many broadcasts from the front fit into one write; at least one.
+fn mergeable(batch: &[Broadcast]) -> usize {
+    let mut bytes = 0;
+    let fitting = batch.iter().take_while(|b| {
+        bytes += b.frame.len();
+        bytes <= MERGE_BYTES
+    });
+    fitting.count().max(1)
+}
+
+/// Several broadcasts as one run of bytes, and who must not get all of them.
+struct Merged {
+    all: Bytes,
+    parts: Vec<Broadcast>,
+    has_exclusions: bool,
+}
+
+impl Merged {
+    fn new(run: &[Broadcast]) -> Arc<Self> {
+        let all = match run {
+            [single] => single.frame.clone(),
+            several => {
+                let mut all = BytesMut::with_capacity(several.iter().map(|b| b.frame.len()).sum());
+                several.iter().for_each(|b| all.extend_from_slice(&b.frame));
+                all.freeze()
+            }
+        };
+        let has_exclusions = run.iter().any(|b| b.skip != 0 || !b.excluded.is_empty());
+        Arc::new(Self {
+            all,
+            parts: run.to_vec(),
+            has_exclusions,
+        })
+    }
+
+    /// Writes to one connection what it should get.
+    fn write(&self, conn: &Conn, limits: QueueLimits) -> Sent {
+        if !self.has_exclusions || self.parts.iter().all(|b| b.is_for(conn)) {
+            return conn.send(&self.all, limits);
+        }
+        let mut sent = Sent::Accepted;
+        for part in self.parts.iter().filter(|b| b.is_for(conn)) {
+            sent = conn.send(&part.frame, limits);
+        }
+        sent
+    }
+}
+
+async fn spread(gw: &Gw, merged: Arc<Merged>) {
+    if gw.table.len() < SPLIT_FROM {
+        write_shards(gw.clone(), merged, 0..SHARDS).await;
+        return;
+    }
+    let half = write_shards(gw.clone(), Arc::clone(&merged), 0..SHARDS / 2);
+    let other = tokio::spawn(write_shards(gw.clone(), merged, SHARDS / 2..SHARDS));
+    half.await;
+    if other.await.is_err() {
+        tracing::error!("a broadcast worker panicked");
+    }
+}
+
+async fn write_shards(gw: Gw, merged: Arc<Merged>, shards: std::ops::Range<usize>) {
+    let mut conns = Vec::new();
+    let (mut delivered, mut in_chunk) = (0, 0);
+    for shard in shards {
+        gw.table.snapshot(shard, &mut conns);
+        for conn in conns.drain(..) {
+            match merged.write(&conn, gw.queue) {
+                Sent::Accepted => delivered += merged.parts.len(),
+                Sent::Overflow => gw.note_overflow(&conn),
+                Sent::Closed => {}
+            }
+            in_chunk += 1;
+            if in_chunk == CHUNK {
+                in_chunk = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    names::add(names::DELIVERED, delivered);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(text: &str) -> Broadcast {
+        Broadcast {
+            frame: Bytes::copy_from_slice(text.as_bytes()),
+            skip: 0,
+            excluded: vec![],
+        }
+    }
+
+    #[test]
+    fn the_memory_of_broadcasts_is_bounded_by_count_bytes_and_age() {
+        let (broadcasts, _rx) = Broadcasts::new(Replay {
+            max_age_ms: 60_000,
+            max_frames: 3,
+            max_bytes: 8,
+        });
+        for text in ["a", "b", "c", "d"] {
+            broadcasts.remember(&[frame(text)]);
+        }
+        assert_eq!(broadcasts.recent.lock().frames.len(), 3);
+        broadcasts.remember(&[frame("1234567")]);
+        let mut recent = broadcasts.recent.lock();
+        assert!(recent.bytes <= 8 && recent.frames.len() <= 2);
+        recent.forget(Instant::now() + Duration::from_secs(61));
+        assert_eq!((recent.bytes, recent.frames.len()), (0, 0));
+    }
+
+    #[test]
+    fn waiting_broadcasts_are_merged_up_to_a_bound() {
+        let big = frame(&"x".repeat(MERGE_BYTES / 2));
+        assert_eq!(mergeable(&[big.clone(), big.clone(), big.clone()]), 2);
+        let huge = frame(&"x".repeat(MERGE_BYTES * 2));
+        assert_eq!(mergeable(&[huge.clone(), big]), 1);
+        let merged = Merged::new(&[frame("ab"), frame("c")]);
+        assert_eq!(&merged.all[..], b"abc");
+    }
+}

@@ -1,0 +1,386 @@
+//! Every limit of the gateway, with its default.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use gochat_core::ratelimit::Rule;
+use gochat_core::session::{machine, wire};
+use serde::{Deserialize, Serialize};
+
+/// Configuration of one gateway instance. Every field has a default; only
+/// [`auth.secret`](Auth::secret) has none that works.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Where HTTP and WebSocket listen. Default `127.0.0.1:8080`; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Name of this instance, unique among the gateways that run. Default `gateway-1`.
+    pub gateway_id: String,
+    /// How tokens are checked.
+    pub auth: Auth,
+    /// Sockets and HTTP connections.
+    pub connections: Connections,
+    /// WebSocket behaviour.
+    pub websocket: WebSocket,
+    /// HTTP behaviour.
+    pub http: Http,
+    /// Token buckets.
+    pub rates: Rates,
+    /// Calls to im-logic and im-repo, and the log.
+    pub backend: Backend,
+    /// Presence and signals.
+    pub presence: Presence,
+    /// What newcomers are given of recent broadcasts.
+    pub replay: Replay,
+    /// How long a graceful stop may take, in milliseconds. Default 8,000.
+    pub drain_timeout_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            gateway_id: "gateway-1".to_owned(),
+            auth: Auth::default(),
+            connections: Connections::default(),
+            websocket: WebSocket::default(),
+            http: Http::default(),
+            rates: Rates::default(),
+            backend: Backend::default(),
+            presence: Presence::default(),
+            replay: Replay::default(),
+            drain_timeout_ms: 8_000,
+        }
+    }
+}
+
+/// How access tokens are verified. The gateway never signs.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Auth {
+    /// Shared HS256 secret of im-logic. Empty refuses every token.
+    #[serde(skip_serializing)]
+    pub secret: String,
+    /// Expected issuer. Default `im-logic`.
+    pub issuer: String,
+    /// Most revocations remembered. Default 1,000,000 (about 100 bytes each).
+    pub max_revocations: usize,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            secret: String::new(),
+            issuer: "im-logic".to_owned(),
+            max_revocations: 1_000_000,
+        }
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth")
+            .field("secret", &"[redacted]")
+            .field("issuer", &self.issuer)
+            .field("max_revocations", &self.max_revocations)
+            .finish()
+    }
+}
+
+/// Bounds on TCP connections.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Connections {
+    /// Most connections of any kind; lowered to the process's file limit less 512. Default 1,000,000.
+    pub max: usize,
+    /// Most connections that have not authenticated and wait for the client; beyond it the one that
+    /// waits longest is closed, so that silent strangers never keep others out. Default 2,048.
+    pub max_unauthenticated: usize,
+    /// Backlog of the listener. Default 8,192.
+    pub backlog: u32,
+    /// Time to send a complete request head, also between two requests, in milliseconds. Default 30,000.
+    pub header_timeout_ms: u64,
+    /// Addresses of proxies whose `X-Forwarded-For` is believed. Default none.
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            max: 1_000_000,
+            max_unauthenticated: 2_048,
+            backlog: 8_192,
+            header_timeout_ms: 30_000,
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// WebSocket limits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WebSocket {
+    /// Sessions a user may have at once; the oldest is closed beyond it. Default 5.
+    pub sessions_per_user: u32,
+    /// Frames that may wait for one connection. Default 256.
+    pub queue_frames: usize,
+    /// Bytes that may wait for one connection. Default 1 MiB.
+    pub queue_bytes: usize,
+    /// Largest message from a client, all fragments together. Default 1 MiB.
+    pub max_message_bytes: usize,
+    /// Most fragments of one message. Default 1,024.
+    pub max_fragments: u32,
+    /// Bytes of unfinished messages over all connections; beyond it the one that grows is closed.
+    /// Default 256 MiB.
+    pub max_partial_bytes: usize,
+    /// Seconds between two pings. Default 30.
+    pub ping_interval_s: u32,
+    /// Seconds without any frame after which a connection is dead. Default 40.
+    pub dead_after_s: u32,
+    /// Seconds a write may make no progress. Default 10.
+    pub write_timeout_s: u32,
+    /// Messages per second of one connection. Default 50.
+    pub rate: u32,
+    /// Messages at once after a pause. Default 100.
+    pub burst: u32,
+    /// Refused messages in a row after which the connection is closed with 4008. Default 200.
+    pub max_refused: u16,
+    /// Milliseconds from the end of the request head to the socket being attached. Default 10,000.
+    pub handshake_timeout_ms: u64,
+    /// Origins browsers may connect from. Empty: any, tokens are the protection (no cookies are used).
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for WebSocket {
+    fn default() -> Self {
+        let (rules, limits) = (machine::Rules::default(), wire::Limits::default());
+        Self {
+            sessions_per_user: 5,
+            queue_frames: 256,
+            queue_bytes: 1 << 20,
+            max_message_bytes: limits.max_message,
+            max_fragments: limits.max_fragments,
+            max_partial_bytes: 256 << 20,
+            ping_interval_s: rules.ping_every_s,
+            dead_after_s: rules.dead_after_s,
+            write_timeout_s: 10,
+            rate: rules.rate,
+            burst: rules.burst,
+            max_refused: rules.max_refused,
+            handshake_timeout_ms: 10_000,
+            allowed_origins: Vec::new(),
+        }
+    }
+}
+
+impl WebSocket {
+    /// The limits the frame decoder works with.
+    pub fn limits(&self) -> wire::Limits {
+        wire::Limits {
+            max_message: self.max_message_bytes,
+            max_fragments: self.max_fragments,
+        }
+    }
+
+    /// The rules of a connection's heartbeat and rate.
+    pub fn rules(&self) -> machine::Rules {
+        machine::Rules {
+            rate: self.rate,
+            burst: self.burst,
+            max_refused: self.max_refused,
+            ping_every_s: self.ping_interval_s,
+            dead_after_s: self.dead_after_s,
+        }
+    }
+}
+
+/// HTTP limits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Http {
+    /// Largest request body in bytes. Default 1 MiB.
+    pub max_body_bytes: usize,
+    /// Time for one request, body included, in milliseconds; then 504. Default 30,000.
+    pub request_timeout_ms: u64,
+    /// How long `POST …/messages` waits for the acknowledgement, in milliseconds. Default 10,000.
+    pub send_timeout_ms: u64,
+    /// Most sends that wait at once; beyond it 503. Default 20,000.
+    pub max_waiting_sends: usize,
+    /// Value of `Access-Control-Allow-Origin`: `*`, or origins that are echoed. Default `*`.
+    pub cors_origins: Vec<String>,
+    /// Whether the chat page and the API page are served. Default true.
+    pub pages: bool,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 1 << 20,
+            request_timeout_ms: 30_000,
+            send_timeout_ms: 10_000,
+            max_waiting_sends: 20_000,
+            cors_origins: vec!["*".to_owned()],
+            pages: true,
+        }
+    }
+}
+
+/// Token buckets: `rate` per second, `capacity` at once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rates {
+    /// Any HTTP request, per address. Default 100/s, burst 200.
+    pub http: Rule,
+    /// Logins, guest logins and refreshes, per address. Default 5/s, burst 10.
+    pub login: Rule,
+    /// Registrations, per address. Default 1/s, burst 3.
+    pub register: Rule,
+    /// All HTTP requests of this instance. Default 500/s, burst 600.
+    pub instance: Rule,
+    /// Messages of one user. Default 10/s, burst 30.
+    pub send: Rule,
+    /// Messages of one user in the world chat. Default 10 per minute, burst 10.
+    pub world_send: Rule,
+    /// Buckets remembered per kind; full ones are forgotten first. Default 200,000.
+    pub max_buckets: usize,
+    /// Switches all of them off, for load tests. Default false.
+    pub disabled: bool,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            http: Rule::new(100.0, 200.0),
+            login: Rule::new(5.0, 10.0),
+            register: Rule::new(1.0, 3.0),
+            instance: Rule::new(500.0, 600.0),
+            send: Rule::new(10.0, 30.0),
+            world_send: Rule::new(10.0 / 60.0, 10.0),
+            max_buckets: 200_000,
+            disabled: false,
+        }
+    }
+}
+
+/// Calls to the services behind the gateway.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Backend {
+    /// Deadline of one RPC in milliseconds. Default 10,000.
+    pub rpc_timeout_ms: u64,
+    /// Attempts of a call that only reads. Default 3.
+    pub read_attempts: u32,
+    /// Messages waiting to be produced; beyond it a sender gets `SERVICE_UNAVAILABLE`. Default 32,768.
+    pub upstream_queue: usize,
+    /// Most messages in one write to the log. Default 1,024.
+    pub upstream_batch: usize,
+    /// Writes to the log that may be in flight at once. Default 4.
+    pub upstream_in_flight: usize,
+    /// Most records taken from the downstream topic at once. Default 1,024.
+    pub downstream_batch: usize,
+}
+
+impl Default for Backend {
+    fn default() -> Self {
+        Self {
+            rpc_timeout_ms: 10_000,
+            read_attempts: 3,
+            upstream_queue: 32_768,
+            upstream_batch: 1_024,
+            upstream_in_flight: 4,
+            downstream_batch: 1_024,
+        }
+    }
+}
+
+impl Backend {
+    pub(crate) fn rpc_timeout(&self) -> Duration {
+        Duration::from_millis(self.rpc_timeout_ms)
+    }
+}
+
+/// Presence, typing, read marks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Presence {
+    /// Registrations merged into one call. Default 500.
+    pub batch: usize,
+    /// How long a registration waits for company, in microseconds. Default 1,000.
+    pub linger_us: u64,
+    /// Registrations waiting; beyond it a handshake gets 503. Default 20,000.
+    pub queue: usize,
+    /// Seconds between two heartbeats of a session to im-repo. Default 60.
+    pub heartbeat_s: u32,
+    /// Milliseconds between the last disconnection and `user.offline`. Default 30,000.
+    pub offline_delay_ms: u64,
+    /// Milliseconds between two typing frames of a user in a conversation. Default 3,000.
+    pub typing_interval_ms: u64,
+    /// Milliseconds after which typing ends by itself. Default 6,000.
+    pub typing_expiry_ms: u64,
+    /// Groups above this size get no typing signals. Default 500.
+    pub typing_max_members: i32,
+    /// Read marks in flight at once. Default 64.
+    pub mark_read_in_flight: usize,
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        Self {
+            batch: 500,
+            linger_us: 1_000,
+            queue: 20_000,
+            heartbeat_s: 60,
+            offline_delay_ms: gochat_core::presence::OFFLINE_DELAY_MS,
+            typing_interval_ms: 3_000,
+            typing_expiry_ms: 6_000,
+            typing_max_members: 500,
+            mark_read_in_flight: 64,
+        }
+    }
+}
+
+/// Recent broadcast frames for connections that register.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Replay {
+    /// Age in milliseconds. Default 5,000: longer than a message takes to reach history.
+    pub max_age_ms: u64,
+    /// Frames. Default 128; stays below the queue of a connection.
+    pub max_frames: usize,
+    /// Bytes. Default 256 KiB.
+    pub max_bytes: usize,
+}
+
+impl Default for Replay {
+    fn default() -> Self {
+        Self {
+            max_age_ms: 5_000,
+            max_frames: 128,
+            max_bytes: 256 << 10,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partial_file_keeps_the_other_defaults() {
+        let config: Config =
+            serde_json::from_str(r#"{"websocket":{"sessions_per_user":1}}"#).unwrap();
+        assert_eq!(config.websocket.sessions_per_user, 1);
+        assert_eq!(config.websocket.queue_frames, 256);
+        assert_eq!(config.listen.port(), 8080);
+    }
+
+    #[test]
+    fn the_secret_is_never_printed() {
+        let auth = Auth {
+            secret: "hunter2".into(),
+            ..Auth::default()
+        };
+        assert!(!format!("{auth:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,255 @@
+//! The way down: this gateway's records become frames on its sockets.
+//!
+//! A batch of records first queues all its frames, then flushes every touched connection once, so
+//! that several frames for one connection leave in one system call. Broadcasts go to
+//! [`crate::broadcast`], so that an acknowledgement never waits behind 100,000 sockets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gochat_core::error::{Error, ErrorCode};
+use gochat_core::ids::{ConnId, UserId};
+use gochat_infra::port::mq::{Batch, Consumer, ConsumerConfig, MqError, MqErrorKind};
+use gochat_infra::rpc::Backoff;
+use gochat_infra::topics;
+use gochat_proto::mq::v1::{DownstreamKind, DownstreamMessage, Origin};
+use prost::Message as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::broadcast::Broadcast;
+use crate::clock;
+use crate::frames;
+use crate::metrics as names;
+use crate::state::Gw;
+use crate::ws::conn::{Conn, Sent};
+
+/// Stands at the end of this gateway's topic: what was written before belongs to sockets that are gone.
+///
+/// # Errors
+/// The log can't be reached.
+pub(crate) async fn subscribe(gw: &Gw) -> Result<Box<dyn Consumer>, MqError> {
+    gw.mq
+        .ensure_topics(&[topics::downstream_spec(&gw.id)])
+        .await?;
+    let mut consumer = gw
+        .mq
+        .consumer(ConsumerConfig::tail([topics::downstream(&gw.id)]))
+        .await?;
+    consumer.poll(0, Duration::from_millis(50)).await?;
+    Ok(consumer)
+}
+
+/// Delivers until the gateway stops.
+pub(crate) async fn run(gw: Gw, mut consumer: Box<dyn Consumer>, stop: CancellationToken) {
+    let mut backoff = Backoff::default();
+    let max = gw.config.backend.downstream_batch;
+    loop {
+        let polled = tokio::select! {
+            () = stop.cancelled() => return,
+            polled = consumer.poll(max, Duration::from_secs(1)) => polled,
+        };
+        match polled {
+            Ok(poll) => {
+                backoff.reset();
+                gw.health.set_log_ok(true);
+                for batch in &poll.batches {
+                    deliver(&gw, batch).await;
+                }
+            }
+            Err(error) => {
+                gw.health.set_log_ok(false);
+                tracing::warn!(%error, "the downstream topic can't be read");
+                tokio::time::sleep(backoff.next_delay()).await;
+                if !error.is_retryable() && error.kind != MqErrorKind::Closed {
+                    if let Ok(again) = subscribe(&gw).await {
+                        consumer = again;
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn deliver(gw: &Gw, batch: &Batch) {
+    if batch.skipped > 0 {
+        names::dropped("lagged", batch.skipped);
+        tracing::warn!(
+            skipped = batch.skipped,
+            "records were dropped before they were delivered"
+        );
+    }
+    let mut round = Round::new(gw);
+    for record in &batch.records {
+        match DownstreamMessage::decode(record.record.value.clone()) {
+            Ok(message) => {
+                if let Some(broadcast) = round.take(message) {
+                    gw.broadcasts.publish(broadcast).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "a downstream record can't be decoded"),
+        }
+    }
+    round.finish();
+}
+
+/// The frames of one batch, and the connections they wait at.
+struct Round<'a> {
+    gw: &'a Gw,
+    now_s: i64,
+    touched: Vec<Arc<Conn>>,
+    delivered: usize,
+    missed: usize,
+}
+
+impl<'a> Round<'a> {
+    fn new(gw: &'a Gw) -> Self {
+        Self {
+            gw,
+            now_s: clock::now_s(),
+            touched: Vec::new(),
+            delivered: 0,
+            missed: 0,
+        }
+    }
+
+    /// Queues the frames of one record; a broadcast is handed back.
+    fn take(&mut self, message: DownstreamMessage) -> Option<Broadcast> {
+        let origin = message.origin.clone();
+        if let Some(origin) = &origin {
+            self.answer(origin, &message);
+        }
+        if message.kind() != DownstreamKind::Message {
+            return None;
+        }
+        let frame = frames::new_message(&message, self.now_s);
+        let skip = origin.as_ref().map_or(0, |o| o.conn_id);
+        if message.broadcast {
+            let excluded = message
+                .exclude_user_ids
+                .iter()
+                .filter_map(|id| id.parse().ok())
+                .collect();
+            return Some(Broadcast {
+                frame,
+                skip,
+                excluded,
+            });
+        }
+        let targets = message.target_user_ids.iter().chain(
+            // The single-target form of the same list.
+            std::iter::once(&message.target_user_id).filter(|id| !id.is_empty()),
+        );
+        for target in targets {
+            match target.parse::<UserId>() {
+                Ok(user) => self.queue_for_user(user, skip, &frame),
+                Err(_) => self.missed += 1,
+            }
+        }
+        None
+    }
+
+    /// The author's connection gets its ack or error; an HTTP caller is woken.
+    fn answer(&mut self, origin: &Origin, message: &DownstreamMessage) {
+        let refusal = (message.kind() == DownstreamKind::Error).then(|| refusal_of(message));
+        if origin.conn_id == 0 {
+            let answer = refusal.map_or_else(|| Ok(message.clone()), Err);
+            let trace = if origin.trace_id.is_empty() {
+                &message.trace_id
+            } else {
+                &origin.trace_id
+            };
+            let id = &message.client_msg_id;
+            if !self.gw.waiters.settle(trace, &origin.user_id, id, answer) {
+                self.missed += 1;
+            }
+            return;
+        }
+        let Ok(user) = origin.user_id.parse::<UserId>() else {
+            return;
+        };
+        let frame = match refusal {
+            Some(error) => frames::error(&error, Some(&message.client_msg_id)),
+            None => frames::message_ack(message, self.now_s),
+        };
+        self.queue_for_conn(user, origin.conn_id, &frame);
+    }
+
+    fn queue_for_conn(&mut self, user: UserId, id: ConnId, frame: &Bytes) {
+        let gw = self.gw;
+        let found = gw.table.with_user(user, |conns| {
+            let conn = conns.iter().find(|c| c.id() == id)?;
+            Some((conn.enqueue(frame, gw.queue), conn.clone()))
+        });
+        match found {
+            Some((queued, conn)) => self.note(queued, conn),
+            None => self.missed += 1,
+        }
+    }
+
+    fn queue_for_user(&mut self, user: UserId, skip: ConnId, frame: &Bytes) {
+        let gw = self.gw;
+        let (touched, before) = (&mut self.touched, self.delivered);
+        let mut overflown = Vec::new();
+        let (mut delivered, mut known) = (before, false);
+        gw.table.with_user(user, |conns| {
+            for conn in conns {
+                known = true;
+                if conn.id() == skip {
+                    continue;
+                }
+                let (sent, first) = conn.enqueue(frame, gw.queue);
+                match sent {
+                    Sent::Accepted => {
+                        delivered += 1;
+                        if first {
+                            touched.push(conn.clone());
+                        }
+                    }
+                    Sent::Overflow => overflown.push(conn.clone()),
+                    Sent::Closed => {}
+                }
+            }
+        });
+        self.delivered = delivered;
+        self.missed += usize::from(!known);
+        for conn in overflown {
+            gw.note_overflow(&conn);
+        }
+    }
+
+    fn note(&mut self, (sent, first): (Sent, bool), conn: Arc<Conn>) {
+        match sent {
+            Sent::Accepted => {
+                self.delivered += 1;
+                if first {
+                    self.touched.push(conn);
+                }
+            }
+            Sent::Overflow => self.gw.note_overflow(&conn),
+            Sent::Closed => self.missed += 1,
+        }
+    }
+
+    fn finish(self) {
+        for conn in &self.touched {
+            conn.flush();
+        }
+        names::add(names::DELIVERED, self.delivered);
+        // Offline in the meantime: history has it.
+        names::dropped("offline", self.missed as u64);
+    }
+}
+
+/// The refusal inside an error record.
+fn refusal_of(message: &DownstreamMessage) -> Error {
+    let Some(error) = &message.error else {
+        return ErrorCode::Internal.into();
+    };
+    let code = ErrorCode::from_code(&error.code).unwrap_or(ErrorCode::Internal);
+    if error.message.is_empty() {
+        code.into()
+    } else {
+        Error::new(code, error.message.clone())
+    }
+}

@@ -1,0 +1,176 @@
+//! Server frames as bytes that are ready to be written, encoded once and shared.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use gochat_core::error::{Error, ErrorCode};
+use gochat_core::session::frame::{
+    self, ErrorFrame, MessageAck, NewMessage, Sender, ServerPayload,
+};
+use gochat_core::session::wire::{MAX_HEADER, Opcode, encode_header};
+use gochat_core::signal::{Change, Signal};
+use gochat_proto::mq::v1::DownstreamMessage;
+use serde::Deserialize;
+
+/// A text frame whose JSON `write` appends.
+pub(crate) fn text(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut buffer = Vec::with_capacity(MAX_HEADER + capacity);
+    buffer.resize(MAX_HEADER, 0);
+    write(&mut buffer);
+    // The header's length depends on the text's: it is put right before the text, in the room left.
+    let (header, used) = encode_header(Opcode::Text, buffer.len() - MAX_HEADER);
+    let start = MAX_HEADER - used;
+    buffer[start..MAX_HEADER].copy_from_slice(&header[..used]);
+    Bytes::from(buffer).slice(start..)
+}
+
+/// The frame of a payload; `timestamp` is in Unix seconds.
+pub(crate) fn frame<T: ServerPayload>(payload: &T, timestamp: i64) -> Bytes {
+    text(160, |out| frame::encode(payload, timestamp, out))
+}
+
+/// An `error` frame.
+pub(crate) fn error(error: &Error, client_msg_id: Option<&str>) -> Bytes {
+    frame(
+        &ErrorFrame::new(error, client_msg_id),
+        crate::clock::now_s(),
+    )
+}
+
+/// The `new-message` frame of a downstream record.
+pub(crate) fn new_message(message: &DownstreamMessage, now_s: i64) -> Bytes {
+    let id = message.message_id.to_string();
+    let sender = message.sender_info.as_ref();
+    let payload = NewMessage {
+        id: Cow::Borrowed(&id),
+        conversation_id: Cow::Borrowed(&message.conversation_id),
+        sender: Sender {
+            id: Cow::Borrowed(&message.sender_id),
+            username: Cow::Borrowed(sender.map_or("", |s| &s.username)),
+            avatar_url: Cow::Borrowed(sender.map_or("", |s| &s.avatar_url)),
+        },
+        sender_id: Cow::Borrowed(&message.sender_id),
+        content: Cow::Borrowed(&message.content),
+        message_type: message.message_type,
+        seq_id: u64::try_from(message.seq_id).unwrap_or_default(),
+        client_msg_id: Cow::Borrowed(&message.client_msg_id),
+        extra: (!message.extra.is_empty()).then_some(Cow::Borrowed(&*message.extra)),
+        created_at: message.timestamp,
+    };
+    text(384 + message.content.len() + message.extra.len(), |out| {
+        frame::encode(&payload, now_s, out);
+    })
+}
+
+/// The `message-ack` frame of a downstream record.
+pub(crate) fn message_ack(message: &DownstreamMessage, now_s: i64) -> Bytes {
+    let id = message.message_id.to_string();
+    let payload = MessageAck {
+        client_msg_id: Cow::Borrowed(&message.client_msg_id),
+        client_msg_id_camel: Cow::Borrowed(&message.client_msg_id),
+        message_id: Cow::Borrowed(&id),
+        conversation_id: Cow::Borrowed(&message.conversation_id),
+        seq_id: u64::try_from(message.seq_id).unwrap_or_default(),
+        status: Cow::Borrowed("success"),
+        created_at: message.timestamp,
+    };
+    text(320, |out| frame::encode(&payload, now_s, out))
+}
+
+/// The frame of a signal whose payload is the frame's data.
+///
+/// # Errors
+/// `INVALID_PARAMS` for a payload that is not a JSON object, and for signals without a frame.
+pub(crate) fn signal(signal: Signal, payload: &[u8], timestamp: i64) -> Result<Bytes, Error> {
+    #[derive(Deserialize)]
+    struct Changed {
+        #[serde(default)]
+        change: Option<Change>,
+    }
+    let bad = || {
+        Error::new(
+            ErrorCode::InvalidParams,
+            "The payload must be a JSON object.",
+        )
+    };
+    // Reads the one field that matters and checks the rest without building it.
+    let head: Changed = serde_json::from_slice(payload).map_err(|_| bad())?;
+    let kind = signal.frame(head.change).ok_or_else(bad)?;
+    Ok(text(64 + payload.len(), |out| {
+        out.extend_from_slice(br#"{"type":""#);
+        out.extend_from_slice(kind.as_bytes());
+        out.extend_from_slice(br#"","data":"#);
+        out.extend_from_slice(payload);
+        out.extend_from_slice(format!(r#","timestamp":{timestamp}}}"#).as_bytes());
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gochat_core::session::frame::{Pong, ServerFrame};
+
+    fn json_of(frame: &Bytes) -> &str {
+        let header = match frame[1] {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+        std::str::from_utf8(&frame[header..]).unwrap()
+    }
+
+    #[test]
+    fn a_frame_has_its_header_right_before_its_text() {
+        let short = frame(&Pong {}, 5);
+        assert_eq!(short[..2], [0x81, u8::try_from(short.len() - 2).unwrap()]);
+        let long = text(0, |out| out.resize(out.len() + 70_000, b'x'));
+        assert_eq!(long[..2], [0x81, 127]);
+        assert_eq!(long.len(), 70_010);
+    }
+
+    #[test]
+    fn clients_read_what_is_encoded() {
+        let record = DownstreamMessage {
+            message_id: 42,
+            conversation_id: "world".into(),
+            sender_id: "7".into(),
+            message_type: 1,
+            content: "hi \"you\"".into(),
+            seq_id: 3,
+            client_msg_id: "c".into(),
+            timestamp: 9,
+            ..Default::default()
+        };
+        let bytes = new_message(&record, 10);
+        let (ServerFrame::NewMessage(m), 10) = ServerFrame::parse(json_of(&bytes)).unwrap() else {
+            panic!("not a new-message")
+        };
+        assert_eq!(
+            (&*m.id, &*m.content, m.seq_id, m.extra),
+            ("42", "hi \"you\"", 3, None)
+        );
+        let bytes = message_ack(&record, 10);
+        let (ServerFrame::MessageAck(ack), _) = ServerFrame::parse(json_of(&bytes)).unwrap() else {
+            panic!("not an ack")
+        };
+        assert_eq!(
+            (&*ack.client_msg_id, &*ack.message_id, &*ack.status),
+            ("c", "42", "success")
+        );
+    }
+
+    #[test]
+    fn a_signal_s_payload_travels_as_it_is() {
+        let payload = br#"{"change":"joined","conversationId":"g_1","members":[]}"#;
+        let bytes = signal(Signal::GroupMemberChanged, payload, 10).unwrap();
+        let (ServerFrame::MemberAdded(added), 10) = ServerFrame::parse(json_of(&bytes)).unwrap()
+        else {
+            panic!("not a member-added")
+        };
+        assert_eq!(&*added.conversation_id, "g_1");
+        for bad in [&b"[]x"[..], b"", b"\"x\"", b"{"] {
+            assert!(signal(Signal::Typing, bad, 10).is_err());
+        }
+        assert!(signal(Signal::SessionReplaced, b"{}", 10).is_err());
+    }
+}

@@ -1,0 +1,232 @@
+//! Putting the parts together, starting and stopping them.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use gochat_infra::port::mq::{Consumer, Mq, MqError, OutRecord};
+use gochat_infra::rpc::Channel;
+use gochat_infra::topics;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+
+use crate::backend::Backend;
+use crate::broadcast::{self, Broadcast, Broadcasts};
+use crate::config::Config;
+use crate::health::Health;
+use crate::limits::Limits;
+use crate::peers::Peers;
+use crate::presence::{self, Presence};
+use crate::pusher::Pusher;
+use crate::revocations::{self, Revocations};
+use crate::state::{Gw, Shared};
+use crate::tokens::Verifier;
+use crate::typing::Typing;
+use crate::waiters::Waiters;
+use crate::ws::conn::QueueLimits;
+use crate::ws::{drain, sweeper};
+use crate::{clock, downstream, http, metrics, server, upstream};
+
+/// What the gateway needs from the world.
+#[derive(Clone)]
+pub struct Ports {
+    /// The log. Topics other than the gateway's own downstream topic exist already.
+    pub mq: Arc<dyn Mq>,
+    /// im-logic.
+    pub logic: Channel,
+    /// im-repo.
+    pub repo: Channel,
+    /// The other gateways.
+    pub peers: Arc<dyn Peers>,
+}
+
+impl fmt::Debug for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ports")
+    }
+}
+
+/// The gateway could not start.
+#[derive(Debug)]
+pub enum BindError {
+    /// The address is taken or not ours.
+    Listen(SocketAddr, io::Error),
+    /// The log could not be used.
+    Log(MqError),
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(address, error) => write!(f, "can't listen on {address}: {error}"),
+            Self::Log(error) => write!(f, "the log can't be used: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// A gateway that is bound and not yet serving.
+pub struct Gateway {
+    gw: Gw,
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    downstream: Box<dyn Consumer>,
+    queues: Queues,
+}
+
+/// Receiving ends of the gateway's tasks.
+struct Queues {
+    upstream: mpsc::Receiver<OutRecord>,
+    broadcasts: mpsc::Receiver<Broadcast>,
+    registrations: mpsc::Receiver<presence::Registration>,
+}
+
+impl Gateway {
+    /// Opens the listener and stands at the end of this gateway's topic. Nothing is answered before
+    /// [`run`](Self::run).
+    ///
+    /// # Errors
+    /// [`BindError`]: the address or the log can't be used.
+    pub async fn bind(config: Config, ports: Ports) -> Result<Self, BindError> {
+        metrics::describe();
+        let address = config.listen;
+        let listener = server::listen(address, config.connections.backlog)
+            .map_err(|e| BindError::Listen(address, e))?;
+        let local_addr = listener
+            .local_addr()
+            .map_err(|e| BindError::Listen(address, e))?;
+        let (gw, queues) = assemble(config, ports);
+        let downstream = downstream::subscribe(&gw).await.map_err(BindError::Log)?;
+        Ok(Self {
+            gw,
+            listener,
+            local_addr,
+            downstream,
+            queues,
+        })
+    }
+
+    /// The address that was bound.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// `PusherService`, to be served on the gRPC port or called in process.
+    pub fn pusher_routes(&self) -> Routes {
+        Routes::new(Pusher::service(self.gw.clone()))
+    }
+
+    /// Serves until `shutdown`, then stops in order: nothing new is accepted, requests in progress
+    /// finish, sockets are closed with 1001, messages taken are written, sessions are removed.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self {
+            gw,
+            listener,
+            downstream,
+            queues,
+            local_addr,
+        } = self;
+        tracing::info!(%local_addr, gateway_id = &*gw.id, "gateway is serving");
+        let (accepting, working, leaving) = (
+            CancellationToken::new(),
+            CancellationToken::new(),
+            CancellationToken::new(),
+        );
+        let workers = TaskTracker::new();
+        workers.spawn(upstream::run(gw.clone(), queues.upstream, working.clone()));
+        workers.spawn(broadcast::run(
+            gw.clone(),
+            queues.broadcasts,
+            working.clone(),
+        ));
+        workers.spawn(downstream::run(gw.clone(), downstream, working.clone()));
+        workers.spawn(presence::run_registering(
+            gw.clone(),
+            queues.registrations,
+            working.clone(),
+        ));
+        workers.spawn(revocations::run(gw.clone(), working.clone()));
+        workers.spawn(sweeper::run(gw.clone(), working.clone()));
+        let leaver = tokio::spawn(presence::run_leaving(gw.clone(), leaving.clone()));
+        let router = http::router(gw.clone());
+        let server = tokio::spawn(server::run(gw.clone(), listener, router, accepting.clone()));
+
+        shutdown.cancelled().await;
+        let time = Duration::from_millis(gw.config.drain_timeout_ms);
+        gw.health.set_draining();
+        accepting.cancel();
+        // Requests that wait for an acknowledgement get it while the sockets say goodbye.
+        let _ = tokio::join!(
+            tokio::time::timeout(time, server),
+            drain::drain(&gw, time / 2)
+        );
+        working.cancel();
+        workers.close();
+        let _ = tokio::time::timeout(time / 4, workers.wait()).await;
+        leaving.cancel();
+        let _ = tokio::time::timeout(time / 4, leaver).await;
+        tracing::info!(gateway_id = &*gw.id, "gateway has stopped");
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway")
+            .field("local_addr", &self.local_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
+    let (upstream, upstream_rx) = mpsc::channel(config.backend.upstream_queue.max(1));
+    let (broadcasts, broadcasts_rx) = Broadcasts::new(config.replay.clone());
+    let (presence, registrations) =
+        Presence::new(config.presence.queue, config.presence.offline_delay_ms);
+    let typing = Typing::new(
+        config.presence.typing_interval_ms,
+        config.presence.typing_expiry_ms,
+    );
+    let queue = QueueLimits {
+        frames: config.websocket.queue_frames,
+        bytes: config.websocket.queue_bytes,
+    };
+    let shared = Shared {
+        id: Arc::from(config.gateway_id.as_str()),
+        ws_rules: config.websocket.rules(),
+        ws_limits: config.websocket.limits(),
+        queue,
+        mq: ports.mq,
+        peers: ports.peers,
+        backend: Backend::new(ports.logic, ports.repo, &config.backend),
+        verifier: Verifier::new(&config.auth),
+        revocations: Revocations::new(config.auth.max_revocations),
+        limits: Limits::new(config.rates.clone()),
+        table: Default::default(),
+        broadcasts,
+        held_bytes: Default::default(),
+        presence,
+        typing,
+        waiters: Waiters::new(config.http.max_waiting_sends),
+        upstream,
+        upstream_topic: Arc::from(topics::UPSTREAM),
+        health: Health::default(),
+        conn_tasks: TaskTracker::new(),
+        reads: Arc::new(Semaphore::new(config.presence.mark_read_in_flight)),
+        // Milliseconds leave room for a million connections each before a later run could meet one.
+        next_conn_id: AtomicU64::new(clock::now_ms() << 20),
+        config,
+    };
+    let queues = Queues {
+        upstream: upstream_rx,
+        broadcasts: broadcasts_rx,
+        registrations,
+    };
+    (Arc::new(shared), queues)
+}

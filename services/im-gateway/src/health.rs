@@ -1,0 +1,63 @@
+//! What `/health` answers.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use crate::clock;
+
+/// Seconds the log may be away before the instance calls itself unhealthy.
+const TOLERANCE_S: u32 = 10;
+
+/// Readiness of the instance.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    draining: AtomicBool,
+    /// Seconds since start at which the log went away, plus one; 0 = it is there.
+    log_away_since: AtomicU32,
+}
+
+impl Health {
+    /// The instance stops: nothing new is taken.
+    pub(crate) fn set_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Notes whether the log answers.
+    pub(crate) fn set_log_ok(&self, ok: bool) {
+        if ok {
+            self.log_away_since.store(0, Ordering::Relaxed);
+        } else {
+            let now = clock::ticks_s() + 1;
+            // The first failure counts; later ones must not move it.
+            let _ =
+                self.log_away_since
+                    .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the instance should get new clients; `loaded` = revocations are known.
+    pub(crate) fn is_ready(&self, loaded: bool) -> bool {
+        let since = self.log_away_since.load(Ordering::Relaxed);
+        let log_ok = since == 0 || clock::ticks_s() + 1 - since <= TOLERANCE_S;
+        loaded && log_ok && !self.is_draining()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draining_or_not_loaded_is_not_ready() {
+        let health = Health::default();
+        assert!(!health.is_ready(false));
+        assert!(health.is_ready(true));
+        health.set_log_ok(false);
+        assert!(health.is_ready(true), "a short absence is tolerated");
+        health.set_draining();
+        assert!(!health.is_ready(true));
+    }
+}

@@ -1,0 +1,214 @@
+//! Accounts and tokens.
+
+use axum::extract::State;
+use gochat_core::error::ErrorCode;
+use gochat_proto::im::logic::v1::{
+    GuestLoginRequest, LoginRequest, LogoutRequest, RefreshTokenRequest, RegisterRequest,
+};
+use http::{HeaderMap, header};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::extract::{Auth, Body, OptionalBody, Trace, bearer};
+use super::objects::User;
+use super::reply::{ApiResult, Envelope, ErrorBody, Nothing, Reply};
+use crate::state::Gw;
+
+/// How much of `User-Agent` is told to im-logic.
+const CLIENT_INFO_MAX: usize = 256;
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RegisterBody {
+    /// 3 to 50 characters, unique.
+    username: String,
+    /// 8 to 128 characters.
+    password: String,
+    #[serde(default)]
+    avatar_url: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+pub(super) struct LoginBody {
+    username: String,
+    password: String,
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct GuestBody {
+    /// Base of the name; always made unique.
+    #[serde(alias = "guest_name")]
+    guest_name: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RefreshBody {
+    /// Valid for one use.
+    #[serde(alias = "refresh_token")]
+    refresh_token: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct UserData {
+    user: User,
+}
+
+/// Tokens of a session.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SessionData {
+    access_token: String,
+    refresh_token: String,
+    /// Unix seconds at which the access token expires.
+    expires_in: i64,
+    user: User,
+}
+
+/// Tokens that replace older ones.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TokenData {
+    access_token: String,
+    refresh_token: String,
+    /// Unix seconds at which the access token expires.
+    expires_in: i64,
+}
+
+/// Creates an account.
+#[utoipa::path(post, path = "/auth/register", tag = "auth", request_body = RegisterBody, responses(
+    (status = 201, body = Envelope<UserData>), (status = 400, body = ErrorBody)))]
+pub(super) async fn register(
+    State(gw): State<Gw>,
+    trace: Trace,
+    Body(body): Body<RegisterBody>,
+) -> ApiResult<UserData> {
+    let request = RegisterRequest {
+        username: body.username,
+        password: body.password,
+        avatar_url: body.avatar_url.unwrap_or_default(),
+    };
+    let call = gw
+        .backend
+        .call(&gw.backend.auth, &trace.0, request, |mut c, r| async move {
+            c.register(r).await
+        });
+    let user = call.await?.user.ok_or(ErrorCode::Internal)?;
+    Ok(Reply::created(UserData { user: user.into() }))
+}
+
+/// Trades a name and a password for tokens.
+#[utoipa::path(post, path = "/auth/login", tag = "auth", request_body = LoginBody, responses(
+    (status = 200, body = Envelope<SessionData>), (status = 401, body = ErrorBody), (status = 423, body = ErrorBody)))]
+pub(super) async fn login(
+    State(gw): State<Gw>,
+    trace: Trace,
+    headers: HeaderMap,
+    Body(body): Body<LoginBody>,
+) -> ApiResult<SessionData> {
+    let request = LoginRequest {
+        username: body.username,
+        password: body.password,
+        client_info: client_info(&headers),
+    };
+    let call = gw
+        .backend
+        .call(&gw.backend.auth, &trace.0, request, |mut c, r| async move {
+            c.login(r).await
+        });
+    let r = call.await?;
+    let user = r.user.ok_or(ErrorCode::Internal)?.into();
+    let (access_token, refresh_token, expires_in) = (r.access_token, r.refresh_token, r.expires_in);
+    Ok(Reply::ok(SessionData {
+        access_token,
+        refresh_token,
+        expires_in,
+        user,
+    }))
+}
+
+/// Creates a guest account and signs it in.
+#[utoipa::path(post, path = "/auth/guest", tag = "auth", request_body = Option<GuestBody>, responses(
+    (status = 201, body = Envelope<SessionData>)))]
+pub(super) async fn guest(
+    State(gw): State<Gw>,
+    trace: Trace,
+    headers: HeaderMap,
+    OptionalBody(body): OptionalBody<GuestBody>,
+) -> ApiResult<SessionData> {
+    let request = GuestLoginRequest {
+        client_info: client_info(&headers),
+        guest_name: body.guest_name.unwrap_or_default(),
+    };
+    let call = gw
+        .backend
+        .call(&gw.backend.auth, &trace.0, request, |mut c, r| async move {
+            c.guest_login(r).await
+        });
+    let r = call.await?;
+    let user = r.user.ok_or(ErrorCode::Internal)?.into();
+    let (access_token, refresh_token, expires_in) = (r.access_token, r.refresh_token, r.expires_in);
+    Ok(Reply::created(SessionData {
+        access_token,
+        refresh_token,
+        expires_in,
+        user,
+    }))
+}
+
+/// Trades a refresh token for new tokens; it becomes invalid at once.
+#[utoipa::path(post, path = "/auth/refresh", tag = "auth", request_body = RefreshBody, responses(
+    (status = 200, body = Envelope<TokenData>), (status = 401, body = ErrorBody)))]
+pub(super) async fn refresh(
+    State(gw): State<Gw>,
+    trace: Trace,
+    Body(body): Body<RefreshBody>,
+) -> ApiResult<TokenData> {
+    let request = RefreshTokenRequest {
+        refresh_token: body.refresh_token,
+    };
+    let call = gw
+        .backend
+        .call(&gw.backend.auth, &trace.0, request, |mut c, r| async move {
+            c.refresh_token(r).await
+        });
+    let r = call.await?;
+    let (access_token, refresh_token, expires_in) = (r.access_token, r.refresh_token, r.expires_in);
+    Ok(Reply::ok(TokenData {
+        access_token,
+        refresh_token,
+        expires_in,
+    }))
+}
+
+/// Ends the session: its tokens are revoked, its sockets closed.
+#[utoipa::path(post, path = "/auth/logout", tag = "auth", security(("bearer" = [])), responses(
+    (status = 200, body = Envelope<Nothing>), (status = 401, body = ErrorBody)))]
+pub(super) async fn logout(
+    State(gw): State<Gw>,
+    trace: Trace,
+    Auth(me): Auth,
+    headers: HeaderMap,
+) -> ApiResult<Nothing> {
+    let access_token = bearer(&headers)?.unwrap_or_default().to_owned();
+    let request = LogoutRequest {
+        user_id: me.user.to_string(),
+        access_token,
+    };
+    let call = gw
+        .backend
+        .call(&gw.backend.auth, &trace.0, request, |mut c, r| async move {
+            c.logout(r).await
+        });
+    call.await?;
+    Ok(Reply::done())
+}
+
+fn client_info(headers: &HeaderMap) -> String {
+    let agent = headers
+        .get(header::USER_AGENT)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    agent.chars().take(CLIENT_INFO_MAX).collect()
+}

@@ -1,0 +1,267 @@
+//! What handlers ask for: the caller, the trace, bodies, queries, ids in paths.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use bytes::Bytes;
+use gochat_core::error::{Error, ErrorCode};
+use gochat_core::ids::{ConversationId, MessageId, RequestId, UserId};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use super::reply::ApiError;
+use crate::server::Visitor;
+use crate::state::Gw;
+use crate::tokens::Identity;
+
+/// The connection a request came on.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) address: IpAddr,
+    pub(crate) visitor: Arc<Visitor>,
+}
+
+/// The trace id of the request.
+#[derive(Debug, Clone)]
+pub(crate) struct Trace(pub(crate) String);
+
+impl FromRequestParts<Gw> for Trace {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Gw) -> Result<Self, ApiError> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| ErrorCode::Internal.into())
+    }
+}
+
+/// The token of a request.
+///
+/// # Errors
+/// `INVALID_TOKEN_FORMAT` for an `Authorization` header of another form.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else {
+        return Ok(None);
+    };
+    let token = value.to_str().ok().and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        let token = token.trim();
+        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+    });
+    token
+        .map(Some)
+        .ok_or_else(|| ErrorCode::InvalidTokenFormat.into())
+}
+
+/// Somebody who is signed in, guests too.
+pub(crate) struct Auth(pub(crate) Identity);
+
+impl FromRequestParts<Gw> for Auth {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, gw: &Gw) -> Result<Self, ApiError> {
+        let token = bearer(&parts.headers)?.ok_or(ErrorCode::Unauthorized)?;
+        let identity = gw.verifier.verify(token)?;
+        gw.revocations.check(&identity)?;
+        if let Some(caller) = parts.extensions.get::<Caller>() {
+            caller.visitor.set_known();
+        }
+        Ok(Self(identity))
+    }
+}
+
+/// Somebody with an account of their own: guests are refused.
+pub(crate) struct Registered(pub(crate) Identity);
+
+impl FromRequestParts<Gw> for Registered {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, gw: &Gw) -> Result<Self, ApiError> {
+        let Auth(identity) = Auth::from_request_parts(parts, gw).await?;
+        if identity.guest {
+            Err(ErrorCode::GuestNotAllowed.into())
+        } else {
+            Ok(Self(identity))
+        }
+    }
+}
+
+/// A JSON body.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Gw> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, gw: &Gw) -> Result<Self, ApiError> {
+        parse(&read(request, gw).await?).map(Self)
+    }
+}
+
+/// A JSON body that may be missing.
+pub(crate) struct OptionalBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<Gw> for OptionalBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, gw: &Gw) -> Result<Self, ApiError> {
+        let bytes = read(request, gw).await?;
+        if bytes.trim_ascii().is_empty() {
+            Ok(Self(T::default()))
+        } else {
+            parse(&bytes).map(Self)
+        }
+    }
+}
+
+async fn read(request: Request, gw: &Gw) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, gw)
+        .await
+        .map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(e)
+                if e.status() == StatusCode::PAYLOAD_TOO_LARGE =>
+            {
+                let error =
+                    Error::new(ErrorCode::MessageTooLarge, "The request body is too large.");
+                ApiError::from(error).with_status(StatusCode::PAYLOAD_TOO_LARGE)
+            }
+            _ => ApiError::invalid("The request body could not be read."),
+        })
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // The parser's words name the field and the place, never the value of a password.
+    serde_json::from_slice(bytes).map_err(|e| match e.classify() {
+        serde_json::error::Category::Data => {
+            ApiError::invalid(format!("The body is wrong: {}.", field_of(&e)))
+        }
+        _ => ApiError::invalid("The body is not valid JSON."),
+    })
+}
+
+/// What is wrong, without the values serde quotes.
+fn field_of(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if text.starts_with("missing field") || text.starts_with("duplicate field") {
+        let end = text.find(" at line").unwrap_or(text.len());
+        text[..end].to_owned()
+    } else {
+        format!(
+            "a field has the wrong type (line {}, column {})",
+            error.line(),
+            error.column()
+        )
+    }
+}
+
+/// Query parameters.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Gw> for Params<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Gw) -> Result<Self, ApiError> {
+        Query::try_from_uri(&parts.uri)
+            .map(|Query(params)| Self(params))
+            .map_err(|_| ApiError::invalid("A query parameter has the wrong form."))
+    }
+}
+
+/// An id in a path: text that is no such id names nothing, so it is "not found".
+pub(crate) trait PathId: FromStr {
+    /// What to answer for text that is no id.
+    const UNKNOWN: ErrorCode;
+}
+
+impl PathId for ConversationId {
+    const UNKNOWN: ErrorCode = ErrorCode::ConversationNotFound;
+}
+
+impl PathId for MessageId {
+    const UNKNOWN: ErrorCode = ErrorCode::MessageNotFound;
+}
+
+impl PathId for UserId {
+    const UNKNOWN: ErrorCode = ErrorCode::UserNotFound;
+}
+
+impl PathId for RequestId {
+    const UNKNOWN: ErrorCode = ErrorCode::FriendRequestNotFound;
+}
+
+/// The one id of a path.
+pub(crate) struct Id<A>(pub(crate) A);
+
+impl<A: PathId> FromRequestParts<Gw> for Id<A> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, gw: &Gw) -> Result<Self, ApiError> {
+        let Path(text) = Path::<String>::from_request_parts(parts, gw)
+            .await
+            .map_err(|_| A::UNKNOWN)?;
+        text.parse().map(Self).map_err(|_| A::UNKNOWN.into())
+    }
+}
+
+/// The two ids of a path.
+pub(crate) struct Ids<A, B>(pub(crate) A, pub(crate) B);
+
+impl<A: PathId, B: PathId> FromRequestParts<Gw> for Ids<A, B> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, gw: &Gw) -> Result<Self, ApiError> {
+        let Path((a, b)) = Path::<(String, String)>::from_request_parts(parts, gw)
+            .await
+            .map_err(|_| A::UNKNOWN)?;
+        Ok(Self(
+            a.parse().map_err(|_| A::UNKNOWN)?,
+            b.parse().map_err(|_| B::UNKNOWN)?,
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+        headers
+    }
+
+    #[test]
+    fn only_bearer_tokens_are_tokens() {
+        assert_eq!(bearer(&headers("Bearer abc")), Ok(Some("abc")));
+        assert_eq!(bearer(&headers("bearer  abc")), Ok(Some("abc")));
+        assert_eq!(bearer(&HeaderMap::new()), Ok(None));
+        for bad in ["Basic abc", "abc", "Bearer ", "Bearer"] {
+            assert_eq!(
+                bearer(&headers(bad)).unwrap_err().code,
+                ErrorCode::InvalidTokenFormat
+            );
+        }
+    }
+
+    #[test]
+    fn a_refused_body_does_not_repeat_its_values() {
+        #[derive(serde::Deserialize, Debug)]
+        #[expect(dead_code, reason = "only its refusal is looked at")]
+        struct Login {
+            password: u32,
+        }
+        let refusal = parse::<Login>(br#"{"password":"hunter2"}"#).unwrap_err();
+        assert!(!refusal.error.message.contains("hunter2"));
+        let refusal = parse::<Login>(b"{}").unwrap_err();
+        assert!(
+            refusal.error.message.contains("password"),
+            "{}",
+            refusal.error.message
+        );
+    }
+}

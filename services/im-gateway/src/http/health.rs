@@ -1,0 +1,39 @@
+//! `/health`.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::reply::json_response;
+use crate::clock;
+use crate::state::Gw;
+
+/// The state of this instance.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `ok` or `unavailable`.
+    status: &'static str,
+    /// Unix seconds.
+    time: i64,
+}
+
+/// Whether this instance takes new clients.
+#[utoipa::path(get, path = "/health", tag = "health", responses(
+    (status = 200, body = Health), (status = 503, body = Health)))]
+pub(super) async fn health(State(gw): State<Gw>) -> Response {
+    let ready = gw.health.is_ready(gw.revocations.is_loaded());
+    let (code, status) = if ready {
+        (StatusCode::OK, "ok")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+    };
+    json_response(
+        code,
+        &Health {
+            status,
+            time: clock::now_s(),
+        },
+    )
+}

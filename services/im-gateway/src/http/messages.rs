@@ -1,0 +1,388 @@
+//! History, sending, recalling, reading.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::extract::State;
+use gochat_core::error::ErrorCode;
+use gochat_core::ids::{ConversationId, MessageId};
+use gochat_core::message::MessageType;
+use gochat_core::session::frame::SendMessage;
+use gochat_proto::im::logic::v1::{DeleteMessageRequest, GetMessagesRequest, MarkAsReadRequest};
+use gochat_proto::mq::v1::DownstreamMessage;
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{Auth, Body, Id, Ids, OptionalBody, Params, Trace};
+use super::objects::{Message, UserBrief};
+use super::reply::{ApiError, ApiResult, Envelope, ErrorBody, Nothing, Reply};
+use crate::state::Gw;
+use crate::upstream::{self, Origin};
+
+const LIMIT_DEFAULT: i32 = 50;
+const LIMIT_MAX: i32 = 100;
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct HistoryParams {
+    /// Messages before this seqId, newest first; absent = from the newest.
+    cursor: Option<i64>,
+    /// Messages after this seqId, oldest first; wins over `cursor`.
+    #[serde(alias = "afterSeq")]
+    after_seq: Option<i64>,
+    /// 1 to 100, default 50.
+    #[serde(alias = "size", alias = "pageSize", alias = "page_size")]
+    limit: Option<i32>,
+}
+
+/// A stretch of history.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct HistoryData {
+    messages: Vec<Message>,
+    /// What to ask for next; 0 when nothing is left.
+    next_cursor: i64,
+    has_more: bool,
+}
+
+#[derive(Deserialize, ToSchema)]
+pub(super) struct SendBody {
+    /// 1 text, 2 image, 3 file, 5 voice, 6 video; names are understood too.
+    #[serde(rename = "messageType", alias = "message_type")]
+    #[schema(value_type = i32)]
+    message_type: TypeField,
+    content: String,
+    /// Your own id for the message, at most 64 bytes: sending again with it is harmless.
+    #[serde(rename = "client_msg_id", default)]
+    client_msg_id: Option<String>,
+    /// Another spelling of `client_msg_id`.
+    #[serde(rename = "clientMsgId", alias = "tempMessageId", default)]
+    client_msg_id_camel: Option<String>,
+    /// JSON text that travels along.
+    #[serde(default)]
+    extra: Option<String>,
+}
+
+/// A message type as number or name.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TypeField {
+    Number(i32),
+    Name(String),
+}
+
+impl TypeField {
+    fn number(&self) -> i32 {
+        match self {
+            Self::Number(number) => *number,
+            Self::Name(name) => MessageType::from_name(name).map_or(0, MessageType::as_i32),
+        }
+    }
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct ReadBody {
+    /// Newest message seen; absent = the newest there is.
+    #[serde(alias = "seq_id")]
+    seq_id: Option<i64>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReadData {
+    unread_count: i64,
+    /// The pointer now; it never moves back.
+    last_read_seq_id: i64,
+}
+
+/// Messages of a conversation.
+#[utoipa::path(get, path = "/conversations/{conversationId}/messages", tag = "messages",
+    params(("conversationId" = String, Path), HistoryParams), security(("bearer" = [])), responses(
+    (status = 200, body = Envelope<HistoryData>), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn history(
+    State(gw): State<Gw>,
+    trace: Trace,
+    Auth(me): Auth,
+    Id(id): Id<ConversationId>,
+    Params(params): Params<HistoryParams>,
+) -> ApiResult<HistoryData> {
+    let wish = Wish::of(&params)?;
+    let request = GetMessagesRequest {
+        user_id: me.user.to_string(),
+        conversation_id: id.to_string(),
+        start_seq_id: wish.start,
+        end_seq_id: wish.end,
+        limit: wish.limit,
+        ascending: wish.ascending,
+        type_filter: vec![],
+    };
+    let clients = &gw.backend.conversations;
+    let call = gw
+        .backend
+        .read(clients, &trace.0, request, |mut c, r| async move {
+            c.get_messages(r).await
+        });
+    let r = call.await?;
+    let messages: Vec<Message> = r.messages.into_iter().map(Into::into).collect();
+    let has_more = r.has_more && !wish.is_exhausted;
+    let last = messages.last().map(|m| m.seq_id);
+    let next_cursor = match (wish.ascending, has_more) {
+        // A client that syncs goes on from here also when nothing is left for now.
+        (true, _) => last.unwrap_or(wish.start - 1),
+        (false, true) => last.unwrap_or(0),
+        (false, false) => 0,
+    };
+    Ok(Reply::ok(HistoryData {
+        messages,
+        next_cursor,
+        has_more,
+    }))
+}
+
+/// Query parameters as bounds on seqIds.
+#[derive(Debug, PartialEq, Eq)]
+struct Wish {
+    start: i64,
+    end: i64,
+    limit: i32,
+    ascending: bool,
+    /// The cursor stands before the first message: nothing can follow.
+    is_exhausted: bool,
+}
+
+impl Wish {
+    fn of(params: &HistoryParams) -> Result<Self, ApiError> {
+        let limit = params.limit.unwrap_or(LIMIT_DEFAULT);
+        let positions = [params.cursor, params.after_seq];
+        if limit < 1 || positions.iter().flatten().any(|seq| *seq < 0) {
+            return Err(ApiError::invalid("Limits start at 1, positions at 0."));
+        }
+        let limit = limit.min(LIMIT_MAX);
+        Ok(match (params.after_seq, params.cursor) {
+            (Some(after), _) => Self {
+                start: after.saturating_add(1),
+                end: 0,
+                limit,
+                ascending: true,
+                is_exhausted: false,
+            },
+            // 0 bounds nothing on the wire: "before the first" is asked as the empty stretch 1 down to 2.
+            (None, Some(0 | 1)) => Self {
+                start: 1,
+                end: 2,
+                limit,
+                ascending: false,
+                is_exhausted: true,
+            },
+            (None, cursor) => Self {
+                start: cursor.map_or(0, |c| c - 1),
+                end: 0,
+                limit,
+                ascending: false,
+                is_exhausted: false,
+            },
+        })
+    }
+}
+
+/// Sends a message and answers once it is durable. Sending again with the same client id gives the
+/// original.
+#[utoipa::path(post, path = "/conversations/{conversationId}/messages", tag = "messages",
+    params(("conversationId" = String, Path)), request_body = SendBody, security(("bearer" = [])),
+    responses((status = 201, body = Envelope<Message>), (status = 400, body = ErrorBody),
+    (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 429, body = ErrorBody),
+    (status = 504, body = ErrorBody)))]
+pub(super) async fn send(
+    State(gw): State<Gw>,
+    trace: Trace,
+    Auth(me): Auth,
+    Id(id): Id<ConversationId>,
+    headers: HeaderMap,
+    Body(body): Body<SendBody>,
+) -> ApiResult<Message> {
+    let header = || {
+        headers
+            .get("x-idempotency-key")
+            .and_then(|v| v.to_str().ok())
+            .map(str::to_owned)
+    };
+    let client_msg_id = body
+        .client_msg_id
+        .or(body.client_msg_id_camel)
+        .or_else(header)
+        .filter(|id| !id.is_empty())
+        .unwrap_or_else(upstream::new_trace);
+    let mut ticket = gw
+        .waiters
+        .enter(&trace.0, me.user.to_string(), client_msg_id.clone())?;
+    let draft = SendMessage {
+        conversation_id: id,
+        content: Cow::Borrowed(&body.content),
+        message_type: body.message_type.number(),
+        client_msg_id: Some(client_msg_id.into()),
+        extra: body.extra.as_deref().map(Cow::Borrowed),
+    };
+    let origin = Origin {
+        user: me.user,
+        conn_id: 0,
+    };
+    upstream::accept(&gw, origin, draft, ticket.trace.clone())?;
+    let deadline = Duration::from_millis(gw.config.http.send_timeout_ms);
+    let answer = tokio::time::timeout(deadline, &mut ticket.answer)
+        .await
+        .map_err(|_| ErrorCode::Timeout)?
+        .map_err(|_| ErrorCode::ServiceUnavailable)??;
+    let mut message = message_of(answer);
+    if message.content.is_empty() {
+        // A replay's answer carries only the places; the text is the same by definition.
+        message.content = body.content;
+    }
+    Ok(Reply::created(message))
+}
+
+/// A downstream record as the API shows messages.
+fn message_of(m: DownstreamMessage) -> Message {
+    let sender = m
+        .sender_info
+        .map(|s| UserBrief::new(s.id, s.username, s.avatar_url, s.is_guest));
+    Message {
+        id: m.message_id.to_string(),
+        conversation_id: m.conversation_id,
+        sender_id: m.sender_id,
+        sender,
+        message_type: m.message_type,
+        content: m.content,
+        seq_id: m.seq_id,
+        client_msg_id: (!m.client_msg_id.is_empty()).then_some(m.client_msg_id),
+        deleted: false,
+        extra: (!m.extra.is_empty()).then_some(m.extra),
+        created_at: m.timestamp,
+        updated_at: m.timestamp,
+    }
+}
+
+/// Recalls a message for everybody.
+#[utoipa::path(delete, path = "/conversations/{conversationId}/messages/{messageId}", tag = "messages",
+    params(("conversationId" = String, Path), ("messageId" = String, Path)), security(("bearer" = [])),
+    responses((status = 200, body = Envelope<Nothing>), (status = 400, body = ErrorBody),
+    (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn recall(
+    State(gw): State<Gw>,
+    trace: Trace,
+    Auth(me): Auth,
+    Ids(id, message): Ids<ConversationId, MessageId>,
+) -> ApiResult<Nothing> {
+    let request = DeleteMessageRequest {
+        message_id: message.to_string(),
+        operator_id: me.user.to_string(),
+        reason: String::new(),
+        conversation_id: id.to_string(),
+    };
+    let call = gw.backend.call(
+        &gw.backend.messages,
+        &trace.0,
+        request,
+        |mut c, r| async move { c.delete_message(r).await },
+    );
+    call.await?;
+    Ok(Reply::done())
+}
+
+/// Moves your read pointer forward.
+#[utoipa::path(put, path = "/conversations/{conversationId}/read", tag = "messages",
+    params(("conversationId" = String, Path)), request_body = Option<ReadBody>, security(("bearer" = [])),
+    responses((status = 200, body = Envelope<ReadData>), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn mark_read(
+    State(gw): State<Gw>,
+    trace: Trace,
+    Auth(me): Auth,
+    Id(id): Id<ConversationId>,
+    OptionalBody(body): OptionalBody<ReadBody>,
+) -> ApiResult<ReadData> {
+    if body.seq_id.is_some_and(|seq| seq < 0) {
+        return Err(ApiError::invalid("seqId starts at 0."));
+    }
+    let clients = &gw.backend.conversations;
+    let request = MarkAsReadRequest {
+        user_id: me.user.to_string(),
+        conversation_id: id.to_string(),
+        seq_id: body.seq_id.unwrap_or(0),
+    };
+    let call = gw
+        .backend
+        .read(clients, &trace.0, request, |mut c, r| async move {
+            c.mark_as_read(r).await
+        });
+    let r = call.await?;
+    Ok(Reply::ok(ReadData {
+        unread_count: r.unread_count,
+        last_read_seq_id: r.last_read_seq_id,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(cursor: Option<i64>, after_seq: Option<i64>) -> Wish {
+        Wish::of(&HistoryParams {
+            cursor,
+            after_seq,
+            limit: None,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_cursor_is_an_exclusive_upper_bound() {
+        assert_eq!(
+            (wish(None, None).start, wish(None, None).ascending),
+            (0, false)
+        );
+        assert_eq!(wish(Some(51), None).start, 50);
+        let first = wish(Some(1), None);
+        assert!(
+            first.is_exhausted && first.start < first.end,
+            "an empty stretch"
+        );
+    }
+
+    #[test]
+    fn after_seq_reads_upwards() {
+        let w = wish(Some(9), Some(0));
+        assert_eq!((w.start, w.ascending), (1, true));
+    }
+
+    #[test]
+    fn negative_positions_are_refused() {
+        for (cursor, after_seq, limit) in [
+            (Some(-1), None, None),
+            (None, Some(-1), None),
+            (None, None, Some(0)),
+        ] {
+            assert!(
+                Wish::of(&HistoryParams {
+                    cursor,
+                    after_seq,
+                    limit
+                })
+                .is_err()
+            );
+        }
+    }
+
+    #[test]
+    fn message_types_come_as_number_or_name() {
+        let number = |json: &str| {
+            serde_json::from_str::<SendBody>(json)
+                .unwrap()
+                .message_type
+                .number()
+        };
+        assert_eq!(number(r#"{"messageType":2,"content":"x"}"#), 2);
+        assert_eq!(number(r#"{"message_type":"voice","content":"x"}"#), 5);
+        assert_eq!(number(r#"{"messageType":"spell","content":"x"}"#), 0);
+    }
+}

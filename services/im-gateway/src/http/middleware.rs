@@ -1,0 +1,197 @@
+//! Around every request: trace id, CORS, rate limits, deadline, panics, envelope of refusals,
+//! metrics, access log.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
+use gochat_core::error::{Error, ErrorCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use super::extract::{Caller, Trace};
+use super::reply::ApiError;
+use crate::clock;
+use crate::limits::Door;
+use crate::metrics;
+use crate::state::Gw;
+
+/// Longest trace id taken from a client.
+const TRACE_MAX: usize = 128;
+/// What browsers may send, as the contract lists it.
+const CORS_HEADERS: HeaderValue = HeaderValue::from_static(
+    "Origin, Content-Type, Accept, Authorization, X-Trace-ID, X-Request-ID, X-Idempotency-Key",
+);
+const CORS_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS");
+
+/// The trace id of a request: the client's, a valid request id, the one inside `traceparent`, or a new one.
+pub(crate) fn trace_of(headers: &HeaderMap) -> String {
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|v: &HeaderValue| v.to_str().ok())
+    };
+    let own = text("x-trace-id").filter(|id| {
+        (1..=TRACE_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
+    });
+    let request_id = || text("x-request-id").filter(|id| uuid::Uuid::try_parse(id).is_ok());
+    let parent = || {
+        let id = text("traceparent")?.split('-').nth(1)?;
+        (id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())).then_some(id)
+    };
+    own.or_else(request_id)
+        .or_else(parent)
+        .map_or_else(crate::upstream::new_trace, str::to_owned)
+}
+
+/// The response to a request refused outside the router.
+pub(crate) fn refusal(error: &Error, trace: &str) -> Response {
+    let mut response = ApiError::from(error.clone()).render(trace);
+    stamp(&mut response, trace);
+    response
+}
+
+/// The middleware.
+pub(crate) async fn guard(State(gw): State<Gw>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let trace = trace_of(request.headers());
+    request.extensions_mut().insert(Trace(trace.clone()));
+    let method = request.method().clone();
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let path = template_of(&request);
+
+    let mut response = if method == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        serve(&gw, request, next, &path).await
+    };
+    if let Some(refusal) = response.extensions_mut().remove::<ApiError>() {
+        response = refusal.render(&trace);
+    }
+    stamp(&mut response, &trace);
+    cors(&gw, origin.as_ref(), response.headers_mut());
+
+    let (status, took) = (response.status().as_u16(), began.elapsed());
+    metrics::http(method_name(&method), &path, status, took);
+    // The template, not the address: queries may carry tokens and searches.
+    tracing::debug!(target: "access", %method, path, status, took_ms = took.as_millis(), trace_id = trace);
+    response
+}
+
+async fn serve(gw: &Gw, request: Request, next: Next, path: &str) -> Response {
+    if let Some(caller) = request.extensions().get::<Caller>()
+        && path != "/health"
+        && let Err(error) = gw
+            .limits
+            .admit_http(caller.address, door_of(path), clock::now_ms())
+    {
+        return ApiError::from(error).into_response();
+    }
+    let deadline = Duration::from_millis(gw.config.http.request_timeout_ms);
+    let work = AssertUnwindSafe(Box::pin(next.run(request))).catch_unwind();
+    match tokio::time::timeout(deadline, work).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_panic)) => {
+            tracing::error!(path, "a handler panicked");
+            ApiError::from(ErrorCode::Internal).into_response()
+        }
+        Err(_) => ApiError::from(ErrorCode::Timeout).into_response(),
+    }
+}
+
+/// The route's template: few values, no ids. `/api/v1` counts as `/api`.
+fn template_of(request: &Request) -> String {
+    let matched = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched", MatchedPath::as_str);
+    match matched.strip_prefix("/api/v1") {
+        Some(rest) => format!("/api{rest}"),
+        None => matched.to_owned(),
+    }
+}
+
+fn door_of(path: &str) -> Door {
+    match path {
+        "/api/auth/register" => Door::Register,
+        "/api/auth/login" | "/api/auth/guest" | "/api/auth/refresh" => Door::Login,
+        _ => Door::Open,
+    }
+}
+
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::HEAD => "HEAD",
+        _ => "OTHER",
+    }
+}
+
+fn stamp(response: &mut Response, trace: &str) {
+    if let Ok(value) = HeaderValue::from_str(trace) {
+        response.headers_mut().insert("x-trace-id", value.clone());
+        response.headers_mut().insert("x-request-id", value);
+    }
+}
+
+fn cors(gw: &Gw, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    let allowed = &gw.config.http.cors_origins;
+    let value = if allowed.iter().any(|a| a == "*") {
+        HeaderValue::from_static("*")
+    } else {
+        let Some(origin) = origin else { return };
+        if !allowed.iter().any(|a| a.as_bytes() == origin.as_bytes()) {
+            return;
+        }
+        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+        origin.clone()
+    };
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, value);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, CORS_METHODS);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, CORS_HEADERS);
+    let exposed = HeaderValue::from_static("X-Trace-ID, X-Request-ID");
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace(name: &'static str, value: &str) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().unwrap());
+        trace_of(&headers)
+    }
+
+    #[test]
+    fn trace_ids_are_taken_in_the_contract_s_order() {
+        assert_eq!(trace("x-trace-id", "abc"), "abc");
+        let id = "0190a5c8-7b3e-7000-8000-000000000001";
+        assert_eq!(trace("x-request-id", id), id);
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(
+            trace("traceparent", parent),
+            "4bf92f3577b34da6a3ce929d0e0e4736"
+        );
+    }
+
+    #[test]
+    fn bad_trace_ids_are_replaced() {
+        for (name, value) in [
+            ("x-trace-id", "a b"),
+            ("x-request-id", "7"),
+            ("traceparent", "00-x"),
+        ] {
+            assert!(
+                uuid::Uuid::parse_str(&trace(name, value)).is_ok(),
+                "{name}: {value}"
+            );
+        }
+    }
+}

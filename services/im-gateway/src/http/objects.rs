@@ -1,0 +1,367 @@
+//! The JSON objects of the contract, made from the services' messages.
+
+use gochat_core::error::ErrorCode;
+use gochat_proto::common::v1 as common;
+use gochat_proto::im::logic::v1 as logic;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// `Some` for text that is not empty.
+fn text(value: String) -> Option<String> {
+    (!value.is_empty()).then_some(value)
+}
+
+/// A user.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct User {
+    /// Decimal text.
+    id: String,
+    username: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar_url: Option<String>,
+    is_guest: bool,
+    /// 0 normal, 1 disabled.
+    status: i32,
+    /// Unix seconds.
+    created_at: i64,
+    /// Unix seconds.
+    updated_at: i64,
+}
+
+impl From<common::User> for User {
+    fn from(u: common::User) -> Self {
+        Self {
+            id: u.id,
+            username: u.username,
+            avatar_url: text(u.avatar_url),
+            is_guest: u.is_guest,
+            // The wire counts from 1 because 0 is "not set" there.
+            status: (u.status - 1).max(0),
+            created_at: u.created_at,
+            updated_at: u.updated_at,
+        }
+    }
+}
+
+/// What others see of a user.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UserBrief {
+    /// Decimal text.
+    id: String,
+    username: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar_url: Option<String>,
+    is_guest: bool,
+}
+
+impl UserBrief {
+    pub(crate) fn new(id: String, username: String, avatar_url: String, is_guest: bool) -> Self {
+        Self {
+            id,
+            username,
+            avatar_url: text(avatar_url),
+            is_guest,
+        }
+    }
+}
+
+impl From<common::UserInfo> for UserBrief {
+    fn from(u: common::UserInfo) -> Self {
+        Self::new(u.id, u.username, u.avatar_url, u.is_guest)
+    }
+}
+
+/// A message.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Message {
+    /// Decimal text.
+    pub(crate) id: String,
+    pub(crate) conversation_id: String,
+    pub(crate) sender_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sender: Option<UserBrief>,
+    /// 1 text, 2 image, 3 file, 4 system, 5 voice, 6 video.
+    pub(crate) message_type: i32,
+    pub(crate) content: String,
+    /// Place in the conversation: 1, 2, 3 … without gaps.
+    pub(crate) seq_id: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_msg_id: Option<String>,
+    /// True for recalled messages.
+    pub(crate) deleted: bool,
+    /// JSON text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) extra: Option<String>,
+    /// Unix seconds.
+    pub(crate) created_at: i64,
+    /// Unix seconds.
+    pub(crate) updated_at: i64,
+}
+
+impl From<common::Message> for Message {
+    fn from(m: common::Message) -> Self {
+        Self {
+            id: m.id,
+            conversation_id: m.conversation_id,
+            sender_id: m.sender.as_ref().map(|s| s.id.clone()).unwrap_or_default(),
+            sender: m.sender.map(Into::into),
+            message_type: m.r#type,
+            content: m.content,
+            seq_id: m.seq_id,
+            client_msg_id: text(m.client_msg_id),
+            deleted: m.deleted,
+            extra: text(m.extra),
+            created_at: m.created_at,
+            updated_at: if m.updated_at == 0 {
+                m.created_at
+            } else {
+                m.updated_at
+            },
+        }
+    }
+}
+
+/// A member of a conversation.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConversationMember {
+    user_id: String,
+    conversation_id: String,
+    /// 1 member, 2 admin, 3 owner.
+    role: i32,
+    muted: bool,
+    /// Unix seconds.
+    joined_at: i64,
+    /// Unix seconds.
+    updated_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<UserBrief>,
+}
+
+impl ConversationMember {
+    /// `conversation_id` fills in where the service left it out.
+    pub(crate) fn new(m: common::ConversationMember, conversation_id: &str) -> Self {
+        Self {
+            user_id: m.user.as_ref().map(|u| u.id.clone()).unwrap_or_default(),
+            conversation_id: text(m.conversation_id).unwrap_or_else(|| conversation_id.to_owned()),
+            role: m.role,
+            muted: m.muted,
+            joined_at: m.joined_at,
+            updated_at: if m.updated_at == 0 {
+                m.joined_at
+            } else {
+                m.updated_at
+            },
+            user: m.user.map(Into::into),
+        }
+    }
+}
+
+/// A conversation as the caller sees it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Conversation {
+    /// `s_…_…`, `g_…` or `world`.
+    id: String,
+    /// 1 single, 2 group, 3 world.
+    #[serde(rename = "type")]
+    kind: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_id: Option<String>,
+    member_count: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    settings: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_message: Option<Message>,
+    unread_count: i64,
+    /// Your read pointer.
+    last_read_seq_id: i64,
+    /// The newest message's place.
+    last_seq_id: i64,
+    /// The other side of a single chat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<UserBrief>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    my_membership: Option<ConversationMember>,
+    /// Unix seconds.
+    created_at: i64,
+    /// Unix seconds.
+    updated_at: i64,
+    /// In the detail answer only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members: Option<Vec<ConversationMember>>,
+}
+
+impl From<common::Conversation> for Conversation {
+    fn from(c: common::Conversation) -> Self {
+        let membership = c.my_membership.map(|m| ConversationMember::new(m, &c.id));
+        Self {
+            kind: c.r#type,
+            name: text(c.name),
+            avatar_url: text(c.avatar_url),
+            description: text(c.description),
+            owner_id: text(c.owner_id),
+            member_count: c.member_count,
+            settings: settings(&c.settings),
+            last_message: c.last_message.map(Into::into),
+            unread_count: c.unread_count,
+            last_read_seq_id: c.last_read_seq_id,
+            last_seq_id: c.last_seq_id,
+            peer: c.peer.map(Into::into),
+            my_membership: membership,
+            created_at: c.created_at,
+            updated_at: c.updated_at,
+            members: None,
+            id: c.id,
+        }
+    }
+}
+
+impl From<logic::ConversationOptimized> for Conversation {
+    fn from(c: logic::ConversationOptimized) -> Self {
+        Self::from(common::Conversation {
+            id: c.id,
+            r#type: c.r#type,
+            name: c.name,
+            avatar_url: c.avatar_url,
+            description: c.description,
+            owner_id: c.owner_id,
+            member_count: c.member_count,
+            last_message: c.last_message,
+            unread_count: c.unread_count,
+            updated_at: c.updated_at,
+            created_at: c.created_at,
+            settings: c.settings,
+            my_membership: c.my_membership,
+            last_activity_at: c.last_activity_at,
+            last_read_seq_id: c.last_read_seq_id,
+            last_seq_id: c.last_seq_id,
+            peer: c.peer,
+        })
+    }
+}
+
+impl Conversation {
+    /// Adds the members, except in the world chat.
+    pub(crate) fn with_members(mut self, members: Vec<common::ConversationMember>) -> Self {
+        if self.kind != common::ConversationType::World as i32 {
+            let id = self.id.clone();
+            self.members = Some(
+                members
+                    .into_iter()
+                    .map(|m| ConversationMember::new(m, &id))
+                    .collect(),
+            );
+        }
+        self
+    }
+}
+
+fn settings(json: &str) -> Option<Value> {
+    serde_json::from_str(json).ok().filter(Value::is_object)
+}
+
+/// A request for friendship.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FriendRequest {
+    id: String,
+    requester_id: String,
+    target_id: String,
+    /// 0 pending, 1 accepted, 2 rejected, 3 blocked.
+    status: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// Unix seconds.
+    created_at: i64,
+    /// Unix seconds.
+    updated_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requester: Option<User>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<User>,
+}
+
+impl From<logic::FriendRequest> for FriendRequest {
+    fn from(r: logic::FriendRequest) -> Self {
+        Self {
+            id: r.id,
+            requester_id: r.requester_id,
+            target_id: r.target_id,
+            status: r.status,
+            message: text(r.message),
+            created_at: r.created_at,
+            updated_at: r.updated_at,
+            requester: r.requester.map(Into::into),
+            target: r.target.map(Into::into),
+        }
+    }
+}
+
+/// A friend.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Friend {
+    user_id: String,
+    friend_id: String,
+    /// 1 friends, 3 blocked.
+    status: i32,
+    /// Unix seconds.
+    created_at: i64,
+    /// Unix seconds.
+    updated_at: i64,
+    online: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    friend: Option<User>,
+}
+
+impl From<logic::Friend> for Friend {
+    fn from(f: logic::Friend) -> Self {
+        Self {
+            user_id: f.user_id,
+            friend_id: f.friend_id,
+            status: f.status,
+            created_at: f.created_at,
+            updated_at: f.updated_at,
+            online: f.online,
+            friend: f.friend.map(Into::into),
+        }
+    }
+}
+
+/// A user an operation could not be applied to.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FailedUser {
+    user_id: String,
+    /// A sentence for people.
+    reason: String,
+    /// Stable code.
+    code: &'static str,
+}
+
+impl From<logic::FailedUser> for FailedUser {
+    fn from(f: logic::FailedUser) -> Self {
+        Self {
+            code: code_of(f.error_code).code(),
+            user_id: f.user_id,
+            reason: f.reason,
+        }
+    }
+}
+
+/// The code behind a number of the wire.
+pub(crate) fn code_of(number: i32) -> ErrorCode {
+    ErrorCode::from_number(number).unwrap_or(ErrorCode::Internal)
+}

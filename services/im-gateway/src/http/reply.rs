@@ -1,0 +1,169 @@
+//! The envelopes every answer comes in.
+
+use axum::response::{IntoResponse, Response};
+use gochat_core::error::{Error, ErrorCode};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A success on its way out.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Envelope<T> {
+    /// Always true.
+    pub(crate) success: bool,
+    /// A word for people.
+    pub(crate) message: &'static str,
+    /// What was asked for; absent when there is nothing to give.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<T>,
+}
+
+/// A refusal as clients see it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ErrorBody<'a> {
+    /// Always false.
+    success: bool,
+    /// A sentence for people.
+    message: &'a str,
+    /// The stable code to switch on.
+    code: &'a str,
+    /// Names the request in the server's logs.
+    trace_id: &'a str,
+    /// Whether the same request can succeed later.
+    details: ErrorDetails,
+}
+
+/// More about a refusal.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorDetails {
+    /// Whether the same request can succeed later without a change.
+    retryable: bool,
+}
+
+/// An answer of a handler.
+pub(crate) struct Reply<T> {
+    status: StatusCode,
+    data: Option<T>,
+}
+
+/// What handlers return.
+pub(crate) type ApiResult<T> = Result<Reply<T>, ApiError>;
+
+/// An answer without data.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Nothing {}
+
+impl<T> Reply<T> {
+    /// 200 with data.
+    pub(crate) fn ok(data: T) -> Self {
+        Self {
+            status: StatusCode::OK,
+            data: Some(data),
+        }
+    }
+
+    /// 201 with data.
+    pub(crate) fn created(data: T) -> Self {
+        Self {
+            status: StatusCode::CREATED,
+            data: Some(data),
+        }
+    }
+}
+
+impl Reply<Nothing> {
+    /// 200 without data.
+    pub(crate) fn done() -> Self {
+        Self {
+            status: StatusCode::OK,
+            data: None,
+        }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Reply<T> {
+    fn into_response(self) -> Response {
+        let envelope = Envelope {
+            success: true,
+            message: "ok",
+            data: self.data,
+        };
+        json_response(self.status, &envelope)
+    }
+}
+
+/// A refusal on its way out. Its body is written by the middleware, which knows the trace id.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiError {
+    pub(crate) error: Error,
+    status: Option<StatusCode>,
+}
+
+impl ApiError {
+    /// A malformed request, in words.
+    pub(crate) fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        Error::new(ErrorCode::InvalidParams, message).into()
+    }
+
+    /// Another HTTP status than the catalogue's.
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status.unwrap_or_else(|| {
+            StatusCode::from_u16(self.error.code.http_status())
+                .ok()
+                // A refusal is never a success, whatever the catalogue says about replays.
+                .filter(|status| !status.is_success())
+                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        })
+    }
+
+    /// The response with its body.
+    pub(crate) fn render(&self, trace: &str) -> Response {
+        let body = ErrorBody {
+            success: false,
+            message: &self.error.message,
+            code: self.error.code.code(),
+            trace_id: trace,
+            details: ErrorDetails {
+                retryable: self.error.is_retryable(),
+            },
+        };
+        json_response(self.status(), &body)
+    }
+}
+
+impl<E: Into<Error>> From<E> for ApiError {
+    fn from(error: E) -> Self {
+        Self {
+            error: error.into(),
+            status: None,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// A response with a JSON body.
+pub(crate) fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => {
+            let json = HeaderValue::from_static("application/json");
+            (status, [(header::CONTENT_TYPE, json)], bytes).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer can't be written as JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Profiles and the search for users.
+
+use axum::extract::State;
+use gochat_core::error::ErrorCode;
+use gochat_proto::im::logic::v1::{SearchUsersRequest, UpdateProfileRequest};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{Auth, Body, Params, Registered, Trace};
+use super::objects::User;
+use super::reply::{ApiResult, Envelope, ErrorBody, Reply};
+use crate::state::Gw;
+
+const SEARCH_DEFAULT: i32 = 10;
+const SEARCH_MAX: i32 = 20;
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProfileBody {
+    /// New picture; empty text takes it away.
+    #[serde(default, alias = "avatar_url")]
+    avatar_url: Option<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SearchParams {
+    /// Part of a username.
+    #[serde(default)]
+    q: String,
+    /// 1 to 20, default 10.
+    #[serde(default)]
+    limit: Option<i32>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct UsersData {
+    users: Vec<User>,
+}
+
+/// Your own profile.
+#[utoipa::path(get, path = "/users/profile", tag = "users", security(("bearer" = [])), responses(
+    (status = 200, body = Envelope<User>), (status = 401, body = ErrorBody)))]
+pub(super) async fn profile(State(gw): State<Gw>, trace: Trace, Auth(me): Auth) -> ApiResult<User> {
+    Ok(Reply::ok(gw.profile(me.user, &trace.0).await?.into()))
+}
+
+/// Changes your profile.
+#[utoipa::path(put, path = "/users/profile", tag = "users", security(("bearer" = [])),
+    request_body = ProfileBody, responses(
+    (status = 200, body = Envelope<User>), (status = 400, body = ErrorBody), (status = 403, body = ErrorBody)))]
+pub(super) async fn update_profile(
+    State(gw): State<Gw>,
+    trace: Trace,
+    Registered(me): Registered,
+    Body(body): Body<ProfileBody>,
+) -> ApiResult<User> {
+    let update_mask = body
+        .avatar_url
+        .iter()
+        .map(|_| "avatar_url".to_owned())
+        .collect();
+    let request = UpdateProfileRequest {
+        user_id: me.user.to_string(),
+        avatar_url: body.avatar_url.unwrap_or_default(),
+        update_mask,
+    };
+    let call = gw.backend.call(
+        &gw.backend.friends,
+        &trace.0,
+        request,
+        |mut c, r| async move { c.update_profile(r).await },
+    );
+    Ok(Reply::ok(
+        call.await?.user.ok_or(ErrorCode::Internal)?.into(),
+    ))
+}
+
+/// Finds registered users by name; never yourself, never guests.
+#[utoipa::path(get, path = "/users/search", tag = "users", security(("bearer" = [])),
+    params(SearchParams), responses(
+    (status = 200, body = Envelope<UsersData>), (status = 400, body = ErrorBody), (status = 403, body = ErrorBody)))]
+pub(super) async fn search(
+    State(gw): State<Gw>,
+    trace: Trace,
+    Registered(me): Registered,
+    Params(params): Params<SearchParams>,
+) -> ApiResult<UsersData> {
+    if params.q.trim().is_empty() {
+        return Err(ErrorCode::MissingQuery.into());
+    }
+    let request = SearchUsersRequest {
+        user_id: me.user.to_string(),
+        query: params.q,
+        limit: params.limit.unwrap_or(SEARCH_DEFAULT).clamp(1, SEARCH_MAX),
+    };
+    let call = gw.backend.read(
+        &gw.backend.friends,
+        &trace.0,
+        request,
+        |mut c, r| async move { c.search_users(r).await },
+    );
+    let users = call.await?.users.into_iter().map(Into::into).collect();
+    Ok(Reply::ok(UsersData { users }))
+}

@@ -1,0 +1,157 @@
+//! What all parts of a gateway share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use gochat_core::error::Error;
+use gochat_core::ids::{ConnId, ConversationId, SeqId, UserId};
+use gochat_core::session::machine::{CloseCode, Rules};
+use gochat_core::session::wire;
+use gochat_infra::port::mq::{Mq, OutRecord};
+use gochat_proto::common::v1::User;
+use gochat_proto::im::logic::v1::{GetProfileRequest, MarkAsReadRequest};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::task::TaskTracker;
+
+use crate::backend::Backend;
+use crate::broadcast::Broadcasts;
+use crate::config::Config;
+use crate::frames;
+use crate::health::Health;
+use crate::limits::Limits;
+use crate::metrics as names;
+use crate::peers::Peers;
+use crate::presence::Presence;
+use crate::revocations::Revocations;
+use crate::tokens::Verifier;
+use crate::typing::Typing;
+use crate::waiters::Waiters;
+use crate::ws::conn::{Conn, QueueLimits, Sent};
+use crate::ws::io::HeldBytes;
+use crate::ws::table::Table;
+
+/// The shared state, as every part holds it.
+pub(crate) type Gw = Arc<Shared>;
+
+/// See [`Gw`].
+pub(crate) struct Shared {
+    pub(crate) id: Arc<str>,
+    pub(crate) config: Config,
+    pub(crate) ws_rules: Rules,
+    pub(crate) ws_limits: wire::Limits,
+    pub(crate) queue: QueueLimits,
+    pub(crate) mq: Arc<dyn Mq>,
+    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) backend: Backend,
+    pub(crate) verifier: Verifier,
+    pub(crate) revocations: Revocations,
+    pub(crate) limits: Limits,
+    pub(crate) table: Table,
+    pub(crate) broadcasts: Broadcasts,
+    pub(crate) held_bytes: HeldBytes,
+    pub(crate) presence: Presence,
+    pub(crate) typing: Typing,
+    pub(crate) waiters: Waiters,
+    pub(crate) upstream: mpsc::Sender<OutRecord>,
+    pub(crate) upstream_topic: Arc<str>,
+    pub(crate) health: Health,
+    /// Connection tasks: a stop waits for them.
+    pub(crate) conn_tasks: TaskTracker,
+    pub(crate) reads: Arc<Semaphore>,
+    pub(crate) next_conn_id: AtomicU64,
+}
+
+impl Shared {
+    /// A connection id no earlier run of this instance has used: they begin at the time of the start.
+    pub(crate) fn new_conn_id(&self) -> ConnId {
+        self.next_conn_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sends a frame to one connection; false when it is closing.
+    pub(crate) fn send(&self, conn: &Conn, frame: &Bytes) -> bool {
+        let sent = conn.send(frame, self.queue);
+        if sent == Sent::Overflow {
+            self.note_overflow(conn);
+        }
+        sent == Sent::Accepted
+    }
+
+    /// A connection's queue ran over and it is closing.
+    pub(crate) fn note_overflow(&self, conn: &Conn) {
+        names::dropped("overflow", 1);
+        names::count(names::WS_CLOSED, "reason", "overflow");
+        tracing::debug!(conn = conn.id(), user = %conn.user(), "closing a slow consumer");
+    }
+
+    /// Closes a connection. It stays in the table until its task has ended.
+    pub(crate) fn close(&self, conn: &Conn, code: CloseCode, reason: &'static str) {
+        self.close_with(conn, code, None, reason);
+    }
+
+    /// Closes a connection after a last frame.
+    pub(crate) fn close_with(
+        &self,
+        conn: &Conn,
+        code: CloseCode,
+        last_words: Option<&Bytes>,
+        reason: &'static str,
+    ) {
+        if conn.close(code, last_words) {
+            names::count(names::WS_CLOSED, "reason", reason);
+        }
+    }
+
+    /// The connection's task ended: forgets it here and in presence.
+    pub(crate) fn unregister(&self, conn: &Conn) {
+        self.table.remove(conn);
+        names::ws_connections(-1.0);
+        self.presence.leave(conn.user(), conn.id(), conn.gone());
+    }
+
+    /// The profile of a user.
+    ///
+    /// # Errors
+    /// What im-logic refused with.
+    pub(crate) async fn profile(&self, user: UserId, trace: &str) -> Result<User, Error> {
+        let request = GetProfileRequest {
+            user_id: user.to_string(),
+        };
+        let call = self.backend.read(
+            &self.backend.friends,
+            trace,
+            request,
+            |mut c, r| async move { c.get_profile(r).await },
+        );
+        Ok(call.await?.user.unwrap_or_default())
+    }
+}
+
+/// Handles a `mark-read` frame: no answer on success. Beyond the bound a mark is refused; the client's
+/// next one covers it, because pointers only move forward.
+pub(crate) fn mark_read(gw: &Gw, conn: &Arc<Conn>, conversation: ConversationId, seq: SeqId) {
+    let Ok(permit) = Arc::clone(&gw.reads).try_acquire_owned() else {
+        let busy = gochat_core::error::ErrorCode::ServiceUnavailable.into();
+        gw.send(conn, &frames::error(&busy, None));
+        return;
+    };
+    let (gw, conn) = (gw.clone(), conn.clone());
+    tokio::spawn(async move {
+        let request = MarkAsReadRequest {
+            user_id: conn.user().to_string(),
+            conversation_id: conversation.to_string(),
+            seq_id: i64::try_from(seq).unwrap_or(i64::MAX),
+        };
+        let trace = crate::upstream::new_trace();
+        let clients = &gw.backend.conversations;
+        let call = gw
+            .backend
+            .read(clients, &trace, request, |mut c, r| async move {
+                c.mark_as_read(r).await
+            });
+        if let Err(error) = call.await {
+            gw.send(&conn, &frames::error(&error, None));
+        }
+        drop(permit);
+    });
+}

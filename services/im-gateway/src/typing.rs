@@ -1,0 +1,306 @@
+//! "Somebody is writing": relayed at most once per three seconds, ended by the client or after six
+//! seconds of silence, never stored. Large groups and the world chat don't have it.
+
+use std::sync::Arc;
+
+use gochat_core::error::{Error, ErrorCode};
+use gochat_core::ids::{ConversationId, UserId};
+use gochat_core::session::frame::TypingIndicator;
+use gochat_core::signal::Signal;
+use gochat_proto::im::gateway::v1::{PushToUsersRequest, PushToUsersResponse};
+use gochat_proto::im::repo::v1::{FactsQuery, LoadConversationFactsRequest};
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::clock;
+use crate::frames;
+use crate::pusher;
+use crate::state::Gw;
+use crate::ws::conn::Conn;
+
+/// Writers remembered at once; beyond it nobody new is relayed.
+const MAX_WRITERS: usize = 100_000;
+/// Audiences remembered at once.
+const MAX_AUDIENCES: usize = 10_000;
+/// Milliseconds an audience is believed.
+const AUDIENCE_MS: u64 = 3_000;
+/// Relays in flight at once; beyond it a signal is dropped, it is worthless a moment later anyway.
+const IN_FLIGHT: usize = 64;
+
+type Place = (UserId, ConversationId);
+
+struct Writer {
+    relayed_ms: u64,
+    expires_ms: u64,
+    username: Option<Box<str>>,
+}
+
+struct Audience {
+    members: Arc<[UserId]>,
+    until_ms: u64,
+}
+
+/// Who is writing where.
+pub(crate) struct Typing {
+    writers: Mutex<HashMap<Place, Writer, ahash::RandomState>>,
+    audiences: Mutex<HashMap<ConversationId, Audience, ahash::RandomState>>,
+    names: Mutex<HashMap<UserId, Arc<str>, ahash::RandomState>>,
+    permits: Arc<Semaphore>,
+    interval_ms: u64,
+    expiry_ms: u64,
+}
+
+/// What to tell the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Relay {
+    user: UserId,
+    conversation: ConversationId,
+    username: Option<Box<str>>,
+    is_typing: bool,
+}
+
+impl Typing {
+    pub(crate) fn new(interval_ms: u64, expiry_ms: u64) -> Self {
+        Self {
+            writers: Mutex::default(),
+            audiences: Mutex::default(),
+            names: Mutex::default(),
+            permits: Arc::new(Semaphore::new(IN_FLIGHT)),
+            interval_ms,
+            expiry_ms,
+        }
+    }
+
+    /// A client says that its user writes, or stopped.
+    fn handle(&self, place: Place, name: Option<&str>, is_typing: bool, now: u64) -> Option<Relay> {
+        let (user, conversation) = place;
+        if conversation == ConversationId::World {
+            return None;
+        }
+        let username = name.map(Box::from);
+        let relay = |username| {
+            Some(Relay {
+                user,
+                conversation,
+                username,
+                is_typing,
+            })
+        };
+        let mut writers = self.writers.lock();
+        if !is_typing {
+            return writers
+                .remove(&place)
+                .and_then(|writer| relay(writer.username));
+        }
+        if let Some(writer) = writers.get_mut(&place) {
+            writer.expires_ms = now + self.expiry_ms;
+            if now < writer.relayed_ms + self.interval_ms {
+                return None;
+            }
+            writer.relayed_ms = now;
+            return relay(username);
+        }
+        if writers.len() >= MAX_WRITERS {
+            return None;
+        }
+        let writer = Writer {
+            relayed_ms: now,
+            expires_ms: now + self.expiry_ms,
+            username: username.clone(),
+        };
+        writers.insert(place, writer);
+        relay(username)
+    }
+
+    /// Writers who fell silent.
+    fn poll_expired(&self, now: u64) -> Vec<Relay> {
+        let mut writers = self.writers.lock();
+        let expired = writers.extract_if(|_, writer| writer.expires_ms <= now);
+        let relays = expired.map(|((user, conversation), writer)| Relay {
+            user,
+            conversation,
+            username: writer.username,
+            is_typing: false,
+        });
+        relays.collect()
+    }
+}
+
+/// Handles a `typing` or `stop-typing` frame.
+pub(crate) fn note(gw: &Gw, conn: &Conn, conversation: ConversationId, is_typing: bool) {
+    let place = (conn.user(), conversation);
+    let name = conn.about().username.as_deref();
+    if let Some(relay) = gw.typing.handle(place, name, is_typing, clock::ticks_ms()) {
+        start(gw, relay);
+    }
+}
+
+/// Ends what has expired; called about once a second.
+pub(crate) fn sweep(gw: &Gw) {
+    for relay in gw.typing.poll_expired(clock::ticks_ms()) {
+        start(gw, relay);
+    }
+}
+
+fn start(gw: &Gw, relay: Relay) {
+    let Ok(permit) = Arc::clone(&gw.typing.permits).try_acquire_owned() else {
+        return;
+    };
+    let gw = gw.clone();
+    tokio::spawn(async move {
+        if let Err(error) = tell(&gw, relay).await {
+            tracing::debug!(%error, "a typing signal was not relayed");
+        }
+        drop(permit);
+    });
+}
+
+async fn tell(gw: &Gw, relay: Relay) -> Result<(), Error> {
+    let audience = audience(gw, relay.conversation).await?;
+    if !audience.contains(&relay.user) {
+        return Err(ErrorCode::NotConversationMember.into());
+    }
+    let username = match relay.username {
+        Some(name) => Arc::from(&*name),
+        None => name_of(gw, relay.user).await?,
+    };
+    let (user_id, conversation_id) = (relay.user.to_string(), relay.conversation.to_string());
+    let indicator = TypingIndicator {
+        conversation_id: (&*conversation_id).into(),
+        user_id: (&*user_id).into(),
+        username: (&*username).into(),
+        is_typing: relay.is_typing,
+    };
+    let frame = frames::frame(&indicator, clock::now_s());
+    let others: Vec<UserId> = audience
+        .iter()
+        .copied()
+        .filter(|u| *u != relay.user)
+        .collect();
+    for user in &others {
+        pusher::deliver(gw, *user, &frame);
+    }
+    if gw.peers.is_alone() {
+        return Ok(());
+    }
+    let payload = serde_json::to_vec(&indicator).expect("plain structs can't fail");
+    let request = PushToUsersRequest {
+        trace_id: crate::upstream::new_trace(),
+        signal_type: Signal::Typing.name().to_owned(),
+        payload: payload.into(),
+        timestamp: clock::now_s(),
+        expire_at: clock::now_s() + 6,
+        ..Default::default()
+    };
+    let users = others.iter().map(UserId::to_string).collect();
+    pusher::forward(gw, request, users, &mut PushToUsersResponse::default()).await;
+    Ok(())
+}
+
+/// The members of a conversation, believed for three seconds.
+async fn audience(gw: &Gw, conversation: ConversationId) -> Result<Arc<[UserId]>, Error> {
+    if let ConversationId::Single(a, b) = conversation {
+        return Ok(Arc::from([a, b]));
+    }
+    let now = clock::ticks_ms();
+    if let Some(known) = gw.typing.audiences.lock().get(&conversation)
+        && now < known.until_ms
+    {
+        return Ok(known.members.clone());
+    }
+    let query = FactsQuery {
+        conversation_id: conversation.to_string(),
+        sender_ids: vec![],
+        with_recent: false,
+    };
+    let max_members = gw.config.presence.typing_max_members;
+    let request = LoadConversationFactsRequest {
+        queries: vec![query],
+        max_members,
+        ..Default::default()
+    };
+    let mut response = gw.backend.load_conversation_facts(request).await?;
+    let facts = response.facts.pop().filter(|f| f.found && !f.dissolved);
+    let facts = facts.ok_or(ErrorCode::ConversationNotFound)?;
+    let members: Arc<[UserId]> = if facts.members_complete {
+        facts
+            .members
+            .iter()
+            .filter_map(|m| m.user_id.parse().ok())
+            .collect()
+    } else {
+        // Too large for typing signals: an empty audience is remembered just as well.
+        Arc::from([])
+    };
+    let mut audiences = gw.typing.audiences.lock();
+    if audiences.len() >= MAX_AUDIENCES {
+        audiences.retain(|_, a| now < a.until_ms);
+        if audiences.len() >= MAX_AUDIENCES {
+            audiences.clear();
+        }
+    }
+    audiences.insert(
+        conversation,
+        Audience {
+            members: members.clone(),
+            until_ms: now + AUDIENCE_MS,
+        },
+    );
+    Ok(members)
+}
+
+/// The name of a user whose token does not carry it. Names never change.
+async fn name_of(gw: &Gw, user: UserId) -> Result<Arc<str>, Error> {
+    if let Some(name) = gw.typing.names.lock().get(&user) {
+        return Ok(name.clone());
+    }
+    let profile = gw.profile(user, "").await?;
+    let name: Arc<str> = profile.username.into();
+    let mut names = gw.typing.names.lock();
+    if names.len() >= MAX_AUDIENCES {
+        names.clear();
+    }
+    names.insert(user, name.clone());
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> Place {
+        let (a, b) = (UserId::new(1).unwrap(), UserId::new(2).unwrap());
+        (a, ConversationId::single(a, b).unwrap())
+    }
+
+    #[test]
+    fn typing_is_relayed_once_per_interval_and_ends_by_itself() {
+        let typing = Typing::new(3_000, 6_000);
+        let typed = |now| typing.handle(place(), None, true, now).is_some();
+        assert!(typed(0));
+        assert!(!typed(1_000));
+        assert!(typed(3_000));
+        assert!(typing.poll_expired(8_999).is_empty());
+        let ended = typing.poll_expired(9_000);
+        assert_eq!(ended.len(), 1);
+        assert!(!ended[0].is_typing);
+        assert!(typing.poll_expired(20_000).is_empty(), "told once");
+    }
+
+    #[test]
+    fn stopping_is_relayed_only_by_those_who_typed() {
+        let typing = Typing::new(3_000, 6_000);
+        assert!(typing.handle(place(), None, false, 0).is_none());
+        typing.handle(place(), None, true, 0);
+        assert!(typing.handle(place(), None, false, 1).is_some());
+        assert!(typing.poll_expired(100_000).is_empty());
+    }
+
+    #[test]
+    fn the_world_does_not_hear_it() {
+        let typing = Typing::new(3_000, 6_000);
+        let place = (UserId::new(1).unwrap(), ConversationId::World);
+        assert!(typing.handle(place, None, true, 0).is_none());
+    }
+}

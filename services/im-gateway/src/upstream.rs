@@ -1,0 +1,183 @@
+//! The way up: accepted messages are collected and written to the log in batches.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use gochat_core::error::{Error, ErrorCode};
+use gochat_core::ids::{ConnId, UserId};
+use gochat_core::message::{Draft, DraftLimits, Writer};
+use gochat_core::session::frame::SendMessage;
+use gochat_infra::port::mq::{MqError, OutRecord, Producer};
+use gochat_proto::mq::v1::UpstreamMessage;
+use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::frames;
+use crate::metrics as names;
+use crate::state::Gw;
+
+/// Who gets the answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) user: UserId,
+    /// 0 = an HTTP caller that waits by trace id.
+    pub(crate) conn_id: ConnId,
+}
+
+/// A new trace id: a UUID v7 from the clock, a counter and a seed, without a system call.
+pub(crate) fn new_trace() -> String {
+    static SEED: OnceLock<u64> = OnceLock::new();
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let seed = *SEED.get_or_init(|| ahash::RandomState::new().hash_one(clock::now_ms()));
+    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let mixed = (seed ^ count).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut random = [0u8; 10];
+    random[..8].copy_from_slice(&mixed.to_be_bytes());
+    random[8..].copy_from_slice(&(seed as u16).to_be_bytes());
+    uuid::Builder::from_unix_timestamp_millis(clock::now_ms(), &random)
+        .into_uuid()
+        .to_string()
+}
+
+/// Checks a message and queues it for the log.
+///
+/// # Errors
+/// The form rules' refusals, `RATE_LIMITED`, `SERVICE_UNAVAILABLE` when the queue is full.
+pub(crate) fn accept(
+    gw: &Gw,
+    origin: Origin,
+    message: SendMessage<'_>,
+    trace: String,
+) -> Result<(), Error> {
+    let client_msg_id = match message.client_msg_id {
+        Some(id) if !id.is_empty() => id.into_owned(),
+        _ => new_trace(),
+    };
+    let extra = message.extra.unwrap_or_default();
+    Draft::check(
+        message.message_type,
+        &message.content,
+        &client_msg_id,
+        &extra,
+        Writer::Client,
+        &DraftLimits::default(),
+    )?;
+    if gw.health.is_draining() {
+        return Err(ErrorCode::ServiceUnavailable.into());
+    }
+    gw.limits
+        .admit_send(origin.user, message.conversation_id, clock::now_ms())?;
+    let conversation_id = message.conversation_id.to_string();
+    let key = Bytes::copy_from_slice(conversation_id.as_bytes());
+    let record = UpstreamMessage {
+        trace_id: trace,
+        user_id: origin.user.to_string(),
+        gateway_id: gw.id.to_string(),
+        conversation_id,
+        message_type: message.message_type,
+        content: message.content.into_owned(),
+        client_msg_id,
+        timestamp: clock::now_s(),
+        extra: extra.into_owned(),
+        conn_id: origin.conn_id,
+        ..Default::default()
+    };
+    let record = OutRecord::new(gw.upstream_topic.clone(), key, record.encode_to_vec());
+    gw.upstream.try_send(record).map_err(|_| {
+        names::add(names::SEND_FAILED, 1);
+        ErrorCode::ServiceUnavailable.into()
+    })
+}
+
+/// Writes what is queued until the gateway stops and the queue is empty.
+///
+/// A few writes may be in flight; each takes its place in the log's order when it is first polled,
+/// which is why finished writes are looked at before a new one is begun.
+pub(crate) async fn run(gw: Gw, mut queue: mpsc::Receiver<OutRecord>, stop: CancellationToken) {
+    let producer = gw.mq.producer();
+    let limits = &gw.config.backend;
+    let mut in_flight = FuturesUnordered::new();
+    let mut batch = Vec::new();
+    let mut open = true;
+    while open || !in_flight.is_empty() {
+        tokio::select! {
+            biased;
+            Some(()) = in_flight.next(), if !in_flight.is_empty() => {}
+            () = stop.cancelled(), if open && !queue.is_closed() => queue.close(),
+            n = queue.recv_many(&mut batch, limits.upstream_batch),
+                if open && in_flight.len() < limits.upstream_in_flight =>
+            {
+                open = n > 0;
+                if open {
+                    in_flight.push(write(&gw, producer.as_ref(), std::mem::take(&mut batch)));
+                }
+            }
+        }
+    }
+}
+
+async fn write(gw: &Gw, producer: &dyn Producer, batch: Vec<OutRecord>) {
+    let count = batch.len();
+    // Records share their bytes: this copy is a list of references.
+    let Err(error) = producer.send(batch.clone()).await else {
+        return names::add(names::SENT, count);
+    };
+    if !error.is_retryable() && count > 1 {
+        // One record the log can never take must not take the others down with it.
+        for record in batch {
+            match producer.send(vec![record.clone()]).await {
+                Ok(_) => names::add(names::SENT, 1),
+                Err(error) => refuse(gw, &record, &error),
+            }
+        }
+        return;
+    }
+    for record in &batch {
+        refuse(gw, record, &error);
+    }
+}
+
+/// Tells the author that the log did not take the message; sending again with the same id is safe.
+fn refuse(gw: &Gw, record: &OutRecord, error: &MqError) {
+    names::add(names::SEND_FAILED, 1);
+    tracing::warn!(%error, "a message could not be written to the log");
+    let Ok(message) = UpstreamMessage::decode(record.record.value.clone()) else {
+        return;
+    };
+    let error = Error::from(error.clone());
+    if message.conn_id == 0 {
+        gw.waiters.settle(
+            &message.trace_id,
+            &message.user_id,
+            &message.client_msg_id,
+            Err(error),
+        );
+        return;
+    }
+    let conn = message
+        .user_id
+        .parse()
+        .ok()
+        .and_then(|user| gw.table.find(user, message.conn_id));
+    if let Some(conn) = conn {
+        gw.send(&conn, &frames::error(&error, Some(&message.client_msg_id)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trace_ids_are_different_uuids() {
+        let ids: std::collections::HashSet<_> = (0..10_000).map(|_| new_trace()).collect();
+        assert_eq!(ids.len(), 10_000);
+        let id: uuid::Uuid = ids.iter().next().unwrap().parse().unwrap();
+        assert_eq!(id.get_version_num(), 7);
+    }
+}

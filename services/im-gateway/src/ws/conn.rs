@@ -1,0 +1,432 @@
+//! One connection as the rest of the gateway sees it: who it is, and a way to put frames on it
+//! from any thread.
+//!
+//! A delivering thread writes straight to the socket while nothing waits; what the kernel does not
+//! take waits in a bounded queue that exists only then, and the connection's task
+//! ([`super::io`]) finishes it. No buffer, no timer and no channel belongs to an idle connection.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, Bytes};
+use gochat_core::ids::{ConnId, UserId};
+use gochat_core::session::machine::CloseCode;
+use gochat_core::session::wire;
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+
+use crate::clock;
+use crate::presence::Gone;
+use crate::revocations::Scope;
+use crate::tokens::{Identity, TokenHash};
+
+/// Frames handed to the kernel in one call.
+const IOVECS: usize = 32;
+/// Seconds a closing connection may take to say goodbye.
+const LINGER_S: u32 = 2;
+
+/// What may wait for one connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QueueLimits {
+    pub(crate) frames: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What became of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// The kernel has it, or it waits in the queue.
+    Accepted,
+    /// The connection is closing or closed.
+    Closed,
+    /// The queue ran over: the connection is being closed.
+    Overflow,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// A close frame is queued or sent; the peer gets a moment to answer.
+    Closing {
+        since_s: u32,
+    },
+    /// Nothing more is read or written.
+    Dead,
+}
+
+struct Out {
+    queue: VecDeque<Bytes>,
+    bytes: usize,
+    /// The front has been written in part: it must be finished before anything else.
+    front_started: bool,
+    /// Since when the kernel has taken nothing although something waits.
+    stalled_s: Option<u32>,
+    phase: Phase,
+    /// The connection's task.
+    waker: Option<Waker>,
+}
+
+/// A registered (or registering) WebSocket.
+pub(crate) struct Conn {
+    id: ConnId,
+    user: UserId,
+    token: TokenHash,
+    issued_at: i64,
+    expires_at: i64,
+    heard_s: AtomicU32,
+    pinged_s: AtomicU32,
+    reported_s: AtomicU32,
+    signed_out: AtomicBool,
+    timed_out: AtomicBool,
+    socket: OnceLock<TcpStream>,
+    out: Mutex<Out>,
+    about: Box<About>,
+}
+
+/// What is rarely looked at.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct About {
+    /// Name of the user, when the token carries it.
+    pub(crate) username: Option<Box<str>>,
+    /// Device the client named.
+    pub(crate) device: Option<Box<str>>,
+    /// What the client says about itself.
+    pub(crate) client_info: Box<str>,
+    /// Where the client connects from.
+    pub(crate) address: Option<IpAddr>,
+    /// Unix seconds.
+    pub(crate) connected_at: i64,
+}
+
+impl Conn {
+    /// A connection without a socket yet: what is sent waits.
+    pub(crate) fn new(id: ConnId, identity: &Identity, about: About) -> Self {
+        let now = clock::ticks_s();
+        Self {
+            id,
+            user: identity.user,
+            token: identity.token,
+            issued_at: identity.issued_at,
+            expires_at: identity.expires_at,
+            heard_s: AtomicU32::new(now),
+            pinged_s: AtomicU32::new(now),
+            reported_s: AtomicU32::new(now),
+            signed_out: AtomicBool::new(false),
+            timed_out: AtomicBool::new(false),
+            socket: OnceLock::new(),
+            out: Mutex::new(Out {
+                queue: VecDeque::new(),
+                bytes: 0,
+                front_started: false,
+                stalled_s: None,
+                phase: Phase::Open,
+                waker: None,
+            }),
+            about: Box::new(about),
+        }
+    }
+
+    pub(crate) fn id(&self) -> ConnId {
+        self.id
+    }
+
+    pub(crate) fn user(&self) -> UserId {
+        self.user
+    }
+
+    pub(crate) fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// Unix seconds at which the token expires.
+    pub(crate) fn expires_at(&self) -> i64 {
+        self.expires_at
+    }
+
+    /// Whether a revocation closes this connection (the user is the same already).
+    pub(crate) fn is_covered_by(&self, scope: Scope) -> bool {
+        match scope {
+            Scope::Token(hash) => self.token == hash,
+            Scope::IssuedBefore(cut) => self.issued_at < cut,
+        }
+    }
+
+    /// Gives the connection its socket; what waited goes out with the task's first poll.
+    pub(crate) fn attach(&self, socket: TcpStream) {
+        let _ = self.socket.set(socket);
+        self.note_heard();
+    }
+
+    pub(crate) fn socket(&self) -> Option<&TcpStream> {
+        self.socket.get()
+    }
+
+    /// Notes a sign of life.
+    pub(crate) fn note_heard(&self) {
+        self.heard_s.store(clock::ticks_s(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn heard_s(&self) -> u32 {
+        self.heard_s.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn pinged_s(&self) -> u32 {
+        self.pinged_s.load(Ordering::Relaxed)
+    }
+
+    /// Puts the moment of the last ping; also used to spread first pings over the interval.
+    pub(crate) fn set_pinged_s(&self, at: u32) {
+        self.pinged_s.store(at, Ordering::Relaxed);
+    }
+
+    /// Whether presence should hear of this connection again; counts as heard when true.
+    pub(crate) fn take_report(&self, now_s: u32, every_s: u32) -> bool {
+        let due = now_s.saturating_sub(self.reported_s.load(Ordering::Relaxed)) >= every_s;
+        if due {
+            self.reported_s.store(now_s, Ordering::Relaxed);
+        }
+        due
+    }
+
+    /// Remembers why the connection is about to end.
+    pub(crate) fn set_gone(&self, why: Gone) {
+        match why {
+            Gone::Logout => self.signed_out.store(true, Ordering::Relaxed),
+            Gone::Timeout => self.timed_out.store(true, Ordering::Relaxed),
+            Gone::Disconnect => {}
+        }
+    }
+
+    /// Why the connection ended.
+    pub(crate) fn gone(&self) -> Gone {
+        if self.signed_out.load(Ordering::Relaxed) {
+            Gone::Logout
+        } else if self.timed_out.load(Ordering::Relaxed) {
+            Gone::Timeout
+        } else {
+            Gone::Disconnect
+        }
+    }
+
+    /// Sends a frame at once if nothing waits before it, else queues it.
+    pub(crate) fn send(&self, frame: &Bytes, limits: QueueLimits) -> Sent {
+        let mut out = self.out.lock();
+        if out.phase != Phase::Open {
+            return Sent::Closed;
+        }
+        let mut written = 0;
+        if out.queue.is_empty()
+            && let Some(socket) = self.socket.get()
+        {
+            match socket.try_write(frame) {
+                Ok(n) if n == frame.len() => return Sent::Accepted,
+                Ok(n) => written = n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => {
+                    out.die();
+                    return Sent::Closed;
+                }
+            }
+        }
+        out.front_started |= written > 0;
+        let sent = out.push(frame.slice(written..), limits);
+        out.wake();
+        sent
+    }
+
+    /// Queues a frame; the caller calls [`flush`](Self::flush) when it has no more. The second
+    /// value is true when nothing waited before.
+    pub(crate) fn enqueue(&self, frame: &Bytes, limits: QueueLimits) -> (Sent, bool) {
+        let mut out = self.out.lock();
+        if out.phase != Phase::Open {
+            return (Sent::Closed, false);
+        }
+        let first = out.queue.is_empty();
+        let sent = out.push(frame.clone(), limits);
+        if sent == Sent::Overflow {
+            out.wake();
+        }
+        (sent, first)
+    }
+
+    /// Writes what waits, from the caller's thread; what the kernel does not take is left to the task.
+    pub(crate) fn flush(&self) {
+        let Some(socket) = self.socket.get() else {
+            return;
+        };
+        let mut out = self.out.lock();
+        match out.write(socket) {
+            Ok(true) => {}
+            Ok(false) => out.wake(),
+            Err(_) => out.die(),
+        }
+    }
+
+    /// Sends a last frame if there is one, then the close frame, and lets the peer go. False, and
+    /// nothing done, when that happened before.
+    pub(crate) fn close(&self, code: CloseCode, last_words: Option<&Bytes>) -> bool {
+        let mut out = self.out.lock();
+        if out.phase != Phase::Open {
+            return false;
+        }
+        out.close(code, last_words);
+        out.wake();
+        true
+    }
+
+    /// Drops the connection without a word.
+    pub(crate) fn kill(&self) {
+        self.out.lock().die();
+    }
+
+    /// Whether frames are still accepted.
+    pub(crate) fn is_open(&self) -> bool {
+        self.out.lock().phase == Phase::Open
+    }
+
+    /// Closes what overstayed: a goodbye that is not answered, a write without progress.
+    /// True when a stalled write was the reason.
+    pub(crate) fn enforce_deadlines(&self, now_s: u32, write_timeout_s: u32) -> bool {
+        let mut out = self.out.lock();
+        match out.phase {
+            Phase::Closing { since_s } if now_s.saturating_sub(since_s) >= LINGER_S => out.die(),
+            Phase::Open => {
+                let stalled = out
+                    .stalled_s
+                    .is_some_and(|s| now_s.saturating_sub(s) >= write_timeout_s);
+                if stalled {
+                    out.die();
+                    return true;
+                }
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// The task's half of writing: flushes, and asks to be woken when there is room again.
+    /// `Ready(Err)` means the connection is over; `Ready(Ok(true))` that only a goodbye is left to read.
+    pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let Some(socket) = self.socket.get() else {
+            return Poll::Pending;
+        };
+        let mut out = self.out.lock();
+        if !out.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            out.waker = Some(cx.waker().clone());
+        }
+        loop {
+            if out.phase == Phase::Dead {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+            if out.write(socket)? {
+                return Poll::Ready(Ok(out.phase != Phase::Open));
+            }
+            match socket.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// The task is gone: frees what it held.
+    pub(super) fn finish(&self) {
+        let mut out = self.out.lock();
+        out.die();
+        out.waker = None;
+    }
+}
+
+impl Out {
+    fn push(&mut self, frame: Bytes, limits: QueueLimits) -> Sent {
+        let fits = self.queue.len() < limits.frames
+            && (self.bytes + frame.len() <= limits.bytes || self.queue.is_empty());
+        if !fits {
+            self.close(CloseCode::SlowConsumer, None);
+            return Sent::Overflow;
+        }
+        self.bytes += frame.len();
+        self.queue.push_back(frame);
+        Sent::Accepted
+    }
+
+    /// Replaces what waits by a goodbye. Only a frame that is half out must still be finished.
+    fn close(&mut self, code: CloseCode, last_words: Option<&Bytes>) {
+        // A slow consumer would never get to the goodbye behind a full queue.
+        if code == CloseCode::SlowConsumer {
+            self.queue.truncate(usize::from(self.front_started));
+        }
+        self.queue.extend(last_words.cloned());
+        let goodbye = wire::close(code.get(), code.reason());
+        self.queue
+            .push_back(Bytes::copy_from_slice(goodbye.as_bytes()));
+        self.bytes = self.queue.iter().map(Bytes::len).sum();
+        self.phase = Phase::Closing {
+            since_s: clock::ticks_s(),
+        };
+    }
+
+    /// Writes until the queue is empty (true) or the kernel is full (false).
+    fn write(&mut self, socket: &TcpStream) -> io::Result<bool> {
+        while !self.queue.is_empty() {
+            let written = if self.queue.len() == 1 {
+                socket.try_write(&self.queue[0])
+            } else {
+                let mut slices = [IoSlice::new(&[]); IOVECS];
+                let n = self.queue.len().min(IOVECS);
+                for (slice, frame) in slices.iter_mut().zip(&self.queue) {
+                    *slice = IoSlice::new(frame);
+                }
+                socket.try_write_vectored(&slices[..n])
+            };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => self.advance(n),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.stalled_s.get_or_insert_with(clock::ticks_s);
+                    return Ok(false);
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        // Gives the queue's memory back: an idle connection has none.
+        self.queue = VecDeque::new();
+        Ok(true)
+    }
+
+    fn advance(&mut self, mut n: usize) {
+        self.bytes = self.bytes.saturating_sub(n);
+        self.stalled_s = None;
+        self.front_started = false;
+        while let Some(front) = self.queue.front_mut() {
+            if n < front.len() {
+                front.advance(n);
+                self.front_started = n > 0;
+                return;
+            }
+            n -= front.len();
+            self.queue.pop_front();
+        }
+    }
+
+    fn die(&mut self) {
+        self.phase = Phase::Dead;
+        self.queue = VecDeque::new();
+        self.bytes = 0;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "conn_tests.rs"]
+mod tests;

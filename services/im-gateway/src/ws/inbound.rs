@@ -1,0 +1,118 @@
+//! Messages from clients: what each does. Nothing here waits: work that takes time is handed to
+//! bounded queues, and a full queue is an answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gochat_core::error::{Error, ErrorCode};
+use gochat_core::session::frame::{ClientFrame, FrameError, Pong, SendMessage};
+use gochat_core::session::machine::CloseCode;
+use gochat_core::session::wire::{self, Message, WireError};
+use metrics::counter;
+
+use super::conn::Conn;
+use crate::clock;
+use crate::frames;
+use crate::metrics as names;
+use crate::state::{self, Gw};
+use crate::typing;
+use crate::upstream::{self, Origin};
+
+/// Handles one accepted message.
+pub(super) fn handle(gw: &Gw, conn: &Arc<Conn>, message: Message<'_>) {
+    match message {
+        Message::Text(text) => match ClientFrame::parse(&text) {
+            Ok(frame) => act(gw, conn, frame),
+            Err(refusal) => answer(gw, conn, &refusal),
+        },
+        Message::Binary(_) => answer(gw, conn, &ErrorCode::InvalidMessage.into()),
+        Message::Ping(payload) => {
+            gw.send(
+                conn,
+                &Bytes::copy_from_slice(wire::pong(payload).as_bytes()),
+            );
+        }
+        Message::Pong(_) | Message::Close(_) => {}
+    }
+}
+
+fn act(gw: &Gw, conn: &Arc<Conn>, frame: ClientFrame<'_>) {
+    let kind = match &frame {
+        ClientFrame::SendMessage(_) => "send-message",
+        ClientFrame::Ping => "ping",
+        ClientFrame::MarkRead { .. } => "mark-read",
+        ClientFrame::Typing(_) => "typing",
+        ClientFrame::StopTyping(_) => "stop-typing",
+    };
+    counter!(names::WS_FRAMES, "type" => kind).increment(1);
+    match frame {
+        ClientFrame::SendMessage(message) => send(gw, conn, message),
+        ClientFrame::Ping => {
+            gw.send(conn, &frames::frame(&Pong {}, clock::now_s()));
+        }
+        ClientFrame::MarkRead {
+            conversation_id,
+            seq_id,
+        } => {
+            state::mark_read(gw, conn, conversation_id, seq_id);
+        }
+        ClientFrame::Typing(conversation) => typing::note(gw, conn, conversation, true),
+        ClientFrame::StopTyping(conversation) => typing::note(gw, conn, conversation, false),
+    }
+}
+
+fn send(gw: &Gw, conn: &Arc<Conn>, message: SendMessage<'_>) {
+    let client_msg_id = message
+        .client_msg_id
+        .as_deref()
+        .unwrap_or_default()
+        .to_owned();
+    let origin = Origin {
+        user: conn.user(),
+        conn_id: conn.id(),
+    };
+    if let Err(error) = upstream::accept(gw, origin, message, upstream::new_trace()) {
+        let client_msg_id = (!client_msg_id.is_empty()).then_some(client_msg_id);
+        answer(
+            gw,
+            conn,
+            &FrameError {
+                error,
+                client_msg_id,
+            },
+        );
+    }
+}
+
+/// Answers a message that came too fast. A refused send names its client id, so it has to be parsed.
+pub(super) fn refuse_message(gw: &Gw, conn: &Arc<Conn>, message: &Message<'_>) {
+    let Message::Text(text) = message else { return };
+    let client_msg_id = match ClientFrame::parse(text) {
+        Ok(ClientFrame::SendMessage(message)) => message.client_msg_id.map(|id| id.into_owned()),
+        _ => None,
+    };
+    answer(
+        gw,
+        conn,
+        &FrameError {
+            error: ErrorCode::RateLimited.into(),
+            client_msg_id,
+        },
+    );
+}
+
+/// The bytes are not WebSocket, or beyond a limit: says so and closes.
+pub(super) fn refuse_stream(gw: &Gw, conn: &Arc<Conn>, error: WireError) {
+    let code = error.close_code();
+    let last_words = (code == CloseCode::TooBig)
+        .then(|| frames::error(&Error::from(ErrorCode::MessageTooLarge), None));
+    gw.close_with(conn, code, last_words.as_ref(), "protocol");
+    tracing::debug!(conn = conn.id(), user = %conn.user(), %error, "closing a connection");
+}
+
+fn answer(gw: &Gw, conn: &Arc<Conn>, refusal: &FrameError) {
+    gw.send(
+        conn,
+        &frames::error(&refusal.error, refusal.client_msg_id.as_deref()),
+    );
+}

@@ -1,0 +1,9 @@
+//! WebSockets: handshake, connections, and what keeps them alive.
+
+pub(crate) mod conn;
+pub(crate) mod drain;
+pub(crate) mod handshake;
+mod inbound;
+pub(crate) mod io;
+pub(crate) mod sweeper;
+pub(crate) mod table;

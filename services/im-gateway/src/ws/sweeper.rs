@@ -1,0 +1,86 @@
+//! One task for the timers of all connections: pings, silence, expired tokens, writes that make no
+//! progress, presence heartbeats.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gochat_core::session::machine::{self, Beat, CloseCode};
+use tokio_util::sync::CancellationToken;
+
+use super::conn::Conn;
+use super::io::ping;
+use super::table::SHARDS;
+use crate::clock;
+use crate::metrics as names;
+use crate::presence::{self, Gone};
+use crate::state::Gw;
+use crate::typing;
+
+/// Connections looked at before other work gets its turn.
+const CHUNK: usize = 512;
+
+/// Looks at every connection once per second until the gateway stops.
+pub(crate) async fn run(gw: Gw, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut heartbeats = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        let due = sweep(&gw).await;
+        typing::sweep(&gw);
+        while heartbeats.try_join_next().is_some() {}
+        // A slow im-repo must not pile up calls; what is left out now is due again a minute later.
+        if !due.is_empty() && heartbeats.is_empty() {
+            heartbeats.spawn(presence::heartbeat(gw.clone(), due));
+        }
+    }
+}
+
+/// One round; gives the connections presence should hear of.
+async fn sweep(gw: &Gw) -> Vec<Arc<Conn>> {
+    let mut due = Vec::new();
+    let mut conns = Vec::new();
+    let ping = ping();
+    for shard in 0..SHARDS {
+        gw.table.snapshot(shard, &mut conns);
+        let (now_s, unix_s) = (clock::ticks_s(), clock::now_s());
+        for (i, conn) in conns.drain(..).enumerate() {
+            look_at(gw, &conn, now_s, unix_s, &ping);
+            if conn.take_report(now_s, gw.config.presence.heartbeat_s) {
+                due.push(conn);
+            }
+            if i % CHUNK == CHUNK - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    due
+}
+
+fn look_at(gw: &Gw, conn: &Arc<Conn>, now_s: u32, unix_s: i64, ping: &bytes::Bytes) {
+    if conn.socket().is_none() {
+        // Still shaking hands: the handshake has a deadline of its own.
+        return;
+    }
+    if conn.enforce_deadlines(now_s, gw.config.websocket.write_timeout_s) {
+        names::count(names::WS_CLOSED, "reason", "slow");
+        return;
+    }
+    if conn.expires_at() <= unix_s {
+        return gw.close(conn, CloseCode::TokenExpired, "expired");
+    }
+    match machine::beat(&gw.ws_rules, now_s, conn.heard_s(), conn.pinged_s()) {
+        Beat::Wait => {}
+        Beat::Ping => {
+            conn.set_pinged_s(now_s);
+            gw.send(conn, ping);
+        }
+        Beat::Dead => {
+            conn.set_gone(Gone::Timeout);
+            gw.close(conn, CloseCode::HeartbeatTimeout, "timeout");
+        }
+    }
+}
