@@ -34,9 +34,14 @@ impl SnowflakeIds {
     /// # Errors
     /// `INVALID_PARAMS` for numbers above 1023.
     pub fn new(instance: u16, lost: CancellationToken) -> Result<Self> {
-        let ids = Snowflake::new(instance)
-            .ok_or(Error::new(ErrorCode::InvalidParams, "An instance number is below 1024."))?;
-        Ok(Self { ids: Mutex::new(ids), lost })
+        let ids = Snowflake::new(instance).ok_or(Error::new(
+            ErrorCode::InvalidParams,
+            "An instance number is below 1024.",
+        ))?;
+        Ok(Self {
+            ids: Mutex::new(ids),
+            lost,
+        })
     }
 }
 
@@ -57,13 +62,18 @@ impl IdSource for SnowflakeIds {
                 }
             }
         }
-        Err(Error::new(ErrorCode::ServiceUnavailable, "No ids can be made right now; try again."))
+        Err(Error::new(
+            ErrorCode::ServiceUnavailable,
+            "No ids can be made right now; try again.",
+        ))
     }
 }
 
 /// Unix time in milliseconds, from the system clock.
 pub fn now_ms() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 

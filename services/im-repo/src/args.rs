@@ -23,7 +23,8 @@ fn id<T: FromStr>(text: &str, field: &str) -> Result<T> {
     if text.is_empty() {
         return Err(invalid(format!("`{field}` is missing.")));
     }
-    text.parse().map_err(|_| invalid(format!("`{field}` is not an id.")))
+    text.parse()
+        .map_err(|_| invalid(format!("`{field}` is not an id.")))
 }
 
 /// A required user id.
@@ -33,7 +34,11 @@ pub(crate) fn user(text: &str, field: &str) -> Result<UserId> {
 
 /// A user id that may be empty.
 pub(crate) fn user_or_none(text: &str, field: &str) -> Result<Option<UserId>> {
-    if text.is_empty() { Ok(None) } else { user(text, field).map(Some) }
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        user(text, field).map(Some)
+    }
 }
 
 /// Required user ids, at most [`MAX_BATCH`].
@@ -60,7 +65,9 @@ pub(crate) fn conversation(text: &str) -> Result<ConversationId> {
 /// Required conversation ids, at most `most`.
 pub(crate) fn conversations(texts: &[String], most: usize) -> Result<Vec<ConversationId>> {
     if texts.len() > most {
-        return Err(invalid(format!("`conversation_ids` has at most {most} entries.")));
+        return Err(invalid(format!(
+            "`conversation_ids` has at most {most} entries."
+        )));
     }
     texts.iter().map(|text| conversation(text)).collect()
 }
@@ -75,13 +82,17 @@ pub(crate) fn group(text: &str, field: &str) -> Result<ConversationId> {
 
 /// Wraps a new number as a group's id.
 pub(crate) fn new_group(raw: u64) -> Result<ConversationId> {
-    GroupId::new(raw).map(ConversationId::Group).ok_or(Error::from(ErrorCode::Internal))
+    GroupId::new(raw)
+        .map(ConversationId::Group)
+        .ok_or(Error::from(ErrorCode::Internal))
 }
 
 /// Refuses batches beyond [`MAX_BATCH`].
 pub(crate) fn batch(len: usize, field: &str) -> Result<()> {
     if len > MAX_BATCH {
-        return Err(invalid(format!("`{field}` has at most {MAX_BATCH} entries.")));
+        return Err(invalid(format!(
+            "`{field}` has at most {MAX_BATCH} entries."
+        )));
     }
     Ok(())
 }
@@ -106,7 +117,9 @@ pub(crate) fn seq(raw: i64, field: &str) -> Result<SeqId> {
 
 /// Unix seconds as milliseconds; negative counts as 0.
 pub(crate) fn millis(seconds: i64) -> UnixMillis {
-    UnixMillis::try_from(seconds).unwrap_or(0).saturating_mul(1_000)
+    UnixMillis::try_from(seconds)
+        .unwrap_or(0)
+        .saturating_mul(1_000)
 }
 
 /// Unix seconds as milliseconds, or `None` for 0: "not given".
@@ -161,7 +174,9 @@ pub(crate) fn text<'a>(text: &'a str, field: &str, max_chars: usize) -> Result<&
 pub(crate) fn optional_text<'a>(text: &'a str, field: &str, max_chars: usize) -> Result<&'a str> {
     // Bytes first: nobody makes us count the characters of megabytes.
     if text.len() > 4 * max_chars || text.chars().count() > max_chars {
-        return Err(invalid(format!("`{field}` has at most {max_chars} characters.")));
+        return Err(invalid(format!(
+            "`{field}` has at most {max_chars} characters."
+        )));
     }
     Ok(text)
 }
@@ -201,7 +216,11 @@ impl<'a> Mask<'a> {
 
     /// Whether the field is to be written.
     pub(crate) fn wants(&self, field: &str, is_empty: bool) -> bool {
-        if self.named.is_empty() { !is_empty } else { self.named.iter().any(|n| n == field) }
+        if self.named.is_empty() {
+            !is_empty
+        } else {
+            self.named.iter().any(|n| n == field)
+        }
     }
 
     /// The value when it is to be written.
@@ -224,8 +243,14 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_field() {
-        assert_eq!(user("", "user_id").unwrap_err().message, "`user_id` is missing.");
-        assert_eq!(user("x", "user_id").unwrap_err().message, "`user_id` is not an id.");
+        assert_eq!(
+            user("", "user_id").unwrap_err().message,
+            "`user_id` is missing."
+        );
+        assert_eq!(
+            user("x", "user_id").unwrap_err().message,
+            "`user_id` is not an id."
+        );
         assert!(group("s_1_2", "group_id").is_err());
     }
 

@@ -58,13 +58,21 @@ pub(crate) async fn claim(
 ) -> Result<Claimed> {
     let written = serde_json::to_vec(&note).map_err(|_| Error::from(ErrorCode::Internal))?;
     Ok(match once.claim(key, written.into(), ttl).await? {
-        Claim::First => Claimed { first: true, note, state: State::Pending },
-        Claim::Pending(standing) => {
-            Claimed { first: false, note: read(&standing)?, state: State::Pending }
-        }
-        Claim::Done(standing) => {
-            Claimed { first: false, note: read(&standing)?, state: State::Done }
-        }
+        Claim::First => Claimed {
+            first: true,
+            note,
+            state: State::Pending,
+        },
+        Claim::Pending(standing) => Claimed {
+            first: false,
+            note: read(&standing)?,
+            state: State::Pending,
+        },
+        Claim::Done(standing) => Claimed {
+            first: false,
+            note: read(&standing)?,
+            state: State::Done,
+        },
     })
 }
 

@@ -98,6 +98,9 @@ pub struct Password {
 
 impl Default for Password {
     fn default() -> Self {
-        Self { workers: 0, queue: 256 }
+        Self {
+            workers: 0,
+            queue: 256,
+        }
     }
 }

@@ -76,7 +76,9 @@ impl Conversations {
             Ok(row.as_ref().map(encode))
         };
         let answer = self.cached.get_or_load(&key(id), self.keep, load).await?;
-        let stored = answer.value.ok_or(Error::from(ErrorCode::ConversationNotFound))?;
+        let stored = answer
+            .value
+            .ok_or(Error::from(ErrorCode::ConversationNotFound))?;
         let alive = decode(&stored)?.ok_or(Error::from(ErrorCode::ConversationDissolved))?;
         Ok((alive, answer.from_cache))
     }
@@ -99,7 +101,9 @@ impl Conversations {
         };
         let answers = self.cached.get_or_load_many(&keys, self.keep, load).await?;
         let present = answers.iter().filter_map(|answer| answer.value.as_ref());
-        present.filter_map(|stored| decode(stored).transpose()).collect()
+        present
+            .filter_map(|stored| decode(stored).transpose())
+            .collect()
     }
 
     /// Lets go of the copies of changed conversations.

@@ -74,7 +74,10 @@ pub(crate) fn info_of(user: &common::User) -> common::UserInfo {
 
 /// A user of whom only the id is left.
 fn nameless(id: UserId) -> common::UserInfo {
-    common::UserInfo { id: id.to_string(), ..Default::default() }
+    common::UserInfo {
+        id: id.to_string(),
+        ..Default::default()
+    }
 }
 
 fn info_or_id(brief: Option<&UserBrief>, id: UserId) -> common::UserInfo {
@@ -136,7 +139,10 @@ pub(crate) struct ListParts {
 }
 
 /// A membership.
-pub(crate) fn member(row: &MemberRow, user: Option<common::UserInfo>) -> common::ConversationMember {
+pub(crate) fn member(
+    row: &MemberRow,
+    user: Option<common::UserInfo>,
+) -> common::ConversationMember {
     common::ConversationMember {
         user: Some(user.unwrap_or_else(|| nameless(row.user_id))),
         role: row.role,
@@ -156,7 +162,11 @@ pub(crate) fn member_entry(entry: &MemberEntry) -> common::ConversationMember {
 /// A member as GroupService shows it.
 pub(crate) fn group_member(member: common::ConversationMember) -> repo::GroupMember {
     repo::GroupMember {
-        user_id: member.user.as_ref().map(|user| user.id.clone()).unwrap_or_default(),
+        user_id: member
+            .user
+            .as_ref()
+            .map(|user| user.id.clone())
+            .unwrap_or_default(),
         group_id: member.conversation_id,
         role: member.role,
         joined_at: member.joined_at,
@@ -310,7 +320,11 @@ pub(crate) fn online_status(user: UserId, presence: Presence) -> repo::OnlineSta
     repo::OnlineStatus {
         user_id: user.to_string(),
         is_online: presence.is_online(),
-        gateway_id: presence.gateways.first().map(ToString::to_string).unwrap_or_default(),
+        gateway_id: presence
+            .gateways
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         last_seen: presence.last_seen.map_or(0, seconds),
         client_info: presence.client_info.into(),
         gateway_ids: presence.gateways.into_iter().map(String::from).collect(),

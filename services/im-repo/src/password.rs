@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::PasswordVerifier;
+use argon2::password_hash::phc::PasswordHash;
 use gochat_core::account::is_plausible_password;
 use gochat_core::error::{Error, ErrorCode, Result};
 use tokio::sync::Semaphore;
@@ -25,7 +25,11 @@ pub(crate) struct Verifier {
 impl Verifier {
     pub(crate) fn new(config: &Password) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = if config.workers == 0 { processors } else { config.workers };
+        let workers = if config.workers == 0 {
+            processors
+        } else {
+            config.workers
+        };
         Self {
             workers: Arc::new(Semaphore::new(workers)),
             places: Arc::new(Semaphore::new(workers + config.queue)),
@@ -40,30 +44,40 @@ impl Verifier {
         if !is_plausible_password(&password) {
             return Ok(false);
         }
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| busy())?;
-        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| busy())?;
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| busy())?;
+        let worker = Arc::clone(&self.workers)
+            .acquire_owned()
+            .await
+            .map_err(|_| busy())?;
         let check = move || {
             // Held by the thread: a caller that goes away doesn't free a worker that works.
             let _held = (place, worker);
             matches(hash.as_deref(), &password)
         };
-        tokio::task::spawn_blocking(check).await.map_err(|_| Error::from(ErrorCode::Internal))
+        tokio::task::spawn_blocking(check)
+            .await
+            .map_err(|_| Error::from(ErrorCode::Internal))
     }
 }
 
 fn busy() -> Error {
-    Error::new(ErrorCode::ServiceUnavailable, "Too many sign-ins at once; try again.")
+    Error::new(
+        ErrorCode::ServiceUnavailable,
+        "Too many sign-ins at once; try again.",
+    )
 }
 
 fn matches(hash: Option<&str>, password: &str) -> bool {
-    let fits = |hash: &str| match PasswordHash::new(hash) {
-        Ok(parsed) => Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok(),
+    let fits = |stored: &str| match PasswordHash::new(stored) {
+        Ok(parsed) => Argon2::default()
+            .verify_password(password.as_bytes(), &parsed)
+            .is_ok(),
         Err(_) => false,
     };
-    match hash {
-        Some(hash) => fits(hash),
-        None => fits(DECOY) && false,
-    }
+    let fits = fits(hash.unwrap_or(DECOY));
+    fits && hash.is_some()
 }
 
 #[cfg(test)]
@@ -72,17 +86,36 @@ mod tests {
     use argon2::password_hash::PasswordHasher;
 
     fn hash(password: &str) -> String {
-        Argon2::default().hash_password(password.as_bytes()).unwrap().to_string()
+        Argon2::default()
+            .hash_password(password.as_bytes())
+            .unwrap()
+            .to_string()
     }
 
     #[tokio::test]
     async fn only_the_right_password_fits() {
         let verifier = Verifier::new(&Password::default());
         let hash = hash("correct horse");
-        assert_eq!(verifier.verify(Some(hash.clone()), "correct horse".into()).await, Ok(true));
-        assert_eq!(verifier.verify(Some(hash), "battery staple".into()).await, Ok(false));
-        assert_eq!(verifier.verify(None, "correct horse".into()).await, Ok(false));
-        assert_eq!(verifier.verify(Some("not phc".into()), "correct horse".into()).await, Ok(false));
+        assert_eq!(
+            verifier
+                .verify(Some(hash.clone()), "correct horse".into())
+                .await,
+            Ok(true)
+        );
+        assert_eq!(
+            verifier.verify(Some(hash), "battery staple".into()).await,
+            Ok(false)
+        );
+        assert_eq!(
+            verifier.verify(None, "correct horse".into()).await,
+            Ok(false)
+        );
+        assert_eq!(
+            verifier
+                .verify(Some("not phc".into()), "correct horse".into())
+                .await,
+            Ok(false)
+        );
     }
 
     #[test]
@@ -96,9 +129,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_at_once() {
-        let verifier = Verifier::new(&Password { workers: 1, queue: 0 });
+        let verifier = Verifier::new(&Password {
+            workers: 1,
+            queue: 0,
+        });
         let _taken = verifier.places.try_acquire().unwrap();
-        let refusal = verifier.verify(None, "correct horse".into()).await.unwrap_err();
+        let refusal = verifier
+            .verify(None, "correct horse".into())
+            .await
+            .unwrap_err();
         assert!(refusal.is_retryable());
     }
 }

@@ -11,12 +11,18 @@ use tonic::{Response, Status};
 pub(crate) async fn answer<T>(
     outcome: impl Future<Output = Result<T>>,
 ) -> Result<Response<T>, Status> {
-    outcome.await.map(Response::new).map_err(|error| status_from(&error))
+    outcome
+        .await
+        .map(Response::new)
+        .map_err(|error| status_from(&error))
 }
 
 /// The refusal behind a failed database call; what only operators can mend is logged.
 pub(crate) fn failed(error: DbError) -> Error {
-    if matches!(error.kind(), DbErrorKind::Unavailable | DbErrorKind::Internal) {
+    if matches!(
+        error.kind(),
+        DbErrorKind::Unavailable | DbErrorKind::Internal
+    ) {
         tracing::error!(%error, "database call failed");
     }
     error.into()

@@ -70,10 +70,16 @@ impl Service {
     pub async fn bind(config: Config, ports: Ports) -> Result<Self> {
         if config.migrate {
             for applied in ports.db.migrate_up(now_ms()).await.map_err(failed)? {
-                tracing::info!(number = applied.number, name = applied.name, "migration applied");
+                tracing::info!(
+                    number = applied.number,
+                    name = applied.name,
+                    "migration applied"
+                );
             }
         }
-        Ok(Self { shared: Arc::new(Shared::new(config, ports)) })
+        Ok(Self {
+            shared: Arc::new(Shared::new(config, ports)),
+        })
     }
 
     /// All services of `im.repo.v1`. Health and reflection are added by whoever serves them.

@@ -35,8 +35,11 @@ impl Shared {
     pub(crate) fn new(config: Config, ports: Ports) -> Self {
         let cached = Arc::new(Cached::new(ports.cache));
         let users = Users::new(ports.db.clone(), cached.clone(), config.cache.users());
-        let conversations =
-            Conversations::new(ports.db.clone(), cached.clone(), config.cache.conversations());
+        let conversations = Conversations::new(
+            ports.db.clone(),
+            cached.clone(),
+            config.cache.conversations(),
+        );
         Self {
             passwords: Verifier::new(&config.password),
             config,

@@ -56,7 +56,15 @@ impl Users {
         };
         let answer = self.cached.get_or_load(&key(id), self.keep, load).await?;
         let from_cache = answer.from_cache;
-        answer.value.map(|stored| Ok(Found { user: decode(stored)?, from_cache })).transpose()
+        answer
+            .value
+            .map(|stored| {
+                Ok(Found {
+                    user: decode(stored)?,
+                    from_cache,
+                })
+            })
+            .transpose()
     }
 
     /// The users among `ids` that exist; one statement for all that are not cached.

@@ -36,7 +36,9 @@ serve!(impl FriendService => FriendApi {
 impl FriendApi {
     async fn page(&self, request: &GetUserFriendsRequest) -> Result<FriendPage> {
         if !matches!(request.status, 0 | 1) {
-            return Err(args::invalid("Only confirmed friends (`status` 1) can be listed."));
+            return Err(args::invalid(
+                "Only confirmed friends (`status` 1) can be listed.",
+            ));
         }
         let query = FriendQuery {
             user: args::user(&request.user_id, "user_id")?,
@@ -80,7 +82,11 @@ impl FriendApi {
 
     /// A request with the accounts of both people.
     async fn with_people(&self, row: &FriendRequestRow) -> Result<FriendRequest> {
-        let people = self.shared.users.many(&[row.requester_id, row.target_id]).await?;
+        let people = self
+            .shared
+            .users
+            .many(&[row.requester_id, row.target_id])
+            .await?;
         let mut request = convert::friend_request(row);
         for person in people {
             if person.user.id == request.requester_id {
@@ -108,7 +114,9 @@ impl FriendApi {
             now: self.shared.now(),
         };
         let row = self.shared.db.create_request(new).await.map_err(failed)?;
-        Ok(CreateFriendRequestResponse { request: Some(self.with_people(&row).await?) })
+        Ok(CreateFriendRequestResponse {
+            request: Some(self.with_people(&row).await?),
+        })
     }
 
     /// Looks in both directions, first in the one that was asked for.
@@ -122,11 +130,13 @@ impl FriendApi {
         if found.is_none() {
             found = self.shared.db.request_between(b, a).await.map_err(failed)?;
         }
-        Ok(found.map_or_else(Default::default, |row| CheckExistingFriendRequestResponse {
-            exists: true,
-            status: row.status as i32,
-            request_id: row.id.to_string(),
-        }))
+        Ok(
+            found.map_or_else(Default::default, |row| CheckExistingFriendRequestResponse {
+                exists: true,
+                status: row.status as i32,
+                request_id: row.id.to_string(),
+            }),
+        )
     }
 
     async fn update_friend_request(
@@ -136,7 +146,11 @@ impl FriendApi {
         let accept = match FriendStatus::from_i32(request.status) {
             Some(FriendStatus::Accepted) => true,
             Some(FriendStatus::Rejected | FriendStatus::Blocked) => false,
-            _ => return Err(args::invalid("`status` is 1 accepted, 2 rejected or 3 blocked.")),
+            _ => {
+                return Err(args::invalid(
+                    "`status` is 1 accepted, 2 rejected or 3 blocked.",
+                ));
+            }
         };
         let handler = args::user(&request.handler_id, "handler_id")?;
         let respond = Respond {
@@ -151,13 +165,20 @@ impl FriendApi {
         } else {
             self.shared.db.respond(respond).await.map_err(failed)?
         };
-        Ok(UpdateFriendRequestResponse { request: Some(self.with_people(&row).await?) })
+        Ok(UpdateFriendRequestResponse {
+            request: Some(self.with_people(&row).await?),
+        })
     }
 
     /// Turns a request down and blocks who made it. Both steps are safe to repeat: after a
     /// failure between them the same call finishes the work.
     async fn block(&self, handler: UserId, respond: Respond) -> Result<FriendRequestRow> {
-        let row = self.shared.db.request(respond.request).await.map_err(failed)?;
+        let row = self
+            .shared
+            .db
+            .request(respond.request)
+            .await
+            .map_err(failed)?;
         let row = row
             .filter(|row| !row.mirrored)
             .ok_or(Error::from(ErrorCode::FriendRequestNotFound))?;
@@ -170,7 +191,10 @@ impl FriendApi {
         };
         let (row_id, now) = (respond.mirror_id, respond.now);
         let requester = answered.requester_id;
-        let blocked = self.shared.db.set_blocked(handler, requester, true, row_id, now);
+        let blocked = self
+            .shared
+            .db
+            .set_blocked(handler, requester, true, row_id, now);
         blocked.await.map_err(failed)?;
         Ok(answered)
     }
@@ -193,8 +217,12 @@ impl FriendApi {
             ),
         };
         let limit = args::limit(request.limit, REQUESTS_MAX, REQUESTS_MAX);
-        let entries =
-            self.shared.db.requests(user, side, status, limit).await.map_err(failed)?;
+        let entries = self
+            .shared
+            .db
+            .requests(user, side, status, limit)
+            .await
+            .map_err(failed)?;
         let requests = entries.iter().map(convert::friend_request_entry).collect();
         Ok(GetUserFriendRequestsResponse { requests })
     }

@@ -35,7 +35,11 @@ impl GroupApi {
     pub(crate) fn new(shared: std::sync::Arc<Shared>) -> Self {
         let conversations = ConversationApi::new(shared.clone());
         let online = OnlineApi::new(shared.clone());
-        Self { shared, conversations, online }
+        Self {
+            shared,
+            conversations,
+            online,
+        }
     }
 
     async fn create_group(&self, request: CreateGroupRequest) -> Result<CreateGroupResponse> {
@@ -49,13 +53,18 @@ impl GroupApi {
             ..Default::default()
         };
         let created = self.conversations.create_conversation(create).await?;
-        Ok(CreateGroupResponse { group: created.conversation.map(convert::group) })
+        Ok(CreateGroupResponse {
+            group: created.conversation.map(convert::group),
+        })
     }
 
     async fn get_group(&self, request: GetGroupRequest) -> Result<GetGroupResponse> {
         let id = args::group(&request.group_id, "group_id")?;
         let (conversation, from_cache) = self.shared.conversations.one(id).await?;
-        Ok(GetGroupResponse { group: Some(convert::group(conversation)), from_cache })
+        Ok(GetGroupResponse {
+            group: Some(convert::group(conversation)),
+            from_cache,
+        })
     }
 
     async fn update_group(&self, request: UpdateGroupRequest) -> Result<UpdateGroupResponse> {
@@ -69,7 +78,9 @@ impl GroupApi {
             ..Default::default()
         };
         let updated = self.conversations.update_conversation(update).await?;
-        Ok(UpdateGroupResponse { group: updated.conversation.map(convert::group) })
+        Ok(UpdateGroupResponse {
+            group: updated.conversation.map(convert::group),
+        })
     }
 
     /// Adding a member again answers the standing membership.
@@ -87,7 +98,9 @@ impl GroupApi {
         };
         self.conversations.add_conversation_member(add).await?;
         let member = self.conversations.member(id, user).await?;
-        Ok(AddGroupMemberResponse { member: Some(convert::group_member(member)) })
+        Ok(AddGroupMemberResponse {
+            member: Some(convert::group_member(member)),
+        })
     }
 
     async fn remove_group_member(
@@ -98,7 +111,9 @@ impl GroupApi {
             conversation_id: request.group_id,
             user_id: request.user_id,
         };
-        self.conversations.remove_conversation_member(remove).await?;
+        self.conversations
+            .remove_conversation_member(remove)
+            .await?;
         // Whether a row went or none was there: the user is no member now.
         Ok(RemoveGroupMemberResponse { success: true })
     }
@@ -117,7 +132,11 @@ impl GroupApi {
         };
         let page = self.conversations.get_conversation_members(list).await?;
         Ok(GetGroupMembersResponse {
-            members: page.members.into_iter().map(convert::group_member).collect(),
+            members: page
+                .members
+                .into_iter()
+                .map(convert::group_member)
+                .collect(),
             total: page.total,
             has_more: page.has_more,
         })
@@ -127,7 +146,9 @@ impl GroupApi {
         &self,
         request: GetMembersOnlineStatusRequest,
     ) -> Result<GetMembersOnlineStatusResponse> {
-        let ask = GetUsersOnlineStatusRequest { user_ids: request.user_ids };
+        let ask = GetUsersOnlineStatusRequest {
+            user_ids: request.user_ids,
+        };
         let statuses = self.online.get_users_online_status(ask).await?.statuses;
         Ok(GetMembersOnlineStatusResponse { statuses })
     }
@@ -137,7 +158,9 @@ impl GroupApi {
         request: GroupServiceUpdateMemberRoleRequest,
     ) -> Result<GroupServiceUpdateMemberRoleResponse> {
         let (group, user) = (&request.group_id, &request.user_id);
-        self.conversations.set_role(group, user, request.new_role).await?;
+        self.conversations
+            .set_role(group, user, request.new_role)
+            .await?;
         Ok(GroupServiceUpdateMemberRoleResponse { success: true })
     }
 }

@@ -67,20 +67,29 @@ fn parse(request: SaveMessageRequest, now: UnixMillis) -> Result<NewMessage> {
 
 /// A different message under a taken place, or the id at another place.
 fn taken() -> Error {
-    Error::new(ErrorCode::VersionConflict, "Another message holds this place or this id.")
+    Error::new(
+        ErrorCode::VersionConflict,
+        "Another message holds this place or this id.",
+    )
 }
 
 /// Bounds of the request as lower and upper seq; 0 means none.
 fn bounds(start: SeqId, end: SeqId, ascending: bool) -> (Option<SeqId>, Option<SeqId>) {
     let given = |seq: SeqId| (seq != 0).then_some(seq);
-    if ascending { (given(start), given(end)) } else { (given(end), given(start)) }
+    if ascending {
+        (given(start), given(end))
+    } else {
+        (given(end), given(start))
+    }
 }
 
 impl MessageApi {
     /// Stores what can be stored and lets go of cached heads.
     async fn save(&self, messages: Vec<NewMessage>, now: UnixMillis) -> Result<Vec<SaveOutcome>> {
-        let mut touched: Vec<ConversationId> =
-            messages.iter().map(|message| message.conversation_id).collect();
+        let mut touched: Vec<ConversationId> = messages
+            .iter()
+            .map(|message| message.conversation_id)
+            .collect();
         touched.sort_unstable();
         touched.dedup();
         let outcomes = self.shared.db.save_batch(messages, now).await;
@@ -99,11 +108,20 @@ impl MessageApi {
             SaveOutcome::Conflict => return Err(taken()),
             SaveOutcome::Duplicate => {
                 let place = Some(stored.conversation_id);
-                let entry = self.shared.db.message(stored.id, place).await.map_err(failed)?;
-                entry.ok_or(Error::from(ErrorCode::MessageNotFound))?.message
+                let entry = self
+                    .shared
+                    .db
+                    .message(stored.id, place)
+                    .await
+                    .map_err(failed)?;
+                entry
+                    .ok_or(Error::from(ErrorCode::MessageNotFound))?
+                    .message
             }
         };
-        Ok(SaveMessageResponse { message: Some(convert::repo_message(row, None)) })
+        Ok(SaveMessageResponse {
+            message: Some(convert::repo_message(row, None)),
+        })
     }
 
     async fn batch_save_messages(
@@ -148,7 +166,9 @@ impl MessageApi {
         };
         let entry = self.shared.db.message(id, place).await.map_err(failed)?;
         let entry = entry.ok_or(Error::from(ErrorCode::MessageNotFound))?;
-        Ok(GetMessageResponse { message: Some(convert::repo_message_entry(entry)) })
+        Ok(GetMessageResponse {
+            message: Some(convert::repo_message_entry(entry)),
+        })
     }
 
     async fn get_conversation_messages(
@@ -174,7 +194,11 @@ impl MessageApi {
         Ok(GetConversationMessagesResponse {
             has_more: page.has_more,
             next_seq_id: page.next_seq_id.map_or(0, convert::wide),
-            messages: page.messages.into_iter().map(convert::repo_message_entry).collect(),
+            messages: page
+                .messages
+                .into_iter()
+                .map(convert::repo_message_entry)
+                .collect(),
         })
     }
 
@@ -211,8 +235,16 @@ impl MessageApi {
         }
         let fair_share = LATEST_MESSAGES / ids.len() as u32;
         let each = args::limit(request.limit_per_conversation, 1, fair_share.min(100));
-        let entries = self.shared.db.latest_messages(&ids, each).await.map_err(failed)?;
-        let messages = entries.into_iter().map(convert::repo_message_entry).collect();
+        let entries = self
+            .shared
+            .db
+            .latest_messages(&ids, each)
+            .await
+            .map_err(failed)?;
+        let messages = entries
+            .into_iter()
+            .map(convert::repo_message_entry)
+            .collect();
         Ok(GetLatestMessagesResponse { messages })
     }
 
@@ -223,18 +255,29 @@ impl MessageApi {
         let place = match request.conversation_id.as_str() {
             "" => {
                 let entry = self.shared.db.message(id, None).await.map_err(failed)?;
-                entry.ok_or(Error::from(ErrorCode::MessageNotFound))?.message.conversation_id
+                entry
+                    .ok_or(Error::from(ErrorCode::MessageNotFound))?
+                    .message
+                    .conversation_id
             }
             text => args::conversation(text)?,
         };
         let now = self.shared.now();
-        let outcome = self.shared.db.recall(place, id, now).await.map_err(failed)?;
+        let outcome = self
+            .shared
+            .db
+            .recall(place, id, now)
+            .await
+            .map_err(failed)?;
         self.shared.conversations.forget(&[place]).await;
         if outcome.newly {
             tracing::info!(message = %id, conversation = %place, %operator, "message recalled");
         }
         let message = convert::repo_message(outcome.message, None);
-        Ok(DeleteMessageResponse { success: true, message: Some(message) })
+        Ok(DeleteMessageResponse {
+            success: true,
+            message: Some(message),
+        })
     }
 
     async fn generate_seq_id(
@@ -243,7 +286,9 @@ impl MessageApi {
     ) -> Result<GenerateSeqIdResponse> {
         let place = args::conversation(&request.conversation_id)?;
         let seq_id = claims::next_seq(&self.shared, place, 1).await?;
-        Ok(GenerateSeqIdResponse { seq_id: convert::wide(seq_id) })
+        Ok(GenerateSeqIdResponse {
+            seq_id: convert::wide(seq_id),
+        })
     }
 
     async fn list_message_authors(
@@ -254,8 +299,12 @@ impl MessageApi {
         let after = args::seq(request.after_seq_id, "after_seq_id")?;
         let to = args::seq(request.up_to_seq_id, "up_to_seq_id")?;
         let limit = args::limit(request.limit, 100, 1_000);
-        let authors =
-            self.shared.db.authors_between(place, after, to, limit).await.map_err(failed)?;
+        let authors = self
+            .shared
+            .db
+            .authors_between(place, after, to, limit)
+            .await
+            .map_err(failed)?;
         let user_ids = authors.iter().map(ToString::to_string).collect();
         Ok(ListMessageAuthorsResponse { user_ids })
     }

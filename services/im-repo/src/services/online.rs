@@ -52,7 +52,10 @@ fn session(user: &str, gateway_id: &str, conn_id: ConnId) -> Result<SessionRef> 
 
 /// One outcome of a batch of one.
 fn only<T>(outcomes: Vec<T>) -> Result<T> {
-    outcomes.into_iter().next().ok_or(Error::from(ErrorCode::Internal))
+    outcomes
+        .into_iter()
+        .next()
+        .ok_or(Error::from(ErrorCode::Internal))
 }
 
 impl OnlineApi {
@@ -74,13 +77,19 @@ impl OnlineApi {
             since: args::millis_or_none(request.connected_at).unwrap_or(now),
             last_seen: now,
         };
-        Ok(Online { user: args::user(&request.user_id, "user_id")?, session, limit })
+        Ok(Online {
+            user: args::user(&request.user_id, "user_id")?,
+            session,
+            limit,
+        })
     }
 
     async fn statuses(&self, now: UnixMillis, users: &[UserId]) -> Result<Vec<OnlineStatus>> {
         let found = self.shared.presence.statuses(now, users).await?;
         let named = users.iter().zip(found);
-        Ok(named.map(|(user, presence)| convert::online_status(*user, presence)).collect())
+        Ok(named
+            .map(|(user, presence)| convert::online_status(*user, presence))
+            .collect())
     }
 
     async fn set_user_online(
@@ -104,15 +113,20 @@ impl OnlineApi {
     ) -> Result<SetUsersOnlineResponse> {
         args::batch(request.sessions.len(), "sessions")?;
         let now = self.shared.now();
-        let batch: Result<Vec<_>> =
-            request.sessions.into_iter().map(|session| self.online(session, now)).collect();
+        let batch: Result<Vec<_>> = request
+            .sessions
+            .into_iter()
+            .map(|session| self.online(session, now))
+            .collect();
         let outcomes = self.shared.presence.set_online(now, batch?).await?;
         let results = outcomes.into_iter().map(|outcome| match outcome {
             Ok(outcome) => Ok(registered(outcome)),
             Err(refusal) if refusal.code == ErrorCode::RateLimited => Ok(Default::default()),
             Err(error) => Err(error),
         });
-        Ok(SetUsersOnlineResponse { results: results.collect::<Result<_>>()? })
+        Ok(SetUsersOnlineResponse {
+            results: results.collect::<Result<_>>()?,
+        })
     }
 
     async fn set_user_offline(
@@ -120,7 +134,11 @@ impl OnlineApi {
         request: SetUserOfflineRequest,
     ) -> Result<SetUserOfflineResponse> {
         let target = session(&request.user_id, &request.gateway_id, request.conn_id)?;
-        let outcomes = self.shared.presence.set_offline(self.shared.now(), vec![target]).await?;
+        let outcomes = self
+            .shared
+            .presence
+            .set_offline(self.shared.now(), vec![target])
+            .await?;
         only(outcomes).map(removed)
     }
 
@@ -130,10 +148,17 @@ impl OnlineApi {
     ) -> Result<SetUsersOfflineResponse> {
         args::batch(request.sessions.len(), "sessions")?;
         let sessions = request.sessions.iter();
-        let batch: Result<Vec<_>> =
-            sessions.map(|s| session(&s.user_id, &s.gateway_id, s.conn_id)).collect();
-        let outcomes = self.shared.presence.set_offline(self.shared.now(), batch?).await?;
-        Ok(SetUsersOfflineResponse { results: outcomes.into_iter().map(removed).collect() })
+        let batch: Result<Vec<_>> = sessions
+            .map(|s| session(&s.user_id, &s.gateway_id, s.conn_id))
+            .collect();
+        let outcomes = self
+            .shared
+            .presence
+            .set_offline(self.shared.now(), batch?)
+            .await?;
+        Ok(SetUsersOfflineResponse {
+            results: outcomes.into_iter().map(removed).collect(),
+        })
     }
 
     async fn get_user_online_status(
@@ -142,7 +167,9 @@ impl OnlineApi {
     ) -> Result<GetUserOnlineStatusResponse> {
         let user = args::user(&request.user_id, "user_id")?;
         let status = only(self.statuses(self.shared.now(), &[user]).await?)?;
-        Ok(GetUserOnlineStatusResponse { status: Some(status) })
+        Ok(GetUserOnlineStatusResponse {
+            status: Some(status),
+        })
     }
 
     pub(crate) async fn get_users_online_status(
@@ -161,7 +188,10 @@ impl OnlineApi {
         let target = session(&request.user_id, &request.gateway_id, request.conn_id)?;
         let now = self.shared.now();
         let success = only(self.shared.presence.heartbeat(now, vec![target]).await?)?;
-        Ok(UpdateHeartbeatResponse { success, last_seen: convert::seconds(now) })
+        Ok(UpdateHeartbeatResponse {
+            success,
+            last_seen: convert::seconds(now),
+        })
     }
 
     async fn update_heartbeats(
@@ -171,9 +201,17 @@ impl OnlineApi {
         args::batch(request.sessions.len(), "sessions")?;
         let named = |s: &Session| session(&s.user_id, &request.gateway_id, s.conn_id);
         let batch: Result<Vec<_>> = request.sessions.iter().map(named).collect();
-        let known = self.shared.presence.heartbeat(self.shared.now(), batch?).await?;
+        let known = self
+            .shared
+            .presence
+            .heartbeat(self.shared.now(), batch?)
+            .await?;
         let updated = known.iter().filter(|known| **known).count();
-        let unknown = request.sessions.into_iter().zip(known).filter(|(_, known)| !known);
+        let unknown = request
+            .sessions
+            .into_iter()
+            .zip(known)
+            .filter(|(_, known)| !known);
         Ok(UpdateHeartbeatsResponse {
             updated_count: convert::count(updated),
             missing: unknown.map(|(session, _)| session).collect(),
@@ -219,5 +257,8 @@ fn registered(outcome: Registered) -> SetUserOnlineResponse {
 }
 
 fn removed(outcome: Removed) -> SetUserOfflineResponse {
-    SetUserOfflineResponse { success: outcome.removed, still_online: outcome.still_online }
+    SetUserOfflineResponse {
+        success: outcome.removed,
+        still_online: outcome.still_online,
+    }
 }

@@ -42,7 +42,9 @@ impl SequenceApi {
             return Err(args::invalid("`count` is at most 1000."));
         }
         let first = claims::next_seq(&self.shared, place, count).await?;
-        Ok(GetNextSeqResponse { seq_id: convert::wide(first) })
+        Ok(GetNextSeqResponse {
+            seq_id: convert::wide(first),
+        })
     }
 
     async fn get_current_seq(
@@ -51,13 +53,18 @@ impl SequenceApi {
     ) -> Result<GetCurrentSeqResponse> {
         let place = args::conversation(&request.conversation_id)?;
         let current = claims::current_seq(&self.shared, place).await?;
-        Ok(GetCurrentSeqResponse { seq_id: convert::wide(current) })
+        Ok(GetCurrentSeqResponse {
+            seq_id: convert::wide(current),
+        })
     }
 }
 
 /// Claims live in a room of their own, apart from those of CheckMessageIdempotency.
 fn key(wanted: &str) -> Result<String> {
-    Ok(format!("idempotent:{}", args::text(wanted, "key", KEY_MAX)?))
+    Ok(format!(
+        "idempotent:{}",
+        args::text(wanted, "key", KEY_MAX)?
+    ))
 }
 
 impl IdempotencyApi {
@@ -81,6 +88,8 @@ impl IdempotencyApi {
     async fn mark_done(&self, request: MarkDoneRequest) -> Result<MarkDoneResponse> {
         let key = key(&request.key)?;
         let ttl = claims::ttl(request.ttl_seconds);
-        Ok(MarkDoneResponse { success: claims::done(&*self.shared.once, &key, ttl).await? })
+        Ok(MarkDoneResponse {
+            success: claims::done(&*self.shared.once, &key, ttl).await?,
+        })
     }
 }

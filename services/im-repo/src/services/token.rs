@@ -44,12 +44,18 @@ fn hash<'a>(text: &'a str, field: &str) -> Result<&'a str> {
     if text.len() == 64 && text.bytes().all(hex) {
         Ok(text)
     } else {
-        Err(args::invalid(format!("`{field}` is not a SHA-256 in lower-case hex.")))
+        Err(args::invalid(format!(
+            "`{field}` is not a SHA-256 in lower-case hex."
+        )))
     }
 }
 
 fn optional_hash<'a>(text: &'a str, field: &str) -> Result<&'a str> {
-    if text.is_empty() { Ok(text) } else { hash(text, field) }
+    if text.is_empty() {
+        Ok(text)
+    } else {
+        hash(text, field)
+    }
 }
 
 fn token_key(hash: &str) -> String {
@@ -77,7 +83,9 @@ impl TokenApi {
         &self,
         request: StoreRefreshTokenRequest,
     ) -> Result<StoreRefreshTokenResponse> {
-        let token = request.token.ok_or_else(|| args::invalid("`token` is missing."))?;
+        let token = request
+            .token
+            .ok_or_else(|| args::invalid("`token` is missing."))?;
         args::optional_text(&token.client_info, "client_info", CLIENT_INFO_MAX)?;
         args::optional_text(&token.access_token_jti, "access_token_jti", 64)?;
         let record = RefreshRecord {
@@ -105,7 +113,12 @@ impl TokenApi {
             now,
             revoke_until: now + self.shared.config.access_token_ms,
         };
-        let outcome = self.shared.db.consume_refresh(consume).await.map_err(failed)?;
+        let outcome = self
+            .shared
+            .db
+            .consume_refresh(consume)
+            .await
+            .map_err(failed)?;
         Ok(match outcome {
             ConsumeOutcome::Consumed(record) => ConsumeRefreshTokenResponse {
                 user_id: record.user_id.to_string(),
@@ -116,7 +129,11 @@ impl TokenApi {
                 forget(&self.shared.cached, &[user_key(user_id)]).await;
                 tracing::warn!(user = %user_id, "a used refresh token came back; all tokens revoked");
                 let user_id = user_id.to_string();
-                ConsumeRefreshTokenResponse { user_id, reused: true, token: None }
+                ConsumeRefreshTokenResponse {
+                    user_id,
+                    reused: true,
+                    token: None,
+                }
             }
             ConsumeOutcome::Expired | ConsumeOutcome::Unknown => {
                 ConsumeRefreshTokenResponse::default()
@@ -135,11 +152,23 @@ impl TokenApi {
         // The refresh token first: after a failure between the two, the caller still holds an
         // access token that works and signs out again.
         if request.revoke_refresh_token {
-            self.shared.db.delete_refresh_of_access(&hash).await.map_err(failed)?;
+            self.shared
+                .db
+                .delete_refresh_of_access(&hash)
+                .await
+                .map_err(failed)?;
         }
         let key = RevocationKey::Token(hash.clone());
-        let revoked = Revoked { key, revoked_at: now, expires_at };
-        self.shared.db.add_revocation(revoked).await.map_err(failed)?;
+        let revoked = Revoked {
+            key,
+            revoked_at: now,
+            expires_at,
+        };
+        self.shared
+            .db
+            .add_revocation(revoked)
+            .await
+            .map_err(failed)?;
         forget(&self.shared.cached, &[token_key(&hash)]).await;
         Ok(BlacklistTokenResponse { success: true })
     }
@@ -164,7 +193,11 @@ impl TokenApi {
             Ok(revoked.map_err(failed)?.then(bytes::Bytes::new))
         };
         let keep = self.shared.config.cache.tokens();
-        let answer = self.shared.cached.get_or_load(&token_key(hash), keep, load).await?;
+        let answer = self
+            .shared
+            .cached
+            .get_or_load(&token_key(hash), keep, load)
+            .await?;
         Ok(answer.value.is_some())
     }
 
@@ -176,11 +209,19 @@ impl TokenApi {
             Ok(any.map_err(failed)?.then(bytes::Bytes::new))
         };
         let keep = self.shared.config.cache.tokens();
-        let answer = self.shared.cached.get_or_load(&user_key(user), keep, load).await?;
+        let answer = self
+            .shared
+            .cached
+            .get_or_load(&user_key(user), keep, load)
+            .await?;
         if answer.value.is_none() {
             return Ok(false);
         }
-        self.shared.db.is_revoked("", user, issued_at, now).await.map_err(failed)
+        self.shared
+            .db
+            .is_revoked("", user, issued_at, now)
+            .await
+            .map_err(failed)
     }
 
     async fn revoke_user_tokens(
@@ -193,10 +234,18 @@ impl TokenApi {
         let last_hit = args::millis_or_none(request.issued_before).map_or(now, |before| before - 1);
         let until = args::millis_or_none(request.expires_at)
             .unwrap_or(now + self.shared.config.access_token_ms);
-        let gone = self.shared.db.revoke_user(user, last_hit, until).await.map_err(failed)?;
+        let gone = self
+            .shared
+            .db
+            .revoke_user(user, last_hit, until)
+            .await
+            .map_err(failed)?;
         forget(&self.shared.cached, &[user_key(user)]).await;
         let refresh_tokens_revoked = i32::try_from(gone).unwrap_or(i32::MAX);
-        Ok(RevokeUserTokensResponse { success: true, refresh_tokens_revoked })
+        Ok(RevokeUserTokensResponse {
+            success: true,
+            refresh_tokens_revoked,
+        })
     }
 
     async fn list_revocations(
@@ -206,7 +255,12 @@ impl TokenApi {
         let after = parse_cursor(&request.cursor)?;
         let limit = args::limit(request.limit, PAGE, PAGE);
         let now = self.shared.now();
-        let rows = self.shared.db.revocations(now, after, limit).await.map_err(failed)?;
+        let rows = self
+            .shared
+            .db
+            .revocations(now, after, limit)
+            .await
+            .map_err(failed)?;
         let next_cursor = match rows.last() {
             Some(last) if rows.len() >= limit as usize => cursor(&last.key),
             _ => String::new(),
@@ -221,9 +275,11 @@ impl TokenApi {
 fn revocation(row: Revoked) -> Revocation {
     let expires_at = convert::seconds(row.expires_at);
     match row.key {
-        RevocationKey::Token(token_hash) => {
-            Revocation { token_hash, expires_at, ..Default::default() }
-        }
+        RevocationKey::Token(token_hash) => Revocation {
+            token_hash,
+            expires_at,
+            ..Default::default()
+        },
         RevocationKey::User(user) => Revocation {
             user_id: user.to_string(),
             // The first second whose tokens are not all hit.

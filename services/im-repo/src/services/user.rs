@@ -40,12 +40,15 @@ impl UserApi {
         args::optional_text(&request.password_hash, "password_hash", HASH_MAX)?;
         check_avatar_url(&request.avatar_url)?;
         if request.is_guest != request.password_hash.is_empty() {
-            return Err(args::invalid("Guests have no `password_hash`, everybody else has one."));
+            return Err(args::invalid(
+                "Guests have no `password_hash`, everybody else has one.",
+            ));
         }
         let id = match args::user_or_none(&request.id, "id")? {
             Some(id) => id,
-            None => UserId::new(self.shared.ids.next_id()?)
-                .ok_or(Error::from(ErrorCode::Internal))?,
+            None => {
+                UserId::new(self.shared.ids.next_id()?).ok_or(Error::from(ErrorCode::Internal))?
+            }
         };
         let new = NewUser {
             id,
@@ -58,14 +61,19 @@ impl UserApi {
         let row = self.shared.db.create_user(new).await.map_err(failed)?;
         // Somebody may have asked for the id before: its absence is remembered.
         self.shared.users.forget(&[id]).await;
-        Ok(CreateUserResponse { user: Some(convert::user(&row)) })
+        Ok(CreateUserResponse {
+            user: Some(convert::user(&row)),
+        })
     }
 
     async fn get_user(&self, request: GetUserRequest) -> Result<GetUserResponse> {
         let id = args::user(&request.user_id, "user_id")?;
         let found = self.shared.users.one(id).await?;
         let found = found.ok_or(Error::from(ErrorCode::UserNotFound))?;
-        Ok(GetUserResponse { user: Some(found.user), from_cache: found.from_cache })
+        Ok(GetUserResponse {
+            user: Some(found.user),
+            from_cache: found.from_cache,
+        })
     }
 
     async fn get_users(&self, request: GetUsersRequest) -> Result<GetUsersResponse> {
@@ -88,12 +96,22 @@ impl UserApi {
             WireStatus::Deleted => Some(UserStatus::Deleted),
             WireStatus::Unspecified => return Err(args::invalid("`status` is missing.")),
         };
-        let patch = UserPatch { avatar_url: mask.pick("avatar_url", request.avatar_url), status };
+        let patch = UserPatch {
+            avatar_url: mask.pick("avatar_url", request.avatar_url),
+            status,
+        };
         check_avatar_url(patch.avatar_url.as_deref().unwrap_or_default())?;
         let now = self.shared.now();
-        let row = self.shared.db.update_user(id, patch, now).await.map_err(failed)?;
+        let row = self
+            .shared
+            .db
+            .update_user(id, patch, now)
+            .await
+            .map_err(failed)?;
         self.shared.users.forget(&[id]).await;
-        Ok(UpdateUserResponse { user: Some(convert::user(&row)) })
+        Ok(UpdateUserResponse {
+            user: Some(convert::user(&row)),
+        })
     }
 
     /// Unknown users and guests are answered as a wrong password is, after the same work.
@@ -112,9 +130,16 @@ impl UserApi {
         request: GetUserByUsernameRequest,
     ) -> Result<GetUserByUsernameResponse> {
         let name = args::text(&request.username, "username", USERNAME_MAX)?;
-        let row = self.shared.db.user_by_username(name).await.map_err(failed)?;
+        let row = self
+            .shared
+            .db
+            .user_by_username(name)
+            .await
+            .map_err(failed)?;
         let row = row.ok_or(Error::from(ErrorCode::UserNotFound))?;
-        Ok(GetUserByUsernameResponse { user: Some(convert::user(&row)) })
+        Ok(GetUserByUsernameResponse {
+            user: Some(convert::user(&row)),
+        })
     }
 
     async fn search_users_by_username(
@@ -128,7 +153,9 @@ impl UserApi {
             limit: args::limit(request.limit, 10, SEARCH_MAX),
         };
         let rows = self.shared.db.search_users(search).await.map_err(failed)?;
-        Ok(SearchUsersByUsernameResponse { users: rows.iter().map(convert::user).collect() })
+        Ok(SearchUsersByUsernameResponse {
+            users: rows.iter().map(convert::user).collect(),
+        })
     }
 
     async fn delete_expired_guests(
@@ -139,7 +166,12 @@ impl UserApi {
             .ok_or_else(|| args::invalid("`inactive_before` is missing."))?;
         let limit = args::limit(request.batch_size, 100, 1_000);
         let now = self.shared.now();
-        let gone = self.shared.db.delete_expired_guests(before, now, limit).await.map_err(failed)?;
+        let gone = self
+            .shared
+            .db
+            .delete_expired_guests(before, now, limit)
+            .await
+            .map_err(failed)?;
         self.shared.users.forget(&gone).await;
         Ok(DeleteExpiredGuestsResponse {
             deleted_count: convert::count(gone.len()),

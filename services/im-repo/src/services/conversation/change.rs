@@ -66,7 +66,12 @@ impl ConversationApi {
     ) -> Result<CreateConversationResponse> {
         let new = self.wanted(request)?;
         let id = new.id;
-        let created = self.shared.db.create_conversation(new).await.map_err(failed)?;
+        let created = self
+            .shared
+            .db
+            .create_conversation(new)
+            .await
+            .map_err(failed)?;
         // Somebody may have asked for the id before: its absence is remembered.
         self.shared.conversations.forget(&[id]).await;
         Ok(CreateConversationResponse {
@@ -97,9 +102,16 @@ impl ConversationApi {
         )?;
         args::settings(patch.settings.as_deref().unwrap_or_default())?;
         let now = self.shared.now();
-        let row = self.shared.db.update_conversation(id, patch, now).await.map_err(failed)?;
+        let row = self
+            .shared
+            .db
+            .update_conversation(id, patch, now)
+            .await
+            .map_err(failed)?;
         self.shared.conversations.forget(&[id]).await;
-        Ok(UpdateConversationResponse { conversation: Some(convert::conversation(&row)) })
+        Ok(UpdateConversationResponse {
+            conversation: Some(convert::conversation(&row)),
+        })
     }
 
     pub(super) async fn delete_conversation(
@@ -107,7 +119,11 @@ impl ConversationApi {
         request: DeleteConversationRequest,
     ) -> Result<DeleteConversationResponse> {
         let id = args::group(&request.conversation_id, "conversation_id")?;
-        self.shared.db.dissolve(id, self.shared.now()).await.map_err(failed)?;
+        self.shared
+            .db
+            .dissolve(id, self.shared.now())
+            .await
+            .map_err(failed)?;
         self.shared.conversations.forget(&[id]).await;
         Ok(DeleteConversationResponse { success: true })
     }
@@ -121,7 +137,11 @@ impl ConversationApi {
         if id.kind() != ConversationKind::Single {
             return Err(args::invalid("Only single chats can be hidden."));
         }
-        self.shared.db.hide(id, user, self.shared.now()).await.map_err(failed)?;
+        self.shared
+            .db
+            .hide(id, user, self.shared.now())
+            .await
+            .map_err(failed)?;
         Ok(HideConversationResponse { success: true })
     }
 
@@ -133,7 +153,10 @@ impl ConversationApi {
         let from = args::user(&request.from_user_id, "from_user_id")?;
         let to = args::user(&request.to_user_id, "to_user_id")?;
         if from == to {
-            return Err(Error::new(ErrorCode::InvalidParams, "The owner has the group already."));
+            return Err(Error::new(
+                ErrorCode::InvalidParams,
+                "The owner has the group already.",
+            ));
         }
         let (role, now) = (Role::Admin as i32, self.shared.now());
         let transfer = self.shared.db.transfer_ownership(id, from, to, role, now);

@@ -27,8 +27,14 @@ impl ConversationApi {
             recent_since: args::millis(request.recent_since),
         };
         // The window is asked for all or none of a load: one load for each.
-        let mut with_window = FactsRequest { conversations: Vec::new(), ..load.clone() };
-        let mut without = FactsRequest { recent_max: 0, ..load };
+        let mut with_window = FactsRequest {
+            conversations: Vec::new(),
+            ..load.clone()
+        };
+        let mut without = FactsRequest {
+            recent_max: 0,
+            ..load
+        };
         let mut windows = Vec::with_capacity(request.queries.len());
         for query in &request.queries {
             let of = FactsOf {
@@ -36,16 +42,26 @@ impl ConversationApi {
                 senders: args::users(&query.sender_ids, "sender_ids")?,
             };
             windows.push(query.with_recent);
-            let list = if query.with_recent { &mut with_window } else { &mut without };
+            let list = if query.with_recent {
+                &mut with_window
+            } else {
+                &mut without
+            };
             list.conversations.push(of);
         }
         let mut with_window = self.facts(with_window).await?.into_iter();
         let mut without = self.facts(without).await?.into_iter();
         // Answers come in the order asked, so the two lists interleave as the queries did.
         let facts = windows.iter().filter_map(|with| {
-            if *with { with_window.next() } else { without.next() }
+            if *with {
+                with_window.next()
+            } else {
+                without.next()
+            }
         });
-        Ok(LoadConversationFactsResponse { facts: facts.map(wire).collect() })
+        Ok(LoadConversationFactsResponse {
+            facts: facts.map(wire).collect(),
+        })
     }
 
     async fn facts(&self, request: FactsRequest) -> Result<Vec<Facts>> {
@@ -67,7 +83,10 @@ fn wire(facts: Facts) -> ConversationFacts {
         ..Default::default()
     };
     let Some(row) = facts.conversation else {
-        return ConversationFacts { conversation_id: answer.conversation_id, ..Default::default() };
+        return ConversationFacts {
+            conversation_id: answer.conversation_id,
+            ..Default::default()
+        };
     };
     answer.found = true;
     answer.owner_id = row.owner_id.map(|id| id.to_string()).unwrap_or_default();

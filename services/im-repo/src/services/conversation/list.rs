@@ -22,7 +22,9 @@ impl ConversationApi {
     ) -> Result<GetConversationResponse> {
         let id = args::conversation(&request.conversation_id)?;
         let (conversation, _) = self.shared.conversations.one(id).await?;
-        Ok(GetConversationResponse { conversation: Some(conversation) })
+        Ok(GetConversationResponse {
+            conversation: Some(conversation),
+        })
     }
 
     /// Dissolved conversations are left out as unknown ones are.
@@ -57,7 +59,11 @@ impl ConversationApi {
         };
         let seen = u64::from(offset) + list.entries.len() as u64;
         Ok(GetUserConversationsWithDetailsResponse {
-            conversations: list.entries.iter().map(|e| convert::list_entry(e, parts)).collect(),
+            conversations: list
+                .entries
+                .iter()
+                .map(|e| convert::list_entry(e, parts))
+                .collect(),
             pagination: Some(Pagination {
                 page: convert::narrow(page),
                 page_size: convert::narrow(limit),
@@ -91,7 +97,10 @@ impl ConversationApi {
             answer.total = convert::wide(page.total);
             let seen = u64::from(query.offset) + page.entries.len() as u64;
             answer.has_more = seen < page.total && !page.entries.is_empty();
-            let ids = page.entries.iter().map(|entry| entry.conversation.id.to_string());
+            let ids = page
+                .entries
+                .iter()
+                .map(|entry| entry.conversation.id.to_string());
             answer.conversation_ids.extend(ids);
             if !answer.has_more || answer.conversation_ids.len() as u32 >= limit {
                 return Ok(answer);
@@ -109,9 +118,21 @@ impl ConversationApi {
             kind: args::kind_filter(request.type_filter)?,
             limit: args::limit(request.limit, PAGE_DEFAULT, MAX_PAGE),
         };
-        let entries = self.shared.db.search_conversations(query).await.map_err(failed)?;
-        let parts = ListParts { last_message: true, sender: true };
-        let conversations = entries.iter().map(|entry| convert::list_entry(entry, parts));
-        Ok(SearchConversationsResponse { conversations: conversations.collect() })
+        let entries = self
+            .shared
+            .db
+            .search_conversations(query)
+            .await
+            .map_err(failed)?;
+        let parts = ListParts {
+            last_message: true,
+            sender: true,
+        };
+        let conversations = entries
+            .iter()
+            .map(|entry| convert::list_entry(entry, parts));
+        Ok(SearchConversationsResponse {
+            conversations: conversations.collect(),
+        })
     }
 }

@@ -52,7 +52,12 @@ impl ConversationApi {
         let id = args::group(&request.conversation_id, "conversation_id")?;
         let user = args::user(&request.user_id, "user_id")?;
         let now = self.shared.now();
-        let outcome = self.shared.db.remove_member(id, user, now).await.map_err(failed)?;
+        let outcome = self
+            .shared
+            .db
+            .remove_member(id, user, now)
+            .await
+            .map_err(failed)?;
         self.shared.conversations.forget(&[id]).await;
         Ok(RemoveConversationMemberResponse {
             success: outcome.removed,
@@ -64,7 +69,8 @@ impl ConversationApi {
         &self,
         request: UpdateMemberRoleRequest,
     ) -> Result<UpdateMemberRoleResponse> {
-        self.set_role(&request.conversation_id, &request.user_id, request.new_role).await?;
+        self.set_role(&request.conversation_id, &request.user_id, request.new_role)
+            .await?;
         Ok(UpdateMemberRoleResponse { success: true })
     }
 
@@ -74,16 +80,30 @@ impl ConversationApi {
         let user = args::user(user, "user_id")?;
         args::role(role)?;
         let role = args::giveable_role(role)? as i32;
-        self.shared.db.set_role(id, user, role, self.shared.now()).await.map_err(failed)?;
+        self.shared
+            .db
+            .set_role(id, user, role, self.shared.now())
+            .await
+            .map_err(failed)?;
         Ok(())
     }
 
-    pub(super) async fn mute_member(&self, request: MuteMemberRequest) -> Result<MuteMemberResponse> {
+    pub(super) async fn mute_member(
+        &self,
+        request: MuteMemberRequest,
+    ) -> Result<MuteMemberResponse> {
         let id = args::group(&request.conversation_id, "conversation_id")?;
         let user = args::user(&request.user_id, "user_id")?;
         let until = args::millis_or_none(request.muted_until).filter(|_| request.muted);
-        let mute = Mute { muted: request.muted, until };
-        self.shared.db.set_mute(id, user, mute, self.shared.now()).await.map_err(failed)?;
+        let mute = Mute {
+            muted: request.muted,
+            until,
+        };
+        self.shared
+            .db
+            .set_mute(id, user, mute, self.shared.now())
+            .await
+            .map_err(failed)?;
         Ok(MuteMemberResponse { success: true })
     }
 
@@ -112,7 +132,9 @@ impl ConversationApi {
     pub(super) async fn get_member(&self, request: GetMemberRequest) -> Result<GetMemberResponse> {
         let id = args::conversation(&request.conversation_id)?;
         let user = args::user(&request.user_id, "user_id")?;
-        Ok(GetMemberResponse { member: Some(self.member(id, user).await?) })
+        Ok(GetMemberResponse {
+            member: Some(self.member(id, user).await?),
+        })
     }
 
     /// One membership with its user; `NOT_FOUND` for non-members, as the contract says.
@@ -124,6 +146,9 @@ impl ConversationApi {
         let row = self.shared.db.member(id, user).await.map_err(failed)?;
         let row = row.ok_or(Error::new(ErrorCode::NotFound, "There is no such member."))?;
         let account = self.shared.users.one(user).await?;
-        Ok(convert::member(&row, account.map(|found| convert::info_of(&found.user))))
+        Ok(convert::member(
+            &row,
+            account.map(|found| convert::info_of(&found.user)),
+        ))
     }
 }

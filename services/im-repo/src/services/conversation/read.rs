@@ -18,7 +18,12 @@ impl ConversationApi {
         let id = args::conversation(&request.conversation_id)?;
         let seq = args::seq(request.seq_id, "seq_id")?;
         let now = self.shared.now();
-        let moved = self.shared.db.advance_pointer(user, id, seq, now).await.map_err(failed)?;
+        let moved = self
+            .shared
+            .db
+            .advance_pointer(user, id, seq, now)
+            .await
+            .map_err(failed)?;
         Ok(UpdateReadPointerResponse {
             success: moved.pointer >= seq,
             unread_count: convert::wide(moved.unread),
@@ -34,14 +39,22 @@ impl ConversationApi {
     ) -> Result<GetReadPointerResponse> {
         let user = args::user(&request.user_id, "user_id")?;
         let id = args::conversation(&request.conversation_id)?;
-        let (seq, at) = self.shared.db.pointer(user, id).await.map_err(failed)?.unwrap_or_default();
+        let (seq, at) = self
+            .shared
+            .db
+            .pointer(user, id)
+            .await
+            .map_err(failed)?
+            .unwrap_or_default();
         let pointer = ReadPointer {
             user_id: request.user_id,
             conversation_id: request.conversation_id,
             last_read_seq_id: convert::wide(seq),
             updated_at: convert::seconds(at),
         };
-        Ok(GetReadPointerResponse { pointer: Some(pointer) })
+        Ok(GetReadPointerResponse {
+            pointer: Some(pointer),
+        })
     }
 
     pub(super) async fn get_unread_count(
@@ -50,9 +63,16 @@ impl ConversationApi {
     ) -> Result<GetUnreadCountResponse> {
         let user = args::user(&request.user_id, "user_id")?;
         let id = args::conversation(&request.conversation_id)?;
-        let counts = self.shared.db.unread_counts(user, &[id]).await.map_err(failed)?;
+        let counts = self
+            .shared
+            .db
+            .unread_counts(user, &[id])
+            .await
+            .map_err(failed)?;
         let (_, unread) = counts.first().ok_or(ErrorCode::NotConversationMember)?;
-        Ok(GetUnreadCountResponse { unread_count: convert::wide(*unread) })
+        Ok(GetUnreadCountResponse {
+            unread_count: convert::wide(*unread),
+        })
     }
 
     pub(super) async fn batch_get_unread_counts(
@@ -61,9 +81,17 @@ impl ConversationApi {
     ) -> Result<BatchGetUnreadCountsResponse> {
         let user = args::user(&request.user_id, "user_id")?;
         let ids = args::conversations(&request.conversation_ids, args::MAX_BATCH)?;
-        let counts = self.shared.db.unread_counts(user, &ids).await.map_err(failed)?;
-        let unread_counts =
-            counts.into_iter().map(|(id, unread)| (id.to_string(), convert::wide(unread)));
-        Ok(BatchGetUnreadCountsResponse { unread_counts: unread_counts.collect() })
+        let counts = self
+            .shared
+            .db
+            .unread_counts(user, &ids)
+            .await
+            .map_err(failed)?;
+        let unread_counts = counts
+            .into_iter()
+            .map(|(id, unread)| (id.to_string(), convert::wide(unread)));
+        Ok(BatchGetUnreadCountsResponse {
+            unread_counts: unread_counts.collect(),
+        })
     }
 }
