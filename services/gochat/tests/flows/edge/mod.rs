@@ -4,4 +4,5 @@ mod aliases;
 mod envelope;
 mod limits;
 mod openapi;
+mod slow;
 mod socket;

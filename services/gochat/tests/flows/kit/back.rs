@@ -31,7 +31,7 @@ pub async fn call_rpc(channel: Channel, path: &str, request: Vec<u8>) -> Result<
         let grpc = status.code();
         Refusal {
             grpc,
-            code: error_from(status).code.code(),
+            code: error_from(&status).code.code(),
         }
     })
 }

@@ -21,8 +21,6 @@ pub struct Reply {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Value,
-    /// The body as it came, for what isn't JSON.
-    pub bytes: Bytes,
 }
 
 impl Reply {
@@ -131,7 +129,6 @@ impl Http {
             status: head.status.as_u16(),
             headers: head.headers,
             body,
-            bytes,
         }
     }
 }

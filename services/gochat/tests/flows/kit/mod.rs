@@ -9,8 +9,8 @@ mod server;
 mod socket;
 mod user;
 
-pub use back::{Refusal, call_rpc, mute, set};
-pub use http::{Http, Reply};
+pub use back::{call_rpc, mute, set};
+pub use http::Reply;
 pub use server::{Server, fresh_name};
 pub use socket::Socket;
 pub use user::{PASSWORD, User};
@@ -23,10 +23,7 @@ use serde_json::Value;
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Polls until `probe` answers, within [`PATIENCE`].
-pub async fn eventually<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    mut probe: impl FnMut() -> F,
-) -> T {
+pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         if let Some(found) = probe().await {

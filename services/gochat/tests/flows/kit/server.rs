@@ -192,6 +192,13 @@ fn external() -> Option<String> {
 }
 
 async fn start(dir: &Path, settings: &[&str]) -> Running {
+    if std::env::var_os("RUST_LOG").is_some() {
+        // Only the first one of the process installs itself.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
+    }
     let config = config(dir, settings);
     RUNTIME
         .spawn(async move {
