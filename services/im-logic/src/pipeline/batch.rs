@@ -1,0 +1,212 @@
+//! One batch of one partition: decoded records, and what becomes of their effects.
+
+use std::sync::Arc;
+
+use gochat_core::fanout::{GatewayIx, Presence, PresenceMap};
+use gochat_core::ids::{ConversationId, ConversationKind, UserId};
+use gochat_core::message::DraftLimits;
+use gochat_core::step::{Effect, Effects, Record, Sender, View};
+use gochat_infra::port::mq::{Batch, Mq, OutRecord};
+use hashbrown::HashSet;
+
+use super::decode::{self, Place, Upstream};
+use super::encode::{Encoder, Source};
+use super::gateways::Gateways;
+use super::people::People;
+use super::stats::Stats;
+
+/// A batch and its records as the step sees them.
+pub(super) struct Decoded<'a> {
+    pub(super) batch: &'a Batch,
+    messages: Vec<Option<Upstream<'a>>>,
+    /// Taken by the machine.
+    pub(super) records: Vec<Record>,
+    /// Some message goes to the world chat.
+    pub(super) world: bool,
+}
+
+impl<'a> Decoded<'a> {
+    pub(super) fn new(
+        batch: &'a Batch,
+        partitions: u32,
+        limits: &DraftLimits,
+        gateways: &mut Gateways,
+    ) -> Self {
+        let place = Place {
+            partition: batch.tp.partition,
+            partitions,
+        };
+        let read =
+            |record: &'a gochat_infra::port::mq::InRecord| Upstream::decode(&record.record.value);
+        let messages: Vec<_> = batch.records.iter().map(read).collect();
+        let judge = |message: &Option<Upstream<'_>>| {
+            decode::record(message.as_ref(), place, limits, |name| {
+                gateways.intern(name)
+            })
+        };
+        let records: Vec<_> = messages.iter().map(judge).collect();
+        let to_world =
+            |r: &Record| matches!(r, Record::Submit(s) if s.conversation == ConversationId::World);
+        let world = records.iter().any(to_world);
+        Self {
+            batch,
+            messages,
+            records,
+            world,
+        }
+    }
+
+    /// Authors of the batch, repeats included.
+    pub(super) fn authors(&self) -> impl Iterator<Item = UserId> {
+        self.records.iter().filter_map(|record| match record {
+            Record::Submit(submission) => Some(submission.sender()),
+            _ => None,
+        })
+    }
+}
+
+/// What was found out about the users of the batch.
+pub(super) struct Looked<'a> {
+    pub(super) presence: &'a PresenceMap,
+    pub(super) people: &'a People,
+    /// Authors that don't exist.
+    pub(super) missing: &'a HashSet<UserId>,
+}
+
+impl Presence for Looked<'_> {
+    fn gateways_of(&self, user: UserId) -> Option<&[GatewayIx]> {
+        self.presence.gateways_of(user)
+    }
+}
+
+impl View for Looked<'_> {
+    fn sender(&self, user: UserId) -> Sender {
+        match self.people.find(user) {
+            Some(person) => person.sender(),
+            None if self.missing.contains(&user) => Sender::Missing,
+            None => Sender::Unknown,
+        }
+    }
+}
+
+/// Turns effects into records.
+pub(super) struct Writer<'a> {
+    pub(super) encoder: &'a mut Encoder,
+    pub(super) gateways: &'a mut Gateways,
+    pub(super) people: &'a People,
+    pub(super) mq: &'a dyn Mq,
+    pub(super) stats: &'a mut Stats,
+    pub(super) now_secs: u64,
+}
+
+impl Writer<'_> {
+    /// Appends the records of one partition's effects.
+    pub(super) fn write(
+        &mut self,
+        decoded: &Decoded<'_>,
+        effects: &Effects,
+        out: &mut Vec<OutRecord>,
+    ) {
+        self.encoder.begin();
+        // Effects come grouped by record: the author is looked up once per message.
+        let (mut current, mut author) = (usize::MAX, None);
+        for effect in &effects.list {
+            let at = effect.record();
+            let record = &decoded.batch.records[at];
+            let Some(message) = &decoded.messages[at] else {
+                self.stats.effect(effect, || ConversationKind::Single);
+                out.extend(self.dead_letter(decoded, effect));
+                continue;
+            };
+            self.stats.effect(effect, || kind(message));
+            if at != current {
+                let id = message.user_id.parse().ok();
+                author = id
+                    .and_then(|id| self.people.find(id))
+                    .map(|person| &*person.info);
+                current = at;
+            }
+            let source = Source {
+                record,
+                message,
+                author,
+            };
+            match self.record(&source, decoded, effect, effects) {
+                Some(record) => out.push(record),
+                None => self.stats.undeliverable(),
+            }
+        }
+    }
+
+    /// `None` when the gateway's topic is gone.
+    fn record(
+        &mut self,
+        source: &Source<'_>,
+        decoded: &Decoded<'_>,
+        effect: &Effect,
+        effects: &Effects,
+    ) -> Option<OutRecord> {
+        Some(match effect {
+            Effect::Persist { message, recheck } => {
+                self.encoder.persist(source, message, recheck, effects)
+            }
+            Effect::Deliver {
+                gateway,
+                to_origin,
+                targets,
+                ..
+            } => {
+                let topic = self.topic(*gateway)?;
+                self.encoder
+                    .deliver(source, topic, *to_origin, targets, effects)
+            }
+            Effect::Broadcast {
+                gateway, to_origin, ..
+            } => {
+                let topic = self.topic(*gateway)?;
+                self.encoder.broadcast(source, topic, *to_origin)
+            }
+            Effect::Fanout { message } => self.encoder.fanout(source, message),
+            Effect::Ack {
+                message, gateway, ..
+            } => {
+                let topic = self.topic(*gateway)?;
+                self.encoder.ack(source, topic, message)
+            }
+            Effect::Nack { gateway, error, .. } => {
+                let topic = self.topic(*gateway)?;
+                self.encoder.nack(source, topic, error)
+            }
+            Effect::DeadLetter { .. } => return self.dead_letter(decoded, effect),
+        })
+    }
+
+    fn dead_letter(&mut self, decoded: &Decoded<'_>, effect: &Effect) -> Option<OutRecord> {
+        let Effect::DeadLetter { record, reason } = effect else {
+            return None;
+        };
+        let (partition, record) = (decoded.batch.tp.partition, &decoded.batch.records[*record]);
+        tracing::warn!(
+            partition,
+            offset = record.offset,
+            reason,
+            "record moved to the dead letters"
+        );
+        Some(
+            self.encoder
+                .dead_letter(record, partition, reason, self.now_secs),
+        )
+    }
+
+    fn topic(&mut self, gateway: GatewayIx) -> Option<Arc<str>> {
+        self.gateways.topic(gateway, self.mq)
+    }
+}
+
+fn kind(message: &Upstream<'_>) -> ConversationKind {
+    match message.conversation_id.as_bytes().first() {
+        Some(b's') => ConversationKind::Single,
+        Some(b'g') => ConversationKind::Group,
+        _ => ConversationKind::World,
+    }
+}

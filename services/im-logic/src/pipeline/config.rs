@@ -1,0 +1,107 @@
+//! Settings of the pipeline.
+
+use std::time::Duration;
+
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::message::DraftLimits;
+use gochat_core::step::Limits;
+use serde::{Deserialize, Serialize};
+
+/// Settings of the upstream workers. Every field has a default.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PipelineConfig {
+    /// Workers, each with partitions of its own. Default 2.
+    pub workers: usize,
+    /// Most records of one atomic step. Default 1,024.
+    pub batch_max: usize,
+    /// Conversations kept in memory per partition. Default 100,000.
+    pub conversations: usize,
+    /// Bytes of conversations to aim for per partition; sends are refused at twice as many. Default 64 MiB.
+    pub memory_bytes: usize,
+    /// Members up to which a group is served directly (`fanout.direct_max`). Default 500, at most 10,000.
+    pub direct_max: usize,
+    /// Most characters of a message. Default 5,000.
+    pub content_chars: usize,
+    /// Longest wait for im-repo, in milliseconds. Default 2,000.
+    pub rpc_timeout_ms: u64,
+    /// How long records are held back when conversation facts can't be loaded, in milliseconds.
+    /// Beyond it, messages of conversations that aren't in memory are refused, retryably, so that
+    /// the others go on. Default 3,000.
+    pub facts_grace_ms: u64,
+    /// Authors' names kept in memory per worker. Default 50,000.
+    pub people: usize,
+    /// Seconds after which an author's name is read again. Default 60.
+    pub people_ttl_s: u64,
+}
+
+impl Default for PipelineConfig {
+    fn default() -> Self {
+        let Limits {
+            conversations,
+            memory,
+            direct_max,
+        } = Limits::default();
+        Self {
+            workers: 2,
+            batch_max: 1_024,
+            conversations,
+            memory_bytes: memory,
+            direct_max,
+            content_chars: DraftLimits::default().content_chars,
+            rpc_timeout_ms: 2_000,
+            facts_grace_ms: 3_000,
+            people: 50_000,
+            people_ttl_s: 60,
+        }
+    }
+}
+
+impl PipelineConfig {
+    /// Refuses what can't work.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS`, with a sentence that names the setting.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |text| Err(Error::new(ErrorCode::InvalidParams, text));
+        if self.workers == 0 || self.batch_max == 0 {
+            return wrong("pipeline.workers and pipeline.batch_max must be above 0.");
+        }
+        if self.conversations < self.batch_max || self.people < self.batch_max {
+            return wrong(
+                "pipeline.conversations and pipeline.people must not be below batch_max.",
+            );
+        }
+        if self.direct_max > 10_000 {
+            return wrong("pipeline.direct_max must not be above 10,000.");
+        }
+        Ok(())
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            conversations: self.conversations,
+            memory: self.memory_bytes,
+            direct_max: self.direct_max,
+        }
+    }
+
+    pub(super) fn draft_limits(&self) -> DraftLimits {
+        DraftLimits {
+            content_chars: self.content_chars,
+            ..DraftLimits::default()
+        }
+    }
+
+    pub(super) fn rpc_timeout(&self) -> Duration {
+        Duration::from_millis(self.rpc_timeout_ms)
+    }
+
+    pub(super) fn facts_grace(&self) -> Duration {
+        Duration::from_millis(self.facts_grace_ms)
+    }
+
+    pub(super) fn people_ttl(&self) -> Duration {
+        Duration::from_secs(self.people_ttl_s)
+    }
+}

@@ -1,0 +1,322 @@
+//! What a worker knows: its machines, and what it looked up for them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::fanout::PresenceMap;
+use gochat_core::ids::{MessageId, UserId};
+use gochat_core::message::DraftLimits;
+use gochat_core::step::{Effects, Loaded, Need};
+use gochat_infra::ids::{IdSource, now_ms};
+use gochat_infra::port::mq::{Batch, Mq, MqResult, OutRecord};
+use gochat_infra::topics;
+use gochat_proto::common::v1::User;
+use gochat_proto::im::repo::v1::OnlineStatus;
+use hashbrown::{HashMap, HashSet};
+use tokio::time::Instant;
+
+use super::batch::{Decoded, Looked, Writer};
+use super::encode::Encoder;
+use super::gateways::Gateways;
+use super::lookup::Lookup;
+use super::outage::{Outage, Verdict};
+use super::people::People;
+use super::recovery::Owned;
+use super::stats::Stats;
+use super::{PipelineConfig, PipelinePorts};
+
+/// After a failed lookup of users or presence, how long none is tried: a call that times out
+/// must not hold up every batch.
+const LOOKUP_PAUSE: Duration = Duration::from_millis(500);
+
+/// State of a worker, without its consumer.
+pub(super) struct Context {
+    pub(super) config: PipelineConfig,
+    drafts: DraftLimits,
+    mq: Arc<dyn Mq>,
+    ids: Arc<dyn IdSource>,
+    lookup: Lookup,
+    owned: HashMap<u32, Owned>,
+    gateways: Gateways,
+    people: People,
+    presence: PresenceMap,
+    /// Authors of this batch that don't exist.
+    missing: HashSet<UserId>,
+    encoder: Encoder,
+    effects: Effects,
+    outage: Outage,
+    lookups_next_try: Instant,
+}
+
+impl Context {
+    pub(super) fn new(config: &PipelineConfig, ports: &PipelinePorts) -> Self {
+        let now = Instant::now();
+        Self {
+            config: config.clone(),
+            drafts: config.draft_limits(),
+            mq: Arc::clone(&ports.mq),
+            ids: Arc::clone(&ports.ids),
+            lookup: Lookup::new(&ports.repo, config.rpc_timeout()),
+            owned: HashMap::new(),
+            gateways: Gateways::default(),
+            people: People::new(config.people, config.people_ttl()),
+            presence: PresenceMap::default(),
+            missing: HashSet::new(),
+            encoder: Encoder::default(),
+            effects: Effects::default(),
+            outage: Outage::new(config.facts_grace(), now),
+            lookups_next_try: now,
+        }
+    }
+
+    /// Makes sure there is a machine for the partition.
+    pub(super) async fn own(&mut self, partition: u32) -> Result<()> {
+        if !self.owned.contains_key(&partition) {
+            let owned = Owned::take_over(&*self.mq, partition, self.config.limits()).await?;
+            self.owned.insert(partition, owned);
+        }
+        Ok(())
+    }
+
+    /// Forgets a partition: it went to another owner, or the log knows better what happened.
+    pub(super) fn disown(&mut self, partition: u32) {
+        self.owned.remove(&partition);
+    }
+
+    /// Nothing of the batch was written.
+    pub(super) fn aborted(&mut self, partition: u32) {
+        if let Some(owned) = self.owned.get_mut(&partition) {
+            owned.machine.aborted();
+        }
+    }
+
+    /// The step stands.
+    pub(super) fn committed(&mut self, partition: u32) {
+        if let Some(owned) = self.owned.get_mut(&partition) {
+            owned.mark = owned.machine.committed();
+        }
+    }
+
+    /// Reads the records of a poll.
+    pub(super) fn decode<'a>(&mut self, batches: &[&'a Batch]) -> MqResult<Vec<Decoded<'a>>> {
+        let partitions = self.mq.partitions(topics::UPSTREAM)?;
+        let gateways = &mut self.gateways;
+        gateways.begin();
+        let decode = |batch: &&'a Batch| Decoded::new(batch, partitions, &self.drafts, gateways);
+        Ok(batches.iter().map(decode).collect())
+    }
+
+    /// Hands the batches to their machines and fetches what they need, in two rounds of calls.
+    ///
+    /// # Errors
+    /// Those of the facts, while they were not away for long.
+    pub(super) async fn look_up(&mut self, decoded: &mut [Decoded<'_>]) -> Result<()> {
+        let now = Instant::now();
+        let authors = self.unknown_authors(decoded, now);
+        let (needs, owners) = self.begin(decoded);
+        let broadcast = decoded.iter().any(|part| part.world);
+        let ask_facts = !needs.is_empty() && self.outage.may_ask(now);
+        let ask_users = !authors.is_empty() && now >= self.lookups_next_try;
+        let ask_gateways = broadcast && self.gateways.is_stale(now);
+
+        let lookup = &self.lookup;
+        let (facts, users, gateways) = tokio::join!(
+            when(
+                ask_facts,
+                lookup.facts(&needs, self.config.direct_max, now_ms())
+            ),
+            when(ask_users, lookup.users(&authors)),
+            when(ask_gateways, lookup.gateways()),
+        );
+        self.take_users(authors, users, now);
+        self.take_gateways(gateways, now);
+        let facts = self.judge_facts(facts, now)?;
+        for ((need, partition), loaded) in needs.iter().zip(owners).zip(facts) {
+            if let Some(owned) = self.owned.get_mut(&partition) {
+                owned.machine.provide(need.conversation, loaded);
+            }
+        }
+        self.look_presence_up(decoded, now).await;
+        Ok(())
+    }
+
+    fn unknown_authors(&mut self, decoded: &[Decoded<'_>], now: Instant) -> Vec<UserId> {
+        let mut authors: Vec<UserId> = decoded.iter().flat_map(Decoded::authors).collect();
+        authors.sort_unstable();
+        authors.dedup();
+        authors.retain(|author| !self.people.is_fresh(*author, now));
+        authors
+    }
+
+    /// Needs of all machines, and the partition of each.
+    fn begin(&mut self, decoded: &mut [Decoded<'_>]) -> (Vec<Need>, Vec<u32>) {
+        let (mut needs, mut owners) = (Vec::new(), Vec::new());
+        for part in decoded {
+            let partition = part.batch.tp.partition;
+            if let Some(owned) = self.owned.get_mut(&partition) {
+                owned.machine.begin(part.records.drain(..));
+                needs.append(&mut owned.machine.needs());
+                owners.resize(needs.len(), partition);
+            }
+        }
+        (needs, owners)
+    }
+
+    fn judge_facts(
+        &mut self,
+        answer: Option<Result<Vec<Loaded>>>,
+        now: Instant,
+    ) -> Result<Vec<Loaded>> {
+        match answer {
+            None => Ok(Vec::new()),
+            Some(Ok(loaded)) => {
+                self.outage.succeeded();
+                Ok(loaded)
+            }
+            Some(Err(error)) => match self.outage.failed(now) {
+                Verdict::Hold => Err(error),
+                Verdict::Degrade => {
+                    tracing::warn!(%error, "facts are away: messages of unknown conversations are refused");
+                    Ok(Vec::new())
+                }
+            },
+        }
+    }
+
+    fn take_users(&mut self, asked: Vec<UserId>, answer: Option<Result<Vec<User>>>, now: Instant) {
+        self.missing.clear();
+        match answer {
+            None => {}
+            Some(Ok(users)) => {
+                self.missing.extend(asked);
+                for user in users {
+                    let Ok(id) = user.id.parse() else { continue };
+                    self.missing.remove(&id);
+                    self.people.insert(id, user, now);
+                }
+                self.missing
+                    .iter()
+                    .for_each(|gone| self.people.remove(*gone));
+            }
+            Some(Err(error)) => {
+                self.lookups_next_try = now + LOOKUP_PAUSE;
+                tracing::warn!(%error, "authors can't be looked up: messages go on without names");
+            }
+        }
+    }
+
+    fn take_gateways(&mut self, answer: Option<Result<Vec<String>>>, now: Instant) {
+        match answer {
+            None => {}
+            Some(Ok(names)) => self.gateways.list(&names, now),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "gateways can't be listed: the last list is used");
+            }
+        }
+    }
+
+    /// Presence of everybody a plan depends on. When it can't be had, nothing is noted, and the
+    /// plans reach out to every gateway.
+    async fn look_presence_up(&mut self, decoded: &[Decoded<'_>], now: Instant) {
+        self.presence.clear();
+        let mut users = Vec::new();
+        for part in decoded {
+            if let Some(owned) = self.owned.get(&part.batch.tp.partition) {
+                owned.machine.recipients(&mut users);
+            }
+        }
+        users.sort_unstable();
+        users.dedup();
+        if users.is_empty() {
+            return;
+        }
+        let answer = match now >= self.lookups_next_try {
+            true => self.lookup.presence(&users).await,
+            false => Err(Error::from(ErrorCode::ServiceUnavailable)),
+        };
+        match answer {
+            Ok(statuses) => self.take_presence(&users, &statuses),
+            Err(error) => {
+                self.lookups_next_try = self.lookups_next_try.max(now + LOOKUP_PAUSE);
+                metrics::counter!("gochat_logic_presence_unknown_total").increment(1);
+                tracing::debug!(%error, "presence is unknown: pushes go to every gateway");
+                let gateways = when(self.gateways.is_stale(now), self.lookup.gateways()).await;
+                self.take_gateways(gateways, now);
+            }
+        }
+    }
+
+    fn take_presence(&mut self, users: &[UserId], statuses: &[OnlineStatus]) {
+        let gateways = &mut self.gateways;
+        for (user, status) in users.iter().zip(statuses) {
+            let on = if status.is_online {
+                &status.gateway_ids[..]
+            } else {
+                &[]
+            };
+            self.presence
+                .insert(*user, on.iter().map(|name| gateways.intern(name)));
+        }
+    }
+
+    /// Numbers the messages and makes the records of the step.
+    ///
+    /// # Errors
+    /// Those of the ids.
+    pub(super) fn decide(
+        &mut self,
+        decoded: &[Decoded<'_>],
+        stats: &mut Stats,
+    ) -> Result<Vec<OutRecord>> {
+        let now = now_ms();
+        let records: usize = decoded.iter().map(|part| part.batch.records.len()).sum();
+        let mut outputs = Vec::with_capacity(2 * records);
+        for part in decoded {
+            let Some(owned) = self.owned.get_mut(&part.batch.tp.partition) else {
+                continue;
+            };
+            let (presence, people, missing) = (&self.presence, &self.people, &self.missing);
+            let view = Looked {
+                presence,
+                people,
+                missing,
+            };
+            let ids = || {
+                let id = MessageId::new(self.ids.next_id()?);
+                id.ok_or_else(|| Error::from(ErrorCode::Internal))
+            };
+            owned
+                .machine
+                .decide(now, &view, self.gateways.live(), ids, &mut self.effects)?;
+            let mut writer = Writer {
+                encoder: &mut self.encoder,
+                gateways: &mut self.gateways,
+                people,
+                mq: &*self.mq,
+                stats,
+                now_secs: now / 1000,
+            };
+            writer.write(part, &self.effects, &mut outputs);
+        }
+        Ok(outputs)
+    }
+
+    /// Lets machines that are half full learn what the database holds, so that they can forget it.
+    pub(super) async fn sweep(&mut self) {
+        let (conversations, memory) = (self.config.conversations / 2, self.config.memory_bytes / 2);
+        for owned in self.owned.values_mut() {
+            let machine = &owned.machine;
+            if machine.conversations() < conversations && machine.memory() < memory {
+                continue;
+            }
+            if let Err(error) = owned.learn_saved(&*self.mq).await {
+                tracing::debug!(%error, "can't learn how far the database is");
+            }
+        }
+    }
+}
+
+async fn when<T>(wanted: bool, call: impl Future<Output = T>) -> Option<T> {
+    if wanted { Some(call.await) } else { None }
+}

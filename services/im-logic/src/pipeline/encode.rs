@@ -1,0 +1,536 @@
+//! From effects to records.
+//!
+//! The body of a message is encoded once; each gateway's record is that body plus its targets.
+//! Protobuf merges what is concatenated, so the order of fields is free.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gochat_core::error::Error;
+use gochat_core::ids::ConversationKind;
+use gochat_core::step::{Effects, Sequenced, Users};
+use gochat_infra::port::mq::{Headers, InRecord, MAX_RECORD_BYTES, OutRecord, Record};
+use gochat_infra::topics;
+use gochat_proto::mq::v1::DownstreamKind;
+use hashbrown::HashMap;
+
+use super::decode::Upstream;
+use super::wire::{put_bytes, put_decimal, put_number};
+
+/// Tags that differ between the payloads.
+const RECHECK_USER_IDS: u32 = 12;
+const TARGET_USER_IDS: u32 = 13;
+
+/// Lists at least this long are encoded once per batch and reused by other messages.
+const SHARED_LIST: usize = 8;
+
+/// Makes the records of one batch; keeps its buffers from batch to batch.
+#[derive(Debug, Default)]
+pub(super) struct Encoder {
+    /// Body of the message in hand, without targets.
+    body: Vec<u8>,
+    scratch: Vec<u8>,
+    /// Encoded user lists by tag and start of their range.
+    lists: HashMap<(u32, usize), std::ops::Range<usize>>,
+    arena: Vec<u8>,
+    topics: Topics,
+}
+
+/// Names of topics, made once.
+#[derive(Debug)]
+struct Topics {
+    persist: Arc<str>,
+    fanout: Arc<str>,
+    dead_letters: Arc<str>,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self {
+            persist: topics::PERSIST.into(),
+            fanout: topics::FANOUT.into(),
+            dead_letters: topics::dead_letters(topics::LOGIC_UPSTREAM_GROUP),
+        }
+    }
+}
+
+/// A message on its way out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    /// The record it came in.
+    pub(super) record: &'a InRecord,
+    /// Its fields.
+    pub(super) message: &'a Upstream<'a>,
+    /// Encoded `UserInfo` of the author, when it is known.
+    pub(super) author: Option<&'a [u8]>,
+}
+
+impl Source<'_> {
+    fn out(&self, topic: Arc<str>, value: Vec<u8>) -> OutRecord {
+        let record = Record::new(self.record.record.key.clone(), value);
+        OutRecord {
+            topic,
+            partition: None,
+            record,
+        }
+    }
+}
+
+impl Encoder {
+    /// Forgets what belonged to the batch before.
+    pub(super) fn begin(&mut self) {
+        self.lists.clear();
+        self.arena.clear();
+    }
+
+    /// `PersistenceMessage`; also prepares the body that the records after it share.
+    pub(super) fn persist(
+        &mut self,
+        source: &Source<'_>,
+        message: &Sequenced,
+        recheck: &Users,
+        effects: &Effects,
+    ) -> OutRecord {
+        self.prepare_body(source, message);
+        let mut out = std::mem::take(&mut self.scratch);
+        out.clear();
+        let m = source.message;
+        put_bytes(&mut out, 1, m.trace_id.as_bytes());
+        put_number(&mut out, 2, message.message_id.get());
+        put_bytes(&mut out, 3, m.conversation_id.as_bytes());
+        put_bytes(&mut out, 4, m.user_id.as_bytes());
+        put_bytes(&mut out, 5, source.author.unwrap_or_default());
+        put_number(&mut out, 6, m.message_type as u64);
+        put_bytes(&mut out, 7, m.content.as_bytes());
+        put_number(&mut out, 8, message.seq);
+        put_bytes(&mut out, 9, m.client_msg_id.as_bytes());
+        put_number(&mut out, 10, message.at / 1000);
+        put_bytes(&mut out, 11, m.extra.as_bytes());
+        self.put_users(&mut out, RECHECK_USER_IDS, recheck, effects);
+        let value = out.as_slice().to_vec();
+        self.scratch = out;
+        source.out(self.topics.persist.clone(), value)
+    }
+
+    /// The part of `DownstreamMessage` that is the same for every gateway.
+    fn prepare_body(&mut self, source: &Source<'_>, message: &Sequenced) {
+        let (out, m) = (&mut self.body, source.message);
+        out.clear();
+        put_bytes(out, 1, m.trace_id.as_bytes());
+        put_number(out, 3, message.message_id.get());
+        put_bytes(out, 4, m.conversation_id.as_bytes());
+        put_bytes(out, 5, m.user_id.as_bytes());
+        put_bytes(out, 6, source.author.unwrap_or_default());
+        put_number(out, 7, m.message_type as u64);
+        put_bytes(out, 8, m.content.as_bytes());
+        put_number(out, 9, message.seq);
+        put_bytes(out, 10, m.client_msg_id.as_bytes());
+        put_number(out, 11, message.at / 1000);
+        put_bytes(out, 12, m.extra.as_bytes());
+        put_number(out, 19, kind_of(m.conversation_id) as u64);
+    }
+
+    /// The prepared body for users of one gateway.
+    pub(super) fn deliver(
+        &mut self,
+        source: &Source<'_>,
+        topic: Arc<str>,
+        to_origin: bool,
+        targets: &Users,
+        effects: &Effects,
+    ) -> OutRecord {
+        let mut out = Vec::with_capacity(self.body.len() + 24 * targets.len() + 64);
+        out.extend_from_slice(&self.body);
+        self.put_users(&mut out, TARGET_USER_IDS, targets, effects);
+        if to_origin {
+            put_origin(&mut out, source.message);
+        }
+        source.out(topic, out)
+    }
+
+    /// The prepared body for everybody on one gateway.
+    pub(super) fn broadcast(
+        &mut self,
+        source: &Source<'_>,
+        topic: Arc<str>,
+        to_origin: bool,
+    ) -> OutRecord {
+        let mut out = Vec::with_capacity(self.body.len() + 64);
+        out.extend_from_slice(&self.body);
+        put_number(&mut out, 14, 1);
+        if to_origin {
+            put_origin(&mut out, source.message);
+        }
+        source.out(topic, out)
+    }
+
+    /// `FanoutTask` with the prepared body; the author is served already.
+    pub(super) fn fanout(&mut self, source: &Source<'_>, message: &Sequenced) -> OutRecord {
+        let m = source.message;
+        let mut out = Vec::with_capacity(self.body.len() + 96);
+        put_bytes(&mut out, 1, m.trace_id.as_bytes());
+        put_bytes(&mut out, 2, m.conversation_id.as_bytes());
+        put_number(&mut out, 3, message.message_id.get());
+        put_bytes(&mut out, 4, m.user_id.as_bytes());
+        put_bytes(&mut out, 6, &self.body);
+        put_number(&mut out, 7, message.seq);
+        source.out(self.topics.fanout.clone(), out)
+    }
+
+    /// An ack for the origin alone. Who waits by trace id wants to show the author, too.
+    pub(super) fn ack(
+        &mut self,
+        source: &Source<'_>,
+        topic: Arc<str>,
+        message: &Sequenced,
+    ) -> OutRecord {
+        let mut out = answer(source, DownstreamKind::Ack);
+        put_number(&mut out, 3, message.message_id.get());
+        put_number(&mut out, 9, message.seq);
+        put_number(&mut out, 11, message.at / 1000);
+        if source.message.conn_id == 0 {
+            put_bytes(&mut out, 6, source.author.unwrap_or_default());
+        }
+        source.out(topic, out)
+    }
+
+    /// A refusal for the origin alone.
+    pub(super) fn nack(
+        &mut self,
+        source: &Source<'_>,
+        topic: Arc<str>,
+        error: &Error,
+    ) -> OutRecord {
+        let mut out = answer(source, DownstreamKind::Error);
+        let inner = &mut self.scratch;
+        inner.clear();
+        put_bytes(inner, 1, error.code.code().as_bytes());
+        put_bytes(inner, 2, error.message.as_bytes());
+        put_number(inner, 3, u64::from(error.is_retryable()));
+        put_bytes(&mut out, 17, inner);
+        source.out(topic, out)
+    }
+
+    /// A record nobody can handle, for the operator.
+    pub(super) fn dead_letter(
+        &mut self,
+        record: &InRecord,
+        partition: u32,
+        reason: &'static str,
+        now_secs: u64,
+    ) -> OutRecord {
+        let mut headers: Headers = record.record.headers.clone();
+        headers = headers
+            .with(
+                "X-DLQ-Topic",
+                Bytes::from_static(topics::UPSTREAM.as_bytes()),
+            )
+            .with("X-DLQ-Partition", partition.to_string())
+            .with("X-DLQ-Offset", record.offset.to_string())
+            .with("X-DLQ-Error", Bytes::from_static(reason.as_bytes()))
+            .with("X-DLQ-Attempts", Bytes::from_static(b"1"))
+            .with("X-DLQ-Time", now_secs.to_string());
+        let mut value = record.record.value.clone();
+        // The headers may have pushed a record of the largest size over the bound.
+        let room = MAX_RECORD_BYTES.saturating_sub(headers.size() + record.record.key.len());
+        if value.len() > room {
+            headers = headers.with("X-DLQ-Truncated", Bytes::from_static(b"1"));
+            value.truncate(room.saturating_sub(16));
+        }
+        let record = Record {
+            key: record.record.key.clone(),
+            value,
+            headers,
+        };
+        OutRecord {
+            topic: self.topics.dead_letters.clone(),
+            partition: None,
+            record,
+        }
+    }
+
+    fn put_users(&mut self, out: &mut Vec<u8>, tag: u32, range: &Users, effects: &Effects) {
+        let users = effects.users(range);
+        if users.len() < SHARED_LIST {
+            users
+                .iter()
+                .for_each(|user| put_decimal(out, tag, user.get()));
+            return;
+        }
+        let arena = &mut self.arena;
+        let encoded = self.lists.entry((tag, range.start)).or_insert_with(|| {
+            let start = arena.len();
+            users
+                .iter()
+                .for_each(|user| put_decimal(arena, tag, user.get()));
+            start..arena.len()
+        });
+        out.extend_from_slice(&self.arena[encoded.clone()]);
+    }
+}
+
+/// What every answer to the origin alone begins with.
+fn answer(source: &Source<'_>, kind: DownstreamKind) -> Vec<u8> {
+    let m = source.message;
+    let mut out = Vec::with_capacity(224);
+    put_bytes(&mut out, 1, m.trace_id.as_bytes());
+    put_bytes(&mut out, 4, m.conversation_id.as_bytes());
+    put_bytes(&mut out, 5, m.user_id.as_bytes());
+    put_bytes(&mut out, 10, m.client_msg_id.as_bytes());
+    put_number(&mut out, 16, kind as u64);
+    put_number(&mut out, 19, kind_of(m.conversation_id) as u64);
+    put_origin(&mut out, m);
+    out
+}
+
+/// Field `origin`: who gets the ack.
+fn put_origin(out: &mut Vec<u8>, m: &Upstream<'_>) {
+    let mut inner = Vec::with_capacity(72);
+    put_bytes(&mut inner, 1, m.user_id.as_bytes());
+    put_number(&mut inner, 2, m.conn_id);
+    put_bytes(&mut inner, 3, m.trace_id.as_bytes());
+    put_bytes(out, 18, &inner);
+}
+
+/// The kind, from the first letter of an id that was checked before.
+fn kind_of(conversation_id: &str) -> ConversationKind {
+    match conversation_id.as_bytes().first() {
+        Some(b's') => ConversationKind::Single,
+        Some(b'g') => ConversationKind::Group,
+        _ => ConversationKind::World,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gochat_core::error::ErrorCode;
+    use gochat_core::ids::{MessageId, UserId};
+    use gochat_proto::mq::v1::{
+        DownstreamMessage, FanoutTask, MessageError, Origin, PersistenceMessage, UserInfo,
+    };
+    use prost::Message;
+
+    use super::*;
+
+    fn upstream() -> Upstream<'static> {
+        Upstream {
+            trace_id: "t-1",
+            user_id: "7",
+            gateway_id: "gateway-1",
+            conversation_id: "g_5",
+            message_type: 2,
+            content: "content",
+            client_msg_id: "c-1",
+            extra: "{}",
+            kind: 0,
+            conn_id: 9,
+        }
+    }
+
+    fn sequenced() -> Sequenced {
+        let message_id = MessageId::new(1 << 62).unwrap();
+        Sequenced {
+            record: 0,
+            message_id,
+            seq: 300,
+            at: 1_700_000_000_000,
+        }
+    }
+
+    fn author() -> UserInfo {
+        UserInfo {
+            id: "7".into(),
+            username: "ann".into(),
+            avatar_url: "a".into(),
+            is_guest: true,
+        }
+    }
+
+    fn incoming(value: Vec<u8>) -> InRecord {
+        InRecord {
+            offset: 3,
+            timestamp_ms: 0,
+            record: Record::new("g_5", value),
+        }
+    }
+
+    fn users(n: u64) -> Effects {
+        Effects {
+            list: vec![],
+            users: (0..n).map(|n| UserId::new(n).unwrap()).collect(),
+        }
+    }
+
+    fn texts(range: std::ops::Range<u64>) -> Vec<String> {
+        range.map(|n| n.to_string()).collect()
+    }
+
+    /// Runs `f` with an encoder whose body is prepared for the message.
+    fn with_source<T>(
+        effects: &Effects,
+        f: impl FnOnce(&mut Encoder, &Source<'_>, OutRecord) -> T,
+    ) -> T {
+        let (record, message, author) = (incoming(vec![]), upstream(), author().encode_to_vec());
+        let source = Source {
+            record: &record,
+            message: &message,
+            author: Some(&author),
+        };
+        let mut encoder = Encoder::default();
+        let persist = encoder.persist(&source, &sequenced(), &(0..2), effects);
+        f(&mut encoder, &source, persist)
+    }
+
+    fn downstream() -> DownstreamMessage {
+        DownstreamMessage {
+            trace_id: "t-1".into(),
+            message_id: 1 << 62,
+            conversation_id: "g_5".into(),
+            sender_id: "7".into(),
+            sender_info: Some(author()),
+            message_type: 2,
+            content: "content".into(),
+            seq_id: 300,
+            client_msg_id: "c-1".into(),
+            timestamp: 1_700_000_000,
+            extra: "{}".into(),
+            conversation_type: 2,
+            ..Default::default()
+        }
+    }
+
+    fn origin() -> Option<Origin> {
+        Some(Origin {
+            user_id: "7".into(),
+            conn_id: 9,
+            trace_id: "t-1".into(),
+        })
+    }
+
+    #[test]
+    fn a_persist_record_reads_as_the_generated_type() {
+        let record = with_source(&users(2), |_, _, persist| persist);
+        let read = PersistenceMessage::decode(record.record.value).unwrap();
+        let expected = PersistenceMessage {
+            trace_id: "t-1".into(),
+            message_id: 1 << 62,
+            conversation_id: "g_5".into(),
+            sender_id: "7".into(),
+            sender_info: Some(author()),
+            message_type: 2,
+            content: "content".into(),
+            seq_id: 300,
+            client_msg_id: "c-1".into(),
+            timestamp: 1_700_000_000,
+            extra: "{}".into(),
+            recheck_user_ids: texts(0..2),
+        };
+        assert_eq!(read, expected);
+        assert_eq!(
+            (&*record.topic, &record.record.key[..]),
+            (topics::PERSIST, &b"g_5"[..])
+        );
+    }
+
+    #[test]
+    fn deliveries_share_a_body_and_differ_in_targets_and_origin() {
+        let effects = users(40);
+        let records = with_source(&effects, |encoder, source, _| {
+            let mut deliver = |origin, targets: &Users| {
+                encoder.deliver(source, "topic".into(), origin, targets, &effects)
+            };
+            [
+                deliver(true, &(0..1)),
+                deliver(false, &(0..40)),
+                deliver(false, &(0..40)),
+            ]
+        });
+        let read = records.map(|r| DownstreamMessage::decode(r.record.value).unwrap());
+        let first = DownstreamMessage {
+            target_user_ids: texts(0..1),
+            origin: origin(),
+            ..downstream()
+        };
+        let second = DownstreamMessage {
+            target_user_ids: texts(0..40),
+            ..downstream()
+        };
+        assert_eq!(read, [first, second.clone(), second]);
+    }
+
+    #[test]
+    fn a_broadcast_and_a_fanout_task_carry_the_whole_message() {
+        let (broadcast, fanout) = with_source(&users(2), |encoder, source, _| {
+            let broadcast = encoder.broadcast(source, "topic".into(), true);
+            (broadcast, encoder.fanout(source, &sequenced()))
+        });
+        let read = DownstreamMessage::decode(broadcast.record.value).unwrap();
+        let expected = DownstreamMessage {
+            broadcast: true,
+            origin: origin(),
+            ..downstream()
+        };
+        assert_eq!(read, expected);
+        let read = FanoutTask::decode(fanout.record.value).unwrap();
+        assert_eq!(read.message, Some(downstream()));
+        assert_eq!((read.message_id, read.seq_id), (1 << 62, 300));
+        assert_eq!(read.exclude_user_ids, ["7"]);
+        assert_eq!((&*read.trace_id, &*read.conversation_id), ("t-1", "g_5"));
+    }
+
+    #[test]
+    fn answers_go_to_the_origin_alone() {
+        let (ack, nack) = with_source(&users(2), |encoder, source, _| {
+            let ack = encoder.ack(source, "topic".into(), &sequenced());
+            (
+                ack,
+                encoder.nack(source, "topic".into(), &ErrorCode::RateLimited.into()),
+            )
+        });
+        let bare = DownstreamMessage {
+            trace_id: "t-1".into(),
+            conversation_id: "g_5".into(),
+            sender_id: "7".into(),
+            client_msg_id: "c-1".into(),
+            origin: origin(),
+            conversation_type: 2,
+            ..Default::default()
+        };
+        let expected = DownstreamMessage {
+            kind: DownstreamKind::Ack as i32,
+            message_id: 1 << 62,
+            seq_id: 300,
+            timestamp: 1_700_000_000,
+            ..bare.clone()
+        };
+        assert_eq!(
+            DownstreamMessage::decode(ack.record.value).unwrap(),
+            expected
+        );
+        let error = Error::from(ErrorCode::RateLimited);
+        let expected = DownstreamMessage {
+            kind: DownstreamKind::Error as i32,
+            error: Some(MessageError {
+                code: "RATE_LIMITED".into(),
+                message: error.message.into_owned(),
+                retryable: true,
+            }),
+            ..bare
+        };
+        assert_eq!(
+            DownstreamMessage::decode(nack.record.value).unwrap(),
+            expected
+        );
+    }
+
+    #[test]
+    fn a_dead_letter_keeps_the_record_and_stays_within_the_bound() {
+        let mut encoder = Encoder::default();
+        let small = encoder.dead_letter(&incoming(b"x".to_vec()), 4, "why", 5);
+        assert_eq!(small.record.value, "x");
+        assert_eq!(small.record.headers.find("X-DLQ-Offset").unwrap(), "3");
+        let large = encoder.dead_letter(&incoming(vec![0; MAX_RECORD_BYTES]), 4, "why", 5);
+        assert!(large.record.size() <= MAX_RECORD_BYTES);
+        assert!(large.record.headers.find("X-DLQ-Truncated").is_some());
+    }
+}

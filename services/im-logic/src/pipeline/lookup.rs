@@ -1,0 +1,327 @@
+//! What a batch asks im-repo: few calls, each for many.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use gochat_core::conversation::Settings;
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::ids::{ConversationId, UnixMillis, UserId};
+use gochat_core::membership::Role;
+use gochat_core::sequence::{ClientKey, Recorded, WINDOW_MESSAGES, WINDOW_MS};
+use gochat_core::step::{Facts, Loaded, Members, Need, Standing};
+use gochat_infra::rpc::{Channel, error_from};
+use gochat_proto::common::v1::User;
+use gochat_proto::im::repo::v1::conversation_service_client::ConversationServiceClient;
+use gochat_proto::im::repo::v1::online_status_service_client::OnlineStatusServiceClient;
+use gochat_proto::im::repo::v1::user_service_client::UserServiceClient;
+use gochat_proto::im::repo::v1::{
+    ConversationFacts, FactsQuery, GetUsersOnlineStatusRequest, GetUsersRequest,
+    ListOnlineGatewaysRequest, LoadConversationFactsRequest, MemberFact, OnlineStatus,
+    RecentMessage,
+};
+use tonic::{Response, Status};
+
+/// Users of one call.
+const USERS: usize = 1_000;
+/// Conversations of one call; few, because a hot one answers up to 10,000 recent messages.
+const CONVERSATIONS: usize = 128;
+/// Calls of one kind at the same time.
+const PARALLEL: usize = 4;
+/// Largest answer: a full chunk of hot conversations.
+const ANSWER_BYTES: usize = 128 << 20;
+
+/// Clients of im-repo with a deadline. No retries here: the worker has its own way to wait.
+#[derive(Clone)]
+pub(super) struct Lookup {
+    conversations: ConversationServiceClient<Channel>,
+    users: UserServiceClient<Channel>,
+    presence: OnlineStatusServiceClient<Channel>,
+    timeout: Duration,
+}
+
+impl Lookup {
+    pub(super) fn new(repo: &Channel, timeout: Duration) -> Self {
+        let conversations = ConversationServiceClient::new(repo.clone());
+        Self {
+            conversations: conversations.max_decoding_message_size(ANSWER_BYTES),
+            users: UserServiceClient::new(repo.clone()),
+            presence: OnlineStatusServiceClient::new(repo.clone()),
+            timeout,
+        }
+    }
+
+    /// Answers to the needs, in their order.
+    pub(super) async fn facts(
+        &self,
+        needs: &[Need],
+        direct_max: usize,
+        now: UnixMillis,
+    ) -> Result<Vec<Loaded>> {
+        let chunks = needs.chunks(CONVERSATIONS);
+        all(chunks
+            .map(|chunk| self.facts_of(chunk, direct_max, now))
+            .collect())
+        .await
+    }
+
+    /// One chunk; when it fails as a whole for a reason a retry can't mend (too large an answer),
+    /// one by one.
+    async fn facts_of(
+        &self,
+        needs: &[Need],
+        direct_max: usize,
+        now: UnixMillis,
+    ) -> Result<Vec<Loaded>> {
+        match self.facts_call(needs, direct_max, now).await {
+            Err(error) if !error.is_retryable() && needs.len() > 1 => {
+                let mut answers = Vec::with_capacity(needs.len());
+                for need in needs {
+                    let one = std::slice::from_ref(need);
+                    answers.append(&mut self.facts_call(one, direct_max, now).await?);
+                }
+                Ok(answers)
+            }
+            answer => answer,
+        }
+    }
+
+    async fn facts_call(
+        &self,
+        needs: &[Need],
+        direct_max: usize,
+        now: UnixMillis,
+    ) -> Result<Vec<Loaded>> {
+        let request = LoadConversationFactsRequest {
+            queries: needs.iter().map(query).collect(),
+            max_members: i32::try_from(direct_max).unwrap_or(i32::MAX),
+            recent_since: (now.saturating_sub(WINDOW_MS) / 1000) as i64,
+            recent_limit: WINDOW_MESSAGES as i32,
+        };
+        let mut client = self.conversations.clone();
+        let answer = self.within(client.load_conversation_facts(request)).await?;
+        if answer.facts.len() != needs.len() {
+            return Err(Error::new(
+                ErrorCode::Internal,
+                "im-repo left a question open.",
+            ));
+        }
+        Ok(needs
+            .iter()
+            .zip(answer.facts)
+            .map(|(need, facts)| loaded(need, facts))
+            .collect())
+    }
+
+    /// Accounts that exist among `ids`.
+    pub(super) async fn users(&self, ids: &[UserId]) -> Result<Vec<User>> {
+        all(ids
+            .chunks(USERS)
+            .map(|chunk| self.users_call(chunk))
+            .collect())
+        .await
+    }
+
+    async fn users_call(&self, ids: &[UserId]) -> Result<Vec<User>> {
+        let request = GetUsersRequest {
+            user_ids: texts(ids),
+        };
+        let mut client = self.users.clone();
+        Ok(self.within(client.get_users(request)).await?.users)
+    }
+
+    /// Status of each of `ids`, in their order.
+    pub(super) async fn presence(&self, ids: &[UserId]) -> Result<Vec<OnlineStatus>> {
+        all(ids
+            .chunks(USERS)
+            .map(|chunk| self.presence_call(chunk))
+            .collect())
+        .await
+    }
+
+    async fn presence_call(&self, ids: &[UserId]) -> Result<Vec<OnlineStatus>> {
+        let request = GetUsersOnlineStatusRequest {
+            user_ids: texts(ids),
+        };
+        let mut client = self.presence.clone();
+        let answer = self.within(client.get_users_online_status(request)).await?;
+        match answer.statuses.len() == ids.len() {
+            true => Ok(answer.statuses),
+            false => Err(Error::new(ErrorCode::Internal, "im-repo left a user out.")),
+        }
+    }
+
+    /// Gateways that hold sessions.
+    pub(super) async fn gateways(&self) -> Result<Vec<String>> {
+        let mut client = self.presence.clone();
+        let call = client.list_online_gateways(ListOnlineGatewaysRequest {});
+        Ok(self.within(call).await?.gateway_ids)
+    }
+
+    async fn within<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T> {
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) => Err(error_from(&status)),
+            Err(_) => Err(ErrorCode::Timeout.into()),
+        }
+    }
+}
+
+/// Runs the calls, a few at a time, and joins their answers in order.
+async fn all<T, F: Future<Output = Result<Vec<T>>>>(calls: Vec<F>) -> Result<Vec<T>> {
+    let answers: Vec<Vec<T>> = stream::iter(calls).buffered(PARALLEL).try_collect().await?;
+    Ok(answers.into_iter().flatten().collect())
+}
+
+fn texts(ids: &[UserId]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}
+
+fn query(need: &Need) -> FactsQuery {
+    FactsQuery {
+        conversation_id: need.conversation.to_string(),
+        sender_ids: texts(&need.senders),
+        with_recent: need.with_recent,
+    }
+}
+
+fn loaded(need: &Need, facts: ConversationFacts) -> Loaded {
+    let head = u64::try_from(facts.last_seq_id).unwrap_or(0);
+    let recent = facts.recent.iter().filter_map(recorded).collect();
+    Loaded {
+        head,
+        recent,
+        facts: facts.found.then(|| facts_from(need, &facts)),
+    }
+}
+
+fn facts_from(need: &Need, facts: &ConversationFacts) -> Facts {
+    let kind = need.conversation.kind();
+    let settings = Settings::parse(kind, &facts.settings).unwrap_or_else(|error| {
+        tracing::warn!(conversation = %need.conversation, %error, "stored settings can't be read: defaults rule");
+        Settings::defaults(kind)
+    });
+    Facts {
+        dissolved: facts.dissolved,
+        mute_all: settings.group().mute_all,
+        blocked: facts.blocked,
+        guests_allowed: guests_allowed(&settings),
+        members: members(need, facts),
+    }
+}
+
+fn guests_allowed(settings: &Settings) -> bool {
+    match settings {
+        Settings::World(world) => world.guest_allowed,
+        _ => true,
+    }
+}
+
+fn members(need: &Need, facts: &ConversationFacts) -> Members {
+    let standings = facts.members.iter().filter_map(standing);
+    match need.conversation {
+        ConversationId::Group(_) if facts.members_complete => Members::all(standings),
+        ConversationId::Group(_) => Members::asked(&need.senders, standings),
+        _ => Members::Implicit,
+    }
+}
+
+fn standing(fact: &MemberFact) -> Option<Standing> {
+    let until = u64::try_from(fact.muted_until)
+        .unwrap_or(0)
+        .saturating_mul(1000);
+    Some(Standing {
+        user: fact.user_id.parse().ok()?,
+        privileged: Role::from_i32(fact.role)? >= Role::Admin,
+        muted_until: match (fact.muted, until) {
+            (false, _) => 0,
+            (true, 0) => Standing::FOREVER,
+            (true, until) => until,
+        },
+    })
+}
+
+/// `None` for rows without a client id: nothing can repeat them.
+fn recorded(message: &RecentMessage) -> Option<Recorded> {
+    if message.client_msg_id.is_empty() {
+        return None;
+    }
+    Some(Recorded {
+        key: ClientKey::new(message.sender_id.parse().ok()?, &message.client_msg_id),
+        message_id: message.message_id.parse().ok()?,
+        seq: u64::try_from(message.seq_id).ok()?,
+        at: u64::try_from(message.created_at).ok()?.saturating_mul(1000),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(user: u64, role: i32, muted: bool, muted_until: i64) -> MemberFact {
+        MemberFact {
+            user_id: user.to_string(),
+            role,
+            muted,
+            muted_until,
+        }
+    }
+
+    #[test]
+    fn a_mute_has_an_end_or_none() {
+        let read = |muted, until| standing(&member(1, 1, muted, until)).unwrap().muted_until;
+        assert_eq!(read(false, 0), 0);
+        assert_eq!(read(true, 0), Standing::FOREVER);
+        assert_eq!(read(true, 1_700_000_000), 1_700_000_000_000);
+    }
+
+    #[test]
+    fn a_list_that_is_not_complete_answers_for_the_asked_only() {
+        let conversation: ConversationId = "g_5".parse().unwrap();
+        let user = |n| UserId::new(n).unwrap();
+        let need = Need {
+            conversation,
+            with_recent: true,
+            senders: vec![user(1), user(2)],
+        };
+        let mut answer = ConversationFacts {
+            found: true,
+            members: vec![member(1, 3, false, 0)],
+            settings: r#"{"group_settings":{"mute_all":true}}"#.into(),
+            ..Default::default()
+        };
+        let facts = loaded(&need, answer.clone()).facts.unwrap();
+        assert!(facts.mute_all);
+        assert!(
+            facts.covers(conversation, user(2)),
+            "known not to be a member"
+        );
+        assert!(!facts.covers(conversation, user(3)), "nobody asked");
+        answer.members_complete = true;
+        let facts = loaded(&need, answer).facts.unwrap();
+        assert_eq!(facts.members.list(), Some(&[user(1)][..]));
+    }
+
+    #[test]
+    fn a_conversation_that_is_not_found_has_no_facts() {
+        let conversation: ConversationId = "g_5".parse().unwrap();
+        let need = Need {
+            conversation,
+            with_recent: true,
+            senders: vec![],
+        };
+        let answer = ConversationFacts {
+            last_seq_id: -4,
+            ..Default::default()
+        };
+        let expected = Loaded {
+            head: 0,
+            recent: vec![],
+            facts: None,
+        };
+        assert_eq!(loaded(&need, answer), expected);
+    }
+}
