@@ -154,23 +154,33 @@ impl Auth {
     /// Revokes an access token everywhere, and the refresh token issued with it.
     ///
     /// # Errors
-    /// `INVALID_TOKEN` for a token that isn't this user's, `TOKEN_EXPIRED`.
+    /// `INVALID_TOKEN` for a token that isn't this user's or is revoked, `TOKEN_EXPIRED`.
     pub(crate) async fn logout(&self, user: UserId, token: &str) -> Result<()> {
         let claims = self.tokens.verify(token, Kind::Access, clock::now_s())?;
         if claims.user_id != user {
             return Err(ErrorCode::InvalidToken.into());
         }
         let token_hash = hash_of(token);
-        let request = repo::BlacklistTokenRequest {
-            token_hash: token_hash.clone(),
-            expires_at: claims.exp,
-            user_id: user.to_string(),
-            revoke_refresh_token: true,
-        };
-        self.repo.blacklist(request).await?;
+        let again = self.is_revoked(&claims, token_hash.clone()).await?;
+        if !again {
+            let request = repo::BlacklistTokenRequest {
+                token_hash: token_hash.clone(),
+                expires_at: claims.exp,
+                user_id: user.to_string(),
+                revoke_refresh_token: true,
+            };
+            self.repo.blacklist(request).await?;
+        }
+        // Told again for a second try: the first may have failed just here.
+        let scope = Revoked::Token(token_hash);
         self.events
-            .revoked(user, Revoked::Token(token_hash), claims.exp, "logout")
-            .await
+            .revoked(user, scope, claims.exp, "logout")
+            .await?;
+        if again {
+            Err(ErrorCode::InvalidToken.into())
+        } else {
+            Ok(())
+        }
     }
 
     /// Whose token this is and until when, if it is valid and not revoked.
@@ -178,18 +188,20 @@ impl Auth {
     /// # Errors
     /// `INVALID_TOKEN`, `TOKEN_EXPIRED`, `USER_DISABLED`; others when it couldn't be found out.
     pub(crate) async fn validate(&self, token: &str) -> Result<(User, i64)> {
-        let Claims {
-            user_id, iat, exp, ..
-        } = self.tokens.verify(token, Kind::Access, clock::now_s())?;
-        let request = repo::IsBlacklistedRequest {
-            token_hash: hash_of(token),
-            user_id: user_id.to_string(),
-            issued_at: iat,
-        };
-        if self.repo.is_blacklisted(request).await?.blacklisted {
+        let claims = self.tokens.verify(token, Kind::Access, clock::now_s())?;
+        if self.is_revoked(&claims, hash_of(token)).await? {
             return Err(ErrorCode::InvalidToken.into());
         }
-        Ok((self.active_user(user_id).await?, exp))
+        Ok((self.active_user(claims.user_id).await?, claims.exp))
+    }
+
+    async fn is_revoked(&self, claims: &Claims, token_hash: String) -> Result<bool> {
+        let request = repo::IsBlacklistedRequest {
+            token_hash,
+            user_id: claims.user_id.to_string(),
+            issued_at: claims.iat,
+        };
+        Ok(self.repo.is_blacklisted(request).await?.blacklisted)
     }
 
     async fn enter(&self, user: User, client_info: &str) -> Result<Entry> {

@@ -29,6 +29,17 @@ fn counted<T>(kind: &'static str, outcome: Result<T>) -> Result<T> {
     outcome
 }
 
+/// Telling a missing token from a bad one helps whoever forgot it.
+fn given(token: &str) -> Result<&str> {
+    if token.is_empty() {
+        return Err(Error::new(
+            ErrorCode::InvalidParams,
+            "The token is missing.",
+        ));
+    }
+    Ok(token)
+}
+
 async fn register(app: &App, request: pb::RegisterRequest) -> Result<pb::RegisterResponse> {
     let pb::RegisterRequest {
         username,
@@ -75,7 +86,10 @@ async fn guest(app: &App, request: pb::GuestLoginRequest) -> Result<pb::GuestLog
 }
 
 async fn refresh(app: &App, request: pb::RefreshTokenRequest) -> Result<pb::RefreshTokenResponse> {
-    let pair = counted("refresh", app.auth.refresh(&request.refresh_token).await)?;
+    let pair = counted(
+        "refresh",
+        app.auth.refresh(given(&request.refresh_token)?).await,
+    )?;
     Ok(pb::RefreshTokenResponse {
         access_token: pair.access.text,
         refresh_token: pair.refresh.text,
@@ -85,7 +99,10 @@ async fn refresh(app: &App, request: pb::RefreshTokenRequest) -> Result<pb::Refr
 
 async fn logout(app: &App, request: pb::LogoutRequest) -> Result<pb::LogoutResponse> {
     let user = parse::user(&request.user_id)?;
-    counted("logout", app.auth.logout(user, &request.access_token).await)?;
+    counted(
+        "logout",
+        app.auth.logout(user, given(&request.access_token)?).await,
+    )?;
     Ok(pb::LogoutResponse { success: true })
 }
 

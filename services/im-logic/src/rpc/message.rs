@@ -1,9 +1,12 @@
 //! `MessageService`: sending and recalling.
 
+use std::time::Duration;
+
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::MessageId;
 use gochat_core::membership::Action;
 use gochat_core::message::Recall;
+use gochat_core::snowflake::Parts;
 use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
 use pb::message_service_server::MessageService;
@@ -13,6 +16,12 @@ use crate::app::App;
 use crate::clock;
 use crate::repo::present;
 
+/// A message younger than this may still be on its way to the database.
+const YOUNG_MS: u64 = 30_000;
+/// So often such a message is looked up …
+const LAG_TRIES: u32 = 12;
+/// … with this pause between.
+const LAG_WAIT: Duration = Duration::from_millis(40);
 /// Longest reason of a recall, in characters.
 const REASON_MAX_CHARS: usize = 200;
 
@@ -46,16 +55,7 @@ async fn recall(app: &App, request: pb::DeleteMessageRequest) -> Result<pb::Dele
             .await?
             .readable_by(operator)?;
     }
-    let query = repo::GetMessageRequest {
-        message_id: message_id.to_string(),
-        conversation_id: request.conversation_id,
-    };
-    let stored = match app.repo.get_message(query).await {
-        Err(error) if error.code == ErrorCode::NotFound => {
-            return Err(ErrorCode::MessageNotFound.into());
-        }
-        other => present(other?.message)?,
-    };
+    let stored = find(app, message_id, request.conversation_id).await?;
     let id = parse::conversation(&stored.conversation_id).map_err(|_| ErrorCode::Internal)?;
     let standing = app
         .repo
@@ -85,4 +85,29 @@ async fn recall(app: &App, request: pb::DeleteMessageRequest) -> Result<pb::Dele
         .recalled(id, operator, message_id.as_i64(), stored.seq_id, &reason)
         .await;
     Ok(pb::DeleteMessageResponse { success: true })
+}
+
+/// The stored message. One that was just acknowledged may have no row yet: its id says how old it
+/// is, and for a young one the look-up is repeated for a moment.
+async fn find(app: &App, id: MessageId, conversation_id: String) -> Result<repo::RepoMessage> {
+    let query = repo::GetMessageRequest {
+        message_id: id.to_string(),
+        conversation_id,
+    };
+    let is_young = clock::now_ms().saturating_sub(Parts::of(id.get()).at) < YOUNG_MS;
+    let mut tries = if is_young { LAG_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        match app.repo.get_message(query.clone()).await {
+            Ok(answer) => return present(answer.message),
+            Err(error) => match error.code {
+                ErrorCode::NotFound | ErrorCode::MessageNotFound if tries == 0 => {
+                    return Err(ErrorCode::MessageNotFound.into());
+                }
+                ErrorCode::NotFound | ErrorCode::MessageNotFound => {}
+                _ => return Err(error),
+            },
+        }
+        tokio::time::sleep(LAG_WAIT).await;
+    }
 }

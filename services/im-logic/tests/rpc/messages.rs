@@ -1,0 +1,212 @@
+//! History, reading and recalling.
+
+use gochat_core::error::ErrorCode;
+use gochat_core::snowflake::EPOCH;
+use gochat_infra::ids::now_ms;
+use gochat_infra::topics;
+use gochat_proto::im::logic::v1::*;
+use gochat_proto::im::repo::v1 as repo;
+use gochat_proto::mq::v1::MessageEvent;
+use prost::Message as _;
+
+use crate::harness::{Logic, refusal};
+
+/// Writes messages 1 to `count` of `author`, `age_s` seconds old; the id of the last.
+async fn store(logic: &Logic, group: &str, author: &str, count: i64, age_s: u64) -> String {
+    let at = now_ms() - 1_000 * age_s;
+    let id = |seq: i64| (((at - EPOCH) << 22) + seq.unsigned_abs()).to_string();
+    let message = |seq_id| repo::SaveMessageRequest {
+        message_id: id(seq_id),
+        conversation_id: group.into(),
+        sender_id: author.into(),
+        message_type: 1,
+        content: format!("m{seq_id}"),
+        seq_id,
+        client_msg_id: format!("c{seq_id}"),
+        created_at: i64::try_from(at / 1_000).unwrap(),
+        ..Default::default()
+    };
+    let batch = repo::BatchSaveMessagesRequest {
+        messages: (1..=count).map(message).collect(),
+    };
+    logic.stored().batch_save_messages(batch).await.unwrap();
+    id(count)
+}
+
+fn page(user: &str, group: &str, start: i64, limit: i32, ascending: bool) -> GetMessagesRequest {
+    GetMessagesRequest {
+        user_id: user.into(),
+        conversation_id: group.into(),
+        start_seq_id: start,
+        limit,
+        ascending,
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn history_is_read_in_both_directions() {
+    let logic = Logic::start().await;
+    let [ann] = logic.people(["ann"]).await;
+    let group = logic.group(&ann, &[]).await;
+    store(&logic, &group, &ann, 7, 0).await;
+    let mut conversations = logic.conversations();
+    let seqs = |m: &GetMessagesResponse| m.messages.iter().map(|m| m.seq_id).collect::<Vec<_>>();
+
+    let newest = conversations
+        .get_messages(page(&ann, &group, 0, 3, false))
+        .await
+        .unwrap();
+    let newest = newest.into_inner();
+    assert_eq!((seqs(&newest), newest.has_more), (vec![7, 6, 5], true));
+    assert_eq!((newest.next_seq_id, newest.prev_seq_id), (4, 0));
+
+    let older = page(&ann, &group, newest.next_seq_id, 10, false);
+    let older = conversations
+        .get_messages(older)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!((seqs(&older), older.has_more), (vec![4, 3, 2, 1], false));
+    assert_eq!((older.next_seq_id, older.prev_seq_id), (0, 5));
+
+    let after = conversations
+        .get_messages(page(&ann, &group, 6, 10, true))
+        .await
+        .unwrap();
+    assert_eq!(seqs(after.get_ref()), [6, 7]);
+    assert_eq!(
+        after.get_ref().messages[0]
+            .sender
+            .as_ref()
+            .unwrap()
+            .username,
+        "ann"
+    );
+}
+
+#[tokio::test]
+async fn reading_is_told_once_and_never_goes_back() {
+    let logic = Logic::start().await;
+    let [ann, bob] = logic.people(["ann", "bob"]).await;
+    let group = logic.group(&ann, &[&bob]).await;
+    store(&logic, &group, &ann, 5, 0).await;
+    let mark = async |seq_id| {
+        let request = MarkAsReadRequest {
+            user_id: bob.clone(),
+            conversation_id: group.clone(),
+            seq_id,
+        };
+        let answer = logic
+            .conversations()
+            .mark_as_read(request)
+            .await
+            .unwrap()
+            .into_inner();
+        (answer.last_read_seq_id, answer.unread_count)
+    };
+    assert_eq!(mark(2).await, (2, 3));
+    assert_eq!(mark(1).await, (2, 3));
+    assert_eq!(mark(2).await, (2, 3));
+    assert_eq!(mark(0).await, (5, 0), "0 is the newest");
+    let told: Vec<_> = logic.values(topics::MESSAGE_EVENTS).await;
+    let payloads: Vec<serde_json::Value> = told
+        .into_iter()
+        .map(|value| MessageEvent::decode(value).unwrap())
+        .map(|event| serde_json::from_str(&event.payload).unwrap())
+        .collect();
+    let moves: Vec<_> = payloads
+        .iter()
+        .map(|p| (&p["previous_seq_id"], &p["seq_id"]))
+        .collect();
+    assert_eq!(moves, [(&0.into(), &2.into()), (&2.into(), &5.into())]);
+}
+
+#[tokio::test]
+async fn unread_counts_are_for_members() {
+    let logic = Logic::start().await;
+    let [ann, bob, cat] = logic.people(["ann", "bob", "cat"]).await;
+    let group = logic.group(&ann, &[&bob]).await;
+    store(&logic, &group, &ann, 4, 0).await;
+    let count = |user: &str| GetUnreadCountRequest {
+        user_id: user.into(),
+        conversation_id: group.clone(),
+    };
+    let mut conversations = logic.conversations();
+    let unread = conversations
+        .get_unread_count(count(&bob))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(unread.unread_count, 4);
+    let stranger = refusal(conversations.get_unread_count(count(&cat)).await);
+    assert_eq!(stranger, ErrorCode::NotConversationMember);
+}
+
+fn recall(user: &str, group: &str, message: &str) -> DeleteMessageRequest {
+    DeleteMessageRequest {
+        message_id: message.into(),
+        operator_id: user.into(),
+        conversation_id: group.into(),
+        reason: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn an_author_recalls_once_and_readers_see_a_blank() {
+    let logic = Logic::start().await;
+    let [ann, bob] = logic.people(["ann", "bob"]).await;
+    let group = logic.group(&ann, &[&bob]).await;
+    let message = store(&logic, &group, &bob, 1, 0).await;
+    let mut messages = logic.messages();
+    messages
+        .delete_message(recall(&bob, &group, &message))
+        .await
+        .unwrap();
+    let again = refusal(
+        messages
+            .delete_message(recall(&bob, &group, &message))
+            .await,
+    );
+    assert_eq!(again, ErrorCode::MessageRecalled);
+    let seen = logic
+        .conversations()
+        .get_messages(page(&ann, &group, 0, 10, false))
+        .await
+        .unwrap();
+    assert!(
+        seen.get_ref()
+            .messages
+            .iter()
+            .all(|m| m.deleted && m.content.is_empty())
+    );
+    let [_, _, told, ..] = logic.events().await;
+    assert_eq!(told, ["message.recalled"]);
+}
+
+#[tokio::test]
+async fn late_authors_and_others_do_not_recall_but_the_owner_does() {
+    let logic = Logic::start().await;
+    let [ann, bob, cat, dan] = logic.people(["ann", "bob", "cat", "dan"]).await;
+    let group = logic.group(&ann, &[&bob, &cat]).await;
+    let message = store(&logic, &group, &bob, 1, 600).await;
+    let mut messages = logic.messages();
+    for (who, code) in [
+        (&bob, ErrorCode::RecallTimeExceeded),
+        (&cat, ErrorCode::InsufficientPermission),
+        (&dan, ErrorCode::NotConversationMember),
+    ] {
+        let refused = refusal(messages.delete_message(recall(who, &group, &message)).await);
+        assert_eq!(refused, code);
+    }
+    messages
+        .delete_message(recall(&ann, &group, &message))
+        .await
+        .unwrap();
+    let unknown = refusal(
+        messages
+            .delete_message(recall(&ann, &group, "123456"))
+            .await,
+    );
+    assert_eq!(unknown, ErrorCode::MessageNotFound);
+}
