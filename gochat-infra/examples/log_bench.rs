@@ -5,7 +5,7 @@
 //! ```
 //!
 //! `pipeline`: senders fill an input topic in batches; one consumer polls, copies every record to an output topic and
-//! transacts, as im-logic does. `latency`: one sender, one record at a time, until it is durable.
+//! transacts, as im-logic does. Senders stay at most a window ahead of it, as in a system that keeps up. `latency`: one sender, one record at a time, until it is durable.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +14,13 @@ use gochat_infra::embedded::log::{EmbeddedLog, LogConfig};
 use gochat_infra::port::mq::{
     ConsumerConfig, Mq, MqResult, OutRecord, Progress, TopicSpec, VisibleOn,
 };
+use tokio::sync::Semaphore;
 
 const RECORDS: usize = 2_000_000;
 const SENDERS: usize = 4;
 const BATCH: usize = 500;
+/// Batches that may be sent and not yet copied.
+const WINDOW: usize = 64;
 const VALUE: [u8; 300] = [b'x'; 300];
 
 #[tokio::main(flavor = "current_thread")]
@@ -43,10 +46,11 @@ async fn main() -> MqResult<()> {
 }
 
 async fn pipeline(log: &Arc<EmbeddedLog>) -> MqResult<()> {
+    let window = Arc::new(Semaphore::new(WINDOW));
     let started = Instant::now();
     let cpu = cpu_seconds();
     let senders: Vec<_> = (0..SENDERS)
-        .map(|sender| tokio::spawn(fill(log.clone(), sender)))
+        .map(|sender| tokio::spawn(fill(log.clone(), sender, window.clone())))
         .collect();
     let drain = tokio::spawn(drain(log.clone(), "out", "h"));
     let config = ConsumerConfig::group("g", ["in"]).transactional("bench");
@@ -66,7 +70,9 @@ async fn pipeline(log: &Arc<EmbeddedLog>) -> MqResult<()> {
                 record: record.record,
             }));
         }
+        let before = done / BATCH;
         done += outputs.len();
+        window.add_permits(done / BATCH - before);
         steps += 1;
         consumer.transact(outputs, offsets).await?;
     }
@@ -86,9 +92,14 @@ async fn pipeline(log: &Arc<EmbeddedLog>) -> MqResult<()> {
     Ok(())
 }
 
-async fn fill(log: Arc<EmbeddedLog>, sender: usize) -> MqResult<()> {
+async fn fill(log: Arc<EmbeddedLog>, sender: usize, window: Arc<Semaphore>) -> MqResult<()> {
     let (producer, topic) = (log.producer(), Arc::<str>::from("in"));
     for batch in 0..RECORDS / SENDERS / BATCH {
+        window
+            .acquire()
+            .await
+            .expect("the window is never closed")
+            .forget();
         let key = |i: usize| format!("s_{sender}_{}", batch * BATCH + i);
         let value = bytes::Bytes::from_static(&VALUE);
         let records = (0..BATCH)

@@ -4,38 +4,46 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Configuration of one instance.
+/// Configuration of im-task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
+    /// Name of this instance, unique among those that live. Default `im-task-1`.
+    pub instance_id: String,
+    /// Deadline of a call to im-repo or a gateway in milliseconds. Default 5000.
+    pub call_timeout_ms: u64,
+    /// First and longest pause before failed work is tried again, in milliseconds. Default 100 and 5000.
+    pub retry_first_ms: u64,
+    /// See [`retry_first_ms`](Self::retry_first_ms).
+    pub retry_max_ms: u64,
     /// The database writer.
     pub persist: Persist,
     /// Fan-out of large groups.
     pub fanout: Fanout,
     /// Reactions to events.
     pub events: Events,
-    /// Clean-up jobs.
+    /// Clean-up.
     pub cleanup: Cleanup,
-    /// Longest wait for one answer of another service, in milliseconds. Default 10,000.
-    pub rpc_timeout_ms: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
+            instance_id: "im-task-1".to_owned(),
+            call_timeout_ms: 5_000,
+            retry_first_ms: 100,
+            retry_max_ms: 5_000,
             persist: Persist::default(),
             fanout: Fanout::default(),
             events: Events::default(),
             cleanup: Cleanup::default(),
-            rpc_timeout_ms: 10_000,
         }
     }
 }
 
 impl Config {
-    /// [`Self::rpc_timeout_ms`] as a duration.
-    pub fn rpc_timeout(&self) -> Duration {
-        Duration::from_millis(self.rpc_timeout_ms)
+    pub(crate) fn call_timeout(&self) -> Duration {
+        Duration::from_millis(self.call_timeout_ms)
     }
 }
 
@@ -43,15 +51,26 @@ impl Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Persist {
-    /// Consumers of the topic in this process. Default 1: the embedded database has one writer.
+    /// Members of the group in this process. Default 1: what waits while one batch is written makes the next.
     pub workers: usize,
-    /// Most messages in one write, at most 1,000. Default 1,000.
+    /// Most messages of one `BatchSaveMessages`; at most 1000. Default 500.
     pub batch: usize,
+    /// How long to wait for more messages when a batch is not full, in milliseconds. Default 0: a batch is what came
+    /// while the one before was written, so history follows sends closely and batches grow with the load.
+    pub linger_ms: u64,
+    /// Recipients that still wait to be looked up again because presence is away; beyond it the oldest are left to their next
+    /// synchronisation. Default 10000 messages.
+    pub recheck_backlog: usize,
 }
 
 impl Default for Persist {
     fn default() -> Self {
-        Self { workers: 1, batch: 1_000 }
+        Self {
+            workers: 1,
+            batch: 500,
+            linger_ms: 0,
+            recheck_backlog: 10_000,
+        }
     }
 }
 
@@ -59,17 +78,24 @@ impl Default for Persist {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Fanout {
-    /// Consumers of the topic in this process. Default 1.
+    /// Members of the group in this process. Default 2.
     pub workers: usize,
-    /// Members per page, at most 1,000. Default 1,000.
-    pub page: i32,
-    /// How long a task waits for the message's row before it delivers anyway, in milliseconds. Default 1,000.
+    /// Tasks handled in one step. Default 64.
+    pub tasks: usize,
+    /// Members per page when the task names no other; at most 1000. Default 1000.
+    pub page: u32,
+    /// How long to wait for the row of a message before it is delivered without, in milliseconds. Default 1000.
     pub row_wait_ms: u64,
 }
 
 impl Default for Fanout {
     fn default() -> Self {
-        Self { workers: 1, page: 1_000, row_wait_ms: 1_000 }
+        Self {
+            workers: 2,
+            tasks: 64,
+            page: 1_000,
+            row_wait_ms: 1_000,
+        }
     }
 }
 
@@ -77,39 +103,54 @@ impl Default for Fanout {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Events {
-    /// Consumers of the topics in this process. Default 1.
+    /// Members of the group in this process. Default 1.
     pub workers: usize,
-    /// Events taken at once. Default 256.
+    /// Events handled in one step. Default 200.
     pub batch: usize,
-    /// Event ids remembered to skip repeats. Default 65,536.
+    /// Event ids remembered to drop repeats. Default 20000.
     pub remembered: usize,
-    /// Groups above this size get no read receipts. Default 500.
-    pub receipts_max_members: i32,
+    /// Groups with more members don't hear who read what. Default 500.
+    pub receipt_members_max: i32,
+    /// Authors told about one read receipt in a group. Default 200.
+    pub receipt_authors_max: i32,
 }
 
 impl Default for Events {
     fn default() -> Self {
-        Self { workers: 1, batch: 256, remembered: 65_536, receipts_max_members: 500 }
+        Self {
+            workers: 1,
+            batch: 200,
+            remembered: 20_000,
+            receipt_members_max: 500,
+            receipt_authors_max: 200,
+        }
     }
 }
 
-/// Clean-up jobs.
+/// Clean-up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cleanup {
-    /// Seconds between two runs. Default 60.
-    pub interval_s: u64,
-    /// Sessions without a sign of life for this many seconds are cleaned. Default 90, above the 60 s
-    /// between two heartbeats of a gateway.
-    pub presence_after_s: u64,
-    /// Records per call. Default 500.
+    /// Pause between searches for dead sessions in seconds. Default 60.
+    pub sessions_every_s: u64,
+    /// A session without a sign of life for this many seconds is dead. Default 90.
+    pub session_silence_s: i64,
+    /// Pause between searches for old guests in seconds. Default 3600.
+    pub guests_every_s: u64,
+    /// Guests not seen for this many days are deleted. Default 30.
+    pub guest_days: i64,
+    /// Rows per call. Default 500.
     pub batch: i32,
-    /// Guests without activity for this many days are removed. Default 30.
-    pub guest_days: u64,
 }
 
 impl Default for Cleanup {
     fn default() -> Self {
-        Self { interval_s: 60, presence_after_s: 90, batch: 500, guest_days: 30 }
+        Self {
+            sessions_every_s: 60,
+            session_silence_s: 90,
+            guests_every_s: 3_600,
+            guest_days: 30,
+            batch: 500,
+        }
     }
 }

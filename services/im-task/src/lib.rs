@@ -1,19 +1,36 @@
-//! im-task: what happens after a message was sequenced or a fact was told.
+//! im-task: everything that may happen after a message was acknowledged.
 //!
-//! | worker | consumes | does |
+//! | part | reads | does |
 //! |---|---|---|
-//! | [`persist`] | `persist` | saves messages, then pushes to recipients who came online meanwhile |
+//! | `persist` | `gochat.messages.persist` | writes messages to the database in batches; pushes to recipients who came online meanwhile |
+//! | `fanout` | `gochat.tasks.fanout` | pages the members of large groups and hands their gateways the message |
+//! | `events` | the five event topics | tells users what changed: signals through `PusherService` |
+//! | `cleanup` | a timer | removes dead sessions and old guests |
 //!
-//! (worker.rs, dlq.rs, repo.rs, persist.rs and config.rs exist; fan-out, reactions, push and clean-up build on them.)
+//! Every part is a member of its own consumer group, so any number of instances share the work. A record is committed
+//! after its work is done; what can succeed later is tried until it does, with back-off; what never can goes to the
+//! group's dead-letter topic.
+//!
+//! # What is deliberately absent
+//!
+//! State. Everything here can be killed at any point and started elsewhere: work in hand is done again, and
+//! receivers drop repeats (rows by their keys, messages by seqId, events by event id).
 #![forbid(unsafe_code)]
 
+mod cleanup;
+mod clock;
 mod config;
-mod dlq;
+mod dead_letter;
+mod delivery;
+mod events;
+mod fanout;
+mod metrics;
 mod persist;
-mod recheck;
+mod push;
 mod repo;
 mod service;
 mod worker;
 
-pub use config::Config;
-pub use service::{Ports, Pushers, Service};
+pub use config::{Cleanup, Config, Events, Fanout, Persist};
+pub use push::{OneGateway, Pushers};
+pub use service::{Ports, Service};

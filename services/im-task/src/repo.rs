@@ -1,79 +1,110 @@
-//! im-repo, as im-task sees it. Every call may be repeated, so callers just try again.
+//! Calls to im-repo, each with a deadline and an error of the catalogue.
 
 use std::future::Future;
 use std::time::Duration;
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_infra::rpc::{Channel, error_from};
-use gochat_proto::im::repo::v1 as pb;
-use pb::conversation_service_client::ConversationServiceClient;
-use pb::friend_service_client::FriendServiceClient;
-use pb::message_service_client::MessageServiceClient;
-use pb::online_status_service_client::OnlineStatusServiceClient;
-use pb::user_service_client::UserServiceClient;
-use tonic::{Request, Response, Status};
+use gochat_proto::im::repo::v1::conversation_service_client::ConversationServiceClient;
+use gochat_proto::im::repo::v1::friend_service_client::FriendServiceClient;
+use gochat_proto::im::repo::v1::message_service_client::MessageServiceClient;
+use gochat_proto::im::repo::v1::online_status_service_client::OnlineStatusServiceClient;
+use gochat_proto::im::repo::v1::user_service_client::UserServiceClient;
+use gochat_proto::im::repo::v1::*;
+use hashbrown::HashMap;
+use tonic::{Response, Status};
 
-/// Largest answer taken: a page of a thousand members with names fits.
-const MAX_ANSWER_BYTES: usize = 16 << 20;
-/// Users asked about in one presence call.
-const PRESENCE_PAGE: usize = 1_000;
+/// Users per lookup, as the contract says.
+pub(crate) const LOOKUP: usize = 1_000;
 
-/// Clients of im-repo's services. Cheap to clone.
+/// im-repo. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Repo {
-    users: UserServiceClient<Channel>,
-    conversations: ConversationServiceClient<Channel>,
-    messages: MessageServiceClient<Channel>,
-    friends: FriendServiceClient<Channel>,
-    presence: OnlineStatusServiceClient<Channel>,
-    timeout: Duration,
+    channel: Channel,
+    deadline: Duration,
 }
 
-impl Repo {
-    pub(crate) fn new(channel: &Channel, timeout: Duration) -> Self {
-        let c = || channel.clone();
-        Self {
-            users: UserServiceClient::new(c()).max_decoding_message_size(MAX_ANSWER_BYTES),
-            conversations: ConversationServiceClient::new(c()).max_decoding_message_size(MAX_ANSWER_BYTES),
-            messages: MessageServiceClient::new(c()).max_encoding_message_size(MAX_ANSWER_BYTES),
-            friends: FriendServiceClient::new(c()).max_decoding_message_size(MAX_ANSWER_BYTES),
-            presence: OnlineStatusServiceClient::new(c()).max_decoding_message_size(MAX_ANSWER_BYTES),
-            timeout,
-        }
-    }
-
-    async fn within<T>(&self, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T> {
-        match tokio::time::timeout(self.timeout, call).await {
-            Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(error_from(&status)),
-            Err(_) => Err(ErrorCode::Timeout.into()),
-        }
-    }
-
-    /// Sessions of users; offline ones are left out.
-    pub(crate) async fn online(&self, users: &[String]) -> Result<Vec<pb::OnlineStatus>> {
-        let mut online = Vec::new();
-        for page in users.chunks(PRESENCE_PAGE) {
-            let request = pb::GetUsersOnlineStatusRequest { user_ids: page.to_vec() };
-            let mut client = self.presence.clone();
-            let answer = self.within(client.get_users_online_status(Request::new(request))).await?;
-            online.extend(answer.statuses.into_iter().filter(|s| s.is_online));
-        }
-        Ok(online)
-    }
-}
-
+/// Declares one method per RPC.
 macro_rules! calls {
-    ($($client:ident.$rpc:ident($request:ident) -> $answer:ident;)*) => {
-        impl Repo {
-            $(pub(crate) async fn $rpc(&self, request: pb::$request) -> Result<pb::$answer, Error> {
-                let mut client = self.$client.clone();
-                self.within(client.$rpc(Request::new(request))).await
-            })*
-        }
+    ($($name:ident: $client:ident.$rpc:ident($request:ty) -> $response:ty;)*) => {
+        $(
+            pub(crate) async fn $name(&self, request: $request) -> Result<$response> {
+                within(self.deadline, $client::new(self.channel.clone()).$rpc(request)).await
+            }
+        )*
     };
 }
 
-calls! {
-    messages.batch_save_messages(BatchSaveMessagesRequest) -> BatchSaveMessagesResponse;
+impl Repo {
+    pub(crate) fn new(channel: Channel, deadline: Duration) -> Self {
+        Self { channel, deadline }
+    }
+
+    calls! {
+        save_messages: MessageServiceClient.batch_save_messages(BatchSaveMessagesRequest) -> BatchSaveMessagesResponse;
+        authors: MessageServiceClient.list_message_authors(ListMessageAuthorsRequest) -> ListMessageAuthorsResponse;
+        facts: ConversationServiceClient.load_conversation_facts(LoadConversationFactsRequest) -> LoadConversationFactsResponse;
+        conversations: ConversationServiceClient.batch_get_conversations(BatchGetConversationsRequest) -> BatchGetConversationsResponse;
+        members: ConversationServiceClient.get_conversation_members(GetConversationMembersRequest) -> GetConversationMembersResponse;
+        friends: FriendServiceClient.get_user_friends(GetUserFriendsRequest) -> GetUserFriendsResponse;
+        users: UserServiceClient.get_users(GetUsersRequest) -> GetUsersResponse;
+        delete_guests: UserServiceClient.delete_expired_guests(DeleteExpiredGuestsRequest) -> DeleteExpiredGuestsResponse;
+        clean_sessions: OnlineStatusServiceClient.cleanup_expired_status(CleanupExpiredStatusRequest) -> CleanupExpiredStatusResponse;
+        statuses: OnlineStatusServiceClient.get_users_online_status(GetUsersOnlineStatusRequest) -> GetUsersOnlineStatusResponse;
+    }
+
+    /// Who of these users is connected, and to which gateways. Any number of users.
+    pub(crate) async fn gateways_of<'u>(
+        &self,
+        users: impl IntoIterator<Item = &'u str>,
+    ) -> Result<HashMap<String, Vec<String>>> {
+        let users: Vec<&str> = users.into_iter().collect();
+        let mut online = HashMap::new();
+        for chunk in users.chunks(LOOKUP) {
+            let user_ids = chunk.iter().map(ToString::to_string).collect();
+            let found = self
+                .statuses(GetUsersOnlineStatusRequest { user_ids })
+                .await?;
+            let live = found.statuses.into_iter().filter(|s| s.is_online);
+            online.extend(live.map(|s| (s.user_id, gateways(s.gateway_ids, s.gateway_id))));
+        }
+        Ok(online)
+    }
+
+    /// One page of members after a user id.
+    pub(crate) async fn page(
+        &self,
+        conversation_id: &str,
+        after_user_id: &str,
+        limit: u32,
+    ) -> Result<GetConversationMembersResponse> {
+        let request = GetConversationMembersRequest {
+            conversation_id: conversation_id.to_owned(),
+            after_user_id: after_user_id.to_owned(),
+            limit: i32::try_from(limit).unwrap_or(i32::MAX),
+            ..Default::default()
+        };
+        self.members(request).await
+    }
+}
+
+/// Repositories of before the list name the newest gateway only.
+fn gateways(all: Vec<String>, newest: String) -> Vec<String> {
+    if all.is_empty() && !newest.is_empty() {
+        vec![newest]
+    } else {
+        all
+    }
+}
+
+/// Puts a deadline around a call and turns its status into an error.
+pub(crate) async fn within<T>(
+    deadline: Duration,
+    call: impl Future<Output = std::result::Result<Response<T>, Status>>,
+) -> Result<T> {
+    match tokio::time::timeout(deadline, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(error_from(&status)),
+        Err(_) => Err(Error::from(ErrorCode::Timeout)),
+    }
 }

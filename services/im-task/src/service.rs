@@ -1,74 +1,155 @@
-//! Putting the workers together.
+//! Putting the parts together.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use gochat_core::error::Result;
-use gochat_infra::port::mq::{ConsumerConfig, Mq};
-use gochat_infra::rpc::Channel;
+use gochat_core::error::{Error, Result};
+use gochat_infra::port::mq::{Mq, MqResult};
+use gochat_infra::rpc::{Backoff, Channel};
 use gochat_infra::topics;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use crate::cleanup::Cleanup;
 use crate::config::Config;
-use crate::dlq::DeadLetters;
+use crate::delivery::Delivery;
+use crate::events::Events;
+use crate::fanout::Fanout;
 use crate::persist::Persist;
-use crate::recheck::Recheck;
+use crate::push::{Pusher, Pushers};
 use crate::repo::Repo;
-use crate::worker;
+use crate::worker::{Handler, Plan, Worker};
 
-/// What im-task needs from the world.
+/// What im-task needs from the world. The topics of [`gochat_infra::topics::specs`] exist.
 #[derive(Clone)]
 pub struct Ports {
-    /// The log; its topics exist.
+    /// The log.
     pub mq: Arc<dyn Mq>,
     /// im-repo.
     pub repo: Channel,
-    /// Ways to gateways.
+    /// The gateways.
     pub pushers: Arc<dyn Pushers>,
 }
 
-/// Finds gateways to push through.
-pub trait Pushers: Send + Sync + 'static {
-    /// A connection to the `PusherService` of any live gateway, which forwards to the others; `None` when there is
-    /// none, and so nobody to tell.
-    fn any(&self) -> Option<Channel>;
-}
-
-/// im-task. Nothing runs before [`run`](Self::run).
+/// im-task.
 pub struct Service {
-    config: Config,
-    ports: Ports,
-    repo: Repo,
+    tasks: JoinSet<MqResult<()>>,
+    shutdown: CancellationToken,
+    stalled: Arc<AtomicUsize>,
 }
 
 impl Service {
-    /// Takes the ports.
+    /// Joins the consumer groups and starts the workers. Dropping the service stops them where they are.
     ///
     /// # Errors
-    /// None today; kept so that later checks of the configuration don't change the signature.
-    pub fn bind(config: Config, ports: Ports) -> Result<Self> {
-        let repo = Repo::new(&ports.repo, config.rpc_timeout());
-        Ok(Self { config, ports, repo })
-    }
-
-    /// Works until `shutdown`, then finishes the batches in hand and leaves the groups.
-    pub async fn run(&self, shutdown: CancellationToken) {
-        let tasks = TaskTracker::new();
-        for _ in 0..self.config.persist.workers.max(1) {
-            tasks.spawn(self.persist(shutdown.clone()));
-        }
-        tasks.close();
-        tasks.wait().await;
-    }
-
-    fn persist(&self, shutdown: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
-        let producer = self.ports.mq.producer();
-        let handler = Persist {
-            repo: self.repo.clone(),
-            recheck: Recheck { repo: self.repo.clone(), producer: producer.clone() },
-            dead: DeadLetters::new(producer, topics::TASK_PERSIST_GROUP),
+    /// When a topic is missing or the log is away.
+    pub async fn bind(config: Config, ports: Ports) -> Result<Self> {
+        let shutdown = CancellationToken::new();
+        let mut service = Self {
+            tasks: JoinSet::new(),
+            shutdown,
+            stalled: Arc::default(),
         };
-        let consumer = ConsumerConfig::group(topics::TASK_PERSIST_GROUP, [topics::PERSIST]);
-        worker::run(self.ports.mq.clone(), consumer, self.config.persist.batch, handler, shutdown)
+        service.join(&config, &ports).await.map_err(Error::from)?;
+        Ok(service)
+    }
+
+    async fn join(&mut self, config: &Config, ports: &Ports) -> MqResult<()> {
+        let repo = Repo::new(ports.repo.clone(), config.call_timeout());
+        let delivery = Delivery::new(ports.mq.clone());
+        for n in 0..config.persist.workers {
+            let handler = Persist::new(
+                repo.clone(),
+                delivery.clone(),
+                config.persist.recheck_backlog,
+            );
+            let mut plan = plan(config, topics::TASK_PERSIST_GROUP, vec![topics::PERSIST], n);
+            plan.max = config.persist.batch.clamp(1, 1_000);
+            plan.linger = Duration::from_millis(config.persist.linger_ms);
+            self.spawn(ports, plan, handler).await?;
+        }
+        for n in 0..config.fanout.workers {
+            let handler = Fanout::new(repo.clone(), delivery.clone(), config.fanout.clone());
+            let mut plan = plan(config, topics::TASK_FANOUT_GROUP, vec![topics::FANOUT], n);
+            plan.max = config.fanout.tasks.max(1);
+            self.spawn(ports, plan, handler).await?;
+        }
+        for n in 0..config.events.workers {
+            let pusher = Pusher::new(repo.clone(), ports.pushers.clone(), config.call_timeout());
+            let handler = Events::new(repo.clone(), pusher, config.events.clone());
+            let mut plan = plan(
+                config,
+                topics::TASK_EVENTS_GROUP,
+                topics::EVENT_TOPICS.to_vec(),
+                n,
+            );
+            plan.max = config.events.batch.max(1);
+            self.spawn(ports, plan, handler).await?;
+        }
+        let cleanup = Cleanup::new(repo, ports.mq.producer(), config.cleanup.clone());
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            cleanup.run(shutdown).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    async fn spawn(
+        &mut self,
+        ports: &Ports,
+        plan: Plan,
+        handler: impl Handler + 'static,
+    ) -> MqResult<()> {
+        let worker = Worker::join(ports.mq.clone(), plan, handler, self.stalled.clone()).await?;
+        self.tasks.spawn(worker.run(self.shutdown.clone()));
+        Ok(())
+    }
+
+    /// A check of readiness that outlives [`run`](Self::run): false while a worker can't go on because something it
+    /// depends on is away. Liveness never depends on it.
+    pub fn readiness(&self) -> impl Fn() -> bool + Clone + Send + Sync + 'static {
+        let stalled = self.stalled.clone();
+        move || stalled.load(Ordering::Relaxed) == 0
+    }
+
+    /// Waits for `shutdown`, then for the workers to finish what they have in hand and leave their groups.
+    ///
+    /// # Errors
+    /// When the log is lost for good; the other workers are stopped too.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<()> {
+        let mut outcome = Ok(());
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled(), if !self.shutdown.is_cancelled() => self.shutdown.cancel(),
+                ended = self.tasks.join_next() => match ended {
+                    None => return outcome,
+                    Some(Ok(Ok(()))) => {}
+                    Some(Ok(Err(error))) => {
+                        tracing::error!(%error, "a worker lost the log");
+                        outcome = outcome.and(Err(error.into()));
+                        self.shutdown.cancel();
+                    }
+                    Some(Err(error)) => {
+                        tracing::error!(%error, "a worker ended unexpectedly");
+                        outcome = outcome.and(Err(gochat_core::error::ErrorCode::Internal.into()));
+                        self.shutdown.cancel();
+                    }
+                },
+            }
+        }
+    }
+}
+
+fn plan(config: &Config, group: &'static str, topics: Vec<&'static str>, n: usize) -> Plan {
+    let first = Duration::from_millis(config.retry_first_ms.max(1));
+    Plan {
+        group,
+        topics,
+        transactional: format!("{group}-{}-{n}", config.instance_id),
+        max: 1,
+        linger: Duration::ZERO,
+        backoff: Backoff::new(first, Duration::from_millis(config.retry_max_ms).max(first)),
     }
 }

@@ -1,116 +1,273 @@
-//! The loop every consumer runs: poll, handle, commit; hold back while a dependency is away.
+//! The consumer loop all parts share: take, work until it is done, commit.
 
-use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use gochat_core::error::{Error, ErrorCode};
-use gochat_infra::port::mq::{Batch, Consumer, ConsumerConfig, Mq, MqError, MqErrorKind, Progress};
+use async_trait::async_trait;
+use gochat_core::error::Result;
+use gochat_infra::port::mq::{
+    Batch, Consumer, ConsumerConfig, Mq, MqError, MqErrorKind, MqResult, OutRecord, Poll, Progress,
+    TopicPartition,
+};
 use gochat_infra::rpc::Backoff;
 use tokio_util::sync::CancellationToken;
 
-/// How long one poll waits for records.
-const POLL_WAIT: Duration = Duration::from_secs(1);
+use crate::metrics;
 
-/// Handles batches of one consumer group.
+/// How long a poll waits when there is nothing to do.
+const IDLE: Duration = Duration::from_millis(500);
+/// How often the lag is measured.
+const LAG_EVERY: Duration = Duration::from_secs(5);
+
+/// Work on records.
+#[async_trait]
 pub(crate) trait Handler: Send {
-    /// Does everything the batches ask for. `Err` means "not now": the same batches come again, so what was done
-    /// must be harmless to do twice. Records that can never succeed are the handler's to put aside.
-    fn handle(&mut self, batches: &[Batch]) -> impl Future<Output = Result<(), Error>> + Send;
-}
+    /// Finishes the work of these records and returns what has to be written together with their offsets.
+    ///
+    /// # Errors
+    /// Nothing is committed; the same records come again after a pause. Records that can never succeed must not end
+    /// in an error but among the outputs, as dead letters.
+    async fn handle(&mut self, batches: &[Batch]) -> Result<Vec<OutRecord>>;
 
-/// Consumes until `shutdown`, then leaves the group. Survives failures of the log by joining again.
-pub(crate) async fn run<H: Handler>(
-    mq: Arc<dyn Mq>,
-    config: ConsumerConfig,
-    max: usize,
-    mut handler: H,
-    shutdown: CancellationToken,
-) {
-    let mut backoff = Backoff::default();
-    while !shutdown.is_cancelled() {
-        let session = async {
-            let mut consumer = mq.consumer(config.clone()).await?;
-            let outcome = consume(consumer.as_mut(), max, &mut handler, &shutdown, &mut backoff).await;
-            let left = consumer.close().await;
-            outcome.and(left)
-        };
-        if let Err(error) = session.await {
-            let group = config.group.as_deref().unwrap_or_default();
-            tracing::error!(%error, group, "consumer ended; joining again");
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(backoff.next_delay()) => {}
-            }
-        }
+    /// Called when nothing came for a while.
+    async fn idle(&mut self) -> Vec<OutRecord> {
+        Vec::new()
     }
 }
 
-async fn consume<H: Handler>(
-    consumer: &mut dyn Consumer,
-    max: usize,
-    handler: &mut H,
-    shutdown: &CancellationToken,
-    backoff: &mut Backoff,
-) -> Result<(), MqError> {
-    loop {
-        let polled = tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            polled = consumer.poll(max, POLL_WAIT) => polled?,
-        };
-        let mut batches = polled.batches;
-        while !batches.is_empty() {
-            let Err(error) = handler.handle(&batches).await else {
-                backoff.reset();
-                commit(consumer, &batches).await?;
-                break;
+/// What a worker consumes.
+pub(crate) struct Plan {
+    /// Group to join; also its label in metrics.
+    pub(crate) group: &'static str,
+    pub(crate) topics: Vec<&'static str>,
+    /// Unique among live workers.
+    pub(crate) transactional: String,
+    /// Records per step.
+    pub(crate) max: usize,
+    /// Wait for a fuller batch.
+    pub(crate) linger: Duration,
+    pub(crate) backoff: Backoff,
+}
+
+/// One member of a consumer group.
+pub(crate) struct Worker<H> {
+    mq: Arc<dyn Mq>,
+    consumer: Box<dyn Consumer>,
+    plan: Plan,
+    handler: H,
+    owned: Vec<TopicPartition>,
+    /// Workers that can't go on right now; shared with readiness.
+    stalled: Arc<AtomicUsize>,
+    lag_measured: Instant,
+}
+
+impl<H: Handler> Worker<H> {
+    /// Joins the group.
+    pub(crate) async fn join(
+        mq: Arc<dyn Mq>,
+        plan: Plan,
+        handler: H,
+        stalled: Arc<AtomicUsize>,
+    ) -> MqResult<Self> {
+        let config = ConsumerConfig::group(plan.group, plan.topics.iter().copied())
+            .transactional(plan.transactional.clone())
+            .max_poll_interval(Duration::from_secs(60));
+        let consumer = mq.consumer(config).await?;
+        let lag_measured = Instant::now();
+        Ok(Self {
+            mq,
+            consumer,
+            plan,
+            handler,
+            owned: Vec::new(),
+            stalled,
+            lag_measured,
+        })
+    }
+
+    /// Works until `shutdown`; the batch in hand is finished or left uncommitted.
+    ///
+    /// # Errors
+    /// When the log is lost for good.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> MqResult<()> {
+        let mut backoff = self.plan.backoff.clone();
+        while !shutdown.is_cancelled() {
+            let step = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                polled = self.take() => polled,
             };
-            tracing::warn!(%error, records = records(&batches), "holding back; nothing is skipped");
-            if !hold_back(consumer, &mut batches, backoff.next_delay(), shutdown).await? {
+            let outcome = match step {
+                Ok(polled) => self.step(polled, &shutdown).await,
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(()) => backoff.reset(),
+                Err(error) if error.is_retryable() || error.kind == MqErrorKind::UnknownTopic => {
+                    tracing::warn!(%error, group = self.plan.group, "the log refused; trying again");
+                    self.pause(backoff.next_delay(), &shutdown).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.consumer.close().await
+    }
+
+    /// Polls; lingers for a fuller batch when told to.
+    async fn take(&mut self) -> MqResult<Poll> {
+        let mut polled = self.consumer.poll(self.plan.max, IDLE).await?;
+        let missing = self.plan.max.saturating_sub(polled.len());
+        if !self.plan.linger.is_zero() && missing > 0 && missing < self.plan.max {
+            tokio::time::sleep(self.plan.linger).await;
+            let more = self.consumer.poll(missing, Duration::ZERO).await?;
+            polled
+                .batches
+                .retain(|batch| !more.revoked.contains(&batch.tp));
+            polled.revoked.extend(more.revoked);
+            polled.assigned.extend(more.assigned);
+            for batch in more.batches {
+                match polled.batches.iter_mut().find(|b| b.tp == batch.tp) {
+                    Some(begun) => begun.records.extend(batch.records),
+                    None => polled.batches.push(batch),
+                }
+            }
+        }
+        Ok(polled)
+    }
+
+    /// Works off what a poll brought, however often it takes.
+    async fn step(&mut self, polled: Poll, shutdown: &CancellationToken) -> MqResult<()> {
+        self.note(&polled);
+        let mut batches = polled.batches;
+        self.measure_lag(&batches).await;
+        if batches.is_empty() {
+            let outputs = self.handler.idle().await;
+            return self.mq.producer().send(outputs).await.map(drop);
+        }
+        let mut backoff = self.plan.backoff.clone();
+        loop {
+            match self.handler.handle(&batches).await {
+                Ok(outputs) => return self.commit(outputs, &batches).await,
+                Err(error) => {
+                    let records = batches.iter().map(|batch| batch.records.len()).sum();
+                    metrics::consumed(&batches[0].tp.topic, "retry", records);
+                    tracing::warn!(%error, group = self.plan.group, records, "work failed; trying again");
+                }
+            }
+            let lost = self.pause(backoff.next_delay(), shutdown).await;
+            batches.retain(|batch| !lost.contains(&batch.tp));
+            if batches.is_empty() || shutdown.is_cancelled() {
                 return Ok(());
             }
         }
     }
-}
 
-/// Waits while staying in the group; forgets batches whose partition moved away. `false` = shutting down.
-async fn hold_back(
-    consumer: &mut dyn Consumer,
-    batches: &mut Vec<Batch>,
-    delay: Duration,
-    shutdown: &CancellationToken,
-) -> Result<bool, MqError> {
-    let until = tokio::time::Instant::now() + delay;
-    loop {
-        let left = until.saturating_duration_since(tokio::time::Instant::now());
-        if left.is_zero() {
-            return Ok(true);
-        }
-        let polled = tokio::select! {
-            () = shutdown.cancelled() => return Ok(false),
-            polled = consumer.poll(0, left) => polled?,
+    /// Makes the outputs and the progress one step; nothing to write makes it a plain commit.
+    async fn commit(&mut self, outputs: Vec<OutRecord>, batches: &[Batch]) -> MqResult<()> {
+        let offsets: Vec<Progress> = batches.iter().filter_map(Batch::progress).collect();
+        let done = match outputs.is_empty() {
+            true => self.consumer.commit(offsets).await,
+            false => self.consumer.transact(outputs, offsets).await,
         };
-        batches.retain(|batch| !polled.revoked.contains(&batch.tp));
-        if batches.is_empty() {
-            return Ok(true);
+        for batch in batches {
+            metrics::consumed(
+                &batch.tp.topic,
+                if done.is_ok() { "ok" } else { "retry" },
+                batch.records.len(),
+            );
+        }
+        match done {
+            // Somebody else owns a partition now and does its work again; receivers drop repeats. The offsets of the
+            // others are not committed either: go back to what is.
+            Err(MqError {
+                kind: MqErrorKind::Fenced,
+                ..
+            }) => self.rewind(batches),
+            Err(error) => self.rewind(batches).and(Err(error)),
+            Ok(()) => Ok(()),
         }
     }
-}
 
-async fn commit(consumer: &mut dyn Consumer, batches: &[Batch]) -> Result<(), MqError> {
-    let done: Vec<Progress> = batches.iter().filter_map(Batch::progress).collect();
-    match consumer.commit(done).await {
-        // The partition moved: its new owner repeats what we did, which is harmless.
-        Err(error) if error.kind == MqErrorKind::Fenced => Ok(()),
-        outcome => outcome,
+    /// Reads these records once more, as far as their partitions are still ours.
+    fn rewind(&mut self, batches: &[Batch]) -> MqResult<()> {
+        for batch in batches {
+            let Some(first) = batch.records.first() else {
+                continue;
+            };
+            let back = Progress {
+                tp: batch.tp.clone(),
+                offset: first.offset,
+            };
+            match self.consumer.seek(&[back]) {
+                Err(error) if error.kind != MqErrorKind::Fenced => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
-}
 
-fn records(batches: &[Batch]) -> usize {
-    batches.iter().map(|batch| batch.records.len()).sum()
-}
+    /// Waits without leaving the group. Returns the partitions that were lost meanwhile.
+    async fn pause(
+        &mut self,
+        delay: Duration,
+        shutdown: &CancellationToken,
+    ) -> Vec<TopicPartition> {
+        self.stalled.fetch_add(1, Ordering::Relaxed);
+        let end = tokio::time::Instant::now() + delay;
+        let mut lost = Vec::new();
+        loop {
+            let left = end.saturating_duration_since(tokio::time::Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let polled = tokio::select! {
+                () = shutdown.cancelled() => break,
+                polled = self.consumer.poll(0, left) => polled,
+            };
+            match polled {
+                Ok(polled) => {
+                    self.note(&polled);
+                    lost.extend(polled.revoked);
+                }
+                // The main loop meets the same error and decides.
+                Err(_) => tokio::time::sleep(left).await,
+            }
+        }
+        self.stalled.fetch_sub(1, Ordering::Relaxed);
+        lost
+    }
 
-/// What a failed write to the log means for a handler: not now.
-pub(crate) fn not_now(error: MqError) -> Error {
-    Error::new(ErrorCode::ServiceUnavailable, error.to_string())
+    fn note(&mut self, polled: &Poll) {
+        self.owned.retain(|tp| !polled.revoked.contains(tp));
+        for tp in &polled.revoked {
+            metrics::lag(self.plan.group, tp, 0);
+        }
+        self.owned
+            .extend(polled.assigned.iter().map(|progress| progress.tp.clone()));
+        for batch in &polled.batches {
+            metrics::dropped(
+                "skipped",
+                usize::try_from(batch.skipped).unwrap_or(usize::MAX),
+            );
+        }
+    }
+
+    async fn measure_lag(&mut self, batches: &[Batch]) {
+        if self.lag_measured.elapsed() < LAG_EVERY {
+            return;
+        }
+        self.lag_measured = Instant::now();
+        for tp in &self.owned {
+            let in_hand = batches
+                .iter()
+                .find(|batch| batch.tp == *tp)
+                .map_or(0, |b| b.records.len());
+            let committed = self.mq.committed(self.plan.group, tp).await.ok().flatten();
+            if let (Ok(end), Some(committed)) = (self.mq.end_offset(tp).await, committed) {
+                let behind = end.saturating_sub(committed).saturating_sub(in_hand as u64);
+                metrics::lag(self.plan.group, tp, behind);
+            }
+        }
+    }
 }

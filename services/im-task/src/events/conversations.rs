@@ -1,0 +1,125 @@
+//! `conversation.created`, `.info.updated`, `.invited`, `group.announcement` → members.
+
+use gochat_core::session::frame::{ConversationChange, ConversationUpdated};
+use gochat_core::signal::Signal;
+use gochat_proto::common::v1::Conversation;
+use serde::Deserialize;
+
+use super::event::Event;
+use super::{Events, Reaction};
+
+#[derive(Deserialize)]
+struct Updated {
+    #[serde(default)]
+    updated_fields: Vec<String>,
+}
+
+impl Events {
+    /// Everybody in it sees a new conversation.
+    pub(super) async fn created(&self, event: &Event) -> Reaction {
+        let Some(conversation) = self.conversation(&event.conversation_id).await? else {
+            return Ok(());
+        };
+        let payload = updated(event, &["created"], whole(&conversation));
+        self.tell_members(
+            event,
+            Signal::ConversationUpdated,
+            &payload,
+            &event.conversation_id,
+        )
+        .await
+    }
+
+    /// Members see the new values.
+    pub(super) async fn info_updated(&self, event: &Event) -> Reaction {
+        let Updated { updated_fields } = event.payload()?;
+        let Some(conversation) = self.conversation(&event.conversation_id).await? else {
+            return Ok(());
+        };
+        let fields: Vec<&str> = updated_fields.iter().map(String::as_str).collect();
+        let mut change = whole(&conversation);
+        for (field, value) in [
+            ("name", &mut change.name),
+            ("avatar_url", &mut change.avatar_url),
+            ("description", &mut change.description),
+            ("owner_id", &mut change.owner_id),
+        ] {
+            if !fields.contains(&field) {
+                *value = None;
+            }
+        }
+        let fields: Vec<&str> = fields.into_iter().map(camel).collect();
+        let payload = updated(event, &fields, change);
+        self.tell_members(
+            event,
+            Signal::ConversationUpdated,
+            &payload,
+            &event.conversation_id,
+        )
+        .await
+    }
+
+    /// The invited user sees a conversation that is new to them.
+    pub(super) async fn invited(&self, event: &Event) -> Reaction {
+        let Some(conversation) = self.conversation(&event.conversation_id).await? else {
+            return Ok(());
+        };
+        let payload = updated(event, &["created"], whole(&conversation));
+        let target = [event.target_user_id.as_str()];
+        self.tell(event, Signal::ConversationUpdated, &payload, &target)
+            .await
+    }
+
+    /// Members are told to look at the settings again.
+    pub(super) async fn announced(&self, event: &Event) -> Reaction {
+        let change = ConversationChange {
+            id: event.conversation_id.as_str().into(),
+            ..Default::default()
+        };
+        let payload = updated(event, &["announcement"], change);
+        self.tell_members(
+            event,
+            Signal::ConversationUpdated,
+            &payload,
+            &event.conversation_id,
+        )
+        .await
+    }
+}
+
+pub(super) fn updated<'a>(
+    event: &'a Event,
+    fields: &[&'a str],
+    conversation: ConversationChange<'a>,
+) -> ConversationUpdated<'a> {
+    ConversationUpdated {
+        conversation_id: event.conversation_id.as_str().into(),
+        updated_fields: fields.iter().map(|field| (*field).into()).collect(),
+        conversation,
+        operator_id: event.operator_id.as_str().into(),
+    }
+}
+
+/// All a client draws of a conversation that doesn't depend on who looks.
+fn whole(conversation: &Conversation) -> ConversationChange<'_> {
+    let text = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned().into());
+    ConversationChange {
+        id: conversation.id.as_str().into(),
+        kind: Some(conversation.r#type),
+        name: text(&conversation.name),
+        avatar_url: text(&conversation.avatar_url),
+        description: text(&conversation.description),
+        owner_id: text(&conversation.owner_id),
+        member_count: Some(conversation.member_count.into()),
+        updated_at: Some(conversation.updated_at),
+    }
+}
+
+/// Field names as clients know them.
+fn camel(field: &str) -> &str {
+    match field {
+        "avatar_url" => "avatarUrl",
+        "owner_id" => "ownerId",
+        other => other,
+    }
+}

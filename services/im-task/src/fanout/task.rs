@@ -1,0 +1,210 @@
+//! One fan-out task on its way through the pages.
+
+use std::ops::Deref;
+
+use bytes::Bytes;
+use gochat_core::ids::ConversationId;
+use gochat_proto::mq::v1::{DownstreamMessage, FanoutTask};
+use hashbrown::HashMap;
+use prost::Message;
+
+use super::page::PageKey;
+
+/// A task and what is known about its row.
+#[derive(Debug, Clone)]
+pub(super) struct Task {
+    task: FanoutTask,
+    row: Row,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Row {
+    /// Not seen yet.
+    Late,
+    /// In the database, or of no matter: later pages were decided with the first.
+    There,
+    /// The conversation does not exist any more.
+    NoConversation,
+}
+
+impl Task {
+    /// Decodes and checks a record.
+    pub(super) fn decode(value: Bytes) -> Result<Self, String> {
+        let task = FanoutTask::decode(value).map_err(|e| format!("can't be decoded: {e}"))?;
+        if task.message.is_none() {
+            return Err("carries no message".to_owned());
+        }
+        if !matches!(task.conversation_id.parse(), Ok(ConversationId::Group(_))) {
+            return Err("is not for a group".to_owned());
+        }
+        let row = if task.after_user_id.is_empty() {
+            Row::Late
+        } else {
+            Row::There
+        };
+        Ok(Self { task, row })
+    }
+
+    /// Whether it is worth looking for the row.
+    pub(super) fn needs_row(&self) -> bool {
+        self.row == Row::Late
+    }
+
+    /// Takes in how far conversations are in the database.
+    pub(super) fn learn(&mut self, heads: &HashMap<String, i64>) {
+        if self.row == Row::Late {
+            self.row = match heads.get(&self.conversation_id) {
+                None => Row::NoConversation,
+                Some(head) if *head >= self.seq_id => Row::There,
+                Some(_) => Row::Late,
+            };
+        }
+    }
+
+    /// Whether members can be paged now.
+    pub(super) fn is_due(&self) -> bool {
+        self.row == Row::There || self.is_early()
+    }
+
+    /// Whether it goes out before its row.
+    pub(super) fn is_early(&self) -> bool {
+        self.row == Row::Late && !self.again
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.row == Row::NoConversation
+    }
+
+    /// The same once more from the start, when the row is there.
+    pub(super) fn repeat(&self) -> Self {
+        let task = FanoutTask {
+            again: true,
+            after_user_id: String::new(),
+            ..self.task.clone()
+        };
+        Self {
+            task,
+            row: Row::Late,
+        }
+    }
+
+    /// The page after this member.
+    pub(super) fn next(&self, after_user_id: &str) -> Self {
+        let task = FanoutTask {
+            after_user_id: after_user_id.to_owned(),
+            ..self.task.clone()
+        };
+        Self {
+            task,
+            row: Row::There,
+        }
+    }
+
+    pub(super) fn page(&self, default_size: u32) -> PageKey {
+        let size = u32::try_from(self.batch_size).ok().filter(|size| *size > 0);
+        PageKey {
+            conversation_id: self.conversation_id.clone(),
+            after_user_id: self.after_user_id.clone(),
+            size: size.unwrap_or(default_size).min(1_000),
+        }
+    }
+
+    /// Whether somebody is left out: the author, whose devices were served with the ack, and who was served elsewhere.
+    pub(super) fn excludes(&self, user: &str) -> bool {
+        let author = self
+            .task
+            .message
+            .as_ref()
+            .map(|message| message.sender_id.as_str());
+        author == Some(user) || self.exclude_user_ids.iter().any(|id| id == user)
+    }
+
+    /// What gateways get; the connection it came from had its ack before.
+    pub(super) fn body(&self) -> DownstreamMessage {
+        let message = self.task.message.clone().unwrap_or_default();
+        DownstreamMessage {
+            origin: None,
+            target_user_id: String::new(),
+            broadcast: false,
+            ..message
+        }
+    }
+
+    /// Unix seconds at which the message was sequenced.
+    pub(super) fn message_time(&self) -> i64 {
+        self.task
+            .message
+            .as_ref()
+            .map_or(0, |message| message.timestamp)
+    }
+}
+
+impl Deref for Task {
+    type Target = FanoutTask;
+
+    fn deref(&self) -> &FanoutTask {
+        &self.task
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(seq_id: i64) -> Task {
+        let message = DownstreamMessage {
+            sender_id: "1".into(),
+            ..Default::default()
+        };
+        let task = FanoutTask {
+            conversation_id: "g_5".into(),
+            seq_id,
+            message: Some(message),
+            ..Default::default()
+        };
+        Task::decode(task.encode_to_vec().into()).unwrap()
+    }
+
+    fn heads(head: i64) -> HashMap<String, i64> {
+        HashMap::from([("g_5".to_owned(), head)])
+    }
+
+    #[test]
+    fn a_task_whose_row_is_late_goes_out_early_and_its_repeat_waits() {
+        let mut task = task(7);
+        task.learn(&heads(6));
+        assert!(task.is_due() && task.is_early());
+        let mut repeat = task.repeat();
+        repeat.learn(&heads(6));
+        assert!(!repeat.is_due() && repeat.needs_row());
+        repeat.learn(&heads(7));
+        assert!(repeat.is_due() && !repeat.is_early());
+    }
+
+    #[test]
+    fn later_pages_ask_for_no_row() {
+        let next = task(7).next("99");
+        let again = Task::decode(next.encode_to_vec().into()).unwrap();
+        assert!(!again.needs_row() && again.is_due() && !again.is_early());
+        assert_eq!(again.page(1_000).after_user_id, "99");
+    }
+
+    #[test]
+    fn a_conversation_that_is_gone_ends_the_task_and_the_author_is_left_out() {
+        let mut task = task(7);
+        assert!(task.excludes("1") && !task.excludes("2"));
+        task.learn(&HashMap::new());
+        assert!(task.is_gone() && !task.is_due());
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        assert!(Task::decode(Bytes::from_static(&[0xff])).is_err());
+        let world = FanoutTask {
+            conversation_id: "world".into(),
+            message: Some(Default::default()),
+            ..Default::default()
+        };
+        assert!(Task::decode(world.encode_to_vec().into()).is_err());
+    }
+}
