@@ -8,6 +8,7 @@ pub mod embedded;
 pub mod ids;
 pub mod port;
 pub mod rpc;
+pub mod rules;
 #[cfg(feature = "testsuite")]
 pub mod testsuite;
 pub mod topics;

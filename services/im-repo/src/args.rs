@@ -2,7 +2,6 @@
 
 use std::str::FromStr;
 
-use gochat_core::conversation::{check_description, check_name};
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{
     ConversationId, ConversationKind, GroupId, MessageId, RequestId, SeqId, UnixMillis, UserId,
@@ -190,13 +189,6 @@ pub(crate) fn settings(text: &str) -> Result<()> {
     } else {
         Err(invalid("`settings` is not a JSON object."))
     }
-}
-
-/// What a group shows of itself.
-pub(crate) fn group_info(name: &str, avatar_url: &str, description: &str) -> Result<()> {
-    check_name(name)?;
-    gochat_core::account::check_avatar_url(avatar_url)?;
-    check_description(description)
 }
 
 /// Which fields of an update to write: those named by `mask`, without a mask those that are

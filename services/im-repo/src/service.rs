@@ -109,7 +109,7 @@ impl Service {
     /// Removes expired token records now and then, until `shutdown`. Expired records are
     /// never believed; this only keeps the tables small.
     pub async fn run(&self, shutdown: CancellationToken) {
-        let pause = Duration::from_millis(self.shared.config.purge_interval_ms.max(1_000));
+        let pause = Duration::from_millis(self.shared.config.purge_interval_ms.max(1));
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,

@@ -217,10 +217,12 @@ pub(crate) fn code<T: std::fmt::Debug>(
 /// Calls an RPC with a request in short form and takes the answer out of its envelope.
 #[macro_export]
 macro_rules! call {
+    (@value $field:ident) => { $field.into() };
+    (@value $field:ident $value:expr) => { $value.into() };
     ($client:expr, $method:ident, $request:ident { $($field:ident $(: $value:expr)?),* $(,)? }) => {
         $client
             .$method(gochat_proto::im::repo::v1::$request {
-                $($field $(: $value.into())?,)*
+                $($field: $crate::call!(@value $field $($value)?),)*
                 ..Default::default()
             })
             .await

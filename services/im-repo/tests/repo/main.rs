@@ -1,10 +1,15 @@
 //! Every RPC over an in-process channel, on SQLite in a temporary folder.
+#![allow(
+    clippy::needless_update,
+    reason = "short requests may name every field there is"
+)]
 
 mod conversations;
 mod facts;
 mod friends;
 mod groups;
 mod harness;
+mod maintenance;
 mod members;
 mod messages;
 mod online;

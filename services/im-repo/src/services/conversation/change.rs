@@ -1,5 +1,7 @@
 //! Making, changing, hiding and dissolving conversations.
 
+use gochat_core::account::check_avatar_url;
+use gochat_core::conversation::{check_description, check_name};
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, ConversationKind};
 use gochat_core::membership::Role;
@@ -40,7 +42,9 @@ impl ConversationApi {
                 })
             }
             Some(ConversationKind::Group) => {
-                args::group_info(&request.name, &request.avatar_url, &request.description)?;
+                check_name(&request.name)?;
+                check_avatar_url(&request.avatar_url)?;
+                check_description(&request.description)?;
                 let id = match request.id.as_str() {
                     "" => args::new_group(self.shared.ids.next_id()?)?,
                     id => args::group(id, "id")?,
@@ -95,11 +99,11 @@ impl ConversationApi {
             expected_updated_at: args::millis_or_none(request.expected_updated_at)
                 .map(|second| second + 999),
         };
-        args::group_info(
-            patch.name.as_deref().unwrap_or("unchanged"),
-            patch.avatar_url.as_deref().unwrap_or_default(),
-            patch.description.as_deref().unwrap_or_default(),
-        )?;
+        if let Some(name) = &patch.name {
+            check_name(name)?;
+        }
+        check_avatar_url(patch.avatar_url.as_deref().unwrap_or_default())?;
+        check_description(patch.description.as_deref().unwrap_or_default())?;
         args::settings(patch.settings.as_deref().unwrap_or_default())?;
         let now = self.shared.now();
         let row = self

@@ -1,0 +1,46 @@
+//! What im-repo does without being asked.
+
+use gochat_infra::ids::now_ms;
+use gochat_infra::port::db::TokenStore;
+use gochat_proto::im::repo::v1::RefreshToken;
+use im_repo::{Config, Service};
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{Repo, now};
+use crate::tokens::{refresh, store};
+
+#[tokio::test]
+async fn expired_token_records_are_removed_until_the_shutdown() {
+    let repo = Repo::start().await;
+    store(
+        &repo,
+        RefreshToken {
+            expires_at: now() - 1,
+            ..refresh(1)
+        },
+    )
+    .await;
+    let config = Config {
+        purge_interval_ms: 1,
+        ..Config::default()
+    };
+    let service = Service::bind(config, repo.ports.clone()).await.unwrap();
+    assert!(service.is_ready().await);
+
+    let shutdown = CancellationToken::new();
+    let before = repo.db.statements_run();
+    let run = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { service.run(shutdown).await }
+    });
+    while repo.db.statements_run() == before {
+        tokio::task::yield_now().await;
+    }
+    shutdown.cancel();
+    run.await.unwrap();
+    assert_eq!(
+        repo.db.purge_tokens(now_ms(), 10).await.unwrap(),
+        0,
+        "nothing is left to purge"
+    );
+}
