@@ -61,10 +61,11 @@ pub(crate) async fn run(gw: Gw, mut consumer: Box<dyn Consumer>, stop: Cancellat
                 gw.health.set_log_ok(false);
                 tracing::warn!(%error, "the downstream topic can't be read");
                 tokio::time::sleep(backoff.next_delay()).await;
-                if !error.is_retryable() && error.kind != MqErrorKind::Closed {
-                    if let Ok(again) = subscribe(&gw).await {
-                        consumer = again;
-                    }
+                if !error.is_retryable()
+                    && error.kind != MqErrorKind::Closed
+                    && let Ok(again) = subscribe(&gw).await
+                {
+                    consumer = again;
                 }
             }
         }

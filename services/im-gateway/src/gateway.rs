@@ -27,7 +27,7 @@ use crate::pusher::Pusher;
 use crate::revocations::{self, Revocations};
 use crate::state::{Gw, Shared};
 use crate::tokens::Verifier;
-use crate::typing::Typing;
+use crate::typing::{self, Typing};
 use crate::waiters::Waiters;
 use crate::ws::conn::QueueLimits;
 use crate::ws::{drain, sweeper};
@@ -82,10 +82,11 @@ pub struct Gateway {
 }
 
 /// Receiving ends of the gateway's tasks.
-struct Queues {
+pub(crate) struct Queues {
     upstream: mpsc::Receiver<OutRecord>,
     broadcasts: mpsc::Receiver<Broadcast>,
     registrations: mpsc::Receiver<presence::Registration>,
+    relays: Vec<mpsc::Receiver<typing::Relay>>,
 }
 
 impl Gateway {
@@ -154,6 +155,9 @@ impl Gateway {
         ));
         workers.spawn(revocations::run(gw.clone(), working.clone()));
         workers.spawn(sweeper::run(gw.clone(), working.clone()));
+        for relays in queues.relays {
+            workers.spawn(typing::run(gw.clone(), relays, working.clone()));
+        }
         let leaver = tokio::spawn(presence::run_leaving(gw.clone(), leaving.clone()));
         let router = http::router(gw.clone());
         let server = tokio::spawn(server::run(gw.clone(), listener, router, accepting.clone()));
@@ -184,15 +188,12 @@ impl fmt::Debug for Gateway {
     }
 }
 
-fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
+pub(crate) fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
     let (upstream, upstream_rx) = mpsc::channel(config.backend.upstream_queue.max(1));
     let (broadcasts, broadcasts_rx) = Broadcasts::new(config.replay.clone());
     let (presence, registrations) =
         Presence::new(config.presence.queue, config.presence.offline_delay_ms);
-    let typing = Typing::new(
-        config.presence.typing_interval_ms,
-        config.presence.typing_expiry_ms,
-    );
+    let (typing, relays) = Typing::new(&config.presence);
     let queue = QueueLimits {
         frames: config.websocket.queue_frames,
         bytes: config.websocket.queue_bytes,
@@ -220,6 +221,7 @@ fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
         conn_tasks: TaskTracker::new(),
         reads: Arc::new(Semaphore::new(config.presence.mark_read_in_flight)),
         // Milliseconds leave room for a million connections each before a later run could meet one.
+        closing: Default::default(),
         next_conn_id: AtomicU64::new(clock::now_ms() << 20),
         config,
     };
@@ -227,6 +229,7 @@ fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
         upstream: upstream_rx,
         broadcasts: broadcasts_rx,
         registrations,
+        relays,
     };
     (Arc::new(shared), queues)
 }

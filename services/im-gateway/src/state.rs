@@ -11,6 +11,7 @@ use gochat_core::session::wire;
 use gochat_infra::port::mq::{Mq, OutRecord};
 use gochat_proto::common::v1::User;
 use gochat_proto::im::logic::v1::{GetProfileRequest, MarkAsReadRequest};
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) conn_tasks: TaskTracker,
     pub(crate) reads: Arc<Semaphore>,
     pub(crate) next_conn_id: AtomicU64,
+    /// Connections whose close frame is out; see the sweeper.
+    pub(crate) closing: Mutex<Vec<Arc<Conn>>>,
 }
 
 impl Shared {
@@ -69,7 +72,7 @@ impl Shared {
     }
 
     /// Sends a frame to one connection; false when it is closing.
-    pub(crate) fn send(&self, conn: &Conn, frame: &Bytes) -> bool {
+    pub(crate) fn send(&self, conn: &Arc<Conn>, frame: &Bytes) -> bool {
         let sent = conn.send(frame, self.queue);
         if sent == Sent::Overflow {
             self.note_overflow(conn);
@@ -78,35 +81,44 @@ impl Shared {
     }
 
     /// A connection's queue ran over and it is closing.
-    pub(crate) fn note_overflow(&self, conn: &Conn) {
+    pub(crate) fn note_overflow(&self, conn: &Arc<Conn>) {
         names::dropped("overflow", 1);
         names::count(names::WS_CLOSED, "reason", "overflow");
         tracing::debug!(conn = conn.id(), user = %conn.user(), "closing a slow consumer");
+        self.see_off(conn);
     }
 
-    /// Closes a connection. It stays in the table until its task has ended.
-    pub(crate) fn close(&self, conn: &Conn, code: CloseCode, reason: &'static str) {
+    /// Closes a connection.
+    pub(crate) fn close(&self, conn: &Arc<Conn>, code: CloseCode, reason: &'static str) {
         self.close_with(conn, code, None, reason);
     }
 
     /// Closes a connection after a last frame.
     pub(crate) fn close_with(
         &self,
-        conn: &Conn,
+        conn: &Arc<Conn>,
         code: CloseCode,
         last_words: Option<&Bytes>,
         reason: &'static str,
     ) {
         if conn.close(code, last_words) {
             names::count(names::WS_CLOSED, "reason", reason);
+            self.see_off(conn);
         }
     }
 
-    /// The connection's task ended: forgets it here and in presence.
-    pub(crate) fn unregister(&self, conn: &Conn) {
-        self.table.remove(conn);
-        names::ws_connections(-1.0);
-        self.presence.leave(conn.user(), conn.id(), conn.gone());
+    /// A connection says goodbye: nobody finds it any more, the sweeper sees that it goes.
+    fn see_off(&self, conn: &Arc<Conn>) {
+        self.retire(conn);
+        self.closing.lock().push(conn.clone());
+    }
+
+    /// Forgets a connection here and in presence; once.
+    pub(crate) fn retire(&self, conn: &Conn) {
+        if conn.retire() {
+            self.table.remove(conn);
+            self.presence.leave(conn.user(), conn.id(), conn.gone());
+        }
     }
 
     /// The profile of a user.

@@ -11,9 +11,11 @@ use gochat_proto::im::gateway::v1::{PushToUsersRequest, PushToUsersResponse};
 use gochat_proto::im::repo::v1::{FactsQuery, LoadConversationFactsRequest};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::config::Presence;
 use crate::frames;
 use crate::pusher;
 use crate::state::Gw;
@@ -25,8 +27,10 @@ const MAX_WRITERS: usize = 100_000;
 const MAX_AUDIENCES: usize = 10_000;
 /// Milliseconds an audience is believed.
 const AUDIENCE_MS: u64 = 3_000;
-/// Relays in flight at once; beyond it a signal is dropped, it is worthless a moment later anyway.
-const IN_FLIGHT: usize = 64;
+/// Workers that relay; a user's signals always go through the same one.
+const WORKERS: usize = 8;
+/// Signals that may wait for one worker.
+const QUEUE: usize = 256;
 
 type Place = (UserId, ConversationId);
 
@@ -46,14 +50,14 @@ pub(crate) struct Typing {
     writers: Mutex<HashMap<Place, Writer, ahash::RandomState>>,
     audiences: Mutex<HashMap<ConversationId, Audience, ahash::RandomState>>,
     names: Mutex<HashMap<UserId, Arc<str>, ahash::RandomState>>,
-    permits: Arc<Semaphore>,
+    queues: Vec<mpsc::Sender<Relay>>,
     interval_ms: u64,
     expiry_ms: u64,
 }
 
 /// What to tell the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Relay {
+pub(crate) struct Relay {
     user: UserId,
     conversation: ConversationId,
     username: Option<Box<str>>,
@@ -61,15 +65,18 @@ struct Relay {
 }
 
 impl Typing {
-    pub(crate) fn new(interval_ms: u64, expiry_ms: u64) -> Self {
-        Self {
+    /// The state, and the queues its workers read.
+    pub(crate) fn new(config: &Presence) -> (Self, Vec<mpsc::Receiver<Relay>>) {
+        let (queues, receivers) = (0..WORKERS).map(|_| mpsc::channel(QUEUE)).unzip();
+        let typing = Self {
             writers: Mutex::default(),
             audiences: Mutex::default(),
             names: Mutex::default(),
-            permits: Arc::new(Semaphore::new(IN_FLIGHT)),
-            interval_ms,
-            expiry_ms,
-        }
+            queues,
+            interval_ms: config.typing_interval_ms,
+            expiry_ms: config.typing_expiry_ms,
+        };
+        (typing, receivers)
     }
 
     /// A client says that its user writes, or stopped.
@@ -143,17 +150,28 @@ pub(crate) fn sweep(gw: &Gw) {
     }
 }
 
+/// Hands a relay to the worker of its user, so that "writes" and "stopped" stay in order.
+/// A full queue drops it: the signal is worthless a moment later anyway.
 fn start(gw: &Gw, relay: Relay) {
-    let Ok(permit) = Arc::clone(&gw.typing.permits).try_acquire_owned() else {
-        return;
-    };
-    let gw = gw.clone();
-    tokio::spawn(async move {
+    let queues = &gw.typing.queues;
+    let worker = relay.user.get() as usize % queues.len();
+    if queues[worker].try_send(relay).is_err() {
+        crate::metrics::dropped("typing", 1);
+    }
+}
+
+/// Relays what one queue holds until the gateway stops.
+pub(crate) async fn run(gw: Gw, mut queue: mpsc::Receiver<Relay>, stop: CancellationToken) {
+    loop {
+        let relay = tokio::select! {
+            () = stop.cancelled() => return,
+            relay = queue.recv() => relay,
+        };
+        let Some(relay) = relay else { return };
         if let Err(error) = tell(&gw, relay).await {
             tracing::debug!(%error, "a typing signal was not relayed");
         }
-        drop(permit);
-    });
+    }
 }
 
 async fn tell(gw: &Gw, relay: Relay) -> Result<(), Error> {
@@ -269,6 +287,10 @@ async fn name_of(gw: &Gw, user: UserId) -> Result<Arc<str>, Error> {
 mod tests {
     use super::*;
 
+    fn typing() -> Typing {
+        Typing::new(&Presence::default()).0
+    }
+
     fn place() -> Place {
         let (a, b) = (UserId::new(1).unwrap(), UserId::new(2).unwrap());
         (a, ConversationId::single(a, b).unwrap())
@@ -276,7 +298,7 @@ mod tests {
 
     #[test]
     fn typing_is_relayed_once_per_interval_and_ends_by_itself() {
-        let typing = Typing::new(3_000, 6_000);
+        let typing = typing();
         let typed = |now| typing.handle(place(), None, true, now).is_some();
         assert!(typed(0));
         assert!(!typed(1_000));
@@ -290,7 +312,7 @@ mod tests {
 
     #[test]
     fn stopping_is_relayed_only_by_those_who_typed() {
-        let typing = Typing::new(3_000, 6_000);
+        let typing = typing();
         assert!(typing.handle(place(), None, false, 0).is_none());
         typing.handle(place(), None, true, 0);
         assert!(typing.handle(place(), None, false, 1).is_some());
@@ -299,7 +321,7 @@ mod tests {
 
     #[test]
     fn the_world_does_not_hear_it() {
-        let typing = Typing::new(3_000, 6_000);
+        let typing = typing();
         let place = (UserId::new(1).unwrap(), ConversationId::World);
         assert!(typing.handle(place, None, true, 0).is_none());
     }

@@ -74,12 +74,12 @@ pub(super) async fn openapi() -> Response {
 
 /// `/api/docs`.
 pub(super) async fn api_page() -> Response {
-    page(include_str!("docs.html"))
+    page(include_str!("../../assets/docs.html"))
 }
 
 /// `/`.
 pub(super) async fn chat_page() -> Response {
-    page(include_str!("page.html"))
+    page(include_str!("../../assets/chat.html"))
 }
 
 fn page(html: &'static str) -> Response {
@@ -129,7 +129,10 @@ mod tests {
 
     #[test]
     fn pages_load_nothing_from_elsewhere() {
-        for html in [include_str!("docs.html"), include_str!("page.html")] {
+        for html in [
+            include_str!("../../assets/docs.html"),
+            include_str!("../../assets/chat.html"),
+        ] {
             assert!(!html.contains("http://") && !html.contains("https://"));
             assert!(!html.contains("innerHTML"), "text goes in as text");
         }

@@ -82,6 +82,7 @@ pub(crate) struct Conn {
     reported_s: AtomicU32,
     signed_out: AtomicBool,
     timed_out: AtomicBool,
+    retired: AtomicBool,
     socket: OnceLock<TcpStream>,
     out: Mutex<Out>,
     about: Box<About>,
@@ -117,6 +118,7 @@ impl Conn {
             reported_s: AtomicU32::new(now),
             signed_out: AtomicBool::new(false),
             timed_out: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
             socket: OnceLock::new(),
             out: Mutex::new(Out {
                 queue: VecDeque::new(),
@@ -201,6 +203,11 @@ impl Conn {
         }
     }
 
+    /// True the first time: the connection is to be forgotten here and in presence.
+    pub(crate) fn retire(&self) -> bool {
+        !self.retired.swap(true, Ordering::Relaxed)
+    }
+
     /// Why the connection ended.
     pub(crate) fn gone(&self) -> Gone {
         if self.signed_out.load(Ordering::Relaxed) {
@@ -281,6 +288,11 @@ impl Conn {
     /// Drops the connection without a word.
     pub(crate) fn kill(&self) {
         self.out.lock().die();
+    }
+
+    /// Whether nothing more will be read or written.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.out.lock().phase == Phase::Dead
     }
 
     /// Whether frames are still accepted.

@@ -26,7 +26,7 @@ pub(crate) async fn drain(gw: &Gw, time: Duration) {
     for (i, conn) in conns.iter().enumerate() {
         // Connection ids are consecutive: a multiplicative hash spreads them evenly.
         let jitter = conn.id().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        let reconnect_in = SHORTEST_MS + (jitter * spread_ms >> 32);
+        let reconnect_in = SHORTEST_MS + ((jitter * spread_ms) >> 32);
         let words = frames::frame(&Restarting { reconnect_in }, clock::now_s());
         gw.close_with(conn, CloseCode::GoingAway, Some(&words), "draining");
         if i % CHUNK == CHUNK - 1 {

@@ -20,7 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::conn::{About, Conn};
 use super::io::ConnTask;
 use crate::clock;
-use crate::presence::{self, Gone};
+use crate::presence;
 use crate::server::Visitor;
 use crate::state::Gw;
 use crate::tokens::Identity;
@@ -133,11 +133,8 @@ impl Admitted {
 impl Drop for Admitted {
     fn drop(&mut self) {
         if self.armed {
-            self.gw.table.remove(&self.conn);
             self.conn.kill();
-            self.gw
-                .presence
-                .leave(self.conn.user(), self.conn.id(), Gone::Disconnect);
+            self.gw.retire(&self.conn);
         }
     }
 }

@@ -225,7 +225,8 @@ impl Drop for ConnTask {
     fn drop(&mut self) {
         self.gw.held_bytes.0.fetch_sub(self.held, Ordering::Relaxed);
         self.conn.finish();
-        self.gw.unregister(&self.conn);
+        self.gw.retire(&self.conn);
+        names::ws_connections(-1.0);
     }
 }
 

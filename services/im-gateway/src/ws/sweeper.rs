@@ -30,6 +30,7 @@ pub(crate) async fn run(gw: Gw, stop: CancellationToken) {
             _ = tick.tick() => {}
         }
         let due = sweep(&gw).await;
+        see_off(&gw);
         typing::sweep(&gw);
         while heartbeats.try_join_next().is_some() {}
         // A slow im-repo must not pile up calls; what is left out now is due again a minute later.
@@ -58,6 +59,15 @@ async fn sweep(gw: &Gw) -> Vec<Arc<Conn>> {
         }
     }
     due
+}
+
+/// Drops those who don't answer a goodbye.
+fn see_off(gw: &Gw) {
+    let now_s = clock::ticks_s();
+    gw.closing.lock().retain(|conn| {
+        conn.enforce_deadlines(now_s, gw.config.websocket.write_timeout_s);
+        !conn.is_dead()
+    });
 }
 
 fn look_at(gw: &Gw, conn: &Arc<Conn>, now_s: u32, unix_s: i64, ping: &bytes::Bytes) {
