@@ -7,6 +7,7 @@
 Prints every step and what came back; exits non-zero at the first surprise.
 """
 
+import contextlib
 import json
 import sys
 import time
@@ -51,17 +52,18 @@ class Person:
     def __init__(self, label, session):
         self.label, self.token = label, session["accessToken"]
         self.id, self.name = session["user"]["id"], session["user"]["username"]
-        self.socket, self.kept = None, []
+        self.socket, self.open, self.kept = None, None, []
 
     def api(self, method, path, body=None, expect=None):
         return call(method, path, self.token, body, expect)
 
     def online(self):
-        self.socket = connect(BASE.replace("http", "ws", 1) + f"/ws?token={self.token}")
+        self.open = contextlib.ExitStack()
+        self.socket = self.open.enter_context(connect(BASE.replace("http", "ws", 1) + f"/ws?token={self.token}"))
         return self
 
     def offline(self):
-        self.socket.close()
+        self.open.close()
         self.socket = None
 
     def send(self, kind, **data):

@@ -1,5 +1,7 @@
 //! Logs and metrics of the process.
 
+use std::io::IsTerminal as _;
+
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
@@ -40,6 +42,7 @@ pub fn init_logs(config: &LogConfig) -> Result<(), String> {
         .map_err(|e| format!("log.level: `{}` is not a log filter: {e}", config.level))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .with_timer(ChronoUtc::rfc_3339());
     let outcome = match config.format {
@@ -57,4 +60,42 @@ pub fn init_logs(config: &LogConfig) -> Result<(), String> {
 /// When a recorder is installed already.
 pub fn init_metrics() -> Result<PrometheusHandle, String> {
     PrometheusBuilder::new().install_recorder().map_err(|e| e.to_string())
+}
+
+/// Serves `/metrics` for Prometheus on its own address; `None` = off. Upkeep runs either way, so that histograms
+/// stay bounded when nobody scrapes.
+///
+/// # Errors
+/// When the address can't be bound.
+pub async fn serve_metrics(handle: PrometheusHandle, listen: Option<&str>) -> Result<MetricsServer, String> {
+    let upkeep = handle.clone();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move {
+        let mut tick = tokio::time::interval(std::time::Duration::from_secs(5));
+        loop {
+            tick.tick().await;
+            upkeep.run_upkeep();
+        }
+    });
+    if let Some(listen) = listen {
+        let listener = tokio::net::TcpListener::bind(listen)
+            .await
+            .map_err(|e| format!("metrics_listen: can't listen on {listen}: {e}"))?;
+        let render = move || {
+            let text = handle.render();
+            async move { text }
+        };
+        let app = axum::Router::new().route("/metrics", axum::routing::get(render));
+        tasks.spawn(async move {
+            if let Err(e) = axum::serve(listener, app).await {
+                tracing::error!(error = %e, "the metrics listener ended");
+            }
+        });
+    }
+    Ok(MetricsServer { _tasks: tasks })
+}
+
+/// Runs the metrics tasks until dropped.
+pub struct MetricsServer {
+    _tasks: tokio::task::JoinSet<()>,
 }

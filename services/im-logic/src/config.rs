@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::message::RECALL_WINDOW_MS;
+use crate::pipeline::PipelineConfig;
+use crate::send::SendConfig;
 use serde::{Deserialize, Serialize};
 
 /// Shortest secret that signs tokens, in bytes: the size of the hash it keys.
@@ -23,6 +25,10 @@ pub struct Config {
     pub repo: Repo,
     /// Rules with a number in them.
     pub limits: Limits,
+    /// The sequencing workers.
+    pub pipeline: PipelineConfig,
+    /// The gRPC way to send.
+    pub send: SendConfig,
 }
 
 impl Config {

@@ -12,11 +12,15 @@ mod clock;
 pub mod config;
 mod events;
 mod facts;
+pub mod pipeline;
 mod repo;
 mod rpc;
+pub mod send;
+mod service;
 mod trace;
 
 pub use api::{Api, Ports};
 pub use app::SendMessage;
-pub use config::Config;
+pub use config::{Config, SECRET_MIN_BYTES};
 pub use facts::Announcer;
+pub use service::{Service, ServicePorts};

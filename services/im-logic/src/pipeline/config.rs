@@ -86,7 +86,8 @@ impl PipelineConfig {
         }
     }
 
-    pub(super) fn draft_limits(&self) -> DraftLimits {
+    /// Sizes a message may have.
+    pub fn draft_limits(&self) -> DraftLimits {
         DraftLimits {
             content_chars: self.content_chars,
             ..DraftLimits::default()

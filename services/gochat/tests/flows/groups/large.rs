@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::kit::{Server, User, seqs, texts};
+use crate::kit::{FEW_ARE_MANY, Server, User, seqs, texts};
 
 /// A server on which groups of more than three members are large.
 pub async fn low_threshold() -> Option<Server> {
-    Server::with(&["logic.fanout.direct_max=3"]).await
+    Server::with(&[FEW_ARE_MANY]).await
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The server under test.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -46,7 +46,7 @@ impl Server {
             };
         }
         let running = SHARED.get_or_init(|| async {
-            let dir = shared_dir();
+            let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("flows-shared");
             // What an earlier run left. Nothing else uses this folder.
             let _ = std::fs::remove_dir_all(&dir);
             std::fs::create_dir_all(&dir).expect("a folder for the data");
@@ -102,15 +102,8 @@ impl Server {
     }
 
     /// What signs its tokens. `None` for a server that isn't embedded here.
-    pub fn secret(&self) -> Option<String> {
-        self.running()?;
-        let dir = self
-            .own
-            .as_ref()
-            .map_or_else(shared_dir, |own| own.dir.path().to_owned());
-        std::fs::read_to_string(dir.join("jwt.secret"))
-            .ok()
-            .map(|text| text.trim().to_owned())
+    pub fn secret(&self) -> Option<&str> {
+        self.running().map(Running::jwt_secret)
     }
 
     fn running(&self) -> Option<&Running> {
@@ -179,10 +172,6 @@ impl Drop for Server {
             });
         }
     }
-}
-
-fn shared_dir() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("flows-shared")
 }
 
 fn external() -> Option<String> {

@@ -60,8 +60,8 @@ async fn tokens(cast: &Cast, refresh: bool) -> (User, [String; 7]) {
     } else {
         user.refresh_token.clone()
     };
-    let forged = resigned(&token, &secret, "another secret, also long enough", 0);
-    let expired = resigned(&token, &secret, &secret, 3600 * 24 * 30);
+    let forged = resigned(&token, secret, "another secret, also long enough", 0);
+    let expired = resigned(&token, secret, secret, 3600 * 24 * 30);
     (
         user,
         [

@@ -39,7 +39,7 @@ impl Cast {
     /// Everybody signs in. `None` without a secret to sign expired tokens with.
     pub async fn gather() -> Option<Self> {
         let server = Server::shared().await;
-        let secret = server.secret()?;
+        let secret = server.secret()?.to_owned();
         let [stranger, member, muted, admin, owner] = server.users().await;
         let [target, leaver] = server.users().await;
         let guest = server.guest().await;

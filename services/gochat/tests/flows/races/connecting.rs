@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::time::{Duration, Instant};
 
 use super::{SOON, jitter};
-use crate::kit::{Server, Socket, User, text};
+use crate::kit::{FEW_ARE_MANY, Server, Socket, User, text};
 
 const ROUNDS: i64 = 30;
 const BURST: i64 = 3;
@@ -147,7 +147,7 @@ async fn who_connects_while_a_message_is_on_its_way_has_it_within_a_second_in_a_
 
 #[tokio::test]
 async fn who_connects_while_a_message_is_on_its_way_has_it_within_a_second_in_a_large_group() {
-    let Some(server) = Server::with(&["logic.fanout.direct_max=3"]).await else {
+    let Some(server) = Server::with(&[FEW_ARE_MANY]).await else {
         return;
     };
     let users: [User; 6] = server.users().await;

@@ -1,0 +1,121 @@
+//! HTTP as a benchmark needs it: one pool for all users, plain JSON values.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+
+use super::Result;
+
+/// Tries of a request that is refused for the moment.
+const TRIES: u32 = 8;
+
+/// A client of one server.
+#[derive(Clone)]
+pub(crate) struct Api {
+    client: Client<HttpConnector, Full<Bytes>>,
+    authority: String,
+}
+
+/// A signed-in user.
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    pub(crate) id: String,
+    pub(crate) token: String,
+}
+
+impl Api {
+    pub(crate) fn new(url: &str) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Self { client, authority: authority(url) }
+    }
+
+    /// One request; status and JSON.
+    pub(crate) async fn once(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Option<&Value>,
+    ) -> Result<(u16, Value)> {
+        let uri = format!("http://{}/api{path}", self.authority);
+        let mut request = Request::builder().method(method).uri(uri);
+        if !token.is_empty() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let response = self.client.request(request.body(Full::new(body.into()))?).await?;
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await?.to_bytes();
+        Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+    }
+
+    /// The `data` of a request that must succeed; waits and tries again while the server is busy.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Option<&Value>,
+    ) -> Result<Value> {
+        let mut wait = Duration::from_millis(50);
+        let mut last = String::new();
+        for _ in 0..TRIES {
+            match self.once(method.clone(), path, token, body).await {
+                Ok((200..=299, mut answer)) => return Ok(answer["data"].take()),
+                Ok((status, answer)) if status != 429 && status < 500 => {
+                    return Err(format!("{method} {path}: {status} {}", answer["code"]).into());
+                }
+                Ok((status, answer)) => last = format!("{status} {}", answer["code"]),
+                Err(e) => last = e.to_string(),
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+        Err(format!("{method} {path} keeps failing: {last}").into())
+    }
+
+    /// A new guest.
+    pub(crate) async fn guest(&self) -> Result<Account> {
+        let data = self.call(Method::POST, "/auth/guest", "", Some(&json!({}))).await?;
+        account(&data)
+    }
+
+    /// A new registered user.
+    pub(crate) async fn member(&self, name: &str) -> Result<Account> {
+        let body = json!({ "username": name, "password": "bench-password" });
+        self.call(Method::POST, "/auth/register", "", Some(&body)).await?;
+        let data = self.call(Method::POST, "/auth/login", "", Some(&body)).await?;
+        account(&data)
+    }
+
+    /// A new conversation; gives its id.
+    pub(crate) async fn open(&self, by: &Account, body: &Value) -> Result<String> {
+        let data = self.call(Method::POST, "/conversations", &by.token, Some(body)).await?;
+        text(&data["id"])
+    }
+}
+
+/// `host:port` of a URL.
+pub(crate) fn authority(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or_default().to_owned()
+}
+
+fn account(data: &Value) -> Result<Account> {
+    Ok(Account { id: text(&data["user"]["id"])?, token: text(&data["accessToken"])? })
+}
+
+fn text(value: &Value) -> Result<String> {
+    value.as_str().map(str::to_owned).ok_or_else(|| "an id or token is missing".into())
+}

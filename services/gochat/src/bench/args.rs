@@ -1,0 +1,212 @@
+//! Flags.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
+
+/// Measure a running server over real sockets; one JSON line per run.
+#[derive(Debug, Parser)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    pub(super) mode: Mode,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Mode {
+    /// Hold idle connections; memory per connection.
+    Connections(HoldArgs),
+    /// Messages per second and latency, from send to ack and from send to receive.
+    Pipeline(PipelineArgs),
+    /// One world-chat message to every connection.
+    Fanout(FanoutArgs),
+    /// Handshakes per second when everybody comes back at once.
+    Reconnect(StormArgs),
+    /// Latency of the conversation list of a user with many conversations.
+    Conversations(ListArgs),
+    /// Latency of history pages.
+    History(HistoryArgs),
+    /// The limit of this machine: a bare loop of writes to N sockets with draining readers.
+    Bare(BareArgs),
+    #[command(hide = true)]
+    Worker,
+    #[command(hide = true)]
+    BareWriter,
+}
+
+/// Where the server is and how to reach it.
+#[derive(Debug, Clone, Args, Serialize)]
+pub(super) struct Target {
+    /// The server.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub(super) url: String,
+    /// Further addresses of the same system (other gateways); connections are spread over all.
+    #[arg(long, value_delimiter = ',')]
+    pub(super) also: Vec<String>,
+    /// Process whose memory and CPU time are reported; may be repeated.
+    #[arg(long, value_delimiter = ',')]
+    pub(super) server_pid: Vec<u32>,
+    /// Local addresses to connect from, for more than 28,000 connections.
+    #[arg(long, value_name = "NET/BITS")]
+    pub(super) source_addrs: Option<String>,
+    /// Worker processes; default: as many as the connections need.
+    #[arg(long)]
+    pub(super) processes: Option<usize>,
+    /// Handshakes under way at a time, per worker process.
+    #[arg(long, default_value_t = 128)]
+    pub(super) concurrency: usize,
+}
+
+#[derive(Debug, Clone, Args, Serialize)]
+pub(super) struct HoldArgs {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Connections to hold.
+    #[arg(short = 'n', long, default_value_t = 1000)]
+    pub(super) connections: usize,
+    /// Connections per user; the server's `sessions_per_user` must allow it.
+    #[arg(long, default_value_t = 5)]
+    pub(super) per_user: usize,
+    /// Connections after which memory is measured first; the slope starts here.
+    #[arg(long, default_value_t = 1000)]
+    pub(super) first: usize,
+    /// How long to hold them.
+    #[arg(long, value_parser = seconds, default_value = "10")]
+    pub(super) duration: Duration,
+    /// Finally send one world message and count whom it reaches.
+    #[arg(long)]
+    pub(super) reach: bool,
+}
+
+#[derive(Debug, Clone, Args, Serialize)]
+pub(super) struct PipelineArgs {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Pairs of users that talk (each a registered sender and a guest who listens).
+    #[arg(long, default_value_t = 100)]
+    pub(super) pairs: usize,
+    /// Conversations among them; more than pairs means several per user.
+    #[arg(long)]
+    pub(super) conversations: Option<usize>,
+    /// Groups instead of pairs.
+    #[arg(long, default_value_t = 0)]
+    pub(super) groups: usize,
+    /// Members of each group, the sender included.
+    #[arg(long, default_value_t = 10)]
+    pub(super) group_size: usize,
+    /// Messages per second in all. 0: as fast as the window allows.
+    #[arg(long, default_value_t = 1000.0)]
+    pub(super) rate: f64,
+    /// With rate 0: messages each sender keeps on their way.
+    #[arg(long, default_value_t = 16)]
+    pub(super) window: u32,
+    /// Bytes of content.
+    #[arg(long, default_value_t = 200)]
+    pub(super) size: usize,
+    /// How long to measure.
+    #[arg(long, value_parser = seconds, default_value = "10")]
+    pub(super) duration: Duration,
+    /// How long to run before measuring.
+    #[arg(long, value_parser = seconds, default_value = "2")]
+    pub(super) warmup: Duration,
+}
+
+#[derive(Debug, Clone, Args, Serialize)]
+pub(super) struct FanoutArgs {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Connections that listen.
+    #[arg(short = 'n', long, default_value_t = 1000)]
+    pub(super) connections: usize,
+    /// Connections per user.
+    #[arg(long, default_value_t = 5)]
+    pub(super) per_user: usize,
+    /// Messages per second. 0: the next one as soon as an earlier one has reached everybody.
+    #[arg(long, default_value_t = 0.0)]
+    pub(super) rate: f64,
+    /// With rate 0: messages on their way at a time.
+    #[arg(long, default_value_t = 2)]
+    pub(super) in_flight: usize,
+    /// Bytes of content.
+    #[arg(long, default_value_t = 200)]
+    pub(super) size: usize,
+    /// How long to measure.
+    #[arg(long, value_parser = seconds, default_value = "10")]
+    pub(super) duration: Duration,
+    /// How long to run before measuring.
+    #[arg(long, value_parser = seconds, default_value = "1")]
+    pub(super) warmup: Duration,
+    /// Also measure the bare write loop with the same number of sockets, and give the ratio.
+    #[arg(long)]
+    pub(super) bare: bool,
+}
+
+#[derive(Debug, Clone, Args, Serialize)]
+pub(super) struct StormArgs {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Connections that come back.
+    #[arg(short = 'n', long, default_value_t = 1000)]
+    pub(super) connections: usize,
+    /// Connections per user.
+    #[arg(long, default_value_t = 5)]
+    pub(super) per_user: usize,
+    /// How often everything is dropped and comes back.
+    #[arg(long, default_value_t = 1)]
+    pub(super) rounds: u32,
+}
+
+#[derive(Debug, Clone, Args, Serialize)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Conversations of the user.
+    #[arg(long, default_value_t = 1000)]
+    pub(super) count: usize,
+    /// Conversations per page.
+    #[arg(long, default_value_t = 20)]
+    pub(super) page: u32,
+    /// Requests per second.
+    #[arg(long, default_value_t = 50.0)]
+    pub(super) rate: f64,
+    /// How long to measure.
+    #[arg(long, value_parser = seconds, default_value = "10")]
+    pub(super) duration: Duration,
+}
+
+#[derive(Debug, Clone, Args, Serialize)]
+pub(super) struct HistoryArgs {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Messages the conversation must hold; the missing ones are sent first.
+    #[arg(long, default_value_t = 1000)]
+    pub(super) fill: u64,
+    /// Messages per page.
+    #[arg(long, default_value_t = 50)]
+    pub(super) page: u32,
+    /// Requests per second.
+    #[arg(long, default_value_t = 50.0)]
+    pub(super) rate: f64,
+    /// How long to measure.
+    #[arg(long, value_parser = seconds, default_value = "10")]
+    pub(super) duration: Duration,
+}
+
+#[derive(Debug, Clone, Args, Serialize)]
+pub(super) struct BareArgs {
+    /// Sockets to write to.
+    #[arg(short = 'n', long, default_value_t = 1000)]
+    pub(super) connections: usize,
+    /// Bytes per write.
+    #[arg(long, default_value_t = 200)]
+    pub(super) size: usize,
+    /// How long to measure.
+    #[arg(long, value_parser = seconds, default_value = "5")]
+    pub(super) duration: Duration,
+}
+
+/// Seconds, possibly with a fraction.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let value: f64 = text.trim_end_matches('s').parse().map_err(|_| "not a number of seconds")?;
+    Duration::try_from_secs_f64(value).map_err(|e| e.to_string())
+}

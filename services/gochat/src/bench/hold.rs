@@ -1,0 +1,101 @@
+//! `bench connections`: idle connections and what each costs the server.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Result;
+use super::api::Api;
+use super::args::HoldArgs;
+use super::plan::{Lane, Order, Plan, Word};
+use super::procfs::{self, Usage};
+use super::report::{self, round};
+use super::swarm::{self, Swarm};
+use super::{args::Target, seed};
+
+/// How long memory may settle before it is measured.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// A plan that only connects; its first connection may send to the world chat.
+pub(super) async fn plan(target: &Target, n: usize, per_user: usize) -> Result<Plan> {
+    let api = Api::new(&target.url);
+    let users = seed::guests(&api, n.div_ceil(per_user.max(1))).await?;
+    Ok(Plan {
+        run: seed::run_id(),
+        connections: seed::connections(target, &users, per_user.max(1), n)?,
+        lanes: vec![Lane { index: 0, conversation: "world".into(), connection: 0 }],
+        size: 200,
+        one_conversation: true,
+        concurrency: target.concurrency,
+        tries: 8,
+        ..Plan::default()
+    })
+}
+
+pub(super) async fn run(args: HoldArgs) -> Result<ExitCode> {
+    let target = &args.target;
+    let pids = &target.server_pid;
+    let plan = plan(target, args.connections, args.per_user).await?;
+    let workers = swarm::processes(target.processes, args.connections);
+    let mut swarm = Swarm::start(swarm::split(plan, workers)).await?;
+    let before = procfs::usage(pids);
+
+    let first = args.first.min(args.connections);
+    eprintln!("connecting {first} of {}", args.connections);
+    let warm = swarm.connect(first).await?;
+    tokio::time::sleep(SETTLE).await;
+    let low = procfs::usage(pids);
+    eprintln!("connecting the rest");
+    let rest = swarm.connect(args.connections - first).await?;
+    tokio::time::sleep(SETTLE).await;
+    let high = procfs::usage(pids);
+    tokio::time::sleep(args.duration).await;
+    let after = procfs::usage(pids);
+
+    let open = warm.open + rest.open;
+    let reached = if args.reach { Some(reach(&mut swarm).await?) } else { None };
+    let total = swarm.finish().await?;
+    let closed = total.done.counts.closed;
+    let missing = args.connections as u64 - open as u64 + closed;
+    let body = json!({
+        "open": open, "failed": warm.failed + rest.failed, "closed_early": closed,
+        "connect_seconds": round(warm.seconds + rest.seconds),
+        "handshake_ms": rest.latency.summary(),
+        "per_connection": slope(low, high, rest.open),
+        "server": procfs::compare(before, after),
+        "idle_cpu_seconds": cpu_between(high, after),
+        "reached_all_after_ms": reached,
+    });
+    Ok(report::print("connections", &args, missing, body))
+}
+
+/// Sends one message and waits until every worker has seen it everywhere; milliseconds.
+async fn reach(swarm: &mut Swarm) -> Result<f64> {
+    let started = std::time::Instant::now();
+    swarm.tell_first(&Order::Send).await?;
+    let mut left = swarm.len();
+    while left > 0 {
+        if let (_, Word::Reached { .. }) = swarm.next().await? {
+            left -= 1;
+        }
+        if started.elapsed() > Duration::from_secs(60) {
+            return Err("a message did not reach everybody within a minute".into());
+        }
+    }
+    Ok(round(started.elapsed().as_secs_f64() * 1000.0))
+}
+
+/// Bytes of server memory per connection between the two measurements.
+fn slope(low: Option<Usage>, high: Option<Usage>, connections: usize) -> Value {
+    let (Some(low), Some(high)) = (low, high) else { return Value::Null };
+    if connections == 0 {
+        return Value::Null;
+    }
+    let per = |low: u64, high: u64| round((high as f64 - low as f64) / connections as f64);
+    json!({ "rss_bytes": per(low.rss, high.rss), "pss_bytes": per(low.pss, high.pss) })
+}
+
+fn cpu_between(before: Option<Usage>, after: Option<Usage>) -> Option<f64> {
+    Some(round(after?.cpu - before?.cpu))
+}

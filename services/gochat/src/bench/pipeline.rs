@@ -1,0 +1,128 @@
+//! `bench pipeline`: messages per second and latency, end to end.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Result;
+use super::api::{Account, Api};
+use super::args::PipelineArgs;
+use super::plan::{Lane, Order, Plan};
+use super::procfs;
+use super::report::{self, round};
+use super::swarm::{self, Swarm};
+use super::worker::now_micros;
+use super::{seed, stats::Counts};
+
+/// How long the last messages may take after the end of the timetable.
+const GRACE: Duration = Duration::from_secs(5);
+/// Time for all workers to be told before the timetable begins.
+const LEAD: Duration = Duration::from_millis(300);
+
+/// Who talks to whom.
+struct Cast {
+    /// One connection each; senders first.
+    users: Vec<Account>,
+    lanes: Vec<Lane>,
+    /// Deliveries per message.
+    receivers: u64,
+}
+
+pub(super) async fn run(args: PipelineArgs) -> Result<ExitCode> {
+    let api = Api::new(&args.target.url);
+    let run = seed::run_id();
+    let cast = if args.groups > 0 {
+        groups(&api, run, args.groups, args.group_size).await?
+    } else {
+        pairs(&api, run, args.pairs, args.conversations.unwrap_or(args.pairs)).await?
+    };
+    let receivers = cast.receivers;
+    let connections = cast.users.len();
+    let plan = Plan {
+        run,
+        connections: seed::connections(&args.target, &cast.users, 1, connections)?,
+        lanes: cast.lanes,
+        rate: args.rate,
+        window: if args.rate > 0.0 { 0 } else { args.window.max(1) },
+        size: args.size,
+        concurrency: args.target.concurrency,
+        tries: 8,
+        ..Plan::default()
+    };
+    let workers = swarm::processes(args.target.processes, connections);
+    let mut swarm = Swarm::start(swarm::split(plan, workers)).await?;
+    let connected = swarm.connect(connections).await?;
+    if connected.failed > 0 {
+        return Err(format!("{} connections failed", connected.failed).into());
+    }
+
+    let before = procfs::usage(&args.target.server_pid);
+    let (warmup, duration) = (args.warmup, args.duration);
+    let start = now_micros() + micros(LEAD);
+    let measure = start + micros(warmup);
+    let end = measure + micros(duration);
+    swarm.tell_all(&Order::Go { start, measure, end }).await?;
+    swarm.watch(LEAD + warmup + duration).await?;
+    let after = procfs::usage(&args.target.server_pid);
+    swarm.watch(GRACE).await?;
+    let total = swarm.finish().await?;
+
+    let counts = &total.done.counts;
+    let seconds = duration.as_secs_f64();
+    let body = json!({
+        "acked_per_second": round(total.done.acked_measured as f64 / seconds),
+        "delivered_per_second": round(total.done.delivered_measured as f64 / seconds),
+        "ack_ms": total.ack.summary(),
+        "delivery_ms": total.delivery.summary(),
+        "counts": counts,
+        "unacknowledged": counts.sent.saturating_sub(counts.acked),
+        "undelivered": (counts.acked * receivers).saturating_sub(counts.delivered),
+        "server": procfs::compare(before, after),
+        "generator": report::generator(&total, workers, (warmup + duration).as_secs_f64(), args.rate),
+    });
+    Ok(report::print("pipeline", &args, violations(counts, receivers), body))
+}
+
+/// What must be zero on a server that was not killed: disorder, gaps and losses.
+pub(super) const fn violations(counts: &Counts, receivers: u64) -> u64 {
+    counts.violations()
+        + counts.closed
+        + (counts.acked * receivers).saturating_sub(counts.delivered)
+        + counts.sent.saturating_sub(counts.acked + counts.errors)
+}
+
+pub(super) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Sender `i` and receiver `i` are neighbours, so that a worker holds both.
+async fn pairs(api: &Api, run: u64, pairs: usize, conversations: usize) -> Result<Cast> {
+    let pairs = pairs.max(1);
+    let conversations = conversations.clamp(1, pairs * pairs);
+    let senders = Arc::new(seed::members(api, run, pairs).await?);
+    let receivers = Arc::new(seed::guests(api, pairs).await?);
+    let ids = seed::chats(api, &senders, &receivers, conversations).await?;
+    let lanes = ids.into_iter().enumerate().map(|(c, conversation)| {
+        let (sender, _) = seed::pair(c, pairs, pairs);
+        Ok(Lane { index: u32::try_from(c)?, conversation, connection: 2 * sender })
+    });
+    let users = senders.iter().zip(receivers.iter()).flat_map(|(s, r)| [s.clone(), r.clone()]);
+    Ok(Cast { users: users.collect(), lanes: lanes.collect::<Result<_>>()?, receivers: 1 })
+}
+
+async fn groups(api: &Api, run: u64, groups: usize, size: usize) -> Result<Cast> {
+    let others = size.max(2) - 1;
+    let owners = seed::members(api, run, groups).await?;
+    let guests = seed::guests(api, groups * others).await?;
+    let (mut users, mut lanes) = (Vec::new(), Vec::new());
+    for (index, (owner, members)) in owners.iter().zip(guests.chunks(others)).enumerate() {
+        let name = format!("bench {run:x} {index}");
+        let conversation = seed::group(api, name, owner, members).await?;
+        lanes.push(Lane { index: u32::try_from(index)?, conversation, connection: users.len() });
+        users.push(owner.clone());
+        users.extend_from_slice(members);
+    }
+    Ok(Cast { users, lanes, receivers: others as u64 })
+}

@@ -1,0 +1,145 @@
+//! Users, tokens and conversations, made through the public API.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::Result;
+use super::api::{Account, Api, authority};
+use super::args::Target;
+use super::plan::Connection;
+use super::sources::Sources;
+
+/// Requests under way at a time.
+const AT_ONCE: usize = 64;
+/// Members added to a group per request.
+const PER_REQUEST: usize = 500;
+
+/// A number that marks everything of this run.
+pub(super) fn run_id() -> u64 {
+    u64::from(rand::random::<u32>())
+}
+
+/// Runs `make` for `0..n`, many at a time; results in order.
+pub(crate) async fn gather<T, F, Fut>(n: usize, at_once: usize, make: F) -> Result<Vec<T>>
+where
+    T: Send + 'static,
+    F: Fn(usize) -> Fut,
+    Fut: Future<Output = Result<T>> + Send + 'static,
+{
+    let mut tasks = JoinSet::new();
+    let mut results: Vec<Option<T>> = (0..n).map(|_| None).collect();
+    for index in 0..n {
+        if tasks.len() >= at_once
+            && let Some(done) = tasks.join_next().await
+        {
+            let (at, result): (usize, Result<T>) = done?;
+            results[at] = Some(result?);
+        }
+        let work = make(index);
+        tasks.spawn(async move { (index, work.await) });
+    }
+    while let Some(done) = tasks.join_next().await {
+        let (at, result) = done?;
+        results[at] = Some(result?);
+    }
+    Ok(results.into_iter().flatten().collect())
+}
+
+/// New guests.
+pub(super) async fn guests(api: &Api, n: usize) -> Result<Vec<Account>> {
+    eprintln!("making {n} guests");
+    gather(n, AT_ONCE, |_| {
+        let api = api.clone();
+        async move { api.guest().await }
+    })
+    .await
+}
+
+/// New registered users.
+pub(super) async fn members(api: &Api, run: u64, n: usize) -> Result<Vec<Account>> {
+    eprintln!("registering {n} users");
+    // Hashing passwords is work for the server's processors: few at a time.
+    gather(n, 8, |index| {
+        let api = api.clone();
+        async move { api.member(&format!("bench_{run:x}_{index}")).await }
+    })
+    .await
+}
+
+/// `n` connections, several per user, spread over the servers and local addresses.
+pub(super) fn connections(
+    target: &Target,
+    users: &[Account],
+    per_user: usize,
+    n: usize,
+) -> Result<Vec<Connection>> {
+    let servers: Vec<String> =
+        std::iter::once(&target.url).chain(&target.also).map(|url| authority(url)).collect();
+    let sources = target.source_addrs.as_deref().map(Sources::parse).transpose()?;
+    let connection = |index: usize| Connection {
+        server: servers[index % servers.len()].clone(),
+        source: sources.map(|s| s.of(index)),
+        token: users[index / per_user % users.len()].token.clone(),
+        device: format!("bench-{}", index % per_user),
+    };
+    Ok((0..n).map(connection).collect())
+}
+
+/// Single chats: conversation `c` joins sender `c mod S` with a receiver, each pair once.
+pub(super) async fn chats(
+    api: &Api,
+    senders: &Arc<Vec<Account>>,
+    receivers: &Arc<Vec<Account>>,
+    n: usize,
+) -> Result<Vec<String>> {
+    eprintln!("opening {n} chats");
+    gather(n, AT_ONCE, |c| {
+        let (api, senders, receivers) = (api.clone(), senders.clone(), receivers.clone());
+        async move {
+            let (sender, receiver) = pair(c, senders.len(), receivers.len());
+            let body = json!({ "type": 1, "members": [receivers[receiver].id] });
+            api.open(&senders[sender], &body).await
+        }
+    })
+    .await
+}
+
+/// Which sender and receiver conversation `c` joins.
+pub(super) fn pair(c: usize, senders: usize, receivers: usize) -> (usize, usize) {
+    (c % senders, (c % senders + c / senders) % receivers)
+}
+
+/// A group with these members besides its owner.
+pub(super) async fn group(
+    api: &Api,
+    name: String,
+    owner: &Account,
+    members: &[Account],
+) -> Result<String> {
+    let ids: Vec<&str> = members.iter().map(|m| m.id.as_str()).collect();
+    let (first, rest) = ids.split_at(ids.len().min(PER_REQUEST));
+    let id = api.open(owner, &json!({ "type": 2, "name": name, "members": first })).await?;
+    for more in rest.chunks(PER_REQUEST) {
+        let path = format!("/conversations/{id}/members");
+        let body = json!({ "members": more });
+        api.call(hyper::Method::POST, &path, &owner.token, Some(&body)).await?;
+    }
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_pair_of_users_gets_two_chats() {
+        for (senders, receivers) in [(10, 10), (3, 7), (7, 3)] {
+            let all: HashSet<_> =
+                (0..senders * receivers).map(|c| pair(c, senders, receivers)).collect();
+            assert_eq!(all.len(), senders * receivers);
+        }
+    }
+}

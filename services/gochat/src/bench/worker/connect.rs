@@ -1,0 +1,164 @@
+//! Opening connections, many at a time.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::{JoinSet, spawn_local};
+
+use super::super::plan::{Connection, Word};
+use super::super::stats::Latency;
+use super::receive;
+use super::say;
+use super::shared::{Open, Shared};
+use super::writer::Writer;
+
+/// Longest handshake.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+struct Tally {
+    latency: Latency,
+    open: usize,
+    failed: usize,
+    retried: u64,
+}
+
+/// Opens the next `n` connections of the plan and says how it went.
+pub(super) async fn open_more(shared: &Rc<Shared>, n: usize) {
+    let started = Instant::now();
+    let from = shared.next_connection.get();
+    let to = (from + n).min(shared.plan.connections.len());
+    let mut tally = Tally { latency: Latency::new(), open: 0, failed: 0, retried: 0 };
+    let mut tasks = JoinSet::new();
+    for index in from..to {
+        if tasks.len() >= shared.plan.concurrency.max(1)
+            && let Some(outcome) = tasks.join_next().await
+        {
+            tally.count(shared, outcome);
+        }
+        let shared = shared.clone();
+        tasks.spawn_local(async move { open(&shared, index).await });
+    }
+    while let Some(outcome) = tasks.join_next().await {
+        tally.count(shared, outcome);
+    }
+    shared.next_connection.set(to);
+    shared.arm();
+    say(&Word::Connected {
+        open: tally.open,
+        failed: tally.failed,
+        retried: tally.retried,
+        micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        latency: tally.latency.export(),
+    });
+}
+
+struct Opened {
+    index: usize,
+    stream: Option<(TcpStream, Vec<u8>)>,
+    retried: u64,
+    micros: u64,
+}
+
+impl Tally {
+    fn count(&mut self, shared: &Rc<Shared>, outcome: Result<Opened, tokio::task::JoinError>) {
+        let Ok(Opened { index, stream, retried, micros }) = outcome else {
+            self.failed += 1;
+            return;
+        };
+        self.retried += retried;
+        let Some((stream, rest)) = stream else {
+            self.failed += 1;
+            return;
+        };
+        self.open += 1;
+        self.latency.record(micros);
+        let writer = Writer::new(stream);
+        let reader = spawn_local(receive::run(index, writer.clone(), rest, shared.clone()));
+        shared.open.borrow_mut().push(Open { index, writer, reader: reader.abort_handle() });
+    }
+}
+
+async fn open(shared: &Shared, index: usize) -> Opened {
+    let connection = &shared.plan.connections[index];
+    let mut opened = Opened { index, stream: None, retried: 0, micros: 0 };
+    let started = Instant::now();
+    for attempt in 0..shared.plan.tries.max(1) {
+        let opening = async {
+            let stream = connect(connection).await?;
+            if shared.plan.bare { Ok((stream, Vec::new())) } else { upgrade(stream, connection).await }
+        };
+        match tokio::time::timeout(TIMEOUT, opening).await {
+            Ok(Ok(stream)) => {
+                opened.stream = Some(stream);
+                break;
+            }
+            Ok(Err(error)) if attempt == 0 => {
+                // The first failure of a run says enough; the count says the rest.
+                if opened.retried == 0 && index % 1000 == 0 {
+                    eprintln!("handshake {index}: {error}");
+                }
+            }
+            _ => {}
+        }
+        opened.retried += 1;
+        tokio::time::sleep(Duration::from_millis(50 << attempt.min(6))).await;
+    }
+    opened.micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    opened
+}
+
+async fn connect(connection: &Connection) -> io::Result<TcpStream> {
+    let server: SocketAddr = match connection.server.parse() {
+        Ok(server) => server,
+        Err(_) => tokio::net::lookup_host(&connection.server)
+            .await?
+            .find(SocketAddr::is_ipv4)
+            .ok_or(io::ErrorKind::NotFound)?,
+    };
+    let socket = if server.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(source) = connection.source {
+        socket.bind((source, 0).into())?;
+    }
+    let stream = socket.connect(server).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The WebSocket handshake; gives what the server sent right after it, too.
+async fn upgrade(stream: TcpStream, connection: &Connection) -> io::Result<(TcpStream, Vec<u8>)> {
+    let Connection { server, token, device, .. } = connection;
+    let request = format!(
+        "GET /ws?device={device} HTTP/1.1\r\nhost: {server}\r\nupgrade: websocket\r\n\
+         connection: upgrade\r\nsec-websocket-version: 13\r\n\
+         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nauthorization: Bearer {token}\r\n\r\n"
+    );
+    let mut rest = request.as_bytes();
+    while !rest.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(rest) {
+            Ok(n) => rest = &rest[n..],
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) => return Err(e),
+        }
+    }
+    let mut answer = Vec::with_capacity(512);
+    loop {
+        stream.readable().await?;
+        match stream.try_read_buf(&mut answer) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(e) => return Err(e),
+        }
+        if let Some(end) = answer.windows(4).position(|w| w == b"\r\n\r\n") {
+            if !answer.starts_with(b"HTTP/1.1 101") {
+                let line = answer.split(|&b| b == b'\r').next().unwrap_or_default();
+                return Err(io::Error::other(String::from_utf8_lossy(line).into_owned()));
+            }
+            return Ok((stream, answer.split_off(end + 4)));
+        }
+    }
+}

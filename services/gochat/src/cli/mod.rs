@@ -1,0 +1,130 @@
+//! The command line.
+
+mod doctor;
+mod migrate;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError};
+
+/// Exit code for a configuration that can't be used (`EX_CONFIG` of sysexits is 78; 64 is usage).
+const EXIT_USAGE: u8 = 64;
+
+const AFTER_HELP: &str = "\
+Try it:
+  gochat                                    start on http://127.0.0.1:8080, data in ./gochat-data
+  gochat --listen 0.0.0.0:8080              be reachable from other machines (put TLS in front)
+  gochat serve --dump-config                show every setting with its value
+  gochat doctor                             check configuration and data
+  gochat bench pipeline --rate 1000         measure a running server
+  gochat check --spawn --kills 20           kill it under load and audit every message
+
+Settings come from defaults < --config FILE < GOCHAT_* variables < flags.
+GOCHAT_GATEWAY__SESSIONS_PER_USER=1 and --set gateway.sessions_per_user=1 mean the same.";
+
+/// GoChat: a messaging system that loses no acknowledged message.
+///
+/// Without a command it serves: all four services in one process, on embedded storage.
+#[derive(Debug, Parser)]
+#[command(name = "gochat", version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything in one process (the default).
+    Serve(serve::ServeArgs),
+    /// Database migrations: status, up, down.
+    Migrate(migrate::MigrateArgs),
+    /// Check configuration and data, and say what is wrong.
+    Doctor(doctor::DoctorArgs),
+}
+
+/// Where settings come from; shared by the commands that read them.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigArgs {
+    /// Settings file: .yaml, .toml or .json.
+    #[arg(long, value_name = "FILE", env = "GOCHAT_CONFIG")]
+    config: Option<PathBuf>,
+    /// Address and port of HTTP and WebSocket [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+    /// Folder that holds all data [default: ./gochat-data].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// debug, info, warn, error, or a filter such as info,im_logic=debug.
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Set any setting; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl ConfigArgs {
+    /// All layers merged and validated.
+    fn load(&self) -> Result<Config, ConfigError> {
+        let mut assignments = self.set.clone();
+        let flags = [
+            ("gateway.listen", self.listen.clone()),
+            ("data_dir", self.data_dir.as_ref().map(|p| p.display().to_string())),
+            ("log.level", self.log_level.clone()),
+        ];
+        assignments.extend(flags.into_iter().filter_map(|(k, v)| v.map(|v| format!("{k}={v}"))));
+        Config::load(self.config.as_deref(), std::env::vars(), &assignments)
+    }
+}
+
+/// Runs what the command line asks for.
+pub fn run(cli: Cli) -> ExitCode {
+    let outcome = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(args) => serve::run(args),
+        Command::Migrate(args) => migrate::run(args),
+        Command::Doctor(args) => doctor::run(args),
+    };
+    outcome.unwrap_or_else(|failure| {
+        eprintln!("gochat: {}", failure.message);
+        ExitCode::from(failure.code)
+    })
+}
+
+/// Why a command ended badly.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl Failure {
+    /// A failure while running.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: 1 }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(e: ConfigError) -> Self {
+        Self { message: e.to_string(), code: EXIT_USAGE }
+    }
+}
+
+/// What a command answers.
+pub type Outcome = Result<ExitCode, Failure>;
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(format!("can't start the runtime: {e}")))
+}
+
+fn block_on(command: impl Future<Output = Outcome>) -> Outcome {
+    runtime()?.block_on(command)
+}

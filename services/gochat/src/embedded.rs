@@ -1,0 +1,224 @@
+//! All four services in one process, on embedded parts.
+//!
+//! The services are the ones a cluster runs; only the ports differ, and calls between them don't leave the process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use gochat_infra::embedded::cache::MemoryCache;
+use gochat_infra::embedded::counter::{MemoryCounters, MemoryOnce};
+use gochat_infra::embedded::log::EmbeddedLog;
+use gochat_infra::embedded::presence::MemoryPresence;
+use gochat_infra::embedded::sqlite::SqliteDatabase;
+use gochat_infra::ids::{IdSource, SnowflakeIds};
+use gochat_infra::port::db::SharedDatabase;
+use gochat_infra::port::mq::Mq;
+use gochat_infra::rpc::Channel;
+use gochat_infra::topics;
+use im_task::OneGateway;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, load_or_create};
+
+/// Why the process could not start or stop.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {cause}")]
+pub struct StartError {
+    what: String,
+    cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+fn because<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: impl Into<String>) -> impl FnOnce(E) -> StartError {
+    let what = what.into();
+    move |cause| StartError { what, cause: cause.into() }
+}
+
+/// A running system.
+pub struct Running {
+    addr: SocketAddr,
+    logic: Channel,
+    repo: Channel,
+    secret: String,
+    db: SharedDatabase,
+    mq: Arc<EmbeddedLog>,
+    stages: Vec<Stage>,
+}
+
+/// A service and the switch that stops it.
+struct Stage {
+    name: &'static str,
+    stop: CancellationToken,
+    tasks: JoinSet<Result<(), String>>,
+}
+
+/// The ports all services share.
+struct Parts {
+    db: SharedDatabase,
+    mq: Arc<EmbeddedLog>,
+    ids: Arc<dyn IdSource>,
+    secret: String,
+}
+
+/// Starts everything; when it returns, HTTP and WebSocket are served.
+///
+/// # Errors
+/// A data folder that can't be used (or is used by another process), a database that can't be migrated, an address that
+/// is taken.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let parts = open(&config).await?;
+    let mq: Arc<dyn Mq> = parts.mq.clone();
+
+    let repo = im_repo::Service::bind(config.repo.clone(), repo_ports(&config, &parts)).await.map_err(because("im-repo"))?;
+    let repo_channel = Channel::in_process(repo.routes());
+
+    let mut logic_config = config.logic.clone();
+    logic_config.auth.secret = parts.secret.clone();
+    let logic_ports = im_logic::ServicePorts {
+        mq: mq.clone(),
+        repo: repo_channel.clone(),
+        ids: parts.ids.clone(),
+        instance: "1".into(),
+    };
+    let logic = im_logic::Service::bind(logic_config, logic_ports).await.map_err(because("im-logic"))?;
+    let logic_channel = Channel::in_process(logic.routes());
+
+    let mut gateway_config = config.gateway.clone();
+    gateway_config.auth.secret = parts.secret.clone();
+    gateway_config.auth.issuer = config.logic.auth.issuer.clone();
+    let gateway_id = gateway_config.gateway_id.clone();
+    let gateway_ports = im_gateway::Ports {
+        mq: mq.clone(),
+        logic: logic_channel.clone(),
+        repo: repo_channel.clone(),
+        peers: Arc::new(im_gateway::NoPeers),
+    };
+    let gateway = im_gateway::Gateway::bind(gateway_config, gateway_ports).await.map_err(because("im-gateway"))?;
+    let addr = gateway.local_addr();
+
+    let pusher = Channel::in_process(gateway.pusher_routes());
+    let task_ports = im_task::Ports {
+        mq,
+        repo: repo_channel.clone(),
+        pushers: Arc::new(OneGateway::new(gateway_id, pusher)),
+    };
+    let task = im_task::Service::bind(config.task.clone(), task_ports).await.map_err(because("im-task"))?;
+
+    // Stopped in this order: the edge first, storage last.
+    let stages = vec![
+        Stage::start("im-gateway", |stop| async move {
+            gateway.run(stop).await;
+            Ok(())
+        }),
+        Stage::start("im-logic", |stop| async move { logic.run(stop).await.map_err(|e| e.to_string()) }),
+        Stage::start("im-task", |stop| async move { task.run(stop).await.map_err(|e| e.to_string()) }),
+        Stage::start("im-repo", |stop| async move {
+            repo.run(stop).await;
+            Ok(())
+        }),
+    ];
+    let Parts { db, mq, secret, .. } = parts;
+    Ok(Running { addr, logic: logic_channel, repo: repo_channel, secret, db, mq, stages })
+}
+
+/// Opens the data folder: secret, log, database.
+async fn open(config: &Config) -> Result<Parts, StartError> {
+    let dir = &config.data_dir;
+    std::fs::create_dir_all(dir).map_err(because(format!("data folder {}", dir.display())))?;
+    let journal = config.journal();
+    let log = tokio::task::spawn_blocking(move || EmbeddedLog::open(journal))
+        .await
+        .map_err(because("log"))?
+        .map_err(because(format!("log in {}", dir.display())))?;
+    let secret = load_or_create(dir, std::env::var("JWT_SECRET").ok()).map_err(because("token secret"))?;
+    let db = SqliteDatabase::open(config.database()).map_err(because(format!("database in {}", dir.display())))?;
+    log.ensure_topics(&topics::specs(config.storage.partitions)).await.map_err(because("topics"))?;
+    log.ensure_topics(&[topics::downstream_spec(&config.gateway.gateway_id)]).await.map_err(because("topics"))?;
+    // One process owns the folder, so its number can't be taken.
+    let ids = SnowflakeIds::new(1, CancellationToken::new()).map_err(because("ids"))?;
+    Ok(Parts { db: Arc::new(db), mq: Arc::new(log), ids: Arc::new(ids), secret })
+}
+
+fn repo_ports(config: &Config, parts: &Parts) -> im_repo::Ports {
+    im_repo::Ports {
+        db: parts.db.clone(),
+        cache: Arc::new(MemoryCache::new(config.storage.cache_bytes)),
+        presence: Arc::new(MemoryPresence::new()),
+        once: Arc::new(MemoryOnce::new(100_000)),
+        counters: Arc::new(MemoryCounters::new(100_000)),
+        ids: parts.ids.clone(),
+    }
+}
+
+impl Stage {
+    fn start<F>(name: &'static str, run: impl FnOnce(CancellationToken) -> F) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(run(stop.clone()));
+        Self { name, stop, tasks }
+    }
+
+    async fn stop(mut self) -> Result<(), StartError> {
+        self.stop.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.map_err(because(self.name))?.map_err(because(self.name))?;
+        }
+        Ok(())
+    }
+
+    /// Resolves when the service ends although nobody stopped it.
+    async fn ended(&mut self) -> StartError {
+        match self.tasks.join_next().await {
+            Some(Ok(Ok(()))) | None => because(self.name)("ended without being asked"),
+            Some(Ok(Err(cause))) => because(self.name)(cause),
+            Some(Err(cause)) => because(self.name)(cause),
+        }
+    }
+}
+
+impl Running {
+    /// Where HTTP and WebSocket listen.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// im-logic's services, for embedders and tests.
+    pub fn logic(&self) -> Channel {
+        self.logic.clone()
+    }
+
+    /// im-repo's services, for embedders and tests. No permissions are checked there.
+    pub fn repo(&self) -> Channel {
+        self.repo.clone()
+    }
+
+    /// The secret that signs tokens.
+    pub fn jwt_secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// Resolves when a service fails for good, such as after a disk error: the process should end, and restart.
+    pub async fn failed(&mut self) -> StartError {
+        let (error, ..) = futures_util::future::select_all(self.stages.iter_mut().map(|s| Box::pin(s.ended()))).await;
+        error
+    }
+
+    /// Stops in order: sockets are told to move on, what was accepted is sequenced and saved, files are closed.
+    ///
+    /// # Errors
+    /// The first thing that did not stop cleanly; nothing acknowledged is lost even then.
+    pub async fn stop(self) -> Result<(), StartError> {
+        let mut outcome = Ok(());
+        for stage in self.stages {
+            outcome = outcome.and(stage.stop().await);
+        }
+        let closed = self.db.close().await.map_err(because("database"));
+        // The last handle: its drop syncs the log and lets the folder go.
+        let log = self.mq;
+        let released = tokio::task::spawn_blocking(move || drop(log)).await.map_err(because("log"));
+        outcome.and(closed).and(released)
+    }
+}
