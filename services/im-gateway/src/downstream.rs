@@ -115,8 +115,8 @@ impl<'a> Round<'a> {
     }
 
     /// Queues the frames of one record; a broadcast is handed back.
-    fn take(&mut self, message: DownstreamMessage) -> Option<Broadcast> {
-        let origin = message.origin.clone();
+    fn take(&mut self, mut message: DownstreamMessage) -> Option<Broadcast> {
+        let origin = message.origin.take();
         if let Some(origin) = &origin {
             self.answer(origin, &message);
         }

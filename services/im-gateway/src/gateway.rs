@@ -33,6 +33,10 @@ use crate::ws::conn::QueueLimits;
 use crate::ws::{drain, sweeper};
 use crate::{clock, downstream, http, metrics, server, upstream};
 
+/// How long a start waits for the list of revocations before it goes on without tokens being
+/// believed.
+const FIRST_LOAD: Duration = Duration::from_secs(1);
+
 /// What the gateway needs from the world.
 #[derive(Clone)]
 pub struct Ports {
@@ -78,6 +82,7 @@ pub struct Gateway {
     listener: TcpListener,
     local_addr: SocketAddr,
     downstream: Box<dyn Consumer>,
+    revocations: Option<Box<dyn Consumer>>,
     queues: Queues,
 }
 
@@ -105,11 +110,15 @@ impl Gateway {
             .map_err(|e| BindError::Listen(address, e))?;
         let (gw, queues) = assemble(config, ports);
         let downstream = downstream::subscribe(&gw).await.map_err(BindError::Log)?;
+        // Where im-repo answers at once, the first request finds tokens believed already.
+        let loading = tokio::time::timeout(FIRST_LOAD, revocations::subscribe(&gw));
+        let revocations = loading.await.ok().and_then(Result::ok);
         Ok(Self {
             gw,
             listener,
             local_addr,
             downstream,
+            revocations,
             queues,
         })
     }
@@ -131,6 +140,7 @@ impl Gateway {
             gw,
             listener,
             downstream,
+            revocations,
             queues,
             local_addr,
         } = self;
@@ -153,7 +163,7 @@ impl Gateway {
             queues.registrations,
             working.clone(),
         ));
-        workers.spawn(revocations::run(gw.clone(), working.clone()));
+        workers.spawn(revocations::run(gw.clone(), revocations, working.clone()));
         workers.spawn(sweeper::run(gw.clone(), working.clone()));
         for relays in queues.relays {
             workers.spawn(typing::run(gw.clone(), relays, working.clone()));

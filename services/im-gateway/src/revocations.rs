@@ -5,6 +5,7 @@
 //! so a revocation between the two is seen at least once. Until the first load is done every
 //! token is answered `SERVICE_UNAVAILABLE`.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -125,13 +126,36 @@ impl Known {
     }
 }
 
-/// Follows the topic until the gateway stops.
-pub(crate) async fn run(gw: Gw, stop: CancellationToken) {
+/// Stands at the end of the topic and loads what came before; from then on tokens are believed.
+///
+/// # Errors
+/// The log or im-repo is away.
+pub(crate) async fn subscribe(gw: &Gw) -> Result<Box<dyn Consumer>, Error> {
+    let mut consumer = gw
+        .mq
+        .consumer(ConsumerConfig::tail([topics::TOKEN_EVENTS]))
+        .await?;
+    // Takes the position at the end before the load begins.
+    poll(gw, consumer.as_mut(), Duration::from_millis(50)).await?;
+    load(gw).await?;
+    gw.revocations.loaded.store(true, Ordering::Release);
+    Ok(consumer)
+}
+
+/// Follows the topic until the gateway stops. `first` is a subscription that exists already.
+pub(crate) async fn run(gw: Gw, mut first: Option<Box<dyn Consumer>>, stop: CancellationToken) {
     let mut backoff = Backoff::default();
     loop {
+        let following = async {
+            let consumer = match first.take() {
+                Some(consumer) => consumer,
+                None => subscribe(&gw).await?,
+            };
+            follow(&gw, consumer).await
+        };
         tokio::select! {
             () = stop.cancelled() => return,
-            outcome = follow(&gw) => match outcome {
+            outcome = following => match outcome {
                 Ok(never) => match never {},
                 Err(error) => tracing::warn!(%error, "revocations can't be followed; trying again"),
             },
@@ -143,15 +167,7 @@ pub(crate) async fn run(gw: Gw, stop: CancellationToken) {
     }
 }
 
-async fn follow(gw: &Gw) -> Result<std::convert::Infallible, Error> {
-    let mut consumer = gw
-        .mq
-        .consumer(ConsumerConfig::tail([topics::TOKEN_EVENTS]))
-        .await?;
-    // Takes the position at the end before the load begins.
-    poll(gw, consumer.as_mut(), Duration::from_millis(50)).await?;
-    load(gw).await?;
-    gw.revocations.loaded.store(true, Ordering::Release);
+async fn follow(gw: &Gw, mut consumer: Box<dyn Consumer>) -> Result<Infallible, Error> {
     let mut swept = clock::ticks_s();
     loop {
         let skipped = poll(gw, consumer.as_mut(), Duration::from_secs(5)).await?;

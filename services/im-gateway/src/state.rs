@@ -1,7 +1,7 @@
 //! What all parts of a gateway share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use gochat_core::error::Error;
@@ -62,7 +62,7 @@ pub(crate) struct Shared {
     pub(crate) reads: Arc<Semaphore>,
     pub(crate) next_conn_id: AtomicU64,
     /// Connections whose close frame is out; see the sweeper.
-    pub(crate) closing: Mutex<Vec<Arc<Conn>>>,
+    pub(crate) closing: Mutex<Vec<Weak<Conn>>>,
 }
 
 impl Shared {
@@ -110,7 +110,7 @@ impl Shared {
     /// A connection says goodbye: nobody finds it any more, the sweeper sees that it goes.
     fn see_off(&self, conn: &Arc<Conn>) {
         self.retire(conn);
-        self.closing.lock().push(conn.clone());
+        self.closing.lock().push(Arc::downgrade(conn));
     }
 
     /// Forgets a connection here and in presence; once.

@@ -218,9 +218,6 @@ async fn tell(gw: &Gw, relay: Relay) -> Result<(), Error> {
 
 /// The members of a conversation, believed for three seconds.
 async fn audience(gw: &Gw, conversation: ConversationId) -> Result<Arc<[UserId]>, Error> {
-    if let ConversationId::Single(a, b) = conversation {
-        return Ok(Arc::from([a, b]));
-    }
     let now = clock::ticks_ms();
     if let Some(known) = gw.typing.audiences.lock().get(&conversation)
         && now < known.until_ms
@@ -239,7 +236,10 @@ async fn audience(gw: &Gw, conversation: ConversationId) -> Result<Arc<[UserId]>
         ..Default::default()
     };
     let mut response = gw.backend.load_conversation_facts(request).await?;
-    let facts = response.facts.pop().filter(|f| f.found && !f.dissolved);
+    let facts = response
+        .facts
+        .pop()
+        .filter(|f| f.found && !f.dissolved && !f.blocked);
     let facts = facts.ok_or(ErrorCode::ConversationNotFound)?;
     let members: Arc<[UserId]> = if facts.members_complete {
         facts

@@ -22,6 +22,9 @@ use http::StatusCode;
 use crate::state::Gw;
 use reply::ApiError;
 
+/// Largest body of the endpoints that need no token.
+const AUTH_BODY_MAX: usize = 16 << 10;
+
 /// Every HTTP route. `/ws` is answered before it gets here.
 pub(crate) fn router(gw: Gw) -> Router {
     let api = api();
@@ -49,12 +52,16 @@ pub(crate) fn router(gw: Gw) -> Router {
 }
 
 fn api() -> Router<Gw> {
-    Router::new()
+    // Strangers may send here: what they send is small.
+    let auth = Router::new()
         .route("/auth/register", post(auth::register))
         .route("/auth/login", post(auth::login))
         .route("/auth/guest", post(auth::guest))
         .route("/auth/refresh", post(auth::refresh))
         .route("/auth/logout", post(auth::logout))
+        .layer(DefaultBodyLimit::max(AUTH_BODY_MAX));
+    Router::new()
+        .merge(auth)
         .route(
             "/users/profile",
             get(users::profile).put(users::update_profile),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use gochat_core::error::{Error, ErrorCode};
+use gochat_core::session::machine::CloseCode;
 use http::{HeaderMap, Request, Response, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -100,11 +101,14 @@ async fn attach(
     };
     let (gw, conn) = admitted.into_parts();
     conn.attach(parts.io.into_inner());
-    let mut task = ConnTask::new(gw.clone(), conn, permit);
+    let mut task = ConnTask::new(gw.clone(), conn.clone(), permit);
     if !parts.read_buf.is_empty() {
         task.take_in(&mut parts.read_buf.to_vec());
     }
     gw.conn_tasks.spawn(task);
+    if gw.health.is_draining() {
+        gw.close(&conn, CloseCode::GoingAway, "draining");
+    }
 }
 
 /// A connection in the table that has no task yet: takes it out again unless the task takes over.

@@ -65,6 +65,10 @@ async fn sweep(gw: &Gw) -> Vec<Arc<Conn>> {
 fn see_off(gw: &Gw) {
     let now_s = clock::ticks_s();
     gw.closing.lock().retain(|conn| {
+        // The task has ended and the socket is closed.
+        let Some(conn) = conn.upgrade() else {
+            return false;
+        };
         conn.enforce_deadlines(now_s, gw.config.websocket.write_timeout_s);
         !conn.is_dead()
     });
