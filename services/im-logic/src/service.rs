@@ -43,14 +43,26 @@ impl Service {
     /// `INVALID_PARAMS` for a configuration that can't work; what the log refuses with.
     pub async fn bind(config: Config, ports: ServicePorts) -> Result<Self> {
         config.pipeline.check()?;
-        let api_ports = Ports { mq: ports.mq.clone(), repo: ports.repo.clone() };
+        let api_ports = Ports {
+            mq: ports.mq.clone(),
+            repo: ports.repo.clone(),
+        };
         let limits = config.pipeline.draft_limits();
         let (sender, acks) =
             SendPath::open(&ports.mq, &ports.instance, &config.send, limits).await?;
         let api = Api::new(&config, &api_ports, Arc::new(sender))?;
-        let pipeline =
-            PipelinePorts { mq: ports.mq, repo: ports.repo, ids: ports.ids, instance: ports.instance };
-        Ok(Self { config, api, pipeline, acks })
+        let pipeline = PipelinePorts {
+            mq: ports.mq,
+            repo: ports.repo,
+            ids: ports.ids,
+            instance: ports.instance,
+        };
+        Ok(Self {
+            config,
+            api,
+            pipeline,
+            acks,
+        })
     }
 
     /// All services of `im.logic.v1`.

@@ -1,0 +1,259 @@
+//! `MessageService.SendMessage`: the same way as a message from a socket.
+//!
+//! The message is produced to `upstream`; its answer comes back on a downstream topic of this
+//! instance's own, `gochat.messages.downstream.logic-{instance}`, and finds the waiting call by
+//! its trace id. An answer that comes too late is dropped: the caller was told that the outcome is
+//! unknown, and a repeat with the same client id is safe.
+
+mod waiting;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::ids::{ConversationId, UserId};
+use gochat_core::message::{Draft, DraftLimits, Writer};
+use gochat_infra::port::mq::{Consumer, ConsumerConfig, Mq, MqResult, OutRecord, Producer};
+use gochat_infra::rpc::Backoff;
+use gochat_infra::topics;
+use gochat_proto::common::v1::{Message, UserInfo};
+use gochat_proto::im::logic::v1::{SendMessageRequest, SendMessageResponse};
+use gochat_proto::mq::v1::{DownstreamKind, DownstreamMessage, UpstreamMessage};
+use prost::Message as _;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::SendMessage;
+use crate::clock;
+use waiting::Waiting;
+
+/// Answers taken from the log at once.
+const POLL_MOST: usize = 1_024;
+/// Longest wait of an idle poll.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// Settings of the gRPC way to send.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SendConfig {
+    /// Longest wait for the ack, in milliseconds. Default 5,000.
+    pub timeout_ms: u64,
+    /// Calls that may wait at the same time; beyond them calls are refused with a retryable
+    /// error. Default 10,000.
+    pub waiting: usize,
+}
+
+impl Default for SendConfig {
+    fn default() -> Self {
+        Self {
+            timeout_ms: 5_000,
+            waiting: 10_000,
+        }
+    }
+}
+
+/// Sends messages and waits for their acks.
+pub struct SendPath {
+    producer: Arc<dyn Producer>,
+    gateway_id: String,
+    waiting: Arc<Waiting>,
+    timeout: Duration,
+    limits: DraftLimits,
+}
+
+/// Reads the answers of a [`SendPath`]; without it every call times out.
+pub struct AckReader {
+    consumer: Box<dyn Consumer>,
+    waiting: Arc<Waiting>,
+}
+
+impl SendPath {
+    /// Opens the way of this instance; `limits` are those of the pipeline. Answers are read from now on, so a restart under the same
+    /// instance id never sees the answers of the run before.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub async fn open(
+        mq: &Arc<dyn Mq>,
+        instance: &str,
+        config: &SendConfig,
+        limits: DraftLimits,
+    ) -> MqResult<(Self, AckReader)> {
+        let gateway_id = format!("logic-{instance}");
+        let topic = topics::downstream_spec(&gateway_id);
+        mq.ensure_topics(std::slice::from_ref(&topic)).await?;
+        let consumer = mq.consumer(ConsumerConfig::tail([topic.name])).await?;
+        let waiting = Arc::new(Waiting::new(config.waiting));
+        let path = Self {
+            producer: mq.producer(),
+            gateway_id,
+            waiting: Arc::clone(&waiting),
+            timeout: Duration::from_millis(config.timeout_ms),
+            limits,
+        };
+        Ok((path, AckReader { consumer, waiting }))
+    }
+
+    async fn exchange(&self, message: UpstreamMessage) -> Result<DownstreamMessage> {
+        let answer = self.waiting.register(&message.trace_id)?;
+        let key = message.conversation_id.clone();
+        let record = OutRecord::new(topics::UPSTREAM, key, message.encode_to_vec());
+        let exchange = async {
+            self.producer.send(vec![record]).await?;
+            answer.wait().await
+        };
+        match tokio::time::timeout(self.timeout, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                metrics::counter!("gochat_logic_send_timeouts_total").increment(1);
+                Err(ErrorCode::Timeout.into())
+            }
+        }
+    }
+
+    /// A trace id nobody waits under: the caller's, unless it has two sends under way.
+    fn trace_id(&self, wish: &str) -> String {
+        if wish.is_empty() || self.waiting.is_taken(wish) {
+            uuid::Uuid::now_v7().to_string()
+        } else {
+            wish.to_owned()
+        }
+    }
+}
+
+#[async_trait]
+impl SendMessage for SendPath {
+    async fn send(
+        &self,
+        mut request: SendMessageRequest,
+        trace_id: &str,
+    ) -> Result<SendMessageResponse> {
+        if request.client_msg_id.is_empty() {
+            request.client_msg_id = uuid::Uuid::now_v7().to_string();
+        }
+        check(&request, &self.limits)?;
+        let message = UpstreamMessage {
+            trace_id: self.trace_id(trace_id),
+            user_id: request.user_id.clone(),
+            gateway_id: self.gateway_id.clone(),
+            conversation_id: request.conversation_id.clone(),
+            message_type: request.r#type,
+            content: request.content.clone(),
+            client_msg_id: request.client_msg_id.clone(),
+            timestamp: clock::now_s(),
+            extra: request.extra.clone(),
+            ..Default::default()
+        };
+        let answer = self.exchange(message).await?;
+        match answer.error {
+            Some(refusal) if answer.kind == DownstreamKind::Error as i32 => {
+                let code = ErrorCode::from_code(&refusal.code).unwrap_or(ErrorCode::Internal);
+                Err(Error {
+                    code,
+                    message: Cow::Owned(refusal.message),
+                })
+            }
+            _ => Ok(response(request, answer)),
+        }
+    }
+}
+
+impl AckReader {
+    /// Hands answers to their calls until `shutdown`.
+    ///
+    /// # Errors
+    /// When the log is lost for good.
+    pub async fn run(mut self, shutdown: CancellationToken) -> MqResult<()> {
+        let mut backoff = Backoff::default();
+        loop {
+            let polled = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                polled = self.consumer.poll(POLL_MOST, IDLE) => polled,
+            };
+            match polled {
+                Ok(poll) => {
+                    backoff.reset();
+                    let records = poll.batches.into_iter().flat_map(|batch| batch.records);
+                    records.for_each(|record| self.take(record.record.value));
+                }
+                Err(error) if error.is_retryable() => {
+                    tracing::warn!(%error, "acks can't be read right now");
+                    tokio::time::sleep(backoff.next_delay()).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.consumer.close().await
+    }
+
+    fn take(&self, value: bytes::Bytes) {
+        match DownstreamMessage::decode(value) {
+            Ok(answer) => self.waiting.answer(answer),
+            Err(error) => tracing::warn!(%error, "an answer can't be read"),
+        }
+    }
+}
+
+/// What can be refused at once; the sequencer judges the rest.
+fn check(request: &SendMessageRequest, limits: &DraftLimits) -> Result<()> {
+    let SendMessageRequest {
+        r#type,
+        content,
+        client_msg_id,
+        extra,
+        ..
+    } = request;
+    Draft::check(
+        *r#type,
+        content,
+        client_msg_id,
+        extra,
+        Writer::Client,
+        limits,
+    )?;
+    let invalid = |text| Error::new(ErrorCode::InvalidParams, text);
+    request
+        .user_id
+        .parse::<UserId>()
+        .map_err(|_| invalid("A user id is a decimal number."))?;
+    request
+        .conversation_id
+        .parse::<ConversationId>()
+        .map(drop)
+        .map_err(|_| ErrorCode::ConversationNotFound.into())
+}
+
+fn response(request: SendMessageRequest, answer: DownstreamMessage) -> SendMessageResponse {
+    let sender = match answer.sender_info {
+        Some(info) => UserInfo {
+            id: info.id,
+            username: info.username,
+            avatar_url: info.avatar_url,
+            is_guest: info.is_guest,
+        },
+        None => UserInfo {
+            id: request.user_id,
+            ..Default::default()
+        },
+    };
+    let message = Message {
+        id: answer.message_id.to_string(),
+        conversation_id: request.conversation_id,
+        sender: Some(sender),
+        r#type: request.r#type,
+        content: request.content,
+        seq_id: answer.seq_id,
+        client_msg_id: request.client_msg_id.clone(),
+        deleted: false,
+        extra: request.extra,
+        created_at: answer.timestamp,
+        updated_at: answer.timestamp,
+    };
+    SendMessageResponse {
+        message: Some(message),
+        client_msg_id: request.client_msg_id,
+    }
+}
