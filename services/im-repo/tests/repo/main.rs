@@ -1,7 +1,8 @@
 //! Every RPC over an in-process channel, on SQLite in a temporary folder.
 #![allow(
     clippy::needless_update,
-    reason = "short requests may name every field there is"
+    clippy::unwrap_used,
+    reason = "short requests may name every field there is; helpers of tests are test code"
 )]
 
 mod conversations;
