@@ -2,7 +2,9 @@
 //!
 //! The services are the ones a cluster runs; only the ports differ, and calls between them don't leave the process.
 
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 
 use gochat_infra::embedded::cache::MemoryCache;
@@ -20,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, load_or_create};
+use crate::grpc::GrpcPort;
 
 /// Why the process could not start or stop.
 #[derive(Debug, thiserror::Error)]
@@ -104,8 +107,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     let task = im_task::Service::bind(config.task.clone(), task_ports).await.map_err(because("im-task"))?;
 
+    let grpc = match &config.grpc_listen {
+        Some(listen) => Some((GrpcPort::bind(listen).await.map_err(because("gRPC"))?, logic.routes())),
+        None => None,
+    };
+
     // Stopped in this order: the edge first, storage last.
-    let stages = vec![
+    let mut stages = vec![
         Stage::start("im-gateway", |stop| async move {
             gateway.run(stop).await;
             Ok(())
@@ -117,6 +125,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             Ok(())
         }),
     ];
+    if let Some((port, services)) = grpc {
+        tracing::info!(addr = %port.addr(), "gRPC is serving");
+        stages.insert(0, Stage::start("gRPC", |stop| port.run(services, stop)));
+    }
     let Parts { db, mq, secret, .. } = parts;
     Ok(Running { addr, logic: logic_channel, repo: repo_channel, secret, db, mq, stages })
 }
@@ -124,7 +136,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 /// Opens the data folder: secret, log, database.
 async fn open(config: &Config) -> Result<Parts, StartError> {
     let dir = &config.data_dir;
-    std::fs::create_dir_all(dir).map_err(because(format!("data folder {}", dir.display())))?;
+    // Messages and password hashes: the owner's only.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(because(format!("data folder {}", dir.display())))?;
     let journal = config.journal();
     let log = tokio::task::spawn_blocking(move || EmbeddedLog::open(journal))
         .await

@@ -4,7 +4,9 @@
 //! signals. The rest of the commands measure, check and maintain.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod embedded;
+pub mod grpc;
 pub mod telemetry;

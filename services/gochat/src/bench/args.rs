@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
-/// Measure a running server over real sockets; one JSON line per run.
-#[derive(Debug, Parser)]
+/// Flags of `bench`.
+#[derive(Debug, Args)]
 pub struct BenchArgs {
     #[command(subcommand)]
     pub(super) mode: Mode,

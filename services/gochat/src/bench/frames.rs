@@ -103,7 +103,7 @@ fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
 /// The first server frame of `bytes`: opcode, payload and the bytes it takes. `None` while incomplete.
 pub(super) fn next(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     let (&[first, second], _) = bytes.split_first_chunk()?;
-    let (start, len) = match second & 0x7F {
+    let (start, len): (usize, usize) = match second & 0x7F {
         126 => (4, usize::from(u16::from_be_bytes(*bytes.get(2..4)?.first_chunk()?))),
         127 => (10, usize::try_from(u64::from_be_bytes(*bytes.get(2..10)?.first_chunk()?)).ok()?),
         n => (2, usize::from(n)),

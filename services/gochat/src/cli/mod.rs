@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench;
 use crate::config::{Config, ConfigError};
 
 /// Exit code for a configuration that can't be used (`EX_CONFIG` of sysexits is 78; 64 is usage).
@@ -46,6 +47,8 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Check configuration and data, and say what is wrong.
     Doctor(doctor::DoctorArgs),
+    /// Measure a running server over real sockets; one JSON line per run.
+    Bench(bench::BenchArgs),
 }
 
 /// Where settings come from; shared by the commands that read them.
@@ -88,6 +91,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Migrate(args) => migrate::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Bench(args) => block_on(bench::run(args)),
     };
     outcome.unwrap_or_else(|failure| {
         eprintln!("gochat: {}", failure.message);

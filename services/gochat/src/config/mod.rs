@@ -23,6 +23,9 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Address of Prometheus metrics (`/metrics`), such as `127.0.0.1:9193`. Default: off.
     pub metrics_listen: Option<String>,
+    /// Loopback address of im-logic's gRPC services with health and reflection, such as `127.0.0.1:9001`. Its callers
+    /// are trusted. Default: off.
+    pub grpc_listen: Option<String>,
     /// Logging.
     pub log: Logging,
     /// The embedded log and database.
@@ -42,6 +45,7 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::from("./gochat-data"),
             metrics_listen: None,
+            grpc_listen: None,
             log: Logging::default(),
             storage: Storage::default(),
             gateway: im_gateway::Config::default(),
