@@ -63,7 +63,7 @@ async fn a_pointer_moved_from_many_devices_ends_at_the_furthest_and_never_went_b
     );
     let pointer = pointer.unwrap().into_inner().pointer.unwrap();
     assert_eq!(Some(pointer.last_read_seq_id), furthest);
-    assert!(moves >= 1 && moves <= 80);
+    assert!((1..=80).contains(&moves));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
