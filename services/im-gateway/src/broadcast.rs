@@ -244,6 +244,7 @@ mod tests {
             max_age_ms: 60_000,
             max_frames: 3,
             max_bytes: 8,
+            ..Replay::default()
         });
         for text in ["a", "b", "c", "d"] {
             broadcasts.remember(&[frame(text)]);

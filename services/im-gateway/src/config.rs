@@ -8,6 +8,9 @@ use gochat_core::ratelimit::Rule;
 use gochat_core::session::{machine, wire};
 use serde::{Deserialize, Serialize};
 
+/// Messages per second nobody reaches; a thousandfold still fits the bucket's 32 bits.
+const UNLIMITED: u32 = 1_000_000;
+
 /// Configuration of one gateway instance. Every field has a default; only
 /// [`auth.secret`](Auth::secret) has none that works.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,6 +54,22 @@ impl Default for Config {
             presence: Presence::default(),
             replay: Replay::default(),
             drain_timeout_ms: 8_000,
+        }
+    }
+}
+
+impl Config {
+    /// The rules of a connection: heartbeat, and the rate unless rates are switched off.
+    pub(crate) fn ws_rules(&self) -> machine::Rules {
+        let rules = self.websocket.rules();
+        if self.rates.disabled {
+            machine::Rules {
+                rate: UNLIMITED,
+                burst: UNLIMITED,
+                ..rules
+            }
+        } else {
+            rules
         }
     }
 }
@@ -184,7 +203,7 @@ impl WebSocket {
     }
 
     /// The rules of a connection's heartbeat and rate.
-    pub fn rules(&self) -> machine::Rules {
+    fn rules(&self) -> machine::Rules {
         machine::Rules {
             rate: self.rate,
             burst: self.burst,
@@ -244,7 +263,7 @@ pub struct Rates {
     pub world_send: Rule,
     /// Buckets remembered per kind; full ones are forgotten first. Default 200,000.
     pub max_buckets: usize,
-    /// Switches all of them off, for load tests. Default false.
+    /// Switches all of them off, and the rate of single connections too, for load tests. Default false.
     pub disabled: bool,
 }
 
@@ -340,16 +359,22 @@ impl Default for Presence {
     }
 }
 
-/// Recent broadcast frames for connections that register.
+/// Recent frames for connections that register a moment too late.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Replay {
-    /// Age in milliseconds. Default 5,000: longer than a message takes to reach history.
+    /// Age of broadcast frames in milliseconds. Default 5,000: longer than a message takes to reach history.
     pub max_age_ms: u64,
-    /// Frames. Default 128; stays below the queue of a connection.
+    /// Broadcast frames. Default 128; stays below the queue of a connection.
     pub max_frames: usize,
-    /// Bytes. Default 256 KiB.
+    /// Bytes of broadcast frames. Default 256 KiB.
     pub max_bytes: usize,
+    /// Age of frames for single users, in milliseconds. Default 2,000.
+    pub direct_max_age_ms: u64,
+    /// Frames per user. Default 64.
+    pub direct_max_frames: usize,
+    /// Bytes of frames for single users, altogether. Default 64 MiB.
+    pub direct_max_bytes: usize,
 }
 
 impl Default for Replay {
@@ -358,6 +383,9 @@ impl Default for Replay {
             max_age_ms: 5_000,
             max_frames: 128,
             max_bytes: 256 << 10,
+            direct_max_age_ms: 2_000,
+            direct_max_frames: 64,
+            direct_max_bytes: 64 << 20,
         }
     }
 }

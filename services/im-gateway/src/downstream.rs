@@ -190,6 +190,7 @@ impl<'a> Round<'a> {
 
     fn queue_for_user(&mut self, user: UserId, skip: ConnId, frame: &Bytes) {
         let gw = self.gw;
+        gw.recents.remember(user, skip, frame);
         let (touched, before) = (&mut self.touched, self.delivered);
         let mut overflown = Vec::new();
         let (mut delivered, mut known) = (before, false);

@@ -24,6 +24,7 @@ use crate::limits::Limits;
 use crate::peers::Peers;
 use crate::presence::{self, Presence};
 use crate::pusher::Pusher;
+use crate::recents::Recents;
 use crate::revocations::{self, Revocations};
 use crate::state::{Gw, Shared};
 use crate::tokens::Verifier;
@@ -168,9 +169,9 @@ impl Gateway {
         for relays in queues.relays {
             workers.spawn(typing::run(gw.clone(), relays, working.clone()));
         }
-        let leaver = tokio::spawn(presence::run_leaving(gw.clone(), leaving.clone()));
+        let mut leaver = tokio::spawn(presence::run_leaving(gw.clone(), leaving.clone()));
         let router = http::router(gw.clone());
-        let server = tokio::spawn(server::run(gw.clone(), listener, router, accepting.clone()));
+        let mut server = tokio::spawn(server::run(gw.clone(), listener, router, accepting.clone()));
 
         shutdown.cancelled().await;
         let time = Duration::from_millis(gw.config.drain_timeout_ms);
@@ -178,14 +179,17 @@ impl Gateway {
         accepting.cancel();
         // Requests that wait for an acknowledgement get it while the sockets say goodbye.
         let _ = tokio::join!(
-            tokio::time::timeout(time, server),
+            tokio::time::timeout(time, &mut server),
             drain::drain(&gw, time / 2)
         );
         working.cancel();
         workers.close();
         let _ = tokio::time::timeout(time / 4, workers.wait()).await;
         leaving.cancel();
-        let _ = tokio::time::timeout(time / 4, leaver).await;
+        let _ = tokio::time::timeout(time / 4, &mut leaver).await;
+        // What did not end in time holds the log and must not outlive the service.
+        server.abort();
+        leaver.abort();
         tracing::info!(gateway_id = &*gw.id, "gateway has stopped");
     }
 }
@@ -210,7 +214,7 @@ pub(crate) fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
     };
     let shared = Shared {
         id: Arc::from(config.gateway_id.as_str()),
-        ws_rules: config.websocket.rules(),
+        ws_rules: config.ws_rules(),
         ws_limits: config.websocket.limits(),
         queue,
         mq: ports.mq,
@@ -221,6 +225,7 @@ pub(crate) fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
         limits: Limits::new(config.rates.clone()),
         table: Default::default(),
         broadcasts,
+        recents: Recents::new(config.replay.clone()),
         held_bytes: Default::default(),
         presence,
         typing,

@@ -34,6 +34,7 @@ mod metrics;
 mod peers;
 mod presence;
 mod pusher;
+mod recents;
 mod revocations;
 mod server;
 mod state;

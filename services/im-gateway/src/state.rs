@@ -24,6 +24,7 @@ use crate::limits::Limits;
 use crate::metrics as names;
 use crate::peers::Peers;
 use crate::presence::Presence;
+use crate::recents::Recents;
 use crate::revocations::Revocations;
 use crate::tokens::Verifier;
 use crate::typing::Typing;
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) table: Table,
     pub(crate) broadcasts: Broadcasts,
+    pub(crate) recents: Recents,
     pub(crate) held_bytes: HeldBytes,
     pub(crate) presence: Presence,
     pub(crate) typing: Typing,

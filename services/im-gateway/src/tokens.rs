@@ -84,6 +84,10 @@ impl Verifier {
                 _ => Error::from(ErrorCode::InvalidToken),
             })?
             .claims;
+        // The library takes a token in the very second it expires; the socket is closed then already.
+        if claims.exp <= crate::clock::now_s() {
+            return Err(ErrorCode::TokenExpired.into());
+        }
         if &*claims.kind != "access" {
             return Err(ErrorCode::InvalidToken.into());
         }

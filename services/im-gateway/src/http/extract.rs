@@ -183,7 +183,8 @@ impl PathId for ConversationId {
 }
 
 impl PathId for MessageId {
-    const UNKNOWN: ErrorCode = ErrorCode::MessageNotFound;
+    // The contract lists 400 for this path.
+    const UNKNOWN: ErrorCode = ErrorCode::InvalidParams;
 }
 
 impl PathId for UserId {

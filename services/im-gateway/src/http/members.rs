@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::conversations::{paging, user_ids};
 use super::extract::{Auth, Body, Id, Ids, Params, Trace};
-use super::objects::{ConversationMember, FailedUser, code_of};
+use super::objects::{ConversationMember, FailedUser, refusal_of};
 use super::reply::{ApiError, ApiResult, Envelope, ErrorBody, Nothing, Reply};
 use crate::state::Gw;
 
@@ -180,7 +180,9 @@ pub(super) async fn remove(
             c.remove_members(r).await
         });
     match call.await?.failed_users.into_iter().next() {
-        Some(failed) => Err(Error::new(code_of(failed.error_code), failed.reason).into()),
+        Some(failed) => {
+            Err(Error::new(refusal_of(failed.error_code, &failed.reason), failed.reason).into())
+        }
         None => Ok(Reply::done()),
     }
 }

@@ -235,9 +235,12 @@ pub(super) async fn send(
         .map_err(|_| ErrorCode::Timeout)?
         .map_err(|_| ErrorCode::ServiceUnavailable)??;
     let mut message = message_of(answer);
+    // An answer may carry only the places; the rest is what was sent, by definition of a replay too.
+    if message.message_type == 0 {
+        message.message_type = body.message_type.number();
+    }
     if message.content.is_empty() {
-        // A replay's answer carries only the places; the text is the same by definition.
-        message.content = body.content;
+        (message.content, message.extra) = (body.content, body.extra.filter(|e| !e.is_empty()));
     }
     Ok(Reply::created(message))
 }

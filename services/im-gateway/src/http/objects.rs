@@ -354,14 +354,32 @@ pub(crate) struct FailedUser {
 impl From<logic::FailedUser> for FailedUser {
     fn from(f: logic::FailedUser) -> Self {
         Self {
-            code: code_of(f.error_code).code(),
+            code: refusal_of(f.error_code, &f.reason).code(),
             user_id: f.user_id,
             reason: f.reason,
         }
     }
 }
 
-/// The code behind a number of the wire.
-pub(crate) fn code_of(number: i32) -> ErrorCode {
-    ErrorCode::from_number(number).unwrap_or(ErrorCode::Internal)
+/// The code behind a number of the wire. Codes that share a number are told apart by their sentence.
+pub(crate) fn refusal_of(number: i32, reason: &str) -> ErrorCode {
+    let named = |code: &&ErrorCode| code.number() == number && code.default_message() == reason;
+    let exact = ErrorCode::ALL.iter().find(named).copied();
+    exact
+        .or_else(|| ErrorCode::from_number(number))
+        .unwrap_or(ErrorCode::Internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_that_share_a_number_are_told_apart() {
+        for code in ErrorCode::ALL {
+            assert_eq!(refusal_of(code.number(), code.default_message()), *code);
+        }
+        assert_eq!(refusal_of(1003, "in other words"), ErrorCode::Forbidden);
+        assert_eq!(refusal_of(-1, ""), ErrorCode::Internal);
+    }
 }

@@ -296,6 +296,7 @@ impl Conn {
     }
 
     /// Whether frames are still accepted.
+    #[cfg(test)]
     pub(crate) fn is_open(&self) -> bool {
         self.out.lock().phase == Phase::Open
     }

@@ -76,10 +76,7 @@ pub(crate) async fn upgrade(
     tokio::time::timeout(deadline, presence::register(gw, &admitted.conn))
         .await
         .unwrap_or_else(|_| Err(ErrorCode::ServiceUnavailable.into()))?;
-    if !admitted.conn.is_open() {
-        // Revoked or replaced while it was registering.
-        return Err(ErrorCode::AuthFailed.into());
-    }
+    // Revoked or replaced while it was registering: its goodbye waits in the queue.
     visitor.set_known();
     let attach = attach(on_upgrade, deadline, admitted, visitor.take_permit());
     gw.conn_tasks.spawn(attach);
@@ -120,7 +117,7 @@ struct Admitted {
 
 impl Admitted {
     fn new(gw: &Gw, conn: Arc<Conn>) -> Self {
-        gw.broadcasts.admit(gw, &conn);
+        gw.recents.admit(gw, &conn);
         Self {
             gw: gw.clone(),
             conn,

@@ -32,6 +32,7 @@ pub(crate) async fn run(gw: Gw, stop: CancellationToken) {
         let due = sweep(&gw).await;
         see_off(&gw);
         typing::sweep(&gw);
+        gw.recents.sweep();
         while heartbeats.try_join_next().is_some() {}
         // A slow im-repo must not pile up calls; what is left out now is due again a minute later.
         if !due.is_empty() && heartbeats.is_empty() {
