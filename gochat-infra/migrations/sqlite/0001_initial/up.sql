@@ -45,7 +45,8 @@ CREATE TABLE conversation_members (
     updated_at      INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX uk_conv_user ON conversation_members (conversation_id, user_id);
-CREATE UNIQUE INDEX uk_user_conv ON conversation_members (user_id, conversation_id);
+-- Covers what the list asks of every membership. Uniqueness is uk_conv_user's business.
+CREATE INDEX idx_user_conv ON conversation_members (user_id, conversation_id, hidden, updated_at);
 CREATE INDEX idx_hidden ON conversation_members (conversation_id) WHERE hidden = 1;
 
 -- Who left what and when, for incremental sync.

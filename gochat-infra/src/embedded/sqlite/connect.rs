@@ -44,7 +44,10 @@ fn pragmas(options: &SqliteOptions, role: Role) -> String {
          PRAGMA temp_store = MEMORY;
          PRAGMA foreign_keys = OFF;",
         busy = options.busy_timeout.as_millis(),
-        cache = options.cache_kib,
+        cache = match role {
+            Role::Writer => options.cache_kib,
+            Role::Reader => options.cache_kib / 4,
+        },
     );
     let special = match role {
         Role::Writer => format!(

@@ -26,7 +26,7 @@ macro_rules! requests_where {
              LEFT JOIN users r ON r.id = f.requester_id \
              LEFT JOIN users t ON t.id = f.target_id \
              WHERE f.", $side, " = ?1 AND f.mirrored = 0 AND f.status <> 3 \
-             AND (?2 < 0 OR f.status = ?2) ORDER BY f.updated_at DESC, f.id DESC LIMIT ?3"
+             AND (?2 < 0 OR f.status = ?2) ORDER BY f.updated_at DESC, f.id DESC LIMIT 0 + ?3"
         )
     };
 }
@@ -56,11 +56,11 @@ statements! {
         columns!(brief "u"), " FROM friendship_requests f \
          LEFT JOIN users u ON u.id = f.target_id \
          WHERE f.requester_id = ?1 AND f.status = 1 AND f.target_id > ?2 AND f.updated_at > ?3 \
-         ORDER BY f.target_id LIMIT ?4"
+         ORDER BY f.target_id LIMIT 0 + ?4"
     );
     // Only a row that once was accepted can have ended: blocking and unblocking mark it so.
     Ended = "SELECT target_id FROM friendship_requests \
-             WHERE requester_id = ?1 AND status IN (2, 3) AND updated_at > ?2 LIMIT ?3";
+             WHERE requester_id = ?1 AND status IN (2, 3) AND updated_at > ?2 LIMIT 0 + ?3";
     Related = "SELECT EXISTS (SELECT 1 FROM friendship_requests WHERE status = ?3 \
                AND ((requester_id = ?1 AND target_id = ?2) \
                  OR (requester_id = ?2 AND target_id = ?1)))";

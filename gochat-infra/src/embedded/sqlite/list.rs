@@ -58,7 +58,7 @@ statements! {
                     SELECT 1 FROM user_read_pointers p WHERE p.user_id = ?1 \
                     AND p.conversation_id = c.id AND p.updated_at > ?3))), \
          page(id, updated_at) AS MATERIALIZED ( \
-             SELECT id, updated_at FROM mine ORDER BY updated_at DESC, id DESC LIMIT ?4 OFFSET ?5) \
+             SELECT id, updated_at FROM mine ORDER BY updated_at DESC, id DESC LIMIT 0 + ?4 OFFSET ?5) \
          SELECT (SELECT count(*) FROM mine), \
              CASE WHEN ?3 < 0 THEN NULL ELSE (SELECT json_group_array(id) FROM ( \
                  SELECT conversation_id AS id FROM left_conversations \
@@ -86,7 +86,7 @@ statements! {
              WHERE c.dissolved = 0 AND (?2 = 0 OR c.type = ?2) \
                AND instr(CASE WHEN c.type = 1 THEN coalesce(peer.username_key, '') \
                               ELSE lower(c.name) END, ?3) > 0 \
-             ORDER BY c.updated_at DESC, c.id DESC LIMIT ?4) \
+             ORDER BY c.updated_at DESC, c.id DESC LIMIT 0 + ?4) \
          SELECT ", entry_columns!(), " FROM page ", entry_joins!(),
         " ORDER BY page.updated_at DESC, page.id DESC"
     );

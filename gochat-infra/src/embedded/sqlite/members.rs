@@ -46,12 +46,12 @@ statements! {
         "SELECT ", columns!(member "m"), ", ", columns!(brief "u"), " \
          FROM conversation_members m LEFT JOIN users u ON u.id = m.user_id \
          WHERE m.conversation_id = ?1 AND m.user_id > ?2 AND (?3 = 0 OR m.role = ?3) \
-         ORDER BY m.user_id LIMIT ?4 OFFSET ?5"
+         ORDER BY m.user_id LIMIT 0 + ?4 OFFSET ?5"
     );
     CountRole = "SELECT count(*) FROM conversation_members \
                  WHERE conversation_id = ?1 AND role = ?2";
     Ids = "SELECT user_id FROM conversation_members \
-           WHERE conversation_id = ?1 AND user_id > ?2 ORDER BY user_id LIMIT ?3";
+           WHERE conversation_id = ?1 AND user_id > ?2 ORDER BY user_id LIMIT 0 + ?3";
     OfMany = concat!(
         "SELECT ", columns!(member "m"), " FROM json_each(?1) j \
          CROSS JOIN conversation_members m ON m.conversation_id = j.value \

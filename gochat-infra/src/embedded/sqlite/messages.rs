@@ -8,7 +8,7 @@ use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
 
 use super::query::{binds, execute, first, json_array, json_ids, rows, statements};
 use super::row::columns;
-use super::{SqliteDatabase, pointers, save};
+use super::{SqliteDatabase, pointers};
 use crate::port::db::{
     DbError, DbResult, Direction, MAX_MEMBER_PAGE, MAX_PAGE, MessageEntry, MessagePage, MessageRow,
     MessageStore, NewMessage, RangeQuery, ReadOutcome, RecallOutcome, SaveOutcome,
@@ -24,7 +24,7 @@ macro_rules! range {
              LEFT JOIN users u ON u.id = m.sender_id \
              WHERE m.conversation_id = ?1 AND m.seq_id BETWEEN ?2 AND ?3 \
              AND (?4 = '[]' OR m.message_type IN (SELECT value FROM json_each(?4))) \
-             ORDER BY m.seq_id ", $order, " LIMIT ?5"
+             ORDER BY m.seq_id ", $order, " LIMIT 0 + ?5"
         )
     };
 }
@@ -44,7 +44,7 @@ statements! {
          CROSS JOIN conversations c ON c.id = j.value \
          CROSS JOIN messages m ON m.conversation_id = c.id AND m.seq_id > c.last_seq_id - ?2 \
          LEFT JOIN users u ON u.id = m.sender_id \
-         ORDER BY j.key, m.seq_id DESC LIMIT ?3"
+         ORDER BY j.key, m.seq_id DESC LIMIT 0 + ?3"
     );
     Recall = "UPDATE messages SET deleted = 1, updated_at = max(updated_at, ?3) \
               WHERE id = ?1 AND conversation_id = ?2 AND deleted = 0";
@@ -52,7 +52,7 @@ statements! {
     BumpIfLast = "UPDATE conversations SET updated_at = max(updated_at, ?3) \
                   WHERE id = ?1 AND last_message_id = ?2";
     Authors = "SELECT DISTINCT sender_id FROM messages \
-               WHERE conversation_id = ?1 AND seq_id > ?2 AND seq_id <= ?3 LIMIT ?4";
+               WHERE conversation_id = ?1 AND seq_id > ?2 AND seq_id <= ?3 LIMIT 0 + ?4";
 }
 
 fn range(conn: &mut SqliteConnection, query: &RangeQuery) -> DbResult<MessagePage> {
@@ -127,10 +127,7 @@ impl MessageStore for SqliteDatabase {
         messages: Vec<NewMessage>,
         now: UnixMillis,
     ) -> DbResult<Vec<SaveOutcome>> {
-        self.write(messages.len(), move |conn| {
-            save::batch(conn, &messages, now)
-        })
-        .await
+        self.write_messages(messages, now).await
     }
 
     async fn message(

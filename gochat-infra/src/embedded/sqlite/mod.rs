@@ -41,6 +41,7 @@ use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
 use diesel::sqlite::SqliteConnection;
+use gochat_core::ids::UnixMillis;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
@@ -48,7 +49,7 @@ pub use options::{SqliteOptions, Synchronous};
 
 use self::connect::Role;
 use self::job::Job;
-use crate::port::db::{Database, DbError, DbResult};
+use crate::port::db::{Database, DbError, DbResult, NewMessage, SaveOutcome};
 
 /// The database in one SQLite file. Cheap to clone; the threads end when [`Database::close`] was
 /// called or the last clone is gone.
@@ -119,6 +120,16 @@ impl SqliteDatabase {
         F: FnOnce(&mut SqliteConnection) -> DbResult<T> + Send + 'static,
     {
         let (job, answer) = job::call(weight, work);
+        send(self.lanes()?.write, job, answer).await
+    }
+
+    /// Stores messages on the writing connection.
+    async fn write_messages(
+        &self,
+        messages: Vec<NewMessage>,
+        now: UnixMillis,
+    ) -> DbResult<Vec<SaveOutcome>> {
+        let (job, answer) = job::save(messages, now);
         send(self.lanes()?.write, job, answer).await
     }
 

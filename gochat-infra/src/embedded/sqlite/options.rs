@@ -37,9 +37,10 @@ pub struct SqliteOptions {
     pub commit_rows: usize,
     /// How long a statement waits for another process that holds the file.
     pub busy_timeout: Duration,
-    /// Page cache per connection, KiB.
+    /// Page cache of the writing connection, KiB; a reading one has a quarter of it.
     pub cache_kib: u32,
-    /// Pages in the write-ahead log at which it is copied into the file.
+    /// Pages in the write-ahead log at which it is copied into the file. A longer log saves
+    /// writes (a page that changed often is copied once) and costs disk and start-up time.
     pub checkpoint_pages: u32,
     /// Bytes per page of a file that is created now; a power of two from 512 to 65,536.
     pub page_size: u32,
@@ -54,10 +55,10 @@ impl SqliteOptions {
             readers: 4,
             write_queue: 1_024,
             read_queue: 1_024,
-            commit_rows: 4_096,
+            commit_rows: 16_384,
             busy_timeout: Duration::from_secs(5),
             cache_kib: 64 * 1024,
-            checkpoint_pages: 4_000,
+            checkpoint_pages: 16_000,
             page_size: 4_096,
         }
     }

@@ -23,6 +23,65 @@ use crate::port::db::{DbError, DbResult};
 pub(super) trait Statement: 'static {
     /// The SQL.
     const TEXT: &'static str;
+    /// Where its placeholders are, found at compile time.
+    const PLACES: Places = Places::of(Self::TEXT);
+}
+
+/// Most placeholders of a statement, repeats counted.
+const MAX_PLACES: usize = 32;
+
+/// The placeholders of a text: from the `?` to behind the digits, and the number.
+pub(super) struct Places {
+    places: [(usize, usize, usize); MAX_PLACES],
+    len: usize,
+}
+
+impl Places {
+    /// Refuses to compile `LIMIT ?1`: since 3.47 SQLite looks at the value of such a limit when it
+    /// plans, and so prepares the statement anew whenever another value is bound, which costs more
+    /// than running it. `LIMIT 0 + ?1` is opaque to the planner.
+    const fn of(text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let mut found = Self {
+            places: [(0, 0, 0); MAX_PLACES],
+            len: 0,
+        };
+        let mut at = 0;
+        while at < bytes.len() {
+            if bytes[at] != b'?' {
+                at += 1;
+                continue;
+            }
+            assert!(!ends_with_limit(bytes, at), "write LIMIT 0 + ?n");
+            let start = at;
+            let mut number = 0;
+            at += 1;
+            while at < bytes.len() && bytes[at].is_ascii_digit() {
+                number = number * 10 + (bytes[at] - b'0') as usize;
+                at += 1;
+            }
+            assert!(number > 0, "placeholders are numbered from 1");
+            found.places[found.len] = (start, at, number - 1);
+            found.len += 1;
+        }
+        found
+    }
+}
+
+/// Whether `LIMIT ` stands right before `at`.
+const fn ends_with_limit(bytes: &[u8], at: usize) -> bool {
+    let word = b"LIMIT ";
+    if at < word.len() {
+        return false;
+    }
+    let mut n = 0;
+    while n < word.len() {
+        if bytes[at - word.len() + n] != word[n] {
+            return false;
+        }
+        n += 1;
+    }
+    true
 }
 
 /// Declares statements: `statements! { Name = "SQL"; … }`.
@@ -127,27 +186,23 @@ static NULL: Option<i64> = None;
 
 impl<S: Statement> QueryFragment<Sqlite> for Bound<'_, S> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        let mut parts = S::TEXT.split('?');
-        out.push_sql(parts.next().unwrap_or_default());
-        for part in parts {
-            let digits = part.bytes().take_while(u8::is_ascii_digit).count();
-            let (number, sql) = part.split_at(digits);
-            let bind = number
-                .parse::<usize>()
-                .ok()
-                .and_then(|n| self.binds.get(n.wrapping_sub(1)))
-                .ok_or_else(|| {
-                    diesel::result::Error::QueryBuilderError(
-                        format!("no value for ?{number}").into(),
-                    )
-                })?;
+        let places = const { &S::PLACES };
+        let mut done = 0;
+        for &(start, end, number) in &places.places[..places.len] {
+            out.push_sql(&S::TEXT[done..start]);
+            done = end;
+            let bind = self.binds.get(number).ok_or_else(|| {
+                diesel::result::Error::QueryBuilderError(
+                    format!("no value for ?{}", number + 1).into(),
+                )
+            })?;
             match bind {
                 Bind::Int(value) => out.push_bind_param::<BigInt, i64>(value)?,
                 Bind::Text(value) => out.push_bind_param::<Text, str>(value)?,
                 Bind::Null => out.push_bind_param::<Nullable<BigInt>, Option<i64>>(&NULL)?,
             }
-            out.push_sql(sql);
         }
+        out.push_sql(&S::TEXT[done..]);
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::job::Job;
+use super::save::Pending;
 
 /// The queue the readers share.
 pub(super) type ReadQueue = Arc<Mutex<mpsc::Receiver<Box<dyn Job>>>>;
@@ -17,7 +18,7 @@ pub(super) fn run(mut conn: SqliteConnection, queue: &ReadQueue) {
     loop {
         let job = queue.lock().blocking_recv();
         let Some(mut job) = job else { return };
-        job.run(&mut conn);
+        job.run(&mut conn, &mut Pending::default());
         job.answer(true);
     }
 }

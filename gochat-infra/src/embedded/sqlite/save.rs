@@ -1,13 +1,13 @@
 //! Storing messages: the hot path of the database.
 //!
-//! Per message one insert; per conversation and author of the batch one upsert each. The batch is
-//! its own all-or-nothing: every refusal is an outcome, every error gives the transaction up.
+//! Per message one insert; per conversation and author of the *transaction* one upsert each. Every
+//! refusal is an outcome; every error gives the whole transaction up.
 
 use diesel::sqlite::SqliteConnection;
 use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixMillis, UserId};
 use hashbrown::HashMap;
 
-use super::query::{binds, execute, first, statements};
+use super::query::{binds, execute, first, json_ids, statements};
 use crate::port::db::{DbResult, NewMessage, SaveOutcome};
 
 statements! {
@@ -27,11 +27,21 @@ statements! {
             ON CONFLICT DO UPDATE SET last_read_seq_id = excluded.last_read_seq_id, \
             updated_at = max(user_read_pointers.updated_at, excluded.updated_at) \
             WHERE excluded.last_read_seq_id > user_read_pointers.last_read_seq_id";
-    ShowAgain = "UPDATE conversation_members SET hidden = 0, updated_at = ?2 \
-            WHERE conversation_id = ?1 AND hidden = 1";
+    // Few chats are hidden at any time, and a partial index holds just those.
+    ShowAgain = "UPDATE conversation_members SET hidden = 0, updated_at = max(updated_at, ?2) \
+            WHERE hidden = 1 AND conversation_id IN (SELECT value FROM json_each(?1))";
 }
 
-/// What a batch means for one conversation.
+/// What the messages of one transaction mean for their conversations: written once, however many
+/// batches touched the same conversation.
+#[derive(Default)]
+pub(super) struct Pending {
+    touched: Vec<Touched>,
+    index: HashMap<ConversationId, usize, ahash::RandomState>,
+    now: UnixMillis,
+}
+
+/// What they mean for one conversation.
 struct Touched {
     id: ConversationId,
     text: String,
@@ -41,27 +51,26 @@ struct Touched {
     authors: HashMap<UserId, SeqId, ahash::RandomState>,
 }
 
+/// Stores the messages; heads and pointers follow with [`Pending::flush`].
 pub(super) fn batch(
     conn: &mut SqliteConnection,
     messages: &[NewMessage],
     now: UnixMillis,
+    pending: &mut Pending,
 ) -> DbResult<Vec<SaveOutcome>> {
-    let mut touched: Vec<Touched> = Vec::new();
-    let mut index: HashMap<ConversationId, usize, ahash::RandomState> = HashMap::default();
-    let mut outcomes = Vec::with_capacity(messages.len());
-    for message in messages {
-        let at = *index.entry(message.conversation_id).or_insert_with(|| {
-            touched.push(Touched::new(message.conversation_id));
-            touched.len() - 1
-        });
-        let outcome = insert(conn, &touched[at].text, message)?;
-        if outcome != SaveOutcome::Conflict {
-            touched[at].note(message);
+    pending.now = pending.now.max(now);
+    // In the order of the table: neighbours meet the same page while it is at hand. The sort is
+    // stable, so of two claims to one place the first given still wins.
+    let mut order: Vec<usize> = (0..messages.len()).collect();
+    order.sort_by_key(|&at| (messages[at].conversation_id, messages[at].seq_id));
+    let mut outcomes = vec![SaveOutcome::Stored; messages.len()];
+    for at in order {
+        let message = &messages[at];
+        let touched = pending.of(message.conversation_id);
+        outcomes[at] = insert(conn, &touched.text, message)?;
+        if outcomes[at] != SaveOutcome::Conflict {
+            touched.note(message);
         }
-        outcomes.push(outcome);
-    }
-    for conversation in &touched {
-        conversation.write(conn, now)?;
     }
     Ok(outcomes)
 }
@@ -103,6 +112,36 @@ fn insert(
     Ok(SaveOutcome::Conflict)
 }
 
+impl Pending {
+    fn of(&mut self, id: ConversationId) -> &mut Touched {
+        let at = *self.index.entry(id).or_insert_with(|| {
+            self.touched.push(Touched::new(id));
+            self.touched.len() - 1
+        });
+        &mut self.touched[at]
+    }
+
+    /// Writes heads, pointers and hidden chats, and forgets them.
+    pub(super) fn flush(&mut self, conn: &mut SqliteConnection) -> DbResult<()> {
+        let Self {
+            mut touched, now, ..
+        } = std::mem::take(self);
+        touched.retain(|conversation| conversation.head > 0);
+        touched.sort_unstable_by_key(|conversation| conversation.id);
+        if touched.is_empty() {
+            return Ok(());
+        }
+        for conversation in &touched {
+            conversation.write(conn, now)?;
+        }
+        let singles = touched
+            .iter()
+            .filter(|c| c.id.kind() == ConversationKind::Single);
+        let singles = json_ids(singles.map(|c| c.id));
+        execute::<ShowAgain>(conn, &binds![&singles, now]).map(|_| ())
+    }
+}
+
 impl Touched {
     fn new(id: ConversationId) -> Self {
         Self {
@@ -124,19 +163,10 @@ impl Touched {
     }
 
     fn write(&self, conn: &mut SqliteConnection, now: UnixMillis) -> DbResult<()> {
-        if self.head == 0 {
-            return Ok(());
-        }
-        let kind = self.id.kind();
-        execute::<Bump>(
-            conn,
-            &binds![&self.text, kind as i32, self.head, self.last, now],
-        )?;
+        let kind = self.id.kind() as i32;
+        execute::<Bump>(conn, &binds![&self.text, kind, self.head, self.last, now])?;
         for (author, seq) in &self.authors {
             execute::<ReadOwn>(conn, &binds![*author, &self.text, *seq, now])?;
-        }
-        if kind == ConversationKind::Single {
-            execute::<ShowAgain>(conn, &binds![&self.text, now])?;
         }
         Ok(())
     }

@@ -31,11 +31,11 @@ statements! {
     IsRevoked = "SELECT EXISTS (SELECT 1 FROM token_revocations WHERE expires_at > ?4 \
                  AND (token = ?1 OR (token = ?2 AND revoked_at >= ?3)))";
     List = "SELECT token, revoked_at, expires_at FROM token_revocations \
-            WHERE token > ?1 AND expires_at > ?2 ORDER BY token LIMIT ?3";
+            WHERE token > ?1 AND expires_at > ?2 ORDER BY token LIMIT 0 + ?3";
     PurgeRefresh = "DELETE FROM refresh_tokens WHERE hash IN \
-                    (SELECT hash FROM refresh_tokens WHERE expires_at <= ?1 LIMIT ?2)";
+                    (SELECT hash FROM refresh_tokens WHERE expires_at <= ?1 LIMIT 0 + ?2)";
     PurgeRevocations = "DELETE FROM token_revocations WHERE token IN \
-                    (SELECT token FROM token_revocations WHERE expires_at <= ?1 LIMIT ?2)";
+                    (SELECT token FROM token_revocations WHERE expires_at <= ?1 LIMIT 0 + ?2)";
 }
 
 /// The key as the table has it.

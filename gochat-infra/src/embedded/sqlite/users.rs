@@ -26,12 +26,12 @@ statements! {
     SearchPrefix = concat!(
         "SELECT ", columns!(user "u"), " FROM users u \
          WHERE u.username_key >= ?1 AND u.username_key < ?2 AND u.status = 0 AND u.id <> ?3 \
-         AND u.is_guest <= ?4 ORDER BY u.username_key LIMIT ?5"
+         AND u.is_guest <= ?4 ORDER BY u.username_key LIMIT 0 + ?5"
     );
     SearchInside = concat!(
         "SELECT ", columns!(user "u"), " FROM users u \
          WHERE instr(u.username_key, ?1) > 1 AND u.status = 0 AND u.id <> ?2 \
-         AND u.is_guest <= ?3 ORDER BY u.username_key LIMIT ?4"
+         AND u.is_guest <= ?3 ORDER BY u.username_key LIMIT 0 + ?4"
     );
     Update = "UPDATE users SET avatar_url = coalesce(?2, avatar_url), \
               status = coalesce(?3, status), updated_at = max(updated_at, ?4) WHERE id = ?1";
@@ -42,7 +42,7 @@ statements! {
                         WHERE p.user_id = u.id AND p.updated_at >= ?1) \
         AND NOT EXISTS (SELECT 1 FROM refresh_tokens t \
                         WHERE t.user_id = u.id AND t.created_at >= ?1) \
-        ORDER BY u.created_at LIMIT ?2";
+        ORDER BY u.created_at LIMIT 0 + ?2";
     Retire = "UPDATE users SET status = 2, avatar_url = '', updated_at = ?2 \
               WHERE id IN (SELECT value FROM json_each(?1))";
     DropPointers = "DELETE FROM user_read_pointers \

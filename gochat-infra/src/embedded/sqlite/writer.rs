@@ -3,7 +3,8 @@
 //! SQLite has one writer at a time, so there is one connection that writes, on a thread of its
 //! own. It takes everything that waits (up to a number of rows) into **one** transaction: a commit
 //! costs a sync of the disk, and so many small writes share one. Each job runs in a savepoint, so
-//! a refused one undoes only itself; answers leave after the commit.
+//! a refused one undoes only itself; answers leave after the commit. Saved messages go further:
+//! they need no savepoint, and what they mean for their conversations is written once per commit.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -13,6 +14,7 @@ use diesel::sqlite::SqliteConnection;
 use tokio::sync::mpsc;
 
 use super::job::{Job, Verdict};
+use super::save::Pending;
 use crate::port::db::DbError;
 
 /// Runs jobs until every sender is gone, then closes the connection.
@@ -43,41 +45,54 @@ pub(super) fn run(
 /// Why a transaction was given up.
 struct Abort;
 
+impl From<DbError> for Abort {
+    fn from(e: DbError) -> Self {
+        tracing::warn!(error = %e, "the database refused a transaction");
+        Self
+    }
+}
+
 impl From<diesel::result::Error> for Abort {
     fn from(e: diesel::result::Error) -> Self {
-        tracing::warn!(error = %DbError::from(e), "the database refused a transaction");
-        Self
+        DbError::from(e).into()
     }
 }
 
 fn commit(conn: &mut SqliteConnection, group: &mut VecDeque<Box<dyn Job>>) -> bool {
     let alone = group.len() == 1;
+    let mut pending = Pending::default();
     conn.immediate_transaction(|conn| {
         for job in group.iter_mut() {
-            match if alone {
-                job.run(conn)
+            let verdict = if alone || !job.stands_alone() {
+                job.run(conn, &mut pending)
             } else {
-                in_savepoint(conn, job.as_mut())?
-            } {
+                pending.flush(conn)?;
+                in_savepoint(conn, job.as_mut(), &mut pending)?
+            };
+            match verdict {
                 Verdict::Keep => {}
                 Verdict::Undo if !alone => {}
                 Verdict::Undo | Verdict::Abort => return Err(Abort),
             }
         }
-        Ok(())
+        Ok(pending.flush(conn)?)
     })
     .is_ok()
 }
 
 /// Runs a job so that it can be undone alone.
-fn in_savepoint(conn: &mut SqliteConnection, job: &mut dyn Job) -> Result<Verdict, Abort> {
+fn in_savepoint(
+    conn: &mut SqliteConnection,
+    job: &mut dyn Job,
+    pending: &mut Pending,
+) -> Result<Verdict, Abort> {
     struct Undone(Verdict);
     impl From<diesel::result::Error> for Undone {
         fn from(_: diesel::result::Error) -> Self {
             Self(Verdict::Abort)
         }
     }
-    let done = conn.transaction(|conn| match job.run(conn) {
+    let done = conn.transaction(|conn| match job.run(conn, pending) {
         Verdict::Keep => Ok(()),
         other => Err(Undone(other)),
     });
