@@ -250,7 +250,13 @@ impl From<Revocation> for Notice {
     }
 }
 
-/// Remembers a revocation and closes the sockets it covers.
+/// Revokes the token somebody has just signed out with.
+pub(crate) fn sign_out(gw: &Gw, identity: &Identity) {
+    let scope = Scope::Token(identity.token);
+    enforce(gw, Some(identity.user), scope, identity.expires_at, true);
+}
+
+/// Applies what the topic or the list says.
 fn revoke(gw: &Gw, notice: &Notice) {
     let user: Option<UserId> = notice.user.parse().ok();
     let scope = if notice.token_hash.is_empty() {
@@ -261,11 +267,16 @@ fn revoke(gw: &Gw, notice: &Notice) {
             None => return tracing::warn!("a revocation carries a malformed hash"),
         }
     };
-    gw.revocations.apply(user, scope, notice.expires_at);
+    enforce(gw, user, scope, notice.expires_at, notice.logout);
+}
+
+/// Remembers a revocation and closes the sockets it covers.
+fn enforce(gw: &Gw, user: Option<UserId>, scope: Scope, expires_at: i64, logout: bool) {
+    gw.revocations.apply(user, scope, expires_at);
     let Some(user) = user else { return };
     for conn in gw.table.of_user(user) {
         if conn.is_covered_by(scope) {
-            if notice.logout {
+            if logout {
                 conn.set_gone(Gone::Logout);
             }
             gw.close(&conn, CloseCode::TokenExpired, "revoked");

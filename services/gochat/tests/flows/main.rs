@@ -5,6 +5,8 @@
 //! settings, a restart or an RPC of their own say so and pass without doing anything. See docs/testing.md.
 // Tests may panic: that is how they report.
 #![allow(clippy::unwrap_used)]
+// A test binary has no outside: `pub` says what a module shows to its neighbours.
+#![allow(unreachable_pub)]
 
 mod kit;
 

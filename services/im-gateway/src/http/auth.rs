@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::extract::{Auth, Body, OptionalBody, Trace, bearer};
 use super::objects::User;
 use super::reply::{ApiResult, Envelope, ErrorBody, Nothing, Reply};
+use crate::revocations;
 use crate::state::Gw;
 
 /// How much of `User-Agent` is told to im-logic.
@@ -202,6 +203,8 @@ pub(super) async fn logout(
             c.logout(r).await
         });
     call.await?;
+    // The event tells every gateway, this one too; but what was answered here holds here at once.
+    revocations::sign_out(&gw, &me);
     Ok(Reply::done())
 }
 

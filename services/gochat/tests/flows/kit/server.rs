@@ -22,6 +22,9 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         .expect("a runtime for the servers")
 });
 
+/// The setting with which groups of more than three members are large: fan-out is deferred to im-task.
+pub const FEW_ARE_MANY: &str = "logic.pipeline.direct_max=3";
+
 static SHARED: OnceCell<Running> = OnceCell::const_new();
 
 /// A server: one of this test, the one all tests share, or the one `GOCHAT_TEST_URL` names.
@@ -211,6 +214,8 @@ fn config(dir: &Path, settings: &[&str]) -> gochat::config::Config {
         format!("data_dir={}", dir.display()),
         "gateway.listen=127.0.0.1:0".to_owned(),
         "gateway.rates.disabled=true".to_owned(),
+        "gateway.websocket.rate=100000".to_owned(),
+        "gateway.websocket.burst=100000".to_owned(),
         "logic.passwords.memory_kib=64".to_owned(),
         "logic.passwords.passes=1".to_owned(),
     ];
