@@ -109,7 +109,7 @@ impl Service {
 
     /// A check of readiness that outlives [`run`](Self::run): false while a worker can't go on because something it
     /// depends on is away. Liveness never depends on it.
-    pub fn readiness(&self) -> impl Fn() -> bool + Clone + Send + Sync + 'static {
+    pub fn readiness(&self) -> impl Fn() -> bool + Clone + Send + Sync + use<> {
         let stalled = self.stalled.clone();
         move || stalled.load(Ordering::Relaxed) == 0
     }

@@ -211,7 +211,9 @@ impl Handler for Events {
 fn notice(event: &Event, signal: Signal, payload: &impl Serialize) -> Notice {
     Notice {
         signal,
-        payload: serde_json::to_vec(payload).expect("plain structs written to memory can't fail").into(),
+        payload: serde_json::to_vec(payload)
+            .expect("plain structs written to memory can't fail")
+            .into(),
         trace_id: event.trace_id.clone(),
         timestamp: event.timestamp,
     }
