@@ -28,7 +28,8 @@ pub type Mark = u64;
 ///    * [`recipients`](Self::recipients), look their presence and the authors' accounts up;
 ///    * [`decide`](Self::decide), write the effects and the consumed offsets in one transaction;
 ///    * [`committed`](Self::committed) when it stands, [`aborted`](Self::aborted) when it doesn't.
-///      After the latter begin again with the same records.
+///      After the latter begin again with the same records. When nobody knows whether the
+///      transaction stands, drop the machine and recover a new one.
 /// 3. Now and then: [`saved`](Self::saved), so that memory can be given back.
 ///
 /// # Invariants
