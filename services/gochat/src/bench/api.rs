@@ -85,6 +85,14 @@ impl Api {
         Err(format!("{method} {path} keeps failing: {last}").into())
     }
 
+    /// Whether the server says that it can work.
+    pub(crate) async fn is_healthy(&self) -> bool {
+        let uri = format!("http://{}/health", self.authority);
+        let Ok(request) = Request::get(uri).body(Full::new(Bytes::new())) else { return false };
+        let asking = tokio::time::timeout(Duration::from_secs(2), self.client.request(request));
+        matches!(asking.await, Ok(Ok(answer)) if answer.status() == 200)
+    }
+
     /// A new guest.
     pub(crate) async fn guest(&self) -> Result<Account> {
         let data = self.call(Method::POST, "/auth/guest", "", Some(&json!({}))).await?;

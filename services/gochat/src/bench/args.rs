@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Flags of `bench`.
 #[derive(Debug, Args)]
@@ -71,6 +71,7 @@ pub(super) struct HoldArgs {
     #[arg(long, default_value_t = 1000)]
     pub(super) first: usize,
     /// How long to hold them.
+    #[serde(serialize_with = "as_seconds")]
     #[arg(long, value_parser = seconds, default_value = "10")]
     pub(super) duration: Duration,
     /// Finally send one world message and count whom it reaches.
@@ -104,9 +105,11 @@ pub(super) struct PipelineArgs {
     #[arg(long, default_value_t = 200)]
     pub(super) size: usize,
     /// How long to measure.
+    #[serde(serialize_with = "as_seconds")]
     #[arg(long, value_parser = seconds, default_value = "10")]
     pub(super) duration: Duration,
     /// How long to run before measuring.
+    #[serde(serialize_with = "as_seconds")]
     #[arg(long, value_parser = seconds, default_value = "2")]
     pub(super) warmup: Duration,
 }
@@ -131,9 +134,11 @@ pub(super) struct FanoutArgs {
     #[arg(long, default_value_t = 200)]
     pub(super) size: usize,
     /// How long to measure.
+    #[serde(serialize_with = "as_seconds")]
     #[arg(long, value_parser = seconds, default_value = "10")]
     pub(super) duration: Duration,
     /// How long to run before measuring.
+    #[serde(serialize_with = "as_seconds")]
     #[arg(long, value_parser = seconds, default_value = "1")]
     pub(super) warmup: Duration,
     /// Also measure the bare write loop with the same number of sockets, and give the ratio.
@@ -170,6 +175,7 @@ pub(super) struct ListArgs {
     #[arg(long, default_value_t = 50.0)]
     pub(super) rate: f64,
     /// How long to measure.
+    #[serde(serialize_with = "as_seconds")]
     #[arg(long, value_parser = seconds, default_value = "10")]
     pub(super) duration: Duration,
 }
@@ -188,6 +194,7 @@ pub(super) struct HistoryArgs {
     #[arg(long, default_value_t = 50.0)]
     pub(super) rate: f64,
     /// How long to measure.
+    #[serde(serialize_with = "as_seconds")]
     #[arg(long, value_parser = seconds, default_value = "10")]
     pub(super) duration: Duration,
 }
@@ -201,8 +208,13 @@ pub(super) struct BareArgs {
     #[arg(long, default_value_t = 200)]
     pub(super) size: usize,
     /// How long to measure.
+    #[serde(serialize_with = "as_seconds")]
     #[arg(long, value_parser = seconds, default_value = "5")]
     pub(super) duration: Duration,
+}
+
+fn as_seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
 }
 
 /// Seconds, possibly with a fraction.

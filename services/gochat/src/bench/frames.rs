@@ -101,7 +101,7 @@ fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
 }
 
 /// The first server frame of `bytes`: opcode, payload and the bytes it takes. `None` while incomplete.
-pub(super) fn next(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
+pub(crate) fn next(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     let (&[first, second], _) = bytes.split_first_chunk()?;
     let (start, len): (usize, usize) = match second & 0x7F {
         126 => (4, usize::from(u16::from_be_bytes(*bytes.get(2..4)?.first_chunk()?))),
@@ -113,7 +113,7 @@ pub(super) fn next(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
 }
 
 /// Appends a client frame. The masking key is zero: legal, and there is nothing to compute.
-pub(super) fn push(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn push(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
     out.push(0x80 | opcode);
     match payload.len() {
         n @ 0..=125 => out.push(0x80 | n as u8),

@@ -9,23 +9,23 @@
 //! * Every receiver checks the order and completeness of each conversation while it measures.
 //! * The generator watches itself: when it runs behind its timetable, the line says so.
 
-mod api;
+pub(crate) mod api;
 mod args;
 mod bare;
 mod fanout;
-mod frames;
+pub(crate) mod frames;
 mod hold;
 mod listing;
 mod pipeline;
-mod plan;
+pub(crate) mod plan;
 mod procfs;
 mod report;
-mod seed;
+pub(crate) mod seed;
 mod sources;
 mod stats;
 mod storm;
 mod swarm;
-mod worker;
+pub(crate) mod worker;
 
 pub use args::BenchArgs;
 
@@ -53,4 +53,4 @@ pub async fn run(args: BenchArgs) -> Outcome {
 }
 
 /// What a benchmark fails with: words for the person at the terminal.
-type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;

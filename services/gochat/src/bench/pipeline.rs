@@ -115,9 +115,10 @@ async fn pairs(api: &Api, run: u64, pairs: usize, conversations: usize) -> Resul
 async fn groups(api: &Api, run: u64, groups: usize, size: usize) -> Result<Cast> {
     let others = size.max(2) - 1;
     let owners = seed::members(api, run, groups).await?;
-    let guests = seed::guests(api, groups * others).await?;
+    // Guests may not be in groups. Every group needs members of its own, each with one connection.
+    let members = seed::members(api, run + (1 << 40), groups * others).await?;
     let (mut users, mut lanes) = (Vec::new(), Vec::new());
-    for (index, (owner, members)) in owners.iter().zip(guests.chunks(others)).enumerate() {
+    for (index, (owner, members)) in owners.iter().zip(members.chunks(others)).enumerate() {
         let name = format!("bench {run:x} {index}");
         let conversation = seed::group(api, name, owner, members).await?;
         lanes.push(Lane { index: u32::try_from(index)?, conversation, connection: users.len() });

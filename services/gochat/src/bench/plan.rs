@@ -31,15 +31,15 @@ pub(super) struct Plan {
 
 /// A connection to open.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     /// `host:port`.
-    pub(super) server: String,
+    pub(crate) server: String,
     /// Local address, if it matters.
-    pub(super) source: Option<std::net::Ipv4Addr>,
+    pub(crate) source: Option<std::net::Ipv4Addr>,
     /// Whose.
-    pub(super) token: String,
+    pub(crate) token: String,
     /// Device name, unique per user.
-    pub(super) device: String,
+    pub(crate) device: String,
 }
 
 /// A conversation and the connection that sends to it.

@@ -17,7 +17,7 @@ const AT_ONCE: usize = 64;
 const PER_REQUEST: usize = 500;
 
 /// A number that marks everything of this run.
-pub(super) fn run_id() -> u64 {
+pub(crate) fn run_id() -> u64 {
     u64::from(rand::random::<u32>())
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn guests(api: &Api, n: usize) -> Result<Vec<Account>> {
 }
 
 /// New registered users.
-pub(super) async fn members(api: &Api, run: u64, n: usize) -> Result<Vec<Account>> {
+pub(crate) async fn members(api: &Api, run: u64, n: usize) -> Result<Vec<Account>> {
     eprintln!("registering {n} users");
     // Hashing passwords is work for the server's processors: few at a time.
     gather(n, 8, |index| {
@@ -112,7 +112,7 @@ pub(super) fn pair(c: usize, senders: usize, receivers: usize) -> (usize, usize)
 }
 
 /// A group with these members besides its owner.
-pub(super) async fn group(
+pub(crate) async fn group(
     api: &Api,
     name: String,
     owner: &Account,

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::bench;
 use crate::config::{Config, ConfigError};
+use crate::{bench, check};
 
 /// Exit code for a configuration that can't be used (`EX_CONFIG` of sysexits is 78; 64 is usage).
 const EXIT_USAGE: u8 = 64;
@@ -49,6 +49,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Measure a running server over real sockets; one JSON line per run.
     Bench(bench::BenchArgs),
+    /// Drive load, kill the server, then audit: nothing lost, doubled, reordered.
+    Check(check::CheckArgs),
 }
 
 /// Where settings come from; shared by the commands that read them.
@@ -92,6 +94,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Migrate(args) => migrate::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Bench(args) => block_on(bench::run(args)),
+        Command::Check(args) => block_on(check::run(args)),
     };
     outcome.unwrap_or_else(|failure| {
         eprintln!("gochat: {}", failure.message);

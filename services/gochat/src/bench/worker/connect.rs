@@ -95,11 +95,9 @@ async fn open(shared: &Shared, index: usize) -> Opened {
                 opened.stream = Some(stream);
                 break;
             }
-            Ok(Err(error)) if attempt == 0 => {
-                // The first failure of a run says enough; the count says the rest.
-                if opened.retried == 0 && index % 1000 == 0 {
-                    eprintln!("handshake {index}: {error}");
-                }
+            // One line in a thousand says enough; the count says the rest.
+            Ok(Err(error)) if attempt == 0 && index.is_multiple_of(1000) => {
+                eprintln!("handshake {index}: {error}");
             }
             _ => {}
         }
@@ -110,7 +108,7 @@ async fn open(shared: &Shared, index: usize) -> Opened {
     opened
 }
 
-async fn connect(connection: &Connection) -> io::Result<TcpStream> {
+pub(crate) async fn connect(connection: &Connection) -> io::Result<TcpStream> {
     let server: SocketAddr = match connection.server.parse() {
         Ok(server) => server,
         Err(_) => tokio::net::lookup_host(&connection.server)
@@ -128,7 +126,10 @@ async fn connect(connection: &Connection) -> io::Result<TcpStream> {
 }
 
 /// The WebSocket handshake; gives what the server sent right after it, too.
-async fn upgrade(stream: TcpStream, connection: &Connection) -> io::Result<(TcpStream, Vec<u8>)> {
+pub(crate) async fn upgrade(
+    stream: TcpStream,
+    connection: &Connection,
+) -> io::Result<(TcpStream, Vec<u8>)> {
     let Connection { server, token, device, .. } = connection;
     let request = format!(
         "GET /ws?device={device} HTTP/1.1\r\nhost: {server}\r\nupgrade: websocket\r\n\

@@ -3,7 +3,7 @@
 //! Everything but the timetable lives on one thread, so nothing is locked per message; the
 //! [`pacer`] has a thread of its own because only a sleeping thread wakes up in time.
 
-mod connect;
+pub(crate) mod connect;
 mod pacer;
 mod receive;
 mod shared;

@@ -128,7 +128,8 @@ impl Shared {
     /// Puts a window of messages on the way on every lane.
     pub(super) fn fill_windows(&self, end: u64) {
         self.measure_to.set(end);
-        for lane in 0..self.senders.borrow().len() {
+        let lanes = self.senders.borrow().len();
+        for lane in 0..lanes {
             (0..self.plan.window).for_each(|_| self.send_one(lane));
         }
     }

@@ -1,0 +1,185 @@
+//! The invariants, as functions from observations to violations.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::observe::{Observed, Place, Row};
+
+/// Everything that is wrong, in words.
+pub(super) fn audit(observed: &Observed) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let truth = one_truth(observed, &mut wrong);
+    gapless(&truth, &mut wrong);
+    no_duplicates(&truth, &mut wrong);
+    acknowledged_is_there(observed, &truth, &mut wrong);
+    contents_are_unchanged(observed, &truth, &mut wrong);
+    pushes_agree_and_are_in_order(observed, &truth, &mut wrong);
+    sdk_timelines_are_complete(observed, &truth, &mut wrong);
+    unread_is_exact(observed, &truth, &mut wrong);
+    wrong
+}
+
+type Truth<'a> = BTreeMap<Place, &'a [Row]>;
+
+/// I2: every reader sees the same history. The first one's stands for all.
+fn one_truth<'a>(observed: &'a Observed, wrong: &mut Vec<String>) -> Truth<'a> {
+    let mut truth = Truth::new();
+    for ((who, place), rows) in &observed.history {
+        match truth.get(place) {
+            None => drop(truth.insert(*place, rows)),
+            Some(first) if *first == rows.as_slice() => {}
+            Some(first) => {
+                let at = first.iter().zip(rows).position(|(a, b)| a != b);
+                let at = at.unwrap_or(first.len().min(rows.len()));
+                wrong.push(format!(
+                    "reader {who} sees another history of conversation {place}: {} rows instead of {}, different from row {at} on",
+                    rows.len(), first.len(),
+                ));
+            }
+        }
+    }
+    truth
+}
+
+/// I2: 1, 2, 3 …
+fn gapless(truth: &Truth<'_>, wrong: &mut Vec<String>) {
+    for (place, rows) in truth {
+        let bad = rows.iter().zip(1..).find(|(row, expected)| row.seq != *expected);
+        if let Some((row, expected)) = bad {
+            wrong.push(format!(
+                "conversation {place} has number {} where {expected} should be", row.seq
+            ));
+        }
+    }
+}
+
+/// I3: one message per sender and client id.
+fn no_duplicates(truth: &Truth<'_>, wrong: &mut Vec<String>) {
+    for (place, rows) in truth {
+        let (mut keys, mut ids) = (HashMap::new(), HashSet::new());
+        for row in *rows {
+            let key = (&row.sender, &row.client_id);
+            if !row.client_id.is_empty()
+                && let Some(first) = keys.insert(key, row.seq)
+            {
+                wrong.push(format!(
+                    "conversation {place} holds client id {} twice, as {first} and {}",
+                    row.client_id, row.seq
+                ));
+            }
+            if !ids.insert(&row.message_id) {
+                wrong.push(format!("conversation {place} holds message {} twice", row.message_id));
+            }
+        }
+    }
+}
+
+/// I1 and I3: what was acknowledged is there under that number, and always was the same.
+fn acknowledged_is_there(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<String>) {
+    let mut first = HashMap::new();
+    for ack in &observed.acks {
+        let told = (&ack.message_id, ack.seq);
+        if *first.entry((ack.place, &ack.client_id)).or_insert(told) != told {
+            wrong.push(format!(
+                "client id {} was acknowledged as {} and as something else", ack.client_id, ack.seq
+            ));
+        }
+        let rows = truth.get(&ack.place).copied().unwrap_or_default();
+        let row = find(rows, ack.seq);
+        let same = row.is_some_and(|row| {
+            row.message_id == ack.message_id && row.client_id == ack.client_id
+        });
+        if !same {
+            wrong.push(format!(
+                "client id {} was acknowledged as number {} of conversation {}, which holds {}",
+                ack.client_id, ack.seq, ack.place,
+                row.map_or("nothing", |row| row.client_id.as_str()),
+            ));
+        }
+    }
+}
+
+/// Nobody changed a word.
+fn contents_are_unchanged(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<String>) {
+    for rows in truth.values() {
+        for row in *rows {
+            let sent = observed.sent.get(&row.client_id);
+            if sent.is_some_and(|sent| *sent != row.content) {
+                wrong.push(format!("the content of client id {} was changed", row.client_id));
+            }
+        }
+    }
+}
+
+/// I2 and I5: pushes are rows of history, in order, and only of one's own conversations.
+///
+/// A repetition is legal (clients drop it), an older number that wasn't there before is not.
+fn pushes_agree_and_are_in_order(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<String>) {
+    for connection in &observed.connections {
+        let who = connection.who;
+        for stranger in &connection.strangers {
+            wrong.push(format!("user {who} was pushed {stranger} without being a member"));
+        }
+        let (mut newest, mut seen) = (HashMap::new(), HashSet::new());
+        for (place, row) in &connection.pushes {
+            let newest = newest.entry(*place).or_insert(0);
+            if seen.insert((*place, row.seq)) && row.seq < *newest {
+                wrong.push(format!(
+                    "user {who} was pushed number {} of conversation {place} after {newest}", row.seq
+                ));
+            }
+            *newest = row.seq.max(*newest);
+            let rows = truth.get(place).copied().unwrap_or_default();
+            if find(rows, row.seq) != Some(row) {
+                wrong.push(format!(
+                    "user {who} was pushed a number {} of conversation {place} that history doesn't hold like this", row.seq
+                ));
+            }
+        }
+    }
+}
+
+/// I6: what the SDK hands out is the history, from its first message on.
+fn sdk_timelines_are_complete(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<String>) {
+    for (who, timeline) in &observed.timelines {
+        for (place, rows) in timeline {
+            let Some(first) = rows.first() else { continue };
+            let all = truth.get(place).copied().unwrap_or_default();
+            let from = usize::try_from(first.seq.saturating_sub(1)).unwrap_or(usize::MAX);
+            let expected = all.get(from..).unwrap_or_default();
+            let here = rows.iter().map(|r| (r.seq, &r.message_id));
+            if !here.eq(expected.iter().map(|r| (r.seq, &r.message_id))) {
+                wrong.push(format!(
+                    "the SDK of user {who} has {} messages of conversation {place} from number {} on, history has {}",
+                    rows.len(), first.seq, expected.len()
+                ));
+            }
+        }
+    }
+}
+
+/// I4: unread = head − pointer; the pointer never went back and never passed the head.
+fn unread_is_exact(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<String>) {
+    for ((who, place), listed) in &observed.lists {
+        let head = truth.get(place).and_then(|rows| rows.last()).map_or(0, |row| row.seq);
+        let read = observed.read.get(&(*who, *place)).copied().unwrap_or(0);
+        let label = format!("user {who}, conversation {place}:");
+        if listed.last_seq != head {
+            wrong.push(format!("{label} the list says {}, history ends at {head}", listed.last_seq));
+        }
+        if listed.last_read < read || listed.last_read > listed.last_seq {
+            wrong.push(format!(
+                "{label} the read pointer stands at {} after {read} was confirmed", listed.last_read
+            ));
+        }
+        let expected = i64::try_from(listed.last_seq.saturating_sub(listed.last_read));
+        if expected != Ok(listed.unread) {
+            wrong.push(format!("{label} {} unread instead of {expected:?}", listed.unread));
+        }
+    }
+}
+
+/// Rows are in order, so a number is found by its place or not at all.
+fn find(rows: &[Row], seq: u64) -> Option<&Row> {
+    let at = rows.binary_search_by_key(&seq, |row| row.seq).ok()?;
+    rows.get(at)
+}

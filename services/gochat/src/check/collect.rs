@@ -1,0 +1,125 @@
+//! Reading everything back, as every reader.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Method;
+use serde_json::Value;
+
+use super::load::Scene;
+use super::observe::{Listed, Observed, Place, Row, Who};
+use crate::bench::Result;
+use crate::bench::seed::gather;
+
+/// Rows per request.
+const PAGE: usize = 100;
+/// Requests under way at a time.
+const AT_ONCE: usize = 8;
+/// How long acknowledged messages may take to reach the database.
+const SETTLE_TRIES: usize = 600;
+
+/// Fills in histories and lists.
+pub(super) async fn everything(scene: &Arc<Scene>, observed: &mut Observed) -> Result<()> {
+    let mut heads: BTreeMap<Place, u64> = BTreeMap::new();
+    for ack in &observed.acks {
+        let head = heads.entry(ack.place).or_default();
+        *head = ack.seq.max(*head);
+    }
+    settle(scene, &heads).await?;
+    let all: Vec<(Who, Place)> = scene
+        .places
+        .iter()
+        .enumerate()
+        .flat_map(|(place, (_, members))| members.iter().map(move |who| (*who, place)))
+        .collect();
+    let all = Arc::new(all);
+    let histories = gather(all.len(), AT_ONCE, |n| {
+        let (scene, (who, place)) = (scene.clone(), all[n]);
+        async move { history(&scene, who, place).await }
+    })
+    .await?;
+    observed.history = all.iter().copied().zip(histories).collect();
+    for who in 0..scene.users.len() {
+        observed.lists.extend(list(scene, who).await?);
+    }
+    Ok(())
+}
+
+/// Waits until history reaches what was acknowledged, and then stands still.
+async fn settle(scene: &Scene, heads: &BTreeMap<Place, u64>) -> Result<()> {
+    let (mut before, mut calm) = (BTreeMap::new(), 0);
+    for _ in 0..SETTLE_TRIES {
+        let mut now = BTreeMap::new();
+        for (place, (_, members)) in scene.places.iter().enumerate() {
+            now.insert(place, newest(scene, members[0], place).await?);
+        }
+        let there = heads.iter().all(|(place, head)| now.get(place) >= Some(head));
+        calm = if there && now == before { calm + 1 } else { 0 };
+        if calm >= 5 {
+            return Ok(());
+        }
+        before = now;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // The audit will say what is missing.
+    eprintln!("history does not reach what was acknowledged");
+    Ok(())
+}
+
+async fn newest(scene: &Scene, who: Who, place: Place) -> Result<u64> {
+    let path = format!("/conversations/{}/messages?limit=1", scene.places[place].0);
+    let token = &scene.users[who].token;
+    let data = scene.api.call(Method::GET, &path, token, None).await?;
+    Ok(data["messages"][0]["seqId"].as_u64().unwrap_or(0))
+}
+
+async fn history(scene: &Scene, who: Who, place: Place) -> Result<Vec<Row>> {
+    let mut rows: Vec<Row> = Vec::new();
+    loop {
+        let after = rows.last().map_or(0, |row| row.seq);
+        let id = &scene.places[place].0;
+        let path = format!("/conversations/{id}/messages?after_seq={after}&limit={PAGE}");
+        let token = &scene.users[who].token;
+        let data = scene.api.call(Method::GET, &path, token, None).await?;
+        let page = data["messages"].as_array().map_or(&[][..], Vec::as_slice);
+        rows.extend(page.iter().map(row));
+        if page.is_empty() || data["hasMore"] != true {
+            return Ok(rows);
+        }
+    }
+}
+
+fn row(message: &Value) -> Row {
+    let text = |field: &str| message[field].as_str().unwrap_or_default().to_owned();
+    Row {
+        seq: message["seqId"].as_u64().unwrap_or(0),
+        message_id: text("id"),
+        sender: text("senderId"),
+        client_id: text("clientMsgId"),
+        content: text("content"),
+    }
+}
+
+async fn list(scene: &Scene, who: Who) -> Result<Vec<((Who, Place), Listed)>> {
+    let mut lines = Vec::new();
+    for page in 1.. {
+        let path = format!("/conversations?page={page}&size=100");
+        let token = &scene.users[who].token;
+        let data = scene.api.call(Method::GET, &path, token, None).await?;
+        for conversation in data["conversations"].as_array().into_iter().flatten() {
+            let id = conversation["id"].as_str().unwrap_or_default();
+            let Some(&place) = scene.place_of.get(id) else { continue };
+            let listed = Listed {
+                last_seq: conversation["lastSeqId"].as_u64().unwrap_or(0),
+                last_read: conversation["lastReadSeqId"].as_u64().unwrap_or(0),
+                unread: conversation["unreadCount"].as_i64().unwrap_or(-1),
+            };
+            lines.push(((who, place), listed));
+        }
+        if data["hasMore"] != true {
+            break;
+        }
+    }
+    Ok(lines)
+}

@@ -1,0 +1,117 @@
+//! Who talks where, and for how long.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::observe::{Observed, Place, Who};
+use super::{client, sdk};
+use crate::bench::Result;
+use crate::bench::api::{Account, Api, authority};
+use crate::bench::seed;
+
+/// How long clients may take to get their last messages acknowledged.
+const GRACE: Duration = Duration::from_secs(90);
+
+/// Users and conversations.
+pub(super) struct Scene {
+    pub(super) url: String,
+    pub(super) server: String,
+    pub(super) api: Api,
+    pub(super) users: Vec<Account>,
+    /// Conversation ids and their members.
+    pub(super) places: Vec<(String, Vec<Who>)>,
+    pub(super) place_of: HashMap<String, Place>,
+    pub(super) run: u64,
+}
+
+/// Signals between the run and its clients.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    /// Send nothing new.
+    pub(super) quiet: AtomicBool,
+    /// End now.
+    pub(super) stop: AtomicBool,
+    /// Acknowledged so far.
+    pub(super) acknowledged: AtomicU64,
+}
+
+impl Scene {
+    pub(super) async fn build(url: &str, users: usize, groups: usize, seed: u64) -> Result<Self> {
+        let (api, run) = (Api::new(url), seed::run_id());
+        let users = seed::members(&api, run, users.max(4)).await?;
+        let mut random = StdRng::seed_from_u64(seed);
+        let everybody = (0..users.len()).collect();
+        let mut places: Vec<(String, Vec<Who>)> = vec![("world".into(), everybody)];
+        for who in 0..users.len() {
+            let peer = (who + 1) % users.len();
+            let body = json!({ "type": 1, "members": [users[peer].id] });
+            places.push((api.open(&users[who], &body).await?, vec![who, peer]));
+        }
+        for group in 0..groups {
+            let owner = group % users.len();
+            let mut members: Vec<Who> =
+                (0..users.len()).filter(|who| *who != owner && random.random_bool(0.5)).collect();
+            let accounts: Vec<Account> = members.iter().map(|who| users[*who].clone()).collect();
+            let name = format!("check {run:x} {group}");
+            let id = seed::group(&api, name, &users[owner], &accounts).await?;
+            members.push(owner);
+            places.push((id, members));
+        }
+        let place_of = places.iter().enumerate().map(|(n, (id, _))| (id.clone(), n)).collect();
+        let server = authority(url);
+        Ok(Self { url: url.to_owned(), server, api, users, places, place_of, run })
+    }
+
+    /// Conversations of a user.
+    pub(super) fn places_of(&self, who: Who) -> Vec<Place> {
+        let all = self.places.iter().enumerate();
+        all.filter(|(_, (_, members))| members.contains(&who)).map(|(n, _)| n).collect()
+    }
+}
+
+/// Starts one task per client; the last ones are the SDK.
+pub(super) fn start(
+    scene: &Arc<Scene>,
+    control: &Arc<Control>,
+    rate: f64,
+    sdk_clients: usize,
+    seed: u64,
+) -> JoinSet<Result<Observed>> {
+    let mut clients = JoinSet::new();
+    let plain = scene.users.len().saturating_sub(sdk_clients);
+    for who in 0..scene.users.len() {
+        let (scene, control) = (scene.clone(), control.clone());
+        let random = StdRng::seed_from_u64(seed ^ (who as u64 + 1));
+        if who < plain {
+            clients.spawn(client::run(who, scene, control, rate, random));
+        } else {
+            clients.spawn(sdk::run(who, scene, control, rate, random));
+        }
+    }
+    clients
+}
+
+/// Waits until everything is acknowledged, and puts together what was seen.
+pub(super) async fn finish(
+    mut clients: JoinSet<Result<Observed>>,
+    control: &Control,
+) -> Result<Observed> {
+    let deadline = Instant::now() + GRACE;
+    let mut observed = Observed::default();
+    while !clients.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(left.max(Duration::from_millis(100)), clients.join_next()).await {
+            Ok(Some(done)) => observed.merge(done??),
+            Ok(None) => break,
+            Err(_) => control.stop.store(true, Ordering::Relaxed),
+        }
+    }
+    Ok(observed)
+}

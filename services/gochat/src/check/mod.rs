@@ -1,0 +1,127 @@
+//! `gochat check`: drives load, kills the server, then proves that nothing acknowledged was
+//! lost, doubled or reordered.
+//!
+//! Clients talk in single chats, groups and the world chat, leave and come back, and send
+//! again what was not acknowledged under the same client id, now over the socket and now by
+//! HTTP. Everything they are told is written down ([`observe::Observed`]); after the load every
+//! reader pages through every conversation; [`audit`] compares the two. Some clients are
+//! the SDK, whose timelines must come out complete by themselves.
+//!
+//! A checker that can't fail proves nothing: `--plant` falsifies one observation before the
+//! audit, and the run must then end with a violation.
+
+mod audit;
+mod client;
+mod collect;
+mod load;
+mod observe;
+mod plant;
+mod sdk;
+mod server;
+mod socket;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::json;
+
+use crate::bench::Result;
+use crate::cli::{Failure, Outcome};
+use load::{Control, Scene};
+use plant::Plant;
+use server::Server;
+
+/// Violations that are printed in full.
+const SHOWN: usize = 20;
+
+/// Flags of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// A running server. Not with --spawn.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// Start a server of one's own in a temporary folder, and kill it at random moments.
+    #[arg(long)]
+    spawn: bool,
+    /// How often to kill it.
+    #[arg(long, default_value_t = 20)]
+    kills: u32,
+    /// Settings for that server; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Without --spawn: how many seconds to drive load.
+    #[arg(long, default_value_t = 10)]
+    duration: u64,
+    /// Clients.
+    #[arg(long, default_value_t = 24)]
+    clients: usize,
+    /// Clients among them that are the SDK.
+    #[arg(long, default_value_t = 4)]
+    sdk_clients: usize,
+    /// Groups, each with about half of the clients.
+    #[arg(long, default_value_t = 4)]
+    groups: usize,
+    /// Messages per second of each client.
+    #[arg(long, default_value_t = 10.0)]
+    rate: f64,
+    /// Makes the run repeatable as far as the machine allows; default: a new one, printed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Falsify one observation: the run must then fail.
+    #[arg(long, value_enum)]
+    plant: Option<Plant>,
+}
+
+/// Runs the check; exit code 1 on a violation.
+///
+/// # Errors
+/// When the server can't be started or reached.
+pub async fn run(args: CheckArgs) -> Outcome {
+    check(&args).await.map_err(|e| Failure::new(e.to_string()))
+}
+
+async fn check(args: &CheckArgs) -> Result<ExitCode> {
+    let seed = args.seed.unwrap_or_else(rand::random);
+    eprintln!("seed {seed}");
+    let started = Instant::now();
+    let mut server = if args.spawn { Some(Server::start(&args.set).await?) } else { None };
+    let url = server.as_ref().map_or_else(|| args.url.clone(), |s| s.url.clone());
+    let scene = Arc::new(Scene::build(&url, args.clients, args.groups, seed).await?);
+
+    let control = Arc::new(Control::default());
+    let clients = load::start(&scene, &control, args.rate, args.sdk_clients, seed);
+    match &mut server {
+        Some(server) => server.kill_at_random(args.kills, seed, &control).await?,
+        None => tokio::time::sleep(Duration::from_secs(args.duration)).await,
+    }
+    eprintln!("load ends; waiting for what is still on its way");
+    control.quiet.store(true, Ordering::Relaxed);
+    let mut observed = load::finish(clients, &control).await?;
+    eprintln!("reading everything back");
+    collect::everything(&scene, &mut observed).await?;
+    if let Some(plant) = args.plant {
+        plant::falsify(&mut observed, plant);
+    }
+    let violations = audit::audit(&observed);
+    for violation in violations.iter().take(SHOWN) {
+        eprintln!("VIOLATION {violation}");
+    }
+    let command: Vec<String> = std::env::args().skip(1).collect();
+    let line = json!({
+        "check": "messages", "command": format!("gochat {}", command.join(" ")), "seed": seed,
+        "kills": server.as_ref().map_or(0, |s| s.kills), "clients": args.clients,
+        "conversations": scene.places.len(), "acknowledged": observed.acks.len(),
+        "unacknowledged": observed.unknown.len(), "pushes": observed.pushed(),
+        "reconnects": observed.connections.len(), "resent": observed.resent,
+        "rows_read": observed.rows(), "seconds": started.elapsed().as_secs(),
+        "violations": violations.len(), "first": violations.first(), "ok": violations.is_empty(),
+    });
+    println!("{line}");
+    if let Some(server) = server {
+        server.stop().await;
+    }
+    Ok(if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

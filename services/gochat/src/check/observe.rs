@@ -1,0 +1,86 @@
+//! Everything clients were told, and what history says afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A conversation, by its number in the run.
+pub(super) type Place = usize;
+/// A user, by number.
+pub(super) type Who = usize;
+
+/// An acknowledgement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ack {
+    pub(super) place: Place,
+    pub(super) client_id: String,
+    pub(super) message_id: String,
+    pub(super) seq: u64,
+}
+
+/// A message as it was pushed, or as a row of history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) seq: u64,
+    pub(super) message_id: String,
+    pub(super) sender: String,
+    pub(super) client_id: String,
+    pub(super) content: String,
+}
+
+/// What one connection brought, in order.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Connection {
+    pub(super) who: Who,
+    pub(super) pushes: Vec<(Place, Row)>,
+    /// Pushes of conversations the user isn't in.
+    pub(super) strangers: Vec<String>,
+}
+
+/// A line of a user's conversation list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) last_seq: u64,
+    pub(super) last_read: u64,
+    pub(super) unread: i64,
+}
+
+/// All of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Observed {
+    /// Every acknowledgement, repetitions included.
+    pub(super) acks: Vec<Ack>,
+    /// What was sent: client id → content.
+    pub(super) sent: BTreeMap<String, String>,
+    /// Sent and never acknowledged: may be there once or not at all.
+    pub(super) unknown: BTreeSet<String>,
+    pub(super) connections: Vec<Connection>,
+    /// Messages sent more than once.
+    pub(super) resent: u64,
+    /// Highest read report that was answered with success.
+    pub(super) read: BTreeMap<(Who, Place), u64>,
+    /// Timelines the SDK built by itself.
+    pub(super) timelines: Vec<(Who, BTreeMap<Place, Vec<Row>>)>,
+    /// History as each reader sees it.
+    pub(super) history: BTreeMap<(Who, Place), Vec<Row>>,
+    pub(super) lists: BTreeMap<(Who, Place), Listed>,
+}
+
+impl Observed {
+    /// Adds what another client saw.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.acks.extend(other.acks);
+        self.sent.extend(other.sent);
+        self.unknown.extend(other.unknown);
+        self.connections.extend(other.connections);
+        self.resent += other.resent;
+        self.read.extend(other.read);
+        self.timelines.extend(other.timelines);
+    }
+
+    pub(super) fn pushed(&self) -> usize {
+        self.connections.iter().map(|c| c.pushes.len()).sum()
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.history.values().map(Vec::len).sum()
+    }
+}

@@ -1,0 +1,172 @@
+//! Falsifying one observation, to see the audit fail.
+
+use clap::ValueEnum;
+
+use super::observe::Observed;
+
+/// Which lie to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Plant {
+    /// An acknowledged message is gone from everybody's history.
+    Lost,
+    /// A message is in history twice.
+    Duplicate,
+    /// A number is missing.
+    Gap,
+    /// One reader sees two messages in the other order.
+    Disagree,
+    /// An acknowledgement named another number.
+    WrongAck,
+    /// Two pushes came in the wrong order.
+    Reorder,
+    /// A content was changed.
+    Altered,
+    /// An unread count is off by one.
+    Unread,
+    /// A read pointer went back.
+    PointerBack,
+    /// The SDK missed a message.
+    SdkGap,
+    /// Somebody was pushed a stranger's message.
+    Leak,
+}
+
+/// Tells the lie; it does nothing when there is nothing to lie about.
+pub(super) fn falsify(observed: &mut Observed, plant: Plant) {
+    let changed = tell(observed, plant);
+    if changed.is_none() {
+        eprintln!("nothing to plant: too little was observed");
+    }
+}
+
+fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
+    let ack = observed.acks.get(observed.acks.len() / 2)?.clone();
+    let of_place = |place: usize| move |((_, p), _): &(&(usize, usize), _)| *p == place;
+    match plant {
+        Plant::Lost => {
+            for ((_, place), rows) in &mut observed.history {
+                if *place == ack.place {
+                    rows.retain(|row| row.seq != ack.seq);
+                    rows.iter_mut().zip(1..).for_each(|(row, seq)| row.seq = seq);
+                }
+            }
+        }
+        Plant::Duplicate => {
+            for ((_, place), rows) in &mut observed.history {
+                if *place == ack.place {
+                    let mut again = rows.iter().find(|row| row.seq == ack.seq)?.clone();
+                    again.seq = rows.last()?.seq + 1;
+                    again.message_id.push('0');
+                    rows.push(again);
+                }
+            }
+        }
+        Plant::Gap => {
+            for ((_, place), rows) in &mut observed.history {
+                if *place == ack.place {
+                    rows.retain(|row| row.seq != ack.seq);
+                }
+            }
+        }
+        Plant::Disagree => {
+            let key = *observed.history.iter().filter(of_place(ack.place)).nth(1)?.0;
+            let rows = observed.history.get_mut(&key)?;
+            let first = rows.first()?.message_id.clone();
+            rows.last_mut()?.message_id = first;
+        }
+        Plant::WrongAck => observed.acks.last_mut()?.seq += 1,
+        Plant::Reorder => {
+            let connection = observed.connections.iter_mut().max_by_key(|c| c.pushes.len())?;
+            let place = connection.pushes.first()?.0;
+            let same: Vec<usize> = (0..connection.pushes.len())
+                .filter(|at| connection.pushes[*at].0 == place)
+                .collect();
+            connection.pushes.swap(*same.first()?, *same.get(1)?);
+        }
+        Plant::Altered => {
+            observed.sent.get_mut(&ack.client_id)?.push('!');
+        }
+        Plant::Unread => observed.lists.values_mut().next()?.unread += 1,
+        Plant::PointerBack => {
+            let (key, read) = observed.read.iter().find(|(_, read)| **read > 0)?;
+            let listed = observed.lists.get_mut(key)?;
+            listed.last_read = read - 1;
+            listed.unread = i64::try_from(listed.last_seq - listed.last_read).ok()?;
+        }
+        Plant::SdkGap => {
+            let mut timelines = observed.timelines.iter_mut().flat_map(|(_, t)| t.values_mut());
+            timelines.find(|rows| rows.len() > 2)?.remove(1);
+        }
+        Plant::Leak => {
+            observed.connections.first_mut()?.strangers.push("a conversation".to_owned());
+        }
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::audit::audit;
+    use super::super::observe::{Ack, Connection, Listed, Observed, Row};
+    use super::*;
+
+    fn row(seq: u64) -> Row {
+        Row {
+            seq,
+            message_id: format!("{}", 1000 + seq),
+            sender: "7".into(),
+            client_id: format!("c{seq}"),
+            content: format!("content {seq}"),
+        }
+    }
+
+    /// Two users who saw everything as it should be.
+    fn clean() -> Observed {
+        let rows: Vec<Row> = (1..=9).map(row).collect();
+        let mut observed = Observed::default();
+        for who in 0..2 {
+            observed.history.insert((who, 0), rows.clone());
+            let listed = Listed { last_seq: 9, last_read: 4, unread: 5 };
+            observed.lists.insert((who, 0), listed);
+            observed.read.insert((who, 0), 4);
+            let pushes = rows.iter().map(|r| (0, r.clone())).collect();
+            observed.connections.push(Connection { who, pushes, strangers: vec![] });
+            let timeline = [(0, rows[3..].to_vec())].into();
+            observed.timelines.push((who, timeline));
+        }
+        for row in &rows {
+            observed.sent.insert(row.client_id.clone(), row.content.clone());
+            observed.acks.push(Ack {
+                place: 0,
+                client_id: row.client_id.clone(),
+                message_id: row.message_id.clone(),
+                seq: row.seq,
+            });
+        }
+        observed
+    }
+
+    #[test]
+    fn a_clean_run_has_no_violation() {
+        assert_eq!(audit(&clean()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_planted_bug_is_found() {
+        for plant in Plant::value_variants() {
+            let mut observed = clean();
+            falsify(&mut observed, *plant);
+            assert!(!audit(&observed).is_empty(), "{plant:?} went unnoticed");
+        }
+    }
+
+    #[test]
+    fn repeated_pushes_and_acks_are_legal() {
+        let mut observed = clean();
+        let again = observed.connections[0].pushes[2].clone();
+        observed.connections[0].pushes.push(again);
+        observed.acks.push(observed.acks[0].clone());
+        observed.unknown.insert("never arrived".into());
+        assert_eq!(audit(&observed), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,106 @@
+//! A client that is the SDK: it must come out with complete timelines by itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use gochat_client::{Client, ConnectOptions, Credentials, Event, Item, Message, Outgoing};
+use rand::Rng as _;
+use rand::rngs::StdRng;
+use tokio::task::JoinSet;
+
+use super::load::{Control, Scene};
+use super::observe::{Ack, Observed, Place, Row, Who};
+use crate::bench::Result;
+
+/// Silence after which nothing more is expected.
+const SETTLED: Duration = Duration::from_secs(4);
+
+/// Runs until the load ends, everything is acknowledged and nothing more arrives.
+pub(super) async fn run(
+    who: Who,
+    scene: Arc<Scene>,
+    control: Arc<Control>,
+    rate: f64,
+    mut random: StdRng,
+) -> Result<Observed> {
+    let account = &scene.users[who];
+    // The refresh token isn't kept by the scene: runs end before tokens do.
+    let credentials = Credentials::tokens(account.token.clone(), String::new());
+    let options = ConnectOptions::default()
+        .device("sdk")
+        .initial_history(u64::MAX)
+        .event_capacity(1 << 16)
+        .connect_timeout(Duration::from_secs(120));
+    let (client, mut events) = Client::connect_with(&scene.url, credentials, options).await?;
+    let mut observed = Observed::default();
+    let mut timeline: BTreeMap<Place, Vec<Row>> = BTreeMap::new();
+    let places = scene.places_of(who);
+    let mut sends: JoinSet<(Place, String, gochat_client::Result<gochat_client::Sent>)> =
+        JoinSet::new();
+    let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / rate.max(0.1)));
+    let (mut made, mut last) = (0u64, Instant::now());
+    while !control.stop.load(Ordering::Relaxed) {
+        let quiet = control.quiet.load(Ordering::Relaxed);
+        if quiet && sends.is_empty() && last.elapsed() > SETTLED {
+            break;
+        }
+        tokio::select! {
+            item = events.next() => match item {
+                Some(Item::Event(Event::Message(message))) => {
+                    last = Instant::now();
+                    note(&scene, &mut timeline, message);
+                }
+                Some(Item::Lagged(n)) => return Err(format!("the checker was {n} events behind").into()),
+                Some(_) => {}
+                None => return Err("the SDK gave up".into()),
+            },
+            Some(done) = sends.join_next() => {
+                last = Instant::now();
+                let (place, client_id, sent) = done?;
+                match sent {
+                    Ok(sent) => {
+                        control.acknowledged.fetch_add(1, Ordering::Relaxed);
+                        let message_id = sent.message_id.to_string();
+                        observed.acks.push(Ack { place, client_id, message_id, seq: sent.seq_id });
+                    }
+                    Err(_) => drop(observed.unknown.insert(client_id)),
+                }
+            }
+            _ = tick.tick(), if !quiet => {
+                made += 1;
+                let place = places[random.random_range(0..places.len())];
+                let message = compose(&scene, who, made, place)?;
+                observed.sent.insert(message.client_msg_id.clone(), message.content.clone());
+                let (id, sending) = (message.client_msg_id.clone(), client.send_message(message));
+                sends.spawn(async move { (place, id, sending.await) });
+            }
+            () = tokio::time::sleep(Duration::from_millis(200)) => {}
+        }
+    }
+    client.close().await;
+    observed.timelines.push((who, timeline));
+    Ok(observed)
+}
+
+fn compose(scene: &Scene, who: Who, made: u64, place: Place) -> Result<Outgoing> {
+    Ok(Outgoing {
+        client_msg_id: format!("{:x}-{who}-{made}", scene.run),
+        conversation_id: scene.places[place].0.parse()?,
+        message_type: 1,
+        content: format!("{who} says number {made} by SDK"),
+        extra: None,
+    })
+}
+
+fn note(scene: &Scene, timeline: &mut BTreeMap<Place, Vec<Row>>, message: Message) {
+    let Some(place) = scene.place_of.get(&message.conversation_id.to_string()) else { return };
+    timeline.entry(*place).or_default().push(Row {
+        seq: message.seq_id,
+        message_id: message.id.to_string(),
+        sender: message.sender_id.to_string(),
+        client_id: message.client_msg_id,
+        content: message.content,
+    });
+}

@@ -1,0 +1,107 @@
+//! A server of the checker's own, killed without warning.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tokio::process::{Child, Command};
+
+use super::load::Control;
+use crate::bench::Result;
+use crate::bench::api::Api;
+
+/// How long a start may take.
+const START: Duration = Duration::from_secs(60);
+
+pub(super) struct Server {
+    pub(super) url: String,
+    pub(super) kills: u32,
+    address: String,
+    folder: PathBuf,
+    settings: Vec<String>,
+    child: Child,
+}
+
+impl Server {
+    /// Starts a server with an empty folder on a free port and waits until it answers.
+    pub(super) async fn start(settings: &[String]) -> Result<Self> {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let folder = std::env::temp_dir().join(format!("gochat-check-{:x}", rand::random::<u64>()));
+        std::fs::create_dir_all(&folder)?;
+        let child = launch(&address, &folder, settings)?;
+        let url = format!("http://{address}");
+        let settings = settings.to_vec();
+        let mut server = Self { url, kills: 0, address, folder, settings, child };
+        server.wait_ready().await?;
+        Ok(server)
+    }
+
+    /// Kills it and starts it again, so many times, at moments nobody can foresee.
+    pub(super) async fn kill_at_random(
+        &mut self,
+        kills: u32,
+        seed: u64,
+        control: &Control,
+    ) -> Result<()> {
+        let mut random = StdRng::seed_from_u64(seed);
+        for n in 1..=kills {
+            let life = Duration::from_millis(random.random_range(50..2500));
+            tokio::time::sleep(life).await;
+            // SIGKILL: no handler runs, nothing is flushed.
+            self.child.kill().await?;
+            self.child = launch(&self.address, &self.folder, &self.settings)?;
+            let started = Instant::now();
+            self.wait_ready().await?;
+            self.kills = n;
+            eprintln!(
+                "kill {n} of {kills} after {} ms; back in {} ms; {} acknowledged",
+                life.as_millis(), started.elapsed().as_millis(),
+                control.acknowledged.load(Ordering::Relaxed),
+            );
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(())
+    }
+
+    /// Ends it and removes its folder.
+    pub(super) async fn stop(mut self) {
+        let _ = self.child.kill().await;
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+
+    async fn wait_ready(&mut self) -> Result<()> {
+        let api = Api::new(&self.url);
+        let deadline = Instant::now() + START;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(format!("the server ended with {status}; see {}", self.folder.display()).into());
+            }
+            if api.is_healthy().await {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err("the server did not start within a minute".into())
+    }
+}
+
+fn launch(address: &str, folder: &std::path::Path, settings: &[String]) -> Result<Child> {
+    let log = std::fs::File::options().create(true).append(true).open(folder.join("check.log"))?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["serve", "--listen", address, "--data-dir"]).arg(folder.join("data"));
+    // The load is far above what a person may send.
+    for setting in ["gateway.rates.disabled=true"].into_iter().chain(settings.iter().map(String::as_str)) {
+        command.args(["--set", setting]);
+    }
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()?;
+    Ok(child)
+}
