@@ -1,11 +1,12 @@
-//! Telling the sequencer that facts about a conversation changed.
+//! Telling the sequencer that facts about a conversation changed, and waiting for rows that are on their way.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::ConversationId;
-use gochat_infra::port::mq::{Mq, OutRecord, Producer, TopicPartition};
+use gochat_core::partition::of_key;
+use gochat_infra::port::mq::{Mq, MqResult, OutRecord, Producer, TopicPartition};
 use gochat_infra::topics;
 use gochat_proto::mq::v1::{UpstreamKind, UpstreamMessage};
 use prost::Message as _;
@@ -50,6 +51,33 @@ impl Announcer {
         tokio::time::timeout(self.timeout, self.pass(record))
             .await
             .unwrap_or_else(|_| Err(ErrorCode::Timeout.into()))
+    }
+
+    /// Waits until every message that has its place in the conversation's partition by now has its
+    /// row, too: what im-repo says about heads is then as new as this call. Gives up silently after
+    /// the time an announcement may take; the caller goes on with what is there.
+    pub async fn rows_written(&self, conversation: ConversationId) {
+        match tokio::time::timeout(self.timeout, self.pass_rows(conversation)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "can't tell which rows are written"),
+            Err(_) => tracing::warn!("rows are far behind the log"),
+        }
+    }
+
+    async fn pass_rows(&self, conversation: ConversationId) -> MqResult<()> {
+        let (topic, group) = (topics::PERSIST, topics::TASK_PERSIST_GROUP);
+        let partitions = self.mq.partitions(topic)?;
+        let partition = of_key(conversation.to_string().as_bytes(), partitions);
+        let partition = TopicPartition::new(topic, partition);
+        let end = self.mq.end_offset(&partition).await?;
+        loop {
+            let done = self.mq.committed(group, &partition).await?.unwrap_or(0);
+            // The end may lie beyond the last record: then nothing is left to read before it.
+            if done >= end || self.mq.read(&partition, done, 1).await?.is_empty() {
+                return Ok(());
+            }
+            self.mq.wait_committed(group, &partition, done + 1).await?;
+        }
     }
 
     async fn pass(&self, record: OutRecord) -> Result<()> {

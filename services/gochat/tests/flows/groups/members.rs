@@ -100,8 +100,7 @@ async fn those_who_can_not_be_added_are_named_with_the_reason() {
     failed.sort_by_key(|f| f.0.to_string());
     let mut expected = vec![
         (json!(b.id), json!("USER_ALREADY_IN_CONVERSATION")),
-        // The wire carries numbers; this one's first name is FORBIDDEN.
-        (json!(guest.id), json!("FORBIDDEN")),
+        (json!(guest.id), json!("GUEST_NOT_ALLOWED")),
         (json!("123456789"), json!("USER_NOT_FOUND")),
     ];
     expected.sort_by_key(|f| f.0.to_string());

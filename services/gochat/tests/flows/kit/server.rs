@@ -37,6 +37,7 @@ pub struct Server {
 struct Own {
     running: Running,
     dir: tempfile::TempDir,
+    settings: Vec<String>,
 }
 
 impl Server {
@@ -73,17 +74,30 @@ impl Server {
         let http = Http::new(format!("http://{}", running.addr()));
         Some(Self {
             http,
-            own: Some(Own { running, dir }),
+            own: Some(Own {
+                running,
+                dir,
+                settings: settings.iter().map(|s| (*s).to_owned()).collect(),
+            }),
         })
     }
 
-    /// Stops the server in order and starts it again on the same data.
+    /// Stops the server in order and starts it again on the same data, with the same settings.
     pub async fn restart(&mut self) {
-        let Own { running, dir } = self.own.take().expect("a server of this test's own");
+        let Own {
+            running,
+            dir,
+            settings,
+        } = self.own.take().expect("a server of this test's own");
         stop(running).await;
-        let running = start(dir.path(), &[]).await;
+        let refs: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let running = start(dir.path(), &refs).await;
         self.http = Http::new(format!("http://{}", running.addr()));
-        self.own = Some(Own { running, dir });
+        self.own = Some(Own {
+            running,
+            dir,
+            settings,
+        });
     }
 
     /// The same user on this server, after a restart changed its address.
@@ -167,7 +181,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(Own { running, dir }) = self.own.take() {
+        if let Some(Own { running, dir, .. }) = self.own.take() {
             RUNTIME.spawn(async move {
                 // The test is over; how the stop went is the business of other tests.
                 let _ = running.stop().await;

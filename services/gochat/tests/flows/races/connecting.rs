@@ -115,13 +115,23 @@ async fn round(author: &mut Socket, readers: &mut [Reader], conversation: &str, 
 }
 
 async fn everybody_misses_nothing(author: &User, readers: &[&User], conversation: &str) {
+    miss_nothing_for(ROUNDS, author, readers, conversation).await;
+}
+
+/// Plays so many rounds.
+pub(super) async fn miss_nothing_for(
+    rounds: i64,
+    author: &User,
+    readers: &[&User],
+    conversation: &str,
+) {
     let mut socket = author.connect().await;
     let mut readers: Vec<Reader> = readers.iter().map(|user| Reader::new(user)).collect();
     let mut head = 0;
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         head = round(&mut socket, &mut readers, conversation, head).await;
     }
-    assert_eq!(head, ROUNDS * BURST);
+    assert_eq!(head, rounds * BURST);
     let first = &readers[0].known;
     assert!(
         readers.iter().all(|r| r.known == *first),

@@ -7,6 +7,7 @@ mod doubles;
 mod membership;
 mod resend;
 mod revocation;
+mod slow_rows;
 
 use std::time::Duration;
 

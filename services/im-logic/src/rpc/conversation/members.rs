@@ -77,6 +77,8 @@ async fn admit(
     if users.is_empty() {
         return Ok(Vec::new());
     }
+    // New members start to count at the head; it has to be the newest one.
+    app.facts.rows_written(id).await;
     let write = repo::AddConversationMemberRequest {
         conversation_id: id.to_string(),
         user_ids: users.iter().map(ToString::to_string).collect(),

@@ -1,7 +1,5 @@
 //! Read pointers and unread counts.
 
-use std::time::Duration;
-
 use gochat_core::error::{ErrorCode, Result};
 use gochat_core::ids::ConversationId;
 use gochat_proto::im::logic::v1 as pb;
@@ -9,11 +7,6 @@ use gochat_proto::im::repo::v1 as repo;
 
 use super::super::parse;
 use crate::app::App;
-
-/// A message can be read before its row is written. So often the report is repeated …
-const LAG_TRIES: u32 = 4;
-/// … after this long: rows follow within the writer's linger of 50 ms.
-const LAG_WAIT: Duration = Duration::from_millis(40);
 
 /// `MarkAsRead`: sequence number 0 is the newest. Only a pointer that moved is told.
 pub(super) async fn mark(
@@ -24,6 +17,10 @@ pub(super) async fn mark(
     let id = parse::conversation(&request.conversation_id)?;
     parse::seq(request.seq_id)?;
     app.repo.facts(id, &[user]).await?.readable_by(user)?;
+    if request.seq_id == 0 {
+        // The newest is what was acknowledged, not what has a row already.
+        app.facts.rows_written(id).await;
+    }
     let report = repo::UpdateReadPointerRequest {
         user_id: user.to_string(),
         conversation_id: id.to_string(),
@@ -32,12 +29,10 @@ pub(super) async fn mark(
     let mut outcome = app.repo.update_read_pointer(report.clone()).await?;
     let before = outcome.previous_read_seq_id;
     let mut moved = outcome.changed;
-    for _ in 1..LAG_TRIES {
-        if outcome.last_read_seq_id >= request.seq_id {
-            break;
-        }
-        tokio::time::sleep(LAG_WAIT).await;
-        outcome = app.repo.update_read_pointer(report.clone()).await?;
+    if outcome.last_read_seq_id < request.seq_id {
+        // A message can be read before its row is written.
+        app.facts.rows_written(id).await;
+        outcome = app.repo.update_read_pointer(report).await?;
         moved |= outcome.changed;
     }
     if moved {

@@ -1,0 +1,10 @@
+//! Clients that mean harm, or are broken. Whatever they do ends in a defined error or a closed
+//! connection; memory stays bounded, nothing panics, and everybody else is served meanwhile.
+#![forbid(unsafe_code)]
+
+mod connections;
+mod frames;
+mod fuzz;
+mod raw;
+mod requests;
+mod slow;
