@@ -34,7 +34,10 @@ impl Api {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { client, authority: authority(url) }
+        Self {
+            client,
+            authority: authority(url),
+        }
     }
 
     /// One request; status and JSON.
@@ -54,10 +57,16 @@ impl Api {
             request = request.header("content-type", "application/json");
         }
         let body = body.map(Value::to_string).unwrap_or_default();
-        let response = self.client.request(request.body(Full::new(body.into()))?).await?;
+        let response = self
+            .client
+            .request(request.body(Full::new(body.into()))?)
+            .await?;
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await?.to_bytes();
-        Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+        Ok((
+            status,
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        ))
     }
 
     /// The `data` of a request that must succeed; waits and tries again while the server is busy.
@@ -88,28 +97,37 @@ impl Api {
     /// Whether the server says that it can work.
     pub(crate) async fn is_healthy(&self) -> bool {
         let uri = format!("http://{}/health", self.authority);
-        let Ok(request) = Request::get(uri).body(Full::new(Bytes::new())) else { return false };
+        let Ok(request) = Request::get(uri).body(Full::new(Bytes::new())) else {
+            return false;
+        };
         let asking = tokio::time::timeout(Duration::from_secs(2), self.client.request(request));
         matches!(asking.await, Ok(Ok(answer)) if answer.status() == 200)
     }
 
     /// A new guest.
     pub(crate) async fn guest(&self) -> Result<Account> {
-        let data = self.call(Method::POST, "/auth/guest", "", Some(&json!({}))).await?;
+        let data = self
+            .call(Method::POST, "/auth/guest", "", Some(&json!({})))
+            .await?;
         account(&data)
     }
 
     /// A new registered user.
     pub(crate) async fn member(&self, name: &str) -> Result<Account> {
         let body = json!({ "username": name, "password": "bench-password" });
-        self.call(Method::POST, "/auth/register", "", Some(&body)).await?;
-        let data = self.call(Method::POST, "/auth/login", "", Some(&body)).await?;
+        self.call(Method::POST, "/auth/register", "", Some(&body))
+            .await?;
+        let data = self
+            .call(Method::POST, "/auth/login", "", Some(&body))
+            .await?;
         account(&data)
     }
 
     /// A new conversation; gives its id.
     pub(crate) async fn open(&self, by: &Account, body: &Value) -> Result<String> {
-        let data = self.call(Method::POST, "/conversations", &by.token, Some(body)).await?;
+        let data = self
+            .call(Method::POST, "/conversations", &by.token, Some(body))
+            .await?;
         text(&data["id"])
     }
 }
@@ -121,9 +139,15 @@ pub(crate) fn authority(url: &str) -> String {
 }
 
 fn account(data: &Value) -> Result<Account> {
-    Ok(Account { id: text(&data["user"]["id"])?, token: text(&data["accessToken"])? })
+    Ok(Account {
+        id: text(&data["user"]["id"])?,
+        token: text(&data["accessToken"])?,
+    })
 }
 
 fn text(value: &Value) -> Result<String> {
-    value.as_str().map(str::to_owned).ok_or_else(|| "an id or token is missing".into())
+    value
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| "an id or token is missing".into())
 }

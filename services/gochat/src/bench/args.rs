@@ -219,6 +219,9 @@ fn as_seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S:
 
 /// Seconds, possibly with a fraction.
 fn seconds(text: &str) -> Result<Duration, String> {
-    let value: f64 = text.trim_end_matches('s').parse().map_err(|_| "not a number of seconds")?;
+    let value: f64 = text
+        .trim_end_matches('s')
+        .parse()
+        .map_err(|_| "not a number of seconds")?;
     Duration::try_from_secs_f64(value).map_err(|e| e.to_string())
 }

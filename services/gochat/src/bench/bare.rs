@@ -24,7 +24,8 @@ const PER_WRITER: usize = 18_000;
 
 pub(super) async fn run(args: BareArgs) -> Result<ExitCode> {
     let rate = measure_for(args.connections, args.size, args.duration).await?;
-    let body = json!({ "writes_per_second": round(rate), "microseconds_per_write": round(1e6 / rate) });
+    let body =
+        json!({ "writes_per_second": round(rate), "microseconds_per_write": round(1e6 / rate) });
     Ok(report::print("bare", &args, 0, body))
 }
 
@@ -88,7 +89,11 @@ impl Writer {
         let order = format!("{sockets} {size} {}\n", duration.as_millis());
         stdin.write_all(order.as_bytes()).await?;
         let address = lines.next_line().await?.ok_or("the writer says nothing")?;
-        Ok(Self { child, lines, address })
+        Ok(Self {
+            child,
+            lines,
+            address,
+        })
     }
 
     async fn go(&mut self) -> Result<()> {
@@ -97,7 +102,12 @@ impl Writer {
     }
 
     async fn result(&mut self) -> Result<f64> {
-        Ok(self.lines.next_line().await?.ok_or("the writer is gone")?.parse()?)
+        Ok(self
+            .lines
+            .next_line()
+            .await?
+            .ok_or("the writer is gone")?
+            .parse()?)
     }
 }
 
@@ -111,7 +121,9 @@ fn write_loop() -> Result<()> {
     let mut lines = std::io::stdin().lock().lines();
     let order = lines.next().ok_or("no order")??;
     let numbers: Vec<u64> = order.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-    let &[sockets, size, millis] = numbers.as_slice() else { return Err("bad order".into()) };
+    let &[sockets, size, millis] = numbers.as_slice() else {
+        return Err("bad order".into());
+    };
     let listener = TcpListener::bind("127.0.0.1:0")?;
     say(&listener.local_addr()?.to_string())?;
     let mut streams = Vec::new();

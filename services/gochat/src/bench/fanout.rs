@@ -39,7 +39,11 @@ pub(super) async fn run(args: FanoutArgs) -> Result<ExitCode> {
     let counts = &total.done.counts;
     let per_second = total.done.delivered_measured as f64 / seconds;
     let server_cpu = before.zip(after).map(|(b, a)| a.cpu - b.cpu);
-    let bare = if args.bare { Some(super::bare::measure(args.connections, args.size).await?) } else { None };
+    let bare = if args.bare {
+        Some(super::bare::measure(args.connections, args.size).await?)
+    } else {
+        None
+    };
     let body = json!({
         "deliveries_per_second": round(per_second),
         "messages_per_second": round(per_second / receivers.max(1) as f64),
@@ -54,7 +58,12 @@ pub(super) async fn run(args: FanoutArgs) -> Result<ExitCode> {
         "server": procfs::compare(before, after),
         "generator": report::generator(&total, workers, seconds, args.rate),
     });
-    Ok(report::print("fanout", &args, violations(counts, receivers), body))
+    Ok(report::print(
+        "fanout",
+        &args,
+        violations(counts, receivers),
+        body,
+    ))
 }
 
 /// Messages at a fixed rate; gives the measured seconds.
@@ -62,8 +71,16 @@ async fn timetable(swarm: &mut Swarm, args: &FanoutArgs) -> Result<f64> {
     let start = now_micros() + 300_000;
     let measure = start + micros(args.warmup);
     let end = measure + micros(args.duration);
-    swarm.tell_all(&Order::Go { start, measure, end }).await?;
-    swarm.watch(args.warmup + args.duration + Duration::from_secs(3)).await?;
+    swarm
+        .tell_all(&Order::Go {
+            start,
+            measure,
+            end,
+        })
+        .await?;
+    swarm
+        .watch(args.warmup + args.duration + Duration::from_secs(3))
+        .await?;
     Ok(args.duration.as_secs_f64())
 }
 
@@ -71,7 +88,13 @@ async fn timetable(swarm: &mut Swarm, args: &FanoutArgs) -> Result<f64> {
 async fn back_to_back(swarm: &mut Swarm, args: &FanoutArgs) -> Result<f64> {
     let measure = now_micros() + micros(args.warmup);
     let end = measure + micros(args.duration);
-    swarm.tell_all(&Order::Go { start: measure, measure, end }).await?;
+    swarm
+        .tell_all(&Order::Go {
+            start: measure,
+            measure,
+            end,
+        })
+        .await?;
     let begun = Instant::now();
     let until = args.warmup + args.duration;
     let (mut reached, mut flying) = (HashMap::<u64, usize>::new(), 0usize);

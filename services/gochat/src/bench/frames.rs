@@ -18,7 +18,12 @@ pub(super) struct Mark {
 impl Mark {
     /// Appends `~run;conversation;number;intended;`.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        let Self { run, conversation, number, intended } = self;
+        let Self {
+            run,
+            conversation,
+            number,
+            intended,
+        } = self;
         write!(out, "~{run};{conversation};{number};{intended};")
             .expect("writing to memory can't fail");
     }
@@ -104,8 +109,14 @@ fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
 pub(crate) fn next(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     let (&[first, second], _) = bytes.split_first_chunk()?;
     let (start, len): (usize, usize) = match second & 0x7F {
-        126 => (4, usize::from(u16::from_be_bytes(*bytes.get(2..4)?.first_chunk()?))),
-        127 => (10, usize::try_from(u64::from_be_bytes(*bytes.get(2..10)?.first_chunk()?)).ok()?),
+        126 => (
+            4,
+            usize::from(u16::from_be_bytes(*bytes.get(2..4)?.first_chunk()?)),
+        ),
+        127 => (
+            10,
+            usize::try_from(u64::from_be_bytes(*bytes.get(2..10)?.first_chunk()?)).ok()?,
+        ),
         n => (2, usize::from(n)),
     };
     let end = start.checked_add(len)?;
@@ -134,7 +145,12 @@ pub(crate) fn push(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    const MARK: Mark = Mark { run: 7, conversation: 3, number: 12, intended: 1_700_000_000_000_000 };
+    const MARK: Mark = Mark {
+        run: 7,
+        conversation: 3,
+        number: 12,
+        intended: 1_700_000_000_000_000,
+    };
 
     #[test]
     fn a_mark_is_found_in_what_the_server_sends() {
@@ -154,7 +170,10 @@ mod tests {
     fn kinds_are_told_apart_wherever_the_type_stands() {
         assert_eq!(kind(br#"{"timestamp":1,"type":"message-ack"}"#), Kind::Ack);
         let error = br#"{"type":"error","data":{"code":"RATE_LIMITED"}}"#;
-        assert_eq!((kind(error), code(error)), (Kind::Error, Some("RATE_LIMITED")));
+        assert_eq!(
+            (kind(error), code(error)),
+            (Kind::Error, Some("RATE_LIMITED"))
+        );
         assert_eq!(kind(br#"{"type":"pong"}"#), Kind::Other);
     }
 
@@ -166,7 +185,9 @@ mod tests {
             let mut out = Vec::new();
             push(1, &payload, &mut out);
             let decoded = Decoder::new().decode(&Limits::default(), &mut out).unwrap();
-            let Item::Message(Message::Text(text)) = decoded.item else { panic!("{len}") };
+            let Item::Message(Message::Text(text)) = decoded.item else {
+                panic!("{len}")
+            };
             assert_eq!(text.len(), len);
         }
     }

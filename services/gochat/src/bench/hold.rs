@@ -24,7 +24,11 @@ pub(super) async fn plan(target: &Target, n: usize, per_user: usize) -> Result<P
     Ok(Plan {
         run: seed::run_id(),
         connections: seed::connections(target, &users, per_user.max(1), n)?,
-        lanes: vec![Lane { index: 0, conversation: "world".into(), connection: 0 }],
+        lanes: vec![Lane {
+            index: 0,
+            conversation: "world".into(),
+            connection: 0,
+        }],
         size: 200,
         one_conversation: true,
         concurrency: target.concurrency,
@@ -54,7 +58,11 @@ pub(super) async fn run(args: HoldArgs) -> Result<ExitCode> {
     let after = procfs::usage(pids);
 
     let open = warm.open + rest.open;
-    let reached = if args.reach { Some(reach(&mut swarm).await?) } else { None };
+    let reached = if args.reach {
+        Some(reach(&mut swarm).await?)
+    } else {
+        None
+    };
     let total = swarm.finish().await?;
     let closed = total.done.counts.closed;
     let missing = args.connections as u64 - open as u64 + closed;
@@ -88,7 +96,9 @@ async fn reach(swarm: &mut Swarm) -> Result<f64> {
 
 /// Bytes of server memory per connection between the two measurements.
 fn slope(low: Option<Usage>, high: Option<Usage>, connections: usize) -> Value {
-    let (Some(low), Some(high)) = (low, high) else { return Value::Null };
+    let (Some(low), Some(high)) = (low, high) else {
+        return Value::Null;
+    };
     if connections == 0 {
         return Value::Null;
     }

@@ -36,9 +36,15 @@ pub(super) async fn conversations(args: ListArgs) -> Result<ExitCode> {
     .await?;
     let path = format!("/conversations?page=1&size={}", args.page);
     let expected = args.count.min(args.page as usize);
-    let check = move |data: &Value| data["conversations"].as_array().map_or(0, Vec::len) >= expected;
+    let check =
+        move |data: &Value| data["conversations"].as_array().map_or(0, Vec::len) >= expected;
     let before = procfs::usage(&args.target.server_pid);
-    let load = Load { api, account: owner[0].clone(), rate: args.rate, duration: args.duration };
+    let load = Load {
+        api,
+        account: owner[0].clone(),
+        rate: args.rate,
+        duration: args.duration,
+    };
     let outcome = load.run(move |_| path.clone(), check).await;
     let after = procfs::usage(&args.target.server_pid);
     let body = json!({ "list_ms": outcome.latency.summary(), "requests": outcome.latency.len(),
@@ -69,7 +75,12 @@ pub(super) async fn history(args: HistoryArgs) -> Result<ExitCode> {
     };
     let check = |data: &Value| gapless_descending(&data["messages"]);
     let before = procfs::usage(&args.target.server_pid);
-    let load = Load { api, account: owner[0].clone(), rate: args.rate, duration: args.duration };
+    let load = Load {
+        api,
+        account: owner[0].clone(),
+        rate: args.rate,
+        duration: args.duration,
+    };
     let outcome = load.run(path, check).await;
     let after = procfs::usage(&args.target.server_pid);
     let body = json!({ "page_ms": outcome.latency.summary(), "requests": outcome.latency.len(),
@@ -81,7 +92,9 @@ pub(super) async fn history(args: HistoryArgs) -> Result<ExitCode> {
 async fn send(api: &Api, by: &Account, chat: &str, id: &str) -> Result<()> {
     let path = format!("/conversations/{chat}/messages");
     let body = json!({ "messageType": 1, "content": "x".repeat(100), "client_msg_id": id });
-    api.call(Method::POST, &path, &by.token, Some(&body)).await.map(drop)
+    api.call(Method::POST, &path, &by.token, Some(&body))
+        .await
+        .map(drop)
 }
 
 /// Acknowledged is not yet written: history follows within moments.
@@ -98,8 +111,12 @@ async fn wait_written(api: &Api, by: &Account, chat: &str, last: u64) -> Result<
 }
 
 fn gapless_descending(messages: &Value) -> bool {
-    let seqs: Vec<u64> =
-        messages.as_array().into_iter().flatten().filter_map(|m| m["seqId"].as_u64()).collect();
+    let seqs: Vec<u64> = messages
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|m| m["seqId"].as_u64())
+        .collect();
     !seqs.is_empty() && seqs.windows(2).all(|w| w[0] == w[1] + 1)
 }
 
@@ -140,7 +157,10 @@ impl Load {
             tasks.spawn(async move {
                 let answer = api.once(Method::GET, &path, &token, None).await;
                 let micros = micros_since(intended);
-                latency.lock().unwrap_or_else(PoisonError::into_inner).record(micros);
+                latency
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .record(micros);
                 matches!(answer, Ok((200, answer)) if check(&answer["data"]))
             });
             while let Some(done) = tasks.try_join_next() {
@@ -154,8 +174,15 @@ impl Load {
         while let Some(done) = tasks.join_next().await {
             failed += u64::from(!done.unwrap_or(false));
         }
-        let latency = latency.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Outcome { latency, late, failed }
+        let latency = latency
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        Outcome {
+            latency,
+            late,
+            failed,
+        }
     }
 }
 

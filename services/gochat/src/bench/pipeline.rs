@@ -36,7 +36,13 @@ pub(super) async fn run(args: PipelineArgs) -> Result<ExitCode> {
     let cast = if args.groups > 0 {
         groups(&api, run, args.groups, args.group_size).await?
     } else {
-        pairs(&api, run, args.pairs, args.conversations.unwrap_or(args.pairs)).await?
+        pairs(
+            &api,
+            run,
+            args.pairs,
+            args.conversations.unwrap_or(args.pairs),
+        )
+        .await?
     };
     let receivers = cast.receivers;
     let connections = cast.users.len();
@@ -45,7 +51,11 @@ pub(super) async fn run(args: PipelineArgs) -> Result<ExitCode> {
         connections: seed::connections(&args.target, &cast.users, 1, connections)?,
         lanes: cast.lanes,
         rate: args.rate,
-        window: if args.rate > 0.0 { 0 } else { args.window.max(1) },
+        window: if args.rate > 0.0 {
+            0
+        } else {
+            args.window.max(1)
+        },
         size: args.size,
         concurrency: args.target.concurrency,
         tries: 8,
@@ -63,7 +73,13 @@ pub(super) async fn run(args: PipelineArgs) -> Result<ExitCode> {
     let start = now_micros() + micros(LEAD);
     let measure = start + micros(warmup);
     let end = measure + micros(duration);
-    swarm.tell_all(&Order::Go { start, measure, end }).await?;
+    swarm
+        .tell_all(&Order::Go {
+            start,
+            measure,
+            end,
+        })
+        .await?;
     swarm.watch(LEAD + warmup + duration).await?;
     let after = procfs::usage(&args.target.server_pid);
     swarm.watch(GRACE).await?;
@@ -82,7 +98,12 @@ pub(super) async fn run(args: PipelineArgs) -> Result<ExitCode> {
         "server": procfs::compare(before, after),
         "generator": report::generator(&total, workers, (warmup + duration).as_secs_f64(), args.rate),
     });
-    Ok(report::print("pipeline", &args, violations(counts, receivers), body))
+    Ok(report::print(
+        "pipeline",
+        &args,
+        violations(counts, receivers),
+        body,
+    ))
 }
 
 /// What must be zero on a server that was not killed: disorder, gaps and losses.
@@ -106,10 +127,21 @@ async fn pairs(api: &Api, run: u64, pairs: usize, conversations: usize) -> Resul
     let ids = seed::chats(api, &senders, &receivers, conversations).await?;
     let lanes = ids.into_iter().enumerate().map(|(c, conversation)| {
         let (sender, _) = seed::pair(c, pairs, pairs);
-        Ok(Lane { index: u32::try_from(c)?, conversation, connection: 2 * sender })
+        Ok(Lane {
+            index: u32::try_from(c)?,
+            conversation,
+            connection: 2 * sender,
+        })
     });
-    let users = senders.iter().zip(receivers.iter()).flat_map(|(s, r)| [s.clone(), r.clone()]);
-    Ok(Cast { users: users.collect(), lanes: lanes.collect::<Result<_>>()?, receivers: 1 })
+    let users = senders
+        .iter()
+        .zip(receivers.iter())
+        .flat_map(|(s, r)| [s.clone(), r.clone()]);
+    Ok(Cast {
+        users: users.collect(),
+        lanes: lanes.collect::<Result<_>>()?,
+        receivers: 1,
+    })
 }
 
 async fn groups(api: &Api, run: u64, groups: usize, size: usize) -> Result<Cast> {
@@ -121,9 +153,17 @@ async fn groups(api: &Api, run: u64, groups: usize, size: usize) -> Result<Cast>
     for (index, (owner, members)) in owners.iter().zip(members.chunks(others)).enumerate() {
         let name = format!("bench {run:x} {index}");
         let conversation = seed::group(api, name, owner, members).await?;
-        lanes.push(Lane { index: u32::try_from(index)?, conversation, connection: users.len() });
+        lanes.push(Lane {
+            index: u32::try_from(index)?,
+            conversation,
+            connection: users.len(),
+        });
         users.push(owner.clone());
         users.extend_from_slice(members);
     }
-    Ok(Cast { users, lanes, receivers: others as u64 })
+    Ok(Cast {
+        users,
+        lanes,
+        receivers: others as u64,
+    })
 }

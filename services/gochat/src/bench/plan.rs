@@ -72,11 +72,21 @@ pub(super) enum Order {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Word {
     /// The connections asked for stand, or failed for good.
-    Connected { open: usize, failed: usize, retried: u64, micros: u64, latency: Vec<(u64, u64)> },
+    Connected {
+        open: usize,
+        failed: usize,
+        retried: u64,
+        micros: u64,
+        latency: Vec<(u64, u64)>,
+    },
     /// All connections are gone.
     Disconnected,
     /// Once a second.
-    Progress { sent: u64, acked: u64, delivered: u64 },
+    Progress {
+        sent: u64,
+        acked: u64,
+        delivered: u64,
+    },
     /// Message `number` has reached all connections of this worker.
     Reached { number: u64 },
     /// The end.

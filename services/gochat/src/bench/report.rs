@@ -11,10 +11,15 @@ use super::swarm::Total;
 /// Prints the result of a run and gives its exit code: 1 when an invariant was broken.
 pub(super) fn print(bench: &str, args: &impl Serialize, violations: u64, body: Value) -> ExitCode {
     let command: Vec<String> = std::env::args().skip(1).collect();
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let mut line = Map::new();
     line.insert("bench".into(), json!(bench));
-    line.insert("command".into(), json!(format!("gochat {}", command.join(" "))));
+    line.insert(
+        "command".into(),
+        json!(format!("gochat {}", command.join(" "))),
+    );
     line.insert("at".into(), json!(since.as_secs()));
     line.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
     line.insert("args".into(), json!(args));
@@ -23,7 +28,11 @@ pub(super) fn print(bench: &str, args: &impl Serialize, violations: u64, body: V
     }
     line.insert("ok".into(), json!(violations == 0));
     println!("{}", Value::Object(line));
-    if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if violations == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// How the generator itself did; `behind` says that the figures are its own limit.

@@ -75,9 +75,15 @@ pub(super) fn connections(
     per_user: usize,
     n: usize,
 ) -> Result<Vec<Connection>> {
-    let servers: Vec<String> =
-        std::iter::once(&target.url).chain(&target.also).map(|url| authority(url)).collect();
-    let sources = target.source_addrs.as_deref().map(Sources::parse).transpose()?;
+    let servers: Vec<String> = std::iter::once(&target.url)
+        .chain(&target.also)
+        .map(|url| authority(url))
+        .collect();
+    let sources = target
+        .source_addrs
+        .as_deref()
+        .map(Sources::parse)
+        .transpose()?;
     let connection = |index: usize| Connection {
         server: servers[index % servers.len()].clone(),
         source: sources.map(|s| s.of(index)),
@@ -120,11 +126,14 @@ pub(crate) async fn group(
 ) -> Result<String> {
     let ids: Vec<&str> = members.iter().map(|m| m.id.as_str()).collect();
     let (first, rest) = ids.split_at(ids.len().min(PER_REQUEST));
-    let id = api.open(owner, &json!({ "type": 2, "name": name, "members": first })).await?;
+    let id = api
+        .open(owner, &json!({ "type": 2, "name": name, "members": first }))
+        .await?;
     for more in rest.chunks(PER_REQUEST) {
         let path = format!("/conversations/{id}/members");
         let body = json!({ "members": more });
-        api.call(hyper::Method::POST, &path, &owner.token, Some(&body)).await?;
+        api.call(hyper::Method::POST, &path, &owner.token, Some(&body))
+            .await?;
     }
     Ok(id)
 }
@@ -137,8 +146,9 @@ mod tests {
     #[test]
     fn no_pair_of_users_gets_two_chats() {
         for (senders, receivers) in [(10, 10), (3, 7), (7, 3)] {
-            let all: HashSet<_> =
-                (0..senders * receivers).map(|c| pair(c, senders, receivers)).collect();
+            let all: HashSet<_> = (0..senders * receivers)
+                .map(|c| pair(c, senders, receivers))
+                .collect();
             assert_eq!(all.len(), senders * receivers);
         }
     }

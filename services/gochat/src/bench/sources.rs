@@ -25,8 +25,15 @@ impl Sources {
         let size = 1u64 << (32 - bits);
         let base = u64::from(u32::from(net)) / size * size;
         // The first and the last address of a network belong to nobody.
-        let (first, count) = if size > 2 { (base + 1, size - 2) } else { (base, size) };
-        Ok(Self { first: u32::try_from(first)?, count: u32::try_from(count)? })
+        let (first, count) = if size > 2 {
+            (base + 1, size - 2)
+        } else {
+            (base, size)
+        };
+        Ok(Self {
+            first: u32::try_from(first)?,
+            count: u32::try_from(count)?,
+        })
     }
 
     /// The address of the `n`th connection.
@@ -46,7 +53,10 @@ mod tests {
         assert_eq!(sources.of(0), Ipv4Addr::new(127, 0, 0, 1));
         assert_eq!(sources.of(19_999), Ipv4Addr::new(127, 0, 0, 1));
         assert_eq!(sources.of(20_000), Ipv4Addr::new(127, 0, 0, 2));
-        assert_eq!(Sources::parse("10.0.0.5").unwrap().of(50_000), Ipv4Addr::new(10, 0, 0, 5));
+        assert_eq!(
+            Sources::parse("10.0.0.5").unwrap().of(50_000),
+            Ipv4Addr::new(10, 0, 0, 5)
+        );
         assert!(Sources::parse("10.0.0.5/40").is_err());
     }
 }

@@ -41,7 +41,9 @@ impl Latency {
     /// Value and count of every bucket in use, to travel between processes.
     pub(crate) fn export(&self) -> Vec<(u64, u64)> {
         let buckets = self.0.iter_recorded();
-        buckets.map(|b| (b.value_iterated_to(), b.count_since_last_iteration())).collect()
+        buckets
+            .map(|b| (b.value_iterated_to(), b.count_since_last_iteration()))
+            .collect()
     }
 
     pub(crate) fn import(&mut self, buckets: &[(u64, u64)]) {

@@ -26,7 +26,10 @@ pub(super) async fn run(args: StormArgs) -> Result<ExitCode> {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let storm = swarm.connect(args.connections).await?;
         failed += storm.failed;
-        eprintln!("round {round_number}: {} back in {:.2} s", storm.open, storm.seconds);
+        eprintln!(
+            "round {round_number}: {} back in {:.2} s",
+            storm.open, storm.seconds
+        );
         rounds.push(json!({
             "open": storm.open, "failed": storm.failed, "retried": storm.retried,
             "seconds": round(storm.seconds),

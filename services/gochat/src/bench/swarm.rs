@@ -50,23 +50,37 @@ pub(super) struct Total {
 
 /// Workers for so many connections.
 pub(super) fn processes(wanted: Option<usize>, connections: usize) -> usize {
-    wanted.unwrap_or(1).max(connections.div_ceil(PER_WORKER)).max(1)
+    wanted
+        .unwrap_or(1)
+        .max(connections.div_ceil(PER_WORKER))
+        .max(1)
 }
 
 /// Cuts a plan into `n`: connections in equal runs, lanes to where their connection went.
 pub(super) fn split(plan: Plan, n: usize) -> Vec<Plan> {
     let share = plan.connections.len().div_ceil(n).max(1);
     let all_lanes = plan.lanes.len().max(1) as f64;
-    let Plan { connections, lanes, .. } = &plan;
+    let Plan {
+        connections, lanes, ..
+    } = &plan;
     let part = |at: usize| {
         let from = (at * share).min(connections.len());
         let to = (from + share).min(connections.len());
         let here = lanes.iter().filter(|l| (from..to).contains(&l.connection));
-        let here: Vec<Lane> =
-            here.map(|l| Lane { connection: l.connection - from, ..l.clone() }).collect();
+        let here: Vec<Lane> = here
+            .map(|l| Lane {
+                connection: l.connection - from,
+                ..l.clone()
+            })
+            .collect();
         let connections: Vec<Connection> = connections[from..to].to_vec();
         let rate = plan.rate * here.len() as f64 / all_lanes;
-        Plan { connections, lanes: here, rate, ..plan.clone() }
+        Plan {
+            connections,
+            lanes: here,
+            rate,
+            ..plan.clone()
+        }
     };
     (0..n).map(part).collect()
 }
@@ -87,7 +101,12 @@ impl Swarm {
             let stdout = child.stdout.take().ok_or("no stdout")?;
             tokio::spawn(listen(index, stdout, sender.clone()));
             let connections = plan.connections.len();
-            let mut worker = Worker { _child: child, stdin, connections, opened: 0 };
+            let mut worker = Worker {
+                _child: child,
+                stdin,
+                connections,
+                opened: 0,
+            };
             worker.tell(&plan).await?;
             workers.push(worker);
         }
@@ -112,7 +131,14 @@ impl Swarm {
         };
         for _ in 0..self.workers.len() {
             let word = self.wait(|w| matches!(w, Word::Connected { .. })).await?;
-            if let Word::Connected { open, failed, retried, micros, latency } = word {
+            if let Word::Connected {
+                open,
+                failed,
+                retried,
+                micros,
+                latency,
+            } = word
+            {
                 sum.open += open;
                 sum.failed += failed;
                 sum.retried += retried;
@@ -154,7 +180,8 @@ impl Swarm {
     /// The next thing any worker says.
     pub(super) async fn next(&mut self) -> Result<(usize, Word)> {
         let word = tokio::time::timeout(PATIENCE, self.words.recv()).await;
-        word.map_err(|_| "a worker doesn't answer")?.ok_or_else(|| "all workers are gone".into())
+        word.map_err(|_| "a worker doesn't answer")?
+            .ok_or_else(|| "all workers are gone".into())
     }
 
     /// Shows progress on stderr for so long.
@@ -250,7 +277,11 @@ mod tests {
             token: n.to_string(),
             device: String::new(),
         };
-        let lane = |n: usize| Lane { index: n as u32, conversation: String::new(), connection: n };
+        let lane = |n: usize| Lane {
+            index: n as u32,
+            conversation: String::new(),
+            connection: n,
+        };
         let plan = Plan {
             connections: (0..7).map(connection).collect(),
             lanes: [0, 2, 4, 6].map(lane).to_vec(),
@@ -258,11 +289,20 @@ mod tests {
             ..Plan::default()
         };
         let parts = split(plan, 2);
-        assert_eq!(parts.iter().map(|p| p.connections.len()).collect::<Vec<_>>(), [4, 3]);
+        assert_eq!(
+            parts
+                .iter()
+                .map(|p| p.connections.len())
+                .collect::<Vec<_>>(),
+            [4, 3]
+        );
         assert_eq!(parts.iter().map(|p| p.rate).sum::<f64>(), 100.0);
         for part in &parts {
             for lane in &part.lanes {
-                assert_eq!(part.connections[lane.connection].token, lane.index.to_string());
+                assert_eq!(
+                    part.connections[lane.connection].token,
+                    lane.index.to_string()
+                );
             }
         }
         assert_eq!(processes(None, 40_000), 3);

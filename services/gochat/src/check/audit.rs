@@ -1,8 +1,8 @@
 //! The invariants, as functions from observations to violations.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::observe::{Observed, Place, Row};
+use super::observe::{Connection, Observed, Place, Row};
 
 /// Everything that is wrong, in words.
 pub(super) fn audit(observed: &Observed) -> Vec<String> {
@@ -43,10 +43,14 @@ fn one_truth<'a>(observed: &'a Observed, wrong: &mut Vec<String>) -> Truth<'a> {
 /// I2: 1, 2, 3 …
 fn gapless(truth: &Truth<'_>, wrong: &mut Vec<String>) {
     for (place, rows) in truth {
-        let bad = rows.iter().zip(1..).find(|(row, expected)| row.seq != *expected);
+        let bad = rows
+            .iter()
+            .zip(1..)
+            .find(|(row, expected)| row.seq != *expected);
         if let Some((row, expected)) = bad {
             wrong.push(format!(
-                "conversation {place} has number {} where {expected} should be", row.seq
+                "conversation {place} has number {} where {expected} should be",
+                row.seq
             ));
         }
     }
@@ -67,7 +71,10 @@ fn no_duplicates(truth: &Truth<'_>, wrong: &mut Vec<String>) {
                 ));
             }
             if !ids.insert(&row.message_id) {
-                wrong.push(format!("conversation {place} holds message {} twice", row.message_id));
+                wrong.push(format!(
+                    "conversation {place} holds message {} twice",
+                    row.message_id
+                ));
             }
         }
     }
@@ -80,18 +87,20 @@ fn acknowledged_is_there(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec
         let told = (&ack.message_id, ack.seq);
         if *first.entry((ack.place, &ack.client_id)).or_insert(told) != told {
             wrong.push(format!(
-                "client id {} was acknowledged as {} and as something else", ack.client_id, ack.seq
+                "client id {} was acknowledged as {} and as something else",
+                ack.client_id, ack.seq
             ));
         }
         let rows = truth.get(&ack.place).copied().unwrap_or_default();
         let row = find(rows, ack.seq);
-        let same = row.is_some_and(|row| {
-            row.message_id == ack.message_id && row.client_id == ack.client_id
-        });
+        let same = row
+            .is_some_and(|row| row.message_id == ack.message_id && row.client_id == ack.client_id);
         if !same {
             wrong.push(format!(
                 "client id {} was acknowledged as number {} of conversation {}, which holds {}",
-                ack.client_id, ack.seq, ack.place,
+                ack.client_id,
+                ack.seq,
+                ack.place,
                 row.map_or("nothing", |row| row.client_id.as_str()),
             ));
         }
@@ -104,30 +113,27 @@ fn contents_are_unchanged(observed: &Observed, truth: &Truth<'_>, wrong: &mut Ve
         for row in *rows {
             let sent = observed.sent.get(&row.client_id);
             if sent.is_some_and(|sent| *sent != row.content) {
-                wrong.push(format!("the content of client id {} was changed", row.client_id));
+                wrong.push(format!(
+                    "the content of client id {} was changed",
+                    row.client_id
+                ));
             }
         }
     }
 }
 
 /// I2 and I5: pushes are rows of history, in order, and only of one's own conversations.
-///
-/// A repetition is legal (clients drop it), an older number that wasn't there before is not.
 fn pushes_agree_and_are_in_order(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<String>) {
     for connection in &observed.connections {
         let who = connection.who;
         for stranger in &connection.strangers {
-            wrong.push(format!("user {who} was pushed {stranger} without being a member"));
+            wrong.push(format!(
+                "user {who} was pushed {stranger} without being a member"
+            ));
         }
-        let (mut newest, mut seen) = (HashMap::new(), HashSet::new());
+        let mut orders: BTreeMap<Place, Order> = BTreeMap::new();
         for (place, row) in &connection.pushes {
-            let newest = newest.entry(*place).or_insert(0);
-            if seen.insert((*place, row.seq)) && row.seq < *newest {
-                wrong.push(format!(
-                    "user {who} was pushed number {} of conversation {place} after {newest}", row.seq
-                ));
-            }
-            *newest = row.seq.max(*newest);
+            orders.entry(*place).or_default().push(row.seq);
             let rows = truth.get(place).copied().unwrap_or_default();
             if find(rows, row.seq) != Some(row) {
                 wrong.push(format!(
@@ -135,6 +141,61 @@ fn pushes_agree_and_are_in_order(observed: &Observed, truth: &Truth<'_>, wrong: 
                 ));
             }
         }
+        for (place, order) in orders {
+            if let Some((late, early)) = order.disorder() {
+                wrong.push(format!(
+                    "user {who} was pushed number {late} of conversation {place} after {early}"
+                ));
+            }
+        }
+    }
+}
+
+/// Pushes that came after a later one, all of them legal or the audit would have complained.
+pub(super) fn late_pushes(observed: &Observed) -> usize {
+    let late = |connection: &Connection| {
+        let mut orders: BTreeMap<Place, Order> = BTreeMap::new();
+        for (place, row) in &connection.pushes {
+            orders.entry(*place).or_default().push(row.seq);
+        }
+        orders.values().map(|order| order.late).sum::<usize>()
+    };
+    observed.connections.iter().map(late).sum()
+}
+
+/// The order of pushes of one conversation on one connection.
+///
+/// Repetitions are legal: clients drop them. Messages from *before* the connection may come
+/// late, once their rows are written (recipients who were offline are looked up again then),
+/// mixed with newer ones. So there must be a boundary such that the numbers below it and the
+/// numbers from it on are each in order: it lies above every number that came late and not above
+/// any number that one of them came after.
+#[derive(Debug, Default)]
+struct Order {
+    seen: BTreeSet<u64>,
+    late: usize,
+    /// Highest number that came late.
+    highest_late: Option<u64>,
+    /// Lowest number that a late one came after.
+    lowest_early: Option<u64>,
+}
+
+impl Order {
+    fn push(&mut self, seq: u64) {
+        if !self.seen.insert(seq) {
+            return;
+        }
+        if let Some(&early) = self.seen.range(seq + 1..).next() {
+            self.late += 1;
+            self.highest_late = self.highest_late.max(Some(seq));
+            self.lowest_early = Some(self.lowest_early.map_or(early, |e| e.min(early)));
+        }
+    }
+
+    /// A late and an early number that no boundary separates.
+    fn disorder(&self) -> Option<(u64, u64)> {
+        let (late, early) = self.highest_late.zip(self.lowest_early)?;
+        (late >= early).then_some((late, early))
     }
 }
 
@@ -160,20 +221,30 @@ fn sdk_timelines_are_complete(observed: &Observed, truth: &Truth<'_>, wrong: &mu
 /// I4: unread = head − pointer; the pointer never went back and never passed the head.
 fn unread_is_exact(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<String>) {
     for ((who, place), listed) in &observed.lists {
-        let head = truth.get(place).and_then(|rows| rows.last()).map_or(0, |row| row.seq);
+        let head = truth
+            .get(place)
+            .and_then(|rows| rows.last())
+            .map_or(0, |row| row.seq);
         let read = observed.read.get(&(*who, *place)).copied().unwrap_or(0);
         let label = format!("user {who}, conversation {place}:");
         if listed.last_seq != head {
-            wrong.push(format!("{label} the list says {}, history ends at {head}", listed.last_seq));
+            wrong.push(format!(
+                "{label} the list says {}, history ends at {head}",
+                listed.last_seq
+            ));
         }
         if listed.last_read < read || listed.last_read > listed.last_seq {
             wrong.push(format!(
-                "{label} the read pointer stands at {} after {read} was confirmed", listed.last_read
+                "{label} the read pointer stands at {} after {read} was confirmed",
+                listed.last_read
             ));
         }
         let expected = i64::try_from(listed.last_seq.saturating_sub(listed.last_read));
         if expected != Ok(listed.unread) {
-            wrong.push(format!("{label} {} unread instead of {expected:?}", listed.unread));
+            wrong.push(format!(
+                "{label} {} unread instead of {expected:?}",
+                listed.unread
+            ));
         }
     }
 }
@@ -182,4 +253,30 @@ fn unread_is_exact(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<Strin
 fn find(rows: &[Row], seq: u64) -> Option<&Row> {
     let at = rows.binary_search_by_key(&seq, |row| row.seq).ok()?;
     rows.get(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disorder(pushes: &[u64]) -> bool {
+        let mut order = Order::default();
+        pushes.iter().for_each(|seq| order.push(*seq));
+        order.disorder().is_some()
+    }
+
+    #[test]
+    fn messages_from_before_the_connection_may_come_late() {
+        assert!(!disorder(&[5, 6, 7]));
+        assert!(!disorder(&[5, 5, 6, 5]));
+        assert!(!disorder(&[7, 3, 8, 4, 9, 5]));
+        assert!(!disorder(&[3, 7, 4, 8]));
+    }
+
+    #[test]
+    fn messages_of_either_side_must_be_in_order() {
+        assert!(disorder(&[7, 4, 3]));
+        assert!(disorder(&[7, 9, 8, 3]));
+        assert!(disorder(&[1, 3, 2, 5, 4]));
+    }
 }

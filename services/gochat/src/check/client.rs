@@ -82,11 +82,20 @@ impl Client {
         let account = self.scene.users[self.who].clone();
         let device = format!("check-{}", self.random.random_range(0..3));
         let opening = Socket::open(&self.scene.server, &account.token, &device);
-        let Ok(Ok(mut socket)) = timeout(PATIENCE, opening).await else { return };
-        let mut seen = Connection { who: self.who, ..Connection::default() };
+        let Ok(Ok(mut socket)) = timeout(PATIENCE, opening).await else {
+            return;
+        };
+        let mut seen = Connection {
+            who: self.who,
+            ..Connection::default()
+        };
         // Every third client stays; the others come and go.
         let stays = self.who.is_multiple_of(3);
-        let life = if stays { 600_000 } else { self.random.random_range(200..6000) };
+        let life = if stays {
+            600_000
+        } else {
+            self.random.random_range(200..6000)
+        };
         let leave = Instant::now() + Duration::from_millis(life);
         let mut tick = interval(Duration::from_secs_f64(1.0 / rate.max(0.1)));
         if self.resend_all(&mut socket).await.is_ok() {
@@ -131,7 +140,11 @@ impl Client {
         let id = format!("{:x}-{}-{}", self.scene.run, self.who, self.made);
         let content = format!("{} says number {} ü \"quoted\"", self.who, self.made);
         self.observed.sent.insert(id.clone(), content.clone());
-        let waiting = Waiting { place, content, sent: Instant::now() };
+        let waiting = Waiting {
+            place,
+            content,
+            sent: Instant::now(),
+        };
         let frame = self.frame(&id, &waiting);
         self.waiting.insert(id, waiting);
         socket.send(&frame).await
@@ -165,7 +178,9 @@ impl Client {
     async fn resend(&mut self, id: &str, socket: &mut Socket) -> std::io::Result<()> {
         let by_http = self.random.random_range(0..4) == 0;
         self.observed.resent += 1;
-        let Some(waiting) = self.waiting.get_mut(id) else { return Ok(()) };
+        let Some(waiting) = self.waiting.get_mut(id) else {
+            return Ok(());
+        };
         waiting.sent = Instant::now();
         let (place, content) = (waiting.place, waiting.content.clone());
         if !by_http {
@@ -186,7 +201,9 @@ impl Client {
 
     async fn read_something(&mut self) {
         let place = self.places[self.random.random_range(0..self.places.len())];
-        let Some(&seq) = self.seen.get(&place) else { return };
+        let Some(&seq) = self.seen.get(&place) else {
+            return;
+        };
         let path = format!("/conversations/{}/read", self.scene.places[place].0);
         let token = &self.scene.users[self.who].token;
         let body = json!({ "seqId": seq });
@@ -232,12 +249,23 @@ impl Client {
                 self.control.acknowledged.fetch_add(1, Ordering::Relaxed);
                 waiting.place
             }
-            None => match self.observed.acks.iter().rev().find(|ack| ack.client_id == id) {
+            None => match self
+                .observed
+                .acks
+                .iter()
+                .rev()
+                .find(|ack| ack.client_id == id)
+            {
                 Some(first) => first.place,
                 None => return,
             },
         };
         let client_id = id.to_owned();
-        self.observed.acks.push(Ack { place, client_id, message_id, seq });
+        self.observed.acks.push(Ack {
+            place,
+            client_id,
+            message_id,
+            seq,
+        });
     }
 }

@@ -54,7 +54,9 @@ async fn settle(scene: &Scene, heads: &BTreeMap<Place, u64>) -> Result<()> {
         for (place, (_, members)) in scene.places.iter().enumerate() {
             now.insert(place, newest(scene, members[0], place).await?);
         }
-        let there = heads.iter().all(|(place, head)| now.get(place) >= Some(head));
+        let there = heads
+            .iter()
+            .all(|(place, head)| now.get(place) >= Some(head));
         calm = if there && now == before { calm + 1 } else { 0 };
         if calm >= 5 {
             return Ok(());
@@ -109,7 +111,9 @@ async fn list(scene: &Scene, who: Who) -> Result<Vec<((Who, Place), Listed)>> {
         let data = scene.api.call(Method::GET, &path, token, None).await?;
         for conversation in data["conversations"].as_array().into_iter().flatten() {
             let id = conversation["id"].as_str().unwrap_or_default();
-            let Some(&place) = scene.place_of.get(id) else { continue };
+            let Some(&place) = scene.place_of.get(id) else {
+                continue;
+            };
             let listed = Listed {
                 last_seq: conversation["lastSeqId"].as_u64().unwrap_or(0),
                 last_read: conversation["lastReadSeqId"].as_u64().unwrap_or(0),

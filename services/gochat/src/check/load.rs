@@ -56,23 +56,38 @@ impl Scene {
         }
         for group in 0..groups {
             let owner = group % users.len();
-            let mut members: Vec<Who> =
-                (0..users.len()).filter(|who| *who != owner && random.random_bool(0.5)).collect();
+            let mut members: Vec<Who> = (0..users.len())
+                .filter(|who| *who != owner && random.random_bool(0.5))
+                .collect();
             let accounts: Vec<Account> = members.iter().map(|who| users[*who].clone()).collect();
             let name = format!("check {run:x} {group}");
             let id = seed::group(&api, name, &users[owner], &accounts).await?;
             members.push(owner);
             places.push((id, members));
         }
-        let place_of = places.iter().enumerate().map(|(n, (id, _))| (id.clone(), n)).collect();
+        let place_of = places
+            .iter()
+            .enumerate()
+            .map(|(n, (id, _))| (id.clone(), n))
+            .collect();
         let server = authority(url);
-        Ok(Self { url: url.to_owned(), server, api, users, places, place_of, run })
+        Ok(Self {
+            url: url.to_owned(),
+            server,
+            api,
+            users,
+            places,
+            place_of,
+            run,
+        })
     }
 
     /// Conversations of a user.
     pub(super) fn places_of(&self, who: Who) -> Vec<Place> {
         let all = self.places.iter().enumerate();
-        all.filter(|(_, (_, members))| members.contains(&who)).map(|(n, _)| n).collect()
+        all.filter(|(_, (_, members))| members.contains(&who))
+            .map(|(n, _)| n)
+            .collect()
     }
 }
 
@@ -107,7 +122,8 @@ pub(super) async fn finish(
     let mut observed = Observed::default();
     while !clients.is_empty() {
         let left = deadline.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(left.max(Duration::from_millis(100)), clients.join_next()).await {
+        match tokio::time::timeout(left.max(Duration::from_millis(100)), clients.join_next()).await
+        {
             Ok(Some(done)) => observed.merge(done??),
             Ok(None) => break,
             Err(_) => control.stop.store(true, Ordering::Relaxed),

@@ -87,8 +87,14 @@ async fn check(args: &CheckArgs) -> Result<ExitCode> {
     let seed = args.seed.unwrap_or_else(rand::random);
     eprintln!("seed {seed}");
     let started = Instant::now();
-    let mut server = if args.spawn { Some(Server::start(&args.set).await?) } else { None };
-    let url = server.as_ref().map_or_else(|| args.url.clone(), |s| s.url.clone());
+    let mut server = if args.spawn {
+        Some(Server::start(&args.set).await?)
+    } else {
+        None
+    };
+    let url = server
+        .as_ref()
+        .map_or_else(|| args.url.clone(), |s| s.url.clone());
     let scene = Arc::new(Scene::build(&url, args.clients, args.groups, seed).await?);
 
     let control = Arc::new(Control::default());
@@ -115,6 +121,7 @@ async fn check(args: &CheckArgs) -> Result<ExitCode> {
         "kills": server.as_ref().map_or(0, |s| s.kills), "clients": args.clients,
         "conversations": scene.places.len(), "acknowledged": observed.acks.len(),
         "unacknowledged": observed.unknown.len(), "pushes": observed.pushed(),
+        "late_pushes": audit::late_pushes(&observed),
         "reconnects": observed.connections.len(), "resent": observed.resent,
         "rows_read": observed.rows(), "seconds": started.elapsed().as_secs(),
         "violations": violations.len(), "first": violations.first(), "ok": violations.is_empty(),
@@ -123,5 +130,9 @@ async fn check(args: &CheckArgs) -> Result<ExitCode> {
     if let Some(server) = server {
         server.stop().await;
     }
-    Ok(if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if violations.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

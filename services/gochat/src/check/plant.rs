@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::observe::Observed;
+use super::observe::{Observed, Row};
 
 /// Which lie to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -47,7 +47,9 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
             for ((_, place), rows) in &mut observed.history {
                 if *place == ack.place {
                     rows.retain(|row| row.seq != ack.seq);
-                    rows.iter_mut().zip(1..).for_each(|(row, seq)| row.seq = seq);
+                    rows.iter_mut()
+                        .zip(1..)
+                        .for_each(|(row, seq)| row.seq = seq);
                 }
             }
         }
@@ -69,19 +71,33 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
             }
         }
         Plant::Disagree => {
-            let key = *observed.history.iter().filter(of_place(ack.place)).nth(1)?.0;
+            let key = *observed
+                .history
+                .iter()
+                .filter(of_place(ack.place))
+                .nth(1)?
+                .0;
             let rows = observed.history.get_mut(&key)?;
             let first = rows.first()?.message_id.clone();
             rows.last_mut()?.message_id = first;
         }
         Plant::WrongAck => observed.acks.last_mut()?.seq += 1,
         Plant::Reorder => {
-            let connection = observed.connections.iter_mut().max_by_key(|c| c.pushes.len())?;
+            let connection = observed
+                .connections
+                .iter_mut()
+                .max_by_key(|c| c.pushes.len())?;
             let place = connection.pushes.first()?.0;
-            let same: Vec<usize> = (0..connection.pushes.len())
-                .filter(|at| connection.pushes[*at].0 == place)
+            let mut same: Vec<&mut Row> = connection
+                .pushes
+                .iter_mut()
+                .filter_map(|(p, row)| (*p == place).then_some(row))
                 .collect();
-            connection.pushes.swap(*same.first()?, *same.get(1)?);
+            // Twice: one pair alone could be a late message and the first one after it.
+            for pair in same.chunks_exact_mut(2).take(2) {
+                let [first, second] = pair else { return None };
+                std::mem::swap(*first, *second);
+            }
         }
         Plant::Altered => {
             observed.sent.get_mut(&ack.client_id)?.push('!');
@@ -94,11 +110,18 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
             listed.unread = i64::try_from(listed.last_seq - listed.last_read).ok()?;
         }
         Plant::SdkGap => {
-            let mut timelines = observed.timelines.iter_mut().flat_map(|(_, t)| t.values_mut());
+            let mut timelines = observed
+                .timelines
+                .iter_mut()
+                .flat_map(|(_, t)| t.values_mut());
             timelines.find(|rows| rows.len() > 2)?.remove(1);
         }
         Plant::Leak => {
-            observed.connections.first_mut()?.strangers.push("a conversation".to_owned());
+            observed
+                .connections
+                .first_mut()?
+                .strangers
+                .push("a conversation".to_owned());
         }
     }
     Some(())
@@ -107,7 +130,7 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::super::audit::audit;
-    use super::super::observe::{Ack, Connection, Listed, Observed, Row};
+    use super::super::observe::{Ack, Connection, Listed};
     use super::*;
 
     fn row(seq: u64) -> Row {
@@ -126,16 +149,26 @@ mod tests {
         let mut observed = Observed::default();
         for who in 0..2 {
             observed.history.insert((who, 0), rows.clone());
-            let listed = Listed { last_seq: 9, last_read: 4, unread: 5 };
+            let listed = Listed {
+                last_seq: 9,
+                last_read: 4,
+                unread: 5,
+            };
             observed.lists.insert((who, 0), listed);
             observed.read.insert((who, 0), 4);
             let pushes = rows.iter().map(|r| (0, r.clone())).collect();
-            observed.connections.push(Connection { who, pushes, strangers: vec![] });
+            observed.connections.push(Connection {
+                who,
+                pushes,
+                strangers: vec![],
+            });
             let timeline = [(0, rows[3..].to_vec())].into();
             observed.timelines.push((who, timeline));
         }
         for row in &rows {
-            observed.sent.insert(row.client_id.clone(), row.content.clone());
+            observed
+                .sent
+                .insert(row.client_id.clone(), row.content.clone());
             observed.acks.push(Ack {
                 place: 0,
                 client_id: row.client_id.clone(),

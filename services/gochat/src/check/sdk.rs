@@ -95,7 +95,9 @@ fn compose(scene: &Scene, who: Who, made: u64, place: Place) -> Result<Outgoing>
 }
 
 fn note(scene: &Scene, timeline: &mut BTreeMap<Place, Vec<Row>>, message: Message) {
-    let Some(place) = scene.place_of.get(&message.conversation_id.to_string()) else { return };
+    let Some(place) = scene.place_of.get(&message.conversation_id.to_string()) else {
+        return;
+    };
     timeline.entry(*place).or_default().push(Row {
         seq: message.seq_id,
         message_id: message.id.to_string(),

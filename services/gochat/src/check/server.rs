@@ -35,7 +35,14 @@ impl Server {
         let child = launch(&address, &folder, settings)?;
         let url = format!("http://{address}");
         let settings = settings.to_vec();
-        let mut server = Self { url, kills: 0, address, folder, settings, child };
+        let mut server = Self {
+            url,
+            kills: 0,
+            address,
+            folder,
+            settings,
+            child,
+        };
         server.wait_ready().await?;
         Ok(server)
     }
@@ -59,7 +66,8 @@ impl Server {
             self.kills = n;
             eprintln!(
                 "kill {n} of {kills} after {} ms; back in {} ms; {} acknowledged",
-                life.as_millis(), started.elapsed().as_millis(),
+                life.as_millis(),
+                started.elapsed().as_millis(),
                 control.acknowledged.load(Ordering::Relaxed),
             );
         }
@@ -78,7 +86,11 @@ impl Server {
         let deadline = Instant::now() + START;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
-                return Err(format!("the server ended with {status}; see {}", self.folder.display()).into());
+                return Err(format!(
+                    "the server ended with {status}; see {}",
+                    self.folder.display()
+                )
+                .into());
             }
             if api.is_healthy().await {
                 return Ok(());
@@ -90,11 +102,19 @@ impl Server {
 }
 
 fn launch(address: &str, folder: &std::path::Path, settings: &[String]) -> Result<Child> {
-    let log = std::fs::File::options().create(true).append(true).open(folder.join("check.log"))?;
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("check.log"))?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["serve", "--listen", address, "--data-dir"]).arg(folder.join("data"));
+    command
+        .args(["serve", "--listen", address, "--data-dir"])
+        .arg(folder.join("data"));
     // The load is far above what a person may send.
-    for setting in ["gateway.rates.disabled=true"].into_iter().chain(settings.iter().map(String::as_str)) {
+    for setting in ["gateway.rates.disabled=true"]
+        .into_iter()
+        .chain(settings.iter().map(String::as_str))
+    {
         command.args(["--set", setting]);
     }
     let child = command

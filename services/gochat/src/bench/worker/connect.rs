@@ -30,7 +30,12 @@ pub(super) async fn open_more(shared: &Rc<Shared>, n: usize) {
     let started = Instant::now();
     let from = shared.next_connection.get();
     let to = (from + n).min(shared.plan.connections.len());
-    let mut tally = Tally { latency: Latency::new(), open: 0, failed: 0, retried: 0 };
+    let mut tally = Tally {
+        latency: Latency::new(),
+        open: 0,
+        failed: 0,
+        retried: 0,
+    };
     let mut tasks = JoinSet::new();
     for index in from..to {
         if tasks.len() >= shared.plan.concurrency.max(1)
@@ -64,7 +69,13 @@ struct Opened {
 
 impl Tally {
     fn count(&mut self, shared: &Rc<Shared>, outcome: Result<Opened, tokio::task::JoinError>) {
-        let Ok(Opened { index, stream, retried, micros }) = outcome else {
+        let Ok(Opened {
+            index,
+            stream,
+            retried,
+            micros,
+        }) = outcome
+        else {
             self.failed += 1;
             return;
         };
@@ -77,18 +88,31 @@ impl Tally {
         self.latency.record(micros);
         let writer = Writer::new(stream);
         let reader = spawn_local(receive::run(index, writer.clone(), rest, shared.clone()));
-        shared.open.borrow_mut().push(Open { index, writer, reader: reader.abort_handle() });
+        shared.open.borrow_mut().push(Open {
+            index,
+            writer,
+            reader: reader.abort_handle(),
+        });
     }
 }
 
 async fn open(shared: &Shared, index: usize) -> Opened {
     let connection = &shared.plan.connections[index];
-    let mut opened = Opened { index, stream: None, retried: 0, micros: 0 };
+    let mut opened = Opened {
+        index,
+        stream: None,
+        retried: 0,
+        micros: 0,
+    };
     let started = Instant::now();
     for attempt in 0..shared.plan.tries.max(1) {
         let opening = async {
             let stream = connect(connection).await?;
-            if shared.plan.bare { Ok((stream, Vec::new())) } else { upgrade(stream, connection).await }
+            if shared.plan.bare {
+                Ok((stream, Vec::new()))
+            } else {
+                upgrade(stream, connection).await
+            }
         };
         match tokio::time::timeout(TIMEOUT, opening).await {
             Ok(Ok(stream)) => {
@@ -116,7 +140,11 @@ pub(crate) async fn connect(connection: &Connection) -> io::Result<TcpStream> {
             .find(SocketAddr::is_ipv4)
             .ok_or(io::ErrorKind::NotFound)?,
     };
-    let socket = if server.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if server.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     if let Some(source) = connection.source {
         socket.bind((source, 0).into())?;
     }
@@ -130,7 +158,12 @@ pub(crate) async fn upgrade(
     stream: TcpStream,
     connection: &Connection,
 ) -> io::Result<(TcpStream, Vec<u8>)> {
-    let Connection { server, token, device, .. } = connection;
+    let Connection {
+        server,
+        token,
+        device,
+        ..
+    } = connection;
     let request = format!(
         "GET /ws?device={device} HTTP/1.1\r\nhost: {server}\r\nupgrade: websocket\r\n\
          connection: upgrade\r\nsec-websocket-version: 13\r\n\

@@ -25,7 +25,9 @@ pub(super) use shared::now_micros;
 /// Runs until the parent says so.
 pub(super) async fn run() -> Result<std::process::ExitCode> {
     let thread = std::thread::spawn(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(LocalSet::new().run_until(serve()))
     });
     let joined = tokio::task::spawn_blocking(|| thread.join()).await?;
@@ -46,7 +48,11 @@ async fn serve() -> Result<()> {
                 shared.disconnect();
                 say(&Word::Disconnected);
             }
-            Order::Go { start, measure, end } => {
+            Order::Go {
+                start,
+                measure,
+                end,
+            } => {
                 shared.measure_from.set(measure);
                 shared.measure_to.set(end);
                 if shared.plan.rate > 0.0 {

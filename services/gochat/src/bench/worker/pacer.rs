@@ -70,7 +70,11 @@ fn pace(mut senders: Vec<Sender>, rate: f64, start: u64, end: u64, tally: &Tally
         let sender = &mut senders[at];
         frame.clear();
         sender.composer.compose(intended, &mut frame);
-        let counter = if sender.writer.write(&frame) { &tally.sent } else { &tally.shed };
+        let counter = if sender.writer.write(&frame) {
+            &tally.sent
+        } else {
+            &tally.shed
+        };
         counter.fetch_add(1, Ordering::Relaxed);
         if at == 0 {
             senders.iter().for_each(|s| s.writer.flush());

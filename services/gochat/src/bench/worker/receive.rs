@@ -13,7 +13,11 @@ const WORLD: u32 = u32::MAX;
 
 /// Reads until the connection ends.
 pub(super) async fn run(index: usize, writer: Writer, mut rest: Vec<u8>, shared: Rc<Shared>) {
-    let mut reader = Reader { index, newest: HashMap::new(), shared };
+    let mut reader = Reader {
+        index,
+        newest: HashMap::new(),
+        shared,
+    };
     if !rest.is_empty() {
         let used = reader.take(&rest, &writer).unwrap_or(rest.len());
         rest.drain(..used);
@@ -106,7 +110,9 @@ impl Reader {
                 let mut counts = self.shared.counts.borrow_mut();
                 counts.errors += 1;
                 if counts.error_code.is_empty() {
-                    frames::code(frame).unwrap_or("?").clone_into(&mut counts.error_code);
+                    frames::code(frame)
+                        .unwrap_or("?")
+                        .clone_into(&mut counts.error_code);
                 }
             }
             Kind::Other => {}
@@ -132,7 +138,10 @@ impl Reader {
     ///
     /// An acknowledgement may overtake pushes of others, so it only fills a gap or makes one.
     fn note(&mut self, conversation: u32, seq: u64, pushed: bool) -> bool {
-        let newest = self.newest.entry(conversation).or_insert(seq.saturating_sub(1));
+        let newest = self
+            .newest
+            .entry(conversation)
+            .or_insert(seq.saturating_sub(1));
         let mut missing = self.shared.missing.borrow_mut();
         if seq > *newest {
             // Bounded: a run that loses more than this has failed anyway.

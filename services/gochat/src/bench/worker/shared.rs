@@ -15,7 +15,9 @@ use super::writer::Writer;
 
 /// Microseconds of Unix time: one clock for all processes of this machine.
 pub(in crate::bench) fn now_micros() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -85,12 +87,15 @@ impl Shared {
     /// Makes a sender for every lane, once all connections stand.
     pub(super) fn arm(&self) {
         let open = self.open.borrow();
-        let by_index: HashMap<usize, &Writer> =
-            open.iter().map(|o| (o.index, &o.writer)).collect();
+        let by_index: HashMap<usize, &Writer> = open.iter().map(|o| (o.index, &o.writer)).collect();
         let senders = self.plan.lanes.iter().filter_map(|lane| {
             let writer = (*by_index.get(&lane.connection)?).clone();
-            let composer =
-                Composer::new(self.plan.run, lane.index, &lane.conversation, self.plan.size);
+            let composer = Composer::new(
+                self.plan.run,
+                lane.index,
+                &lane.conversation,
+                self.plan.size,
+            );
             Some(Sender { writer, composer })
         });
         *self.senders.borrow_mut() = senders.collect();
@@ -113,7 +118,9 @@ impl Shared {
     /// Sends now on a lane.
     pub(super) fn send_one(&self, lane: usize) {
         let mut senders = self.senders.borrow_mut();
-        let Some(sender) = senders.get_mut(lane) else { return };
+        let Some(sender) = senders.get_mut(lane) else {
+            return;
+        };
         let mut frame = self.frame.borrow_mut();
         frame.clear();
         sender.composer.compose(now_micros(), &mut frame);
@@ -135,15 +142,23 @@ impl Shared {
     }
 
     pub(super) fn handle_ack(&self, frame: &[u8], now: u64) {
-        let Some(mark) = self.own_mark(frame) else { return };
+        let Some(mark) = self.own_mark(frame) else {
+            return;
+        };
         self.counts.borrow_mut().acked += 1;
         if self.is_measured(&mark) {
-            self.ack.borrow_mut().record(now.saturating_sub(mark.intended));
+            self.ack
+                .borrow_mut()
+                .record(now.saturating_sub(mark.intended));
             let (acked, delivered) = self.measured.get();
             self.measured.set((acked + 1, delivered));
         }
         let seq = frames::seq(frame).unwrap_or(0);
-        let newest = self.acked_seq.borrow_mut().insert(mark.conversation, seq).unwrap_or(0);
+        let newest = self
+            .acked_seq
+            .borrow_mut()
+            .insert(mark.conversation, seq)
+            .unwrap_or(0);
         if seq <= newest {
             self.counts.borrow_mut().ack_disorder += 1;
         }
@@ -160,7 +175,9 @@ impl Shared {
     pub(super) fn handle_delivery(&self, mark: &Mark, now: u64) {
         self.counts.borrow_mut().delivered += 1;
         if self.is_measured(mark) {
-            self.delivery.borrow_mut().record(now.saturating_sub(mark.intended));
+            self.delivery
+                .borrow_mut()
+                .record(now.saturating_sub(mark.intended));
             let (acked, delivered) = self.measured.get();
             self.measured.set((acked, delivered + 1));
         }
@@ -172,7 +189,9 @@ impl Shared {
             *count += 1;
             if *count == all {
                 reached.remove(&mark.number);
-                say(&Word::Reached { number: mark.number });
+                say(&Word::Reached {
+                    number: mark.number,
+                });
             }
         }
     }
@@ -188,7 +207,11 @@ impl Shared {
     pub(super) fn progress(&self) -> Word {
         let counts = self.counts.borrow();
         let sent = counts.sent + self.paced.sent();
-        Word::Progress { sent, acked: counts.acked, delivered: counts.delivered }
+        Word::Progress {
+            sent,
+            acked: counts.acked,
+            delivered: counts.delivered,
+        }
     }
 
     pub(super) fn done(&self, lag: Option<Latency>) -> Done {
@@ -223,8 +246,18 @@ impl Composer {
         let head = format!(
             r#"{{"type":"send-message","data":{{"conversationId":"{conversation}","messageType":1,"client_msg_id":""#
         );
-        let mark = Mark { run, conversation: index, number: 0, intended: 0 };
-        Self { mark, head: head.into_bytes(), padding: size, json: Vec::new() }
+        let mark = Mark {
+            run,
+            conversation: index,
+            number: 0,
+            intended: 0,
+        };
+        Self {
+            mark,
+            head: head.into_bytes(),
+            padding: size,
+            json: Vec::new(),
+        }
     }
 
     /// Appends the frame of the lane's next message.

@@ -16,7 +16,10 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream: Arc::new(stream), pending: Arc::default() }
+        Self {
+            stream: Arc::new(stream),
+            pending: Arc::default(),
+        }
     }
 
     /// Writes a frame or keeps it; false when too much is waiting already.
@@ -25,7 +28,11 @@ impl Writer {
         if pending.len() > MAX_PENDING {
             return false;
         }
-        let written = if pending.is_empty() { self.stream.try_write(frame).unwrap_or(0) } else { 0 };
+        let written = if pending.is_empty() {
+            self.stream.try_write(frame).unwrap_or(0)
+        } else {
+            0
+        };
         pending.extend_from_slice(&frame[written..]);
         true
     }
