@@ -58,13 +58,19 @@ statements! {
          WHERE f.requester_id = ?1 AND f.status = 1 AND f.target_id > ?2 AND f.updated_at > ?3 \
          ORDER BY f.target_id LIMIT 0 + ?4"
     );
-    // Only a row that once was accepted can have ended: blocking and unblocking mark it so.
+    // A friendship that ended leaves mirrors on both sides: it is nobody's request any more.
     Ended = "SELECT target_id FROM friendship_requests \
-             WHERE requester_id = ?1 AND status IN (2, 3) AND updated_at > ?2 LIMIT 0 + ?3";
+             WHERE requester_id = ?1 AND status IN (2, 3) AND mirrored = 1 AND updated_at > ?2 \
+             LIMIT 0 + ?3";
+    Block = "UPDATE friendship_requests SET status = 3, \
+             mirrored = CASE WHEN status = 1 THEN 1 ELSE mirrored END, \
+             updated_at = max(updated_at, ?2) WHERE id = ?1";
     Related = "SELECT EXISTS (SELECT 1 FROM friendship_requests WHERE status = ?3 \
                AND ((requester_id = ?1 AND target_id = ?2) \
                  OR (requester_id = ?2 AND target_id = ?1)))";
-    EndOpposite = "UPDATE friendship_requests SET status = 2, updated_at = max(updated_at, ?3) \
+    EndOpposite = "UPDATE friendship_requests SET status = 2, \
+                   mirrored = CASE WHEN status = 1 THEN 1 ELSE mirrored END, \
+                   updated_at = max(updated_at, ?3) \
                    WHERE requester_id = ?1 AND target_id = ?2 AND status IN (0, 1)";
     Unblock = "UPDATE friendship_requests SET status = 2, updated_at = max(updated_at, ?3) \
                WHERE requester_id = ?1 AND target_id = ?2 AND status = 3";
@@ -233,7 +239,7 @@ fn set_blocked(
     }
     let status = FriendStatus::Blocked as i32;
     match between(conn, user, target)? {
-        Some(row) => execute::<SetStatus>(conn, &binds![row.id, status, now])?,
+        Some(row) => execute::<Block>(conn, &binds![row.id, now])?,
         None => execute::<Insert>(conn, &binds![row_id, user, target, status, "", now])?,
     };
     execute::<EndOpposite>(conn, &binds![target, user, now]).map(|_| ())

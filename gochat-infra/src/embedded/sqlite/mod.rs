@@ -81,7 +81,11 @@ impl SqliteDatabase {
         let writer = connect::open(&options, Role::Writer, &statements)?;
         let (write, jobs) = mpsc::channel(options.write_queue.max(1));
         let rows = options.commit_rows.max(1);
-        threads.push(spawn("db-writer", move || writer::run(writer, jobs, rows))?);
+        let (again, count) = (options.clone(), Arc::clone(&statements));
+        let reopen = move || connect::open(&again, Role::Writer, &count);
+        threads.push(spawn("db-writer", move || {
+            writer::run(writer, reopen, jobs, rows)
+        })?);
 
         let (read, jobs) = mpsc::channel(options.read_queue.max(1));
         let jobs = Arc::new(Mutex::new(jobs));

@@ -9,17 +9,19 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use diesel::connection::Connection;
+use diesel::connection::{AnsiTransactionManager, Connection, TransactionManager};
 use diesel::sqlite::SqliteConnection;
 use tokio::sync::mpsc;
 
 use super::job::{Job, Verdict};
 use super::save::Pending;
-use crate::port::db::DbError;
+use crate::port::db::{DbError, DbResult};
 
-/// Runs jobs until every sender is gone, then closes the connection.
+/// Runs jobs until every sender is gone, then closes the connection. `reopen` replaces a
+/// connection that can neither commit nor roll back any more.
 pub(super) fn run(
     mut conn: SqliteConnection,
+    reopen: impl Fn() -> DbResult<SqliteConnection>,
     mut queue: mpsc::Receiver<Box<dyn Job>>,
     commit_rows: usize,
 ) {
@@ -38,6 +40,12 @@ pub(super) fn run(
         metrics::counter!("gochat_db_written_rows_total").increment(rows as u64);
         for job in group.drain(..) {
             job.answer(committed);
+        }
+        if !committed && AnsiTransactionManager::is_broken_transaction_manager(&mut conn) {
+            match reopen() {
+                Ok(fresh) => conn = fresh,
+                Err(e) => tracing::error!(error = %e, "the database can't be opened again"),
+            }
         }
     }
 }

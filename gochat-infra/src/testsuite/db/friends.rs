@@ -215,6 +215,21 @@ pub async fn friends_are_paged_and_synced(subject: Subject) {
         }
     }
     assert_eq!(met, (2..=8).collect::<Vec<_>>());
+    ask(&db, 50, 2, 3).await.expect("asked");
+    answer(&db, 50, 3, false).await.expect("rejected");
+    let refused = friends(
+        &db,
+        FriendQuery {
+            updated_after: Some(NOW),
+            ..of(2)
+        },
+    )
+    .await;
+    assert_eq!(
+        (ids(&refused), refused.removed),
+        (vec![1], vec![]),
+        "who never was one isn't gone"
+    );
     let changed = friends(
         &db,
         FriendQuery {
