@@ -98,8 +98,12 @@ impl Recents {
     }
 
     fn forget(&self, entries: &mut VecDeque<Entry>, now: u64) {
-        let old = |e: &mut Entry| now.saturating_sub(e.at_ms) >= self.limits.direct_max_age_ms;
-        while let Some(oldest) = entries.pop_front_if(old) {
+        let max_age = self.limits.direct_max_age_ms;
+        while entries
+            .front()
+            .is_some_and(|e| now.saturating_sub(e.at_ms) >= max_age)
+            && let Some(oldest) = entries.pop_front()
+        {
             self.bytes.fetch_sub(oldest.frame.len(), Ordering::Relaxed);
         }
     }

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use super::reply::ApiError;
+use super::reply::{ApiError, too_large};
 use crate::server::Visitor;
 use crate::state::Gw;
 use crate::tokens::Identity;
@@ -126,9 +126,7 @@ async fn read(request: Request, gw: &Gw) -> Result<Bytes, ApiError> {
             BytesRejection::FailedToBufferBody(e)
                 if e.status() == StatusCode::PAYLOAD_TOO_LARGE =>
             {
-                let error =
-                    Error::new(ErrorCode::MessageTooLarge, "The request body is too large.");
-                ApiError::from(error).with_status(StatusCode::PAYLOAD_TOO_LARGE)
+                too_large()
             }
             _ => ApiError::invalid("The request body could not be read."),
         })

@@ -11,8 +11,9 @@ use futures_util::FutureExt as _;
 use gochat_core::error::{Error, ErrorCode};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
+use super::AUTH_BODY_MAX;
 use super::extract::{Caller, Trace};
-use super::reply::ApiError;
+use super::reply::{ApiError, too_large};
 use crate::clock;
 use crate::limits::Door;
 use crate::metrics;
@@ -89,6 +90,9 @@ async fn serve(gw: &Gw, request: Request, next: Next, path: &str) -> Response {
     {
         return ApiError::from(error).into_response();
     }
+    if claims_too_much(gw, &request, path) {
+        return too_large().into_response();
+    }
     let deadline = Duration::from_millis(gw.config.http.request_timeout_ms);
     let work = AssertUnwindSafe(Box::pin(next.run(request))).catch_unwind();
     match tokio::time::timeout(deadline, work).await {
@@ -99,6 +103,18 @@ async fn serve(gw: &Gw, request: Request, next: Next, path: &str) -> Response {
         }
         Err(_) => ApiError::from(ErrorCode::Timeout).into_response(),
     }
+}
+
+/// Whether the body is announced to be larger than allowed: refused without reading it.
+fn claims_too_much(gw: &Gw, request: &Request, path: &str) -> bool {
+    let max = if path.starts_with("/api/auth/") {
+        AUTH_BODY_MAX
+    } else {
+        gw.config.http.max_body_bytes
+    };
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    length.is_some_and(|length| length > max as u64)
 }
 
 /// The route's template: few values, no ids. `/api/v1` counts as `/api`.

@@ -137,6 +137,12 @@ impl ApiError {
     }
 }
 
+/// A body beyond its limit.
+pub(crate) fn too_large() -> ApiError {
+    let error = Error::new(ErrorCode::MessageTooLarge, "The request body is too large.");
+    ApiError::from(error).with_status(StatusCode::PAYLOAD_TOO_LARGE)
+}
+
 impl<E: Into<Error>> From<E> for ApiError {
     fn from(error: E) -> Self {
         Self {
