@@ -62,11 +62,11 @@ async fn search_finds_a_part_of_a_name() {
     let server = Server::shared().await;
     let name = fresh_name();
     let [searcher, _] = [server.user().await, server.user_named(&name).await];
-    assert_eq!(found(&searcher, &name).await, [name.clone()]);
-    assert_eq!(found(&searcher, &name[10..]).await, [name.clone()]);
+    assert_eq!(found(&searcher, &name).await, [name.as_str()]);
+    assert_eq!(found(&searcher, &name[10..]).await, [name.as_str()]);
     assert_eq!(
         found(&searcher, &name.to_uppercase()).await,
-        [name.clone()],
+        [name.as_str()],
         "case does not matter"
     );
 }

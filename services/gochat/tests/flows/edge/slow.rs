@@ -43,8 +43,13 @@ async fn a_client_that_does_not_read_is_cut_off_and_misses_nothing_when_it_is_ba
     let mut sleepy = connect_and_never_read(&b).await;
     let (mut author, mut awake) = (a.connect().await, b.connect_device("awake").await);
     let long = "😀".repeat(5000);
-    for i in 0..MESSAGES {
-        author.say_acked(&chat, &long, &format!("c{i}")).await;
+    for first in (0..MESSAGES).step_by(50) {
+        for i in first..first + 50 {
+            author.say(&chat, &long, &format!("c{i}")).await;
+        }
+        for i in first..first + 50 {
+            author.acked(&format!("c{i}")).await;
+        }
     }
     for _ in 0..MESSAGES {
         awake.expect("new-message").await;

@@ -54,7 +54,7 @@ async fn of_connections_of_one_device_that_open_at_once_one_survives() {
         let mut alive = 0;
         let mut ends = Vec::new();
         let deadline = tokio::time::Instant::now() + super::SOON;
-        let mut sockets = vec![one, two, three];
+        let mut sockets = [one, two, three];
         // Two of them end; the one that doesn't still answers.
         while ends.len() < 2 && tokio::time::Instant::now() < deadline {
             for (i, socket) in sockets.iter_mut().enumerate() {
