@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::observe::{Connection, Observed, Place, Row};
+use super::observe::{Observed, Place, Row, WORLD};
 
 /// Everything that is wrong, in words.
 pub(super) fn audit(observed: &Observed) -> Vec<String> {
@@ -143,24 +143,41 @@ fn pushes_agree_and_are_in_order(observed: &Observed, truth: &Truth<'_>, wrong: 
         }
         for (place, order) in orders {
             if let Some((late, early)) = order.disorder() {
+                let rows = truth.get(&place).copied().unwrap_or_default();
+                let own = find(rows, late).is_some_and(|row| row.is_by(who));
+                let whose = if own { "their own" } else { "somebody's" };
                 wrong.push(format!(
-                    "user {who} was pushed number {late} of conversation {place} after {early}"
+                    "user {who} was pushed {whose} number {late} of conversation {place} after {early}; in all: {}",
+                    order.runs()
                 ));
             }
         }
     }
 }
 
-/// Pushes that came after a later one, all of them legal or the audit would have complained.
-pub(super) fn late_pushes(observed: &Observed) -> usize {
-    let late = |connection: &Connection| {
+/// What pushing left to be repaired by clients: numbers that came after a later one, and numbers
+/// of others that never came on a connection that got earlier and later ones.
+pub(super) fn late_and_skipped(observed: &Observed) -> (usize, usize) {
+    let truth = one_truth(observed, &mut Vec::new());
+    let (mut late, mut skipped) = (0, 0);
+    for connection in &observed.connections {
         let mut orders: BTreeMap<Place, Order> = BTreeMap::new();
         for (place, row) in &connection.pushes {
             orders.entry(*place).or_default().push(row.seq);
         }
-        orders.values().map(|order| order.late).sum::<usize>()
-    };
-    observed.connections.iter().map(late).sum()
+        for (place, order) in &orders {
+            late += order.late;
+            let rows = truth.get(place).copied().unwrap_or_default();
+            let (first, last) = (order.seen.first(), order.seen.last());
+            let within = rows
+                .iter()
+                .filter(|row| Some(&row.seq) > first && Some(&row.seq) < last);
+            skipped += within
+                .filter(|row| !order.seen.contains(&row.seq) && !row.is_by(connection.who))
+                .count();
+        }
+    }
+    (late, skipped)
 }
 
 /// The order of pushes of one conversation on one connection.
@@ -173,6 +190,7 @@ pub(super) fn late_pushes(observed: &Observed) -> usize {
 #[derive(Debug, Default)]
 struct Order {
     seen: BTreeSet<u64>,
+    arrived: Vec<u64>,
     late: usize,
     /// Highest number that came late.
     highest_late: Option<u64>,
@@ -185,11 +203,26 @@ impl Order {
         if !self.seen.insert(seq) {
             return;
         }
+        self.arrived.push(seq);
         if let Some(&early) = self.seen.range(seq + 1..).next() {
             self.late += 1;
             self.highest_late = self.highest_late.max(Some(seq));
             self.lowest_early = Some(self.lowest_early.map_or(early, |e| e.min(early)));
         }
+    }
+
+    /// What arrived, repetitions left out, as runs: `7-9 3 10-12`.
+    fn runs(&self) -> String {
+        let runs = self.arrived.chunk_by(|a, b| a + 1 == *b);
+        let runs = runs.filter_map(|run| Some((*run.first()?, *run.last()?)));
+        let texts = runs.map(|(a, b)| {
+            if a == b {
+                a.to_string()
+            } else {
+                format!("{a}-{b}")
+            }
+        });
+        texts.collect::<Vec<_>>().join(" ")
     }
 
     /// A late and an early number that no boundary separates.
@@ -240,7 +273,9 @@ fn unread_is_exact(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<Strin
             ));
         }
         let expected = i64::try_from(listed.last_seq.saturating_sub(listed.last_read));
-        if expected != Ok(listed.unread) {
+        // Whoever never opened the world chat isn't told about everything ever said there.
+        let newcomer = *place == WORLD && listed.last_read == 0 && listed.unread == 0;
+        if expected != Ok(listed.unread) && !newcomer {
             wrong.push(format!(
                 "{label} {} unread instead of {expected:?}",
                 listed.unread
@@ -278,5 +313,12 @@ mod tests {
         assert!(disorder(&[7, 4, 3]));
         assert!(disorder(&[7, 9, 8, 3]));
         assert!(disorder(&[1, 3, 2, 5, 4]));
+    }
+
+    #[test]
+    fn what_arrived_is_told_in_runs() {
+        let mut order = Order::default();
+        [7, 8, 9, 3, 9, 10].iter().for_each(|seq| order.push(*seq));
+        assert_eq!(order.runs(), "7-9 3 10");
     }
 }

@@ -115,13 +115,14 @@ async fn check(args: &CheckArgs) -> Result<ExitCode> {
     for violation in violations.iter().take(SHOWN) {
         eprintln!("VIOLATION {violation}");
     }
+    let (late, skipped) = audit::late_and_skipped(&observed);
     let command: Vec<String> = std::env::args().skip(1).collect();
     let line = json!({
         "check": "messages", "command": format!("gochat {}", command.join(" ")), "seed": seed,
         "kills": server.as_ref().map_or(0, |s| s.kills), "clients": args.clients,
         "conversations": scene.places.len(), "acknowledged": observed.acks.len(),
         "unacknowledged": observed.unknown.len(), "pushes": observed.pushed(),
-        "late_pushes": audit::late_pushes(&observed),
+        "late_pushes": late, "push_gaps": skipped,
         "reconnects": observed.connections.len(), "resent": observed.resent,
         "rows_read": observed.rows(), "seconds": started.elapsed().as_secs(),
         "violations": violations.len(), "first": violations.first(), "ok": violations.is_empty(),

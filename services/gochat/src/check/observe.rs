@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A conversation, by its number in the run.
 pub(super) type Place = usize;
+/// The world chat is the first.
+pub(super) const WORLD: Place = 0;
 /// A user, by number.
 pub(super) type Who = usize;
 
@@ -24,6 +26,14 @@ pub(super) struct Row {
     pub(super) sender: String,
     pub(super) client_id: String,
     pub(super) content: String,
+}
+
+impl Row {
+    /// Whether a client of the run wrote it; client ids read `run-user-number`.
+    pub(super) fn is_by(&self, who: Who) -> bool {
+        let author = self.client_id.split('-').nth(1);
+        author.and_then(|text| text.parse().ok()) == Some(who)
+    }
 }
 
 /// What one connection brought, in order.

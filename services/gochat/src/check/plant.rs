@@ -102,7 +102,7 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
         Plant::Altered => {
             observed.sent.get_mut(&ack.client_id)?.push('!');
         }
-        Plant::Unread => observed.lists.values_mut().next()?.unread += 1,
+        Plant::Unread => observed.lists.values_mut().last()?.unread += 1,
         Plant::PointerBack => {
             let (key, read) = observed.read.iter().find(|(_, read)| **read > 0)?;
             let listed = observed.lists.get_mut(key)?;
