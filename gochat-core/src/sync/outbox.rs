@@ -1,12 +1,4 @@
 //! Messages that wait for their acknowledgement.
-//!
-//! * A message keeps its client id through every repetition; the server sees one message.
-//! * Per conversation one message is on its way at a time and the next one follows its
-//!   acknowledgement, so messages arrive in the order they were handed in even when one of
-//!   them has to be repeated. Conversations don't wait for each other.
-//! * No answer within [`OutboxLimits::resend_after`]: sent again. A retryable refusal: sent
-//!   again after a back-off. A final refusal, or too long a time: given up, and said so.
-//! * Giving up comes well before the server forgets client ids (24 h), so a repetition can't double.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -61,7 +53,15 @@ struct Entry {
     backoff: Backoff,
 }
 
-/// See the [module](self).
+/// Messages that wait for their acknowledgement.
+///
+/// * A message keeps its client id through every repetition; the server sees one message.
+/// * Per conversation one message is on its way at a time and the next one follows its
+///   acknowledgement, so messages arrive in the order they were handed in even when one of
+///   them has to be repeated. Conversations don't wait for each other.
+/// * No answer within [`OutboxLimits::resend_after`]: sent again. A retryable refusal: sent
+///   again after a back-off. A final refusal, or too long a time: given up, and said so.
+/// * Giving up comes well before the server forgets client ids (24 h), so a repetition can't double.
 #[derive(Debug)]
 pub struct Outbox {
     limits: OutboxLimits,

@@ -1,12 +1,4 @@
 //! One conversation as a gapless sequence.
-//!
-//! Pushes may be lost, doubled or out of order; history is fetched in ascending pages. The
-//! timeline hands every message out once, in the order of sequence numbers. When a number is
-//! missing it says what to fetch; when the fetch brings nothing although later numbers are
-//! known, the row is still on its way to the database and the fetch is repeated with a back-off.
-//!
-//! A number that an ascending page *skips* was recalled: rows are written in order, so a later
-//! row in the same answer proves that the earlier one was there.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -29,7 +21,17 @@ enum FetchState {
     Waiting,
 }
 
-/// See the [module](self). `M` is whatever the caller keeps per message.
+/// One conversation as a gapless sequence.
+///
+/// Pushes may be lost, doubled or out of order; history is fetched in ascending pages. The
+/// timeline hands every message out once, in the order of sequence numbers. When a number is
+/// missing it says what to fetch; when the fetch brings nothing although later numbers are
+/// known, the row is still on its way to the database and the fetch is repeated with a back-off.
+///
+/// A number that an ascending page *skips* was recalled: rows are written in order, so a later
+/// row in the same answer proves that the earlier one was there.
+///
+/// `M` is whatever the caller keeps per message.
 ///
 /// ```
 /// use gochat_core::sync::{Fetch, Timeline};

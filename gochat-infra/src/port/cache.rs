@@ -7,7 +7,7 @@
 //! Cache-aside has a race: a reader loads an old row, a writer commits and deletes the key,
 //! and the reader then stores what is old by now. The port closes it. A miss comes with a
 //! [`FillToken`], every `delete` of the key makes the token worthless, and
-//! [`Cache::fill`] with a worthless token stores nothing. A writer that deletes *after*
+//! [`Cache::fill_many`] with a worthless token stores nothing. A writer that deletes *after*
 //! its commit can therefore rely on no older copy appearing later.
 
 use std::time::Duration;

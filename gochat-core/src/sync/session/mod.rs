@@ -1,18 +1,4 @@
 //! The whole client as one machine: signing in, connecting, catching up, staying connected.
-//!
-//! The driver does I/O and nothing else:
-//!
-//! 1. tell what happened: `handle_*`, or what the user wants: [`send`](ClientSession::send),
-//!    [`mark_read`](ClientSession::mark_read), [`close`](ClientSession::close) …
-//! 2. do every [`Action`] of [`poll_action`](ClientSession::poll_action) and report its outcome;
-//! 3. hand out every [`Event`] of [`poll_event`](ClientSession::poll_event);
-//! 4. sleep until something happens or [`poll_timeout`](ClientSession::poll_timeout) is reached.
-//!
-//! ```text
-//! Authenticating ─→ Connecting ─→ Syncing ─→ Ready
-//!       ↑               ↑            │         │
-//!       └── BackingOff ─┴────────────┴─────────┘      Closed: for good
-//! ```
 
 mod inbox;
 mod lifecycle;
@@ -29,7 +15,21 @@ use crate::ids::{ConversationId, SeqId, UserId};
 use crate::session::frame::ClientFrame;
 use lifecycle::Phase;
 
-/// See the [module](self).
+/// The whole client as one machine: signing in, connecting, catching up, staying connected.
+///
+/// The driver does I/O and nothing else:
+///
+/// 1. tell what happened: `handle_*`, or what the user wants: [`send`](ClientSession::send),
+///    [`mark_read`](ClientSession::mark_read), [`close`](ClientSession::close) …
+/// 2. do every [`Action`] of [`poll_action`](ClientSession::poll_action) and report its outcome;
+/// 3. hand out every [`Event`] of [`poll_event`](ClientSession::poll_event);
+/// 4. sleep until something happens or [`poll_timeout`](ClientSession::poll_timeout) is reached.
+///
+/// ```text
+/// Authenticating ─→ Connecting ─→ Syncing ─→ Ready
+///       ↑               ↑            │         │
+///       └── BackingOff ─┴────────────┴─────────┘      Closed: for good
+/// ```
 #[derive(Debug)]
 pub struct ClientSession {
     options: Options,

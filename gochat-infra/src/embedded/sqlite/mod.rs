@@ -1,6 +1,6 @@
 //! The database port on SQLite: one file, no server.
 //!
-//! * One thread writes ([`writer`]), a few threads read ([`reader`]); the async side only sends
+//! * One thread writes (`writer`), a few threads read (`reader`); the async side only sends
 //!   jobs and awaits answers, so the runtime never blocks, and a dropped future leaves no
 //!   transaction open: the job runs to its end on its thread.
 //! * WAL mode: readers see the last commit and never wait for the writer.

@@ -1,4 +1,4 @@
-//! What every [`Mq`](crate::port::mq::Mq) must do.
+//! What every [`Mq`] must do.
 
 mod groups;
 mod records;
