@@ -49,6 +49,7 @@ impl Restart for CrashedLog {
 
 pub(crate) fn open(dir: &Path, adjust: impl FnOnce(&mut LogConfig)) -> EmbeddedLog {
     let mut config = LogConfig::new(dir);
+    config.zero_ahead_bytes = 20_000;
     adjust(&mut config);
     EmbeddedLog::open(config).expect("the log opens")
 }

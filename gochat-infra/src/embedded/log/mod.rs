@@ -45,7 +45,7 @@ pub use journal::Fsync;
 
 use self::codec::FrameBuf;
 use self::consumer::{LogConsumer, read_at};
-use self::journal::Journal;
+use self::journal::{Journal, Options};
 use self::producer::LogProducer;
 use self::queue::TopicChange;
 use self::recovery::Recovered;
@@ -70,6 +70,8 @@ pub struct LogConfig {
     pub cache_bytes: usize,
     /// Records that may wait for the writer before senders wait. Default 32 MiB.
     pub max_queue_bytes: usize,
+    /// Zeros written ahead of the end of the open segment, which makes syncing cheaper. Default 4 MiB.
+    pub zero_ahead_bytes: u64,
     /// When to force bytes to the disk. Default: always before reporting success.
     pub fsync: Fsync,
 }
@@ -83,6 +85,7 @@ impl LogConfig {
             max_disk_bytes: 10 << 30,
             cache_bytes: 64 << 20,
             max_queue_bytes: 32 << 20,
+            zero_ahead_bytes: 4 << 20,
             fsync: Fsync::Always,
         }
     }
@@ -117,7 +120,11 @@ impl EmbeddedLog {
         }
         let index = Arc::new(RwLock::new(std::mem::take(&mut recovered.index)));
         let dir = config.dir.clone();
-        let options = (config.fsync, config.segment_bytes);
+        let options = Options {
+            fsync: config.fsync,
+            segment_bytes: config.segment_bytes,
+            zero_ahead: config.zero_ahead_bytes,
+        };
         let shared = Arc::new(Shared::new(
             config,
             dir.clone(),
@@ -137,7 +144,10 @@ impl EmbeddedLog {
         let writer = Writer::new(shared.clone(), journal);
         let run = move || {
             writer.run();
-            drop(lock);
+            // Said aloud, because a child process that is just being started holds a copy of the handle.
+            if let Err(error) = lock.unlock() {
+                tracing::warn!(%error, "the directory of the log is let go with the handle only");
+            }
         };
         let thread = std::thread::Builder::new()
             .name("gochat-log".into())

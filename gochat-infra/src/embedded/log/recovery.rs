@@ -116,17 +116,14 @@ impl Recovered {
         let path = segment::path(dir, id);
         let bytes = std::fs::read(&path).map_err(unreadable)?;
         let tail = &bytes[usize::try_from(pos).unwrap_or(usize::MAX).min(bytes.len())..];
-        let starts = tail
-            .windows(4)
-            .enumerate()
-            .filter(|(_, window)| **window == codec::MAGIC);
-        let proof = starts
-            .filter_map(|(at, _)| codec::frame(&tail[at..]))
-            .any(|(_, synced)| synced > pos);
-        if proof {
-            return Err(corrupt(
-                "data that was reported durable is damaged in the middle of a segment",
-            ));
+        // Zeros were written ahead of the end: nothing was lost.
+        if tail.iter().any(|byte| *byte != 0) {
+            if holds_proof(tail, pos) {
+                return Err(corrupt(
+                    "data that was reported durable is damaged in the middle of a segment",
+                ));
+            }
+            self.cut = len - pos;
         }
         let file = OpenOptions::new()
             .write(true)
@@ -135,7 +132,6 @@ impl Recovered {
         file.set_len(pos)
             .and_then(|()| file.sync_all())
             .map_err(unreadable)?;
-        self.cut = len - pos;
         Ok(())
     }
 
@@ -166,6 +162,14 @@ impl Recovered {
             Section::NextTopic(id) => self.next_topic = self.next_topic.max(id),
         }
     }
+}
+
+/// Whether a good frame in `tail`, which begins at `pos`, says that bytes behind `pos` were durable before it.
+fn holds_proof(tail: &[u8], pos: u64) -> bool {
+    let windows = tail.windows(codec::MAGIC.len()).enumerate();
+    let starts = windows.filter(|(_, window)| **window == codec::MAGIC);
+    let mut frames = starts.filter_map(|(at, _)| codec::frame(&tail[at..]));
+    frames.any(|(_, synced)| synced > pos)
 }
 
 fn corrupt(what: &'static str) -> MqError {

@@ -83,7 +83,7 @@ impl Writer {
         {
             self.group_commit(requests);
         }
-        if let Err(error) = self.journal.sync(true) {
+        if let Err(error) = self.journal.close() {
             tracing::error!(%error, "the last sync of the journal failed");
         }
     }
