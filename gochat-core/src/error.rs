@@ -167,7 +167,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A refusal with its own sentence.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 
     /// Whether the same request can succeed later unchanged.
@@ -178,7 +181,10 @@ impl Error {
 
 impl From<ErrorCode> for Error {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: Cow::Borrowed(code.default_message()) }
+        Self {
+            code,
+            message: Cow::Borrowed(code.default_message()),
+        }
     }
 }
 
@@ -190,7 +196,11 @@ mod tests {
     fn string_codes_are_unique_and_found_again() {
         for (i, code) in ErrorCode::ALL.iter().enumerate() {
             assert_eq!(ErrorCode::from_code(code.code()), Some(*code));
-            assert!(ErrorCode::ALL[i + 1..].iter().all(|other| other.code() != code.code()));
+            assert!(
+                ErrorCode::ALL[i + 1..]
+                    .iter()
+                    .all(|other| other.code() != code.code())
+            );
         }
     }
 

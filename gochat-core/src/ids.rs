@@ -167,16 +167,25 @@ impl FromStr for ConversationId {
     type Err = ParseIdError;
 
     fn from_str(s: &str) -> Result<Self, ParseIdError> {
-        const ERR: ParseIdError = ParseIdError { kind: "conversation" };
+        const ERR: ParseIdError = ParseIdError {
+            kind: "conversation",
+        };
         if s == "world" {
             return Ok(Self::World);
         }
         if let Some(group) = s.strip_prefix("g_") {
             return group.parse().map(Self::Group).map_err(|_| ERR);
         }
-        let (a, b) = s.strip_prefix("s_").and_then(|pair| pair.split_once('_')).ok_or(ERR)?;
+        let (a, b) = s
+            .strip_prefix("s_")
+            .and_then(|pair| pair.split_once('_'))
+            .ok_or(ERR)?;
         let (a, b) = (a.parse().map_err(|_| ERR)?, b.parse().map_err(|_| ERR)?);
-        if a < b { Ok(Self::Single(a, b)) } else { Err(ERR) }
+        if a < b {
+            Ok(Self::Single(a, b))
+        } else {
+            Err(ERR)
+        }
     }
 }
 

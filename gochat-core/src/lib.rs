@@ -5,21 +5,21 @@
 //! in the client SDK and in a simulator.
 #![forbid(unsafe_code)]
 
-pub mod error;
-pub mod ids;
-pub mod session;
-pub mod signal;
 pub mod account;
 pub mod conversation;
+pub mod error;
+pub mod fanout;
 pub mod friendship;
+pub mod ids;
 pub mod membership;
+pub mod message;
 pub mod partition;
 pub mod presence;
 pub mod ratelimit;
 pub mod read;
-pub mod sync;
-pub mod fanout;
-pub mod message;
 pub mod sequence;
+pub mod session;
+pub mod signal;
 pub mod snowflake;
 pub mod step;
+pub mod sync;

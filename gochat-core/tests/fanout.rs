@@ -1,5 +1,8 @@
 //! Laws of fan-out planning.
-#![allow(clippy::unwrap_used, reason = "a test that can't go on should stop here")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that can't go on should stop here"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

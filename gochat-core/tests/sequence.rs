@@ -1,5 +1,8 @@
 //! The idempotency window against a model that remembers everything.
-#![allow(clippy::unwrap_used, reason = "a test that can't go on should stop here")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that can't go on should stop here"
+)]
 
 use std::collections::HashMap;
 

@@ -34,8 +34,13 @@ pub const TASK_FANOUT_GROUP: &str = "task.fanout.group";
 pub const TASK_EVENTS_GROUP: &str = "task.events.group";
 
 /// Topics im-task reacts to.
-pub const EVENT_TOPICS: [&str; 5] =
-    [USER_EVENTS, MESSAGE_EVENTS, CONVERSATION_EVENTS, NOTIFICATIONS, FRIEND_EVENTS];
+pub const EVENT_TOPICS: [&str; 5] = [
+    USER_EVENTS,
+    MESSAGE_EVENTS,
+    CONVERSATION_EVENTS,
+    NOTIFICATIONS,
+    FRIEND_EVENTS,
+];
 
 /// Topic of the records for one gateway (or for an im-logic instance that waits for acks).
 pub fn downstream(gateway_id: &str) -> Arc<str> {
@@ -68,7 +73,12 @@ pub fn specs(partitions: u32) -> Vec<TopicSpec> {
     ];
     let events = EVENT_TOPICS.map(|topic| TopicSpec::disk(topic, 3).consumed_by(TASK_EVENTS_GROUP));
     specs.extend(events);
-    let groups = [LOGIC_UPSTREAM_GROUP, TASK_PERSIST_GROUP, TASK_FANOUT_GROUP, TASK_EVENTS_GROUP];
+    let groups = [
+        LOGIC_UPSTREAM_GROUP,
+        TASK_PERSIST_GROUP,
+        TASK_FANOUT_GROUP,
+        TASK_EVENTS_GROUP,
+    ];
     specs.extend(groups.map(|g| TopicSpec::disk(dead_letters(g), 1).retention(30 * day)));
     specs
 }
@@ -85,7 +95,12 @@ mod tests {
     #[test]
     fn persist_answers_upstream_partition_by_partition() {
         let specs = specs(7);
-        let partitions = |name| specs.iter().find(|s| &*s.name == name).map(|s| s.partitions);
+        let partitions = |name| {
+            specs
+                .iter()
+                .find(|s| &*s.name == name)
+                .map(|s| s.partitions)
+        };
         assert_eq!(partitions(UPSTREAM), Some(7));
         assert_eq!(partitions(PERSIST), partitions(UPSTREAM));
     }

@@ -1,5 +1,8 @@
 //! The batch step: exact effects, and laws that hold under faults.
-#![allow(clippy::unwrap_used, reason = "a test that can't go on should stop here")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that can't go on should stop here"
+)]
 
 mod rules;
 mod simulation;

@@ -37,11 +37,17 @@ impl Channel {
     /// Wraps any service that speaks gRPC over `http` types.
     pub fn new<S, E>(service: S) -> Self
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = E> + Clone + Send + Sync + 'static,
+        S: Service<Request<Body>, Response = Response<Body>, Error = E>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
         S::Future: Send + 'static,
         E: Into<BoxError> + 'static,
     {
-        Self { inner: BoxCloneSyncService::new(service.map_err(Into::into)) }
+        Self {
+            inner: BoxCloneSyncService::new(service.map_err(Into::into)),
+        }
     }
 
     /// A channel to nowhere: every call answers `UNAVAILABLE`. For optional callees.
@@ -61,7 +67,9 @@ impl std::fmt::Debug for Channel {
 impl Service<Request<Body>> for Channel {
     type Response = Response<Body>;
     type Error = BoxError;
-    type Future = <BoxCloneSyncService<Request<Body>, Response<Body>, BoxError> as Service<Request<Body>>>::Future;
+    type Future = <BoxCloneSyncService<Request<Body>, Response<Body>, BoxError> as Service<
+        Request<Body>,
+    >>::Future;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx)

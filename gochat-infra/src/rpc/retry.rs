@@ -18,7 +18,11 @@ pub struct Backoff {
 impl Backoff {
     /// Delays from `first` up to `max`.
     pub fn new(first: Duration, max: Duration) -> Self {
-        Self { next: first, first, max }
+        Self {
+            next: first,
+            first,
+            max,
+        }
     }
 
     /// The delay before the next attempt.
@@ -55,7 +59,9 @@ where
     loop {
         left -= 1;
         match call().await {
-            Err(e) if e.is_retryable() && left > 0 => tokio::time::sleep(backoff.next_delay()).await,
+            Err(e) if e.is_retryable() && left > 0 => {
+                tokio::time::sleep(backoff.next_delay()).await
+            }
             done => return done,
         }
     }
@@ -72,7 +78,13 @@ mod tests {
         let ok = with_retry(3, || {
             calls += 1;
             let n = calls;
-            async move { if n < 3 { Err(ErrorCode::ServiceUnavailable.into()) } else { Ok(n) } }
+            async move {
+                if n < 3 {
+                    Err(ErrorCode::ServiceUnavailable.into())
+                } else {
+                    Ok(n)
+                }
+            }
         });
         assert_eq!(ok.await, Ok(3));
 

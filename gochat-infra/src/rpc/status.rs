@@ -52,9 +52,14 @@ pub fn error_from(status: &Status) -> Error {
     let code = pb::Status::decode(status.details())
         .ok()
         .and_then(|details| {
-            let info = details.details.iter().find(|d| d.type_url == ERROR_INFO_URL)?;
+            let info = details
+                .details
+                .iter()
+                .find(|d| d.type_url == ERROR_INFO_URL)?;
             let info = pb::ErrorInfo::decode(info.value.as_slice()).ok()?;
-            (info.domain == DOMAIN).then(|| ErrorCode::from_code(&info.reason)).flatten()
+            (info.domain == DOMAIN)
+                .then(|| ErrorCode::from_code(&info.reason))
+                .flatten()
         });
     match code {
         Some(code) => Error::new(code, status.message().to_owned()),
@@ -63,7 +68,10 @@ pub fn error_from(status: &Status) -> Error {
 }
 
 fn any(type_url: &str, message: &impl Message) -> prost_types::Any {
-    prost_types::Any { type_url: type_url.to_owned(), value: message.encode_to_vec() }
+    prost_types::Any {
+        type_url: type_url.to_owned(),
+        value: message.encode_to_vec(),
+    }
 }
 
 /// The nearest code for a status that some other party produced (a transport, a proxy).

@@ -32,9 +32,14 @@ pub struct StartError {
     cause: Box<dyn std::error::Error + Send + Sync>,
 }
 
-fn because<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: impl Into<String>) -> impl FnOnce(E) -> StartError {
+fn because<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    what: impl Into<String>,
+) -> impl FnOnce(E) -> StartError {
     let what = what.into();
-    move |cause| StartError { what, cause: cause.into() }
+    move |cause| StartError {
+        what,
+        cause: cause.into(),
+    }
 }
 
 /// A running system.
@@ -72,7 +77,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let parts = open(&config).await?;
     let mq: Arc<dyn Mq> = parts.mq.clone();
 
-    let repo = im_repo::Service::bind(config.repo.clone(), repo_ports(&config, &parts)).await.map_err(because("im-repo"))?;
+    let repo = im_repo::Service::bind(config.repo.clone(), repo_ports(&config, &parts))
+        .await
+        .map_err(because("im-repo"))?;
     let repo_channel = Channel::in_process(repo.routes());
 
     let mut logic_config = config.logic.clone();
@@ -83,7 +90,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         ids: parts.ids.clone(),
         instance: "1".into(),
     };
-    let logic = im_logic::Service::bind(logic_config, logic_ports).await.map_err(because("im-logic"))?;
+    let logic = im_logic::Service::bind(logic_config, logic_ports)
+        .await
+        .map_err(because("im-logic"))?;
     let logic_channel = Channel::in_process(logic.routes());
 
     let mut gateway_config = config.gateway.clone();
@@ -96,7 +105,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         repo: repo_channel.clone(),
         peers: Arc::new(im_gateway::NoPeers),
     };
-    let gateway = im_gateway::Gateway::bind(gateway_config, gateway_ports).await.map_err(because("im-gateway"))?;
+    let gateway = im_gateway::Gateway::bind(gateway_config, gateway_ports)
+        .await
+        .map_err(because("im-gateway"))?;
     let addr = gateway.local_addr();
 
     let pusher = Channel::in_process(gateway.pusher_routes());
@@ -105,10 +116,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         repo: repo_channel.clone(),
         pushers: Arc::new(OneGateway::new(gateway_id, pusher)),
     };
-    let task = im_task::Service::bind(config.task.clone(), task_ports).await.map_err(because("im-task"))?;
+    let task = im_task::Service::bind(config.task.clone(), task_ports)
+        .await
+        .map_err(because("im-task"))?;
 
     let grpc = match &config.grpc_listen {
-        Some(listen) => Some((GrpcPort::bind(listen).await.map_err(because("gRPC"))?, logic.routes())),
+        Some(listen) => Some((
+            GrpcPort::bind(listen).await.map_err(because("gRPC"))?,
+            logic.routes(),
+        )),
         None => None,
     };
 
@@ -118,8 +134,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             gateway.run(stop).await;
             Ok(())
         }),
-        Stage::start("im-logic", |stop| async move { logic.run(stop).await.map_err(|e| e.to_string()) }),
-        Stage::start("im-task", |stop| async move { task.run(stop).await.map_err(|e| e.to_string()) }),
+        Stage::start("im-logic", |stop| async move {
+            logic.run(stop).await.map_err(|e| e.to_string())
+        }),
+        Stage::start("im-task", |stop| async move {
+            task.run(stop).await.map_err(|e| e.to_string())
+        }),
         Stage::start("im-repo", |stop| async move {
             repo.run(stop).await;
             Ok(())
@@ -130,7 +150,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         stages.insert(0, Stage::start("gRPC", |stop| port.run(services, stop)));
     }
     let Parts { db, mq, secret, .. } = parts;
-    Ok(Running { addr, logic: logic_channel, repo: repo_channel, secret, db, mq, stages })
+    Ok(Running {
+        addr,
+        logic: logic_channel,
+        repo: repo_channel,
+        secret,
+        db,
+        mq,
+        stages,
+    })
 }
 
 /// Opens the data folder: secret, log, database.
@@ -147,13 +175,24 @@ async fn open(config: &Config) -> Result<Parts, StartError> {
         .await
         .map_err(because("log"))?
         .map_err(because(format!("log in {}", dir.display())))?;
-    let secret = load_or_create(dir, std::env::var("JWT_SECRET").ok()).map_err(because("token secret"))?;
-    let db = SqliteDatabase::open(config.database()).map_err(because(format!("database in {}", dir.display())))?;
-    log.ensure_topics(&topics::specs(config.storage.partitions)).await.map_err(because("topics"))?;
-    log.ensure_topics(&[topics::downstream_spec(&config.gateway.gateway_id)]).await.map_err(because("topics"))?;
+    let secret =
+        load_or_create(dir, std::env::var("JWT_SECRET").ok()).map_err(because("token secret"))?;
+    let db = SqliteDatabase::open(config.database())
+        .map_err(because(format!("database in {}", dir.display())))?;
+    log.ensure_topics(&topics::specs(config.storage.partitions))
+        .await
+        .map_err(because("topics"))?;
+    log.ensure_topics(&[topics::downstream_spec(&config.gateway.gateway_id)])
+        .await
+        .map_err(because("topics"))?;
     // One process owns the folder, so its number can't be taken.
     let ids = SnowflakeIds::new(1, CancellationToken::new()).map_err(because("ids"))?;
-    Ok(Parts { db: Arc::new(db), mq: Arc::new(log), ids: Arc::new(ids), secret })
+    Ok(Parts {
+        db: Arc::new(db),
+        mq: Arc::new(log),
+        ids: Arc::new(ids),
+        secret,
+    })
 }
 
 fn repo_ports(config: &Config, parts: &Parts) -> im_repo::Ports {
@@ -181,7 +220,9 @@ impl Stage {
     async fn stop(mut self) -> Result<(), StartError> {
         self.stop.cancel();
         while let Some(ended) = self.tasks.join_next().await {
-            ended.map_err(because(self.name))?.map_err(because(self.name))?;
+            ended
+                .map_err(because(self.name))?
+                .map_err(because(self.name))?;
         }
         Ok(())
     }
@@ -219,7 +260,9 @@ impl Running {
 
     /// Resolves when a service fails for good, such as after a disk error: the process should end, and restart.
     pub async fn failed(&mut self) -> StartError {
-        let (error, ..) = futures_util::future::select_all(self.stages.iter_mut().map(|s| Box::pin(s.ended()))).await;
+        let (error, ..) =
+            futures_util::future::select_all(self.stages.iter_mut().map(|s| Box::pin(s.ended())))
+                .await;
         error
     }
 
@@ -235,7 +278,9 @@ impl Running {
         let closed = self.db.close().await.map_err(because("database"));
         // The last handle: its drop syncs the log and lets the folder go.
         let log = self.mq;
-        let released = tokio::task::spawn_blocking(move || drop(log)).await.map_err(because("log"));
+        let released = tokio::task::spawn_blocking(move || drop(log))
+            .await
+            .map_err(because("log"));
         outcome.and(closed).and(released)
     }
 }

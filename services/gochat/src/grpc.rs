@@ -25,13 +25,22 @@ impl GrpcPort {
     /// # Errors
     /// An address that is not loopback, taken, or malformed.
     pub async fn bind(listen: &str) -> Result<Self, String> {
-        let addr: SocketAddr = listen.parse().map_err(|_| format!("grpc_listen: {listen} is not ADDR:PORT"))?;
+        let addr: SocketAddr = listen
+            .parse()
+            .map_err(|_| format!("grpc_listen: {listen} is not ADDR:PORT"))?;
         if !addr.ip().is_loopback() {
-            return Err(format!("grpc_listen: {addr} is not a loopback address; callers of this port are trusted"));
+            return Err(format!(
+                "grpc_listen: {addr} is not a loopback address; callers of this port are trusted"
+            ));
         }
-        let listener = TcpListener::bind(addr).await.map_err(|e| format!("grpc_listen: {addr}: {e}"))?;
+        let listener = TcpListener::bind(addr)
+            .await
+            .map_err(|e| format!("grpc_listen: {addr}: {e}"))?;
         let addr = listener.local_addr().map_err(|e| e.to_string())?;
-        Ok(Self { incoming: TcpIncoming::from(listener).with_nodelay(Some(true)), addr })
+        Ok(Self {
+            incoming: TcpIncoming::from(listener).with_nodelay(Some(true)),
+            addr,
+        })
     }
 
     /// Where it listens.
@@ -45,7 +54,9 @@ impl GrpcPort {
     /// When serving fails for good.
     pub async fn run(self, services: Routes, stop: CancellationToken) -> Result<(), String> {
         let (reporter, health) = tonic_health::server::health_reporter();
-        reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
+        reporter
+            .set_service_status("", tonic_health::ServingStatus::Serving)
+            .await;
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(gochat_proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -76,18 +87,36 @@ mod tests {
         let url = format!("http://{}", port.addr());
         let stop = CancellationToken::new();
         let served = tokio::spawn(port.run(Routes::default(), stop.clone()));
-        let channel = tonic::transport::Endpoint::from_shared(url).unwrap().connect().await.unwrap();
+        let channel = tonic::transport::Endpoint::from_shared(url)
+            .unwrap()
+            .connect()
+            .await
+            .unwrap();
         let mut health = tonic_health::pb::health_client::HealthClient::new(channel.clone());
-        let answer = health.check(tonic_health::pb::HealthCheckRequest::default()).await.unwrap();
-        assert_eq!(answer.into_inner().status, tonic_health::ServingStatus::Serving as i32);
-        let mut reflection = tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient::new(channel);
+        let answer = health
+            .check(tonic_health::pb::HealthCheckRequest::default())
+            .await
+            .unwrap();
+        assert_eq!(
+            answer.into_inner().status,
+            tonic_health::ServingStatus::Serving as i32
+        );
+        let mut reflection =
+            tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient::new(
+                channel,
+            );
         let list = tonic_reflection::pb::v1::ServerReflectionRequest {
             host: String::new(),
             message_request: Some(
-                tonic_reflection::pb::v1::server_reflection_request::MessageRequest::ListServices(String::new()),
+                tonic_reflection::pb::v1::server_reflection_request::MessageRequest::ListServices(
+                    String::new(),
+                ),
             ),
         };
-        let answers = reflection.server_reflection_info(tokio_stream::iter([list])).await.unwrap();
+        let answers = reflection
+            .server_reflection_info(tokio_stream::iter([list]))
+            .await
+            .unwrap();
         let first = answers.into_inner().message().await.unwrap().unwrap();
         assert!(format!("{first:?}").contains("im.logic.v1.MessageService"));
         stop.cancel();

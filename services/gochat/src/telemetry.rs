@@ -29,7 +29,10 @@ pub enum LogFormat {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { level: "info".into(), format: LogFormat::Console }
+        Self {
+            level: "info".into(),
+            format: LogFormat::Console,
+        }
     }
 }
 
@@ -59,7 +62,9 @@ pub fn init_logs(config: &LogConfig) -> Result<(), String> {
 /// # Errors
 /// When a recorder is installed already.
 pub fn init_metrics() -> Result<PrometheusHandle, String> {
-    PrometheusBuilder::new().install_recorder().map_err(|e| e.to_string())
+    PrometheusBuilder::new()
+        .install_recorder()
+        .map_err(|e| e.to_string())
 }
 
 /// Serves `/metrics` for Prometheus on its own address; `None` = off. Upkeep runs either way, so that histograms
@@ -67,7 +72,10 @@ pub fn init_metrics() -> Result<PrometheusHandle, String> {
 ///
 /// # Errors
 /// When the address can't be bound.
-pub async fn serve_metrics(handle: PrometheusHandle, listen: Option<&str>) -> Result<MetricsServer, String> {
+pub async fn serve_metrics(
+    handle: PrometheusHandle,
+    listen: Option<&str>,
+) -> Result<MetricsServer, String> {
     let upkeep = handle.clone();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move {

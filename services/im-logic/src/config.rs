@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use gochat_core::error::{Error, ErrorCode, Result};
-use gochat_core::message::RECALL_WINDOW_MS;
 use crate::pipeline::PipelineConfig;
 use crate::send::SendConfig;
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::message::RECALL_WINDOW_MS;
 use serde::{Deserialize, Serialize};
 
 /// Shortest secret that signs tokens, in bytes: the size of the hash it keys.

@@ -34,14 +34,26 @@ pub(super) fn run(args: DoctorArgs) -> Outcome {
         report.note("open files", open_files());
         if config.data_dir.exists() {
             let secret = load_or_create(&config.data_dir, std::env::var("JWT_SECRET").ok());
-            report.note("token secret", secret.map(|_| "there".to_owned()).map_err(|e| e.to_string()));
+            report.note(
+                "token secret",
+                secret
+                    .map(|_| "there".to_owned())
+                    .map_err(|e| e.to_string()),
+            );
             report.note("log", log(&config));
             report.note("database", database(&config).await);
         } else {
-            let text = format!("{} does not exist yet; the first start makes it", config.data_dir.display());
+            let text = format!(
+                "{} does not exist yet; the first start makes it",
+                config.data_dir.display()
+            );
             report.note("data folder", Ok(text));
         }
-        Ok(if report.bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if report.bad == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     })
 }
 
@@ -65,8 +77,12 @@ fn listen(config: &Config) -> Result<String, String> {
     let addr = config.gateway.listen;
     match TcpListener::bind(addr) {
         Ok(_) if addr.ip().is_loopback() => Ok(format!("{addr} is free (this machine only)")),
-        Ok(_) => Ok(format!("{addr} is free; reachable from outside, so put TLS in front")),
-        Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => Ok(format!("{addr} is in use; perhaps gochat runs")),
+        Ok(_) => Ok(format!(
+            "{addr} is free; reachable from outside, so put TLS in front"
+        )),
+        Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
+            Ok(format!("{addr} is in use; perhaps gochat runs"))
+        }
         Err(e) => Err(format!("{addr}: {e}")),
     }
 }
@@ -74,9 +90,18 @@ fn listen(config: &Config) -> Result<String, String> {
 /// Each socket is a file; the usual limit of 1,024 is reached by a thousand users.
 fn open_files() -> Result<String, String> {
     let limits = std::fs::read_to_string("/proc/self/limits").map_err(|e| e.to_string())?;
-    let line = limits.lines().find(|l| l.starts_with("Max open files")).unwrap_or_default();
-    match line.split_whitespace().nth(3).and_then(|n| n.parse::<u64>().ok()) {
-        Some(n) if n < 4_096 => Err(format!("only {n} may be open at once; raise it with `ulimit -n`")),
+    let line = limits
+        .lines()
+        .find(|l| l.starts_with("Max open files"))
+        .unwrap_or_default();
+    match line
+        .split_whitespace()
+        .nth(3)
+        .and_then(|n| n.parse::<u64>().ok())
+    {
+        Some(n) if n < 4_096 => Err(format!(
+            "only {n} may be open at once; raise it with `ulimit -n`"
+        )),
         Some(n) => Ok(format!("up to {n}")),
         None => Ok("no limit known".to_owned()),
     }
@@ -97,9 +122,15 @@ async fn database(config: &Config) -> Result<String, String> {
     db.ping().await.map_err(|e| e.to_string())?;
     let all = db.migration_status().await.map_err(|e| e.to_string())?;
     if let Some(changed) = all.iter().find(|m| !m.checksum_matches) {
-        return Err(format!("migration {} was applied with another text", changed.number));
+        return Err(format!(
+            "migration {} was applied with another text",
+            changed.number
+        ));
     }
     let waiting = all.iter().filter(|m| m.applied_at.is_none()).count();
     db.close().await.map_err(|e| e.to_string())?;
-    Ok(format!("answers, {} migrations applied, {waiting} waiting", all.len() - waiting))
+    Ok(format!(
+        "answers, {} migrations applied, {waiting} waiting",
+        all.len() - waiting
+    ))
 }

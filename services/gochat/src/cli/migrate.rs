@@ -41,14 +41,21 @@ pub(super) fn run(args: MigrateArgs) -> Outcome {
     block_on(async {
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|e| Failure::new(format!("{}: {e}", config.data_dir.display())))?;
-        let db = SqliteDatabase::open(config.database()).map_err(|e| Failure::new(e.to_string()))?;
+        let db =
+            SqliteDatabase::open(config.database()).map_err(|e| Failure::new(e.to_string()))?;
         let failed = |e: gochat_infra::port::db::DbError| Failure::new(e.to_string());
         let code = match args.action {
             Action::Status => {
                 let all = db.migration_status().await.map_err(failed)?;
                 all.iter().for_each(print);
-                let waiting = all.iter().any(|m| m.applied_at.is_none() || !m.checksum_matches);
-                if waiting { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+                let waiting = all
+                    .iter()
+                    .any(|m| m.applied_at.is_none() || !m.checksum_matches);
+                if waiting {
+                    ExitCode::FAILURE
+                } else {
+                    ExitCode::SUCCESS
+                }
             }
             Action::Up => {
                 let applied = db.migrate_up(now_ms()).await.map_err(failed)?;
@@ -83,6 +90,8 @@ fn print(m: &MigrationStatus) {
 fn confirmed() -> Result<bool, Failure> {
     eprint!("This deletes the data of the tables it drops. Go on? [y/N] ");
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(|e| Failure::new(e.to_string()))?;
+    std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(|e| Failure::new(e.to_string()))?;
     Ok(answer.trim().eq_ignore_ascii_case("y"))
 }

@@ -79,10 +79,17 @@ impl ConfigArgs {
         let mut assignments = self.set.clone();
         let flags = [
             ("gateway.listen", self.listen.clone()),
-            ("data_dir", self.data_dir.as_ref().map(|p| p.display().to_string())),
+            (
+                "data_dir",
+                self.data_dir.as_ref().map(|p| p.display().to_string()),
+            ),
             ("log.level", self.log_level.clone()),
         ];
-        assignments.extend(flags.into_iter().filter_map(|(k, v)| v.map(|v| format!("{k}={v}"))));
+        assignments.extend(
+            flags
+                .into_iter()
+                .filter_map(|(k, v)| v.map(|v| format!("{k}={v}"))),
+        );
         Config::load(self.config.as_deref(), std::env::vars(), &assignments)
     }
 }
@@ -112,13 +119,19 @@ pub struct Failure {
 impl Failure {
     /// A failure while running.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 1 }
+        Self {
+            message: message.into(),
+            code: 1,
+        }
     }
 }
 
 impl From<ConfigError> for Failure {
     fn from(e: ConfigError) -> Self {
-        Self { message: e.to_string(), code: EXIT_USAGE }
+        Self {
+            message: e.to_string(),
+            code: EXIT_USAGE,
+        }
     }
 }
 

@@ -34,8 +34,12 @@ pub(super) fn run(args: ServeArgs) -> Outcome {
     telemetry::init_logs(&config.log).map_err(Failure::new)?;
     let metrics = telemetry::init_metrics().map_err(Failure::new)?;
     runtime()?.block_on(async {
-        let _metrics = telemetry::serve_metrics(metrics, config.metrics_listen.as_deref()).await.map_err(Failure::new)?;
-        let mut running = embedded::start(config.clone()).await.map_err(|e| Failure::new(e.to_string()))?;
+        let _metrics = telemetry::serve_metrics(metrics, config.metrics_listen.as_deref())
+            .await
+            .map_err(Failure::new)?;
+        let mut running = embedded::start(config.clone())
+            .await
+            .map_err(|e| Failure::new(e.to_string()))?;
         greet(&running, &config);
         tokio::select! {
             signal = wait_for_signal() => tracing::info!(signal = signal?, "stopping"),

@@ -18,15 +18,22 @@ pub struct Layers {
 impl Layers {
     /// Starts from the tree of defaults.
     pub fn new(defaults: Value) -> Self {
-        Self { tree: defaults, errors: Vec::new() }
+        Self {
+            tree: defaults,
+            errors: Vec::new(),
+        }
     }
 
     /// Merges a parsed file over what is there.
     pub fn file(&mut self, source: &str, text: &str) {
         match parse_file(source, text) {
             Ok(Value::Null) => {}
-            Ok(layer @ Value::Object(_)) => merge(&mut self.tree, layer, "", source, &mut self.errors),
-            Ok(_) => self.errors.push(format!("{source}: the top level must be a map")),
+            Ok(layer @ Value::Object(_)) => {
+                merge(&mut self.tree, layer, "", source, &mut self.errors)
+            }
+            Ok(_) => self
+                .errors
+                .push(format!("{source}: the top level must be a map")),
             Err(e) => self.errors.push(format!("{source}: {e}")),
         }
     }
@@ -34,7 +41,9 @@ impl Layers {
     /// Merges variables that start with [`ENV_PREFIX`]; others are not looked at.
     pub fn environment(&mut self, vars: impl IntoIterator<Item = (String, String)>) {
         for (name, text) in vars {
-            let Some(rest) = name.strip_prefix(ENV_PREFIX) else { continue };
+            let Some(rest) = name.strip_prefix(ENV_PREFIX) else {
+                continue;
+            };
             let path: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
             self.set(&path, &text, &name);
         }
@@ -47,7 +56,9 @@ impl Layers {
                 let path: Vec<String> = path.trim().split('.').map(str::to_owned).collect();
                 self.set(&path, text, "--set");
             }
-            None => self.errors.push(format!("--set {assignment}: expected KEY=VALUE")),
+            None => self
+                .errors
+                .push(format!("--set {assignment}: expected KEY=VALUE")),
         }
     }
 
@@ -56,11 +67,16 @@ impl Layers {
         let shape = path.iter().try_fold(&self.tree, |node, key| node.get(key));
         let value = match shape {
             None => {
-                self.errors.push(format!("{source}: there is no setting `{}`", path.join(".")));
+                self.errors.push(format!(
+                    "{source}: there is no setting `{}`",
+                    path.join(".")
+                ));
                 return;
             }
             Some(Value::String(_)) => Value::String(text.to_owned()),
-            Some(_) => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
+            Some(_) => {
+                serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+            }
         };
         let layer = path.iter().rev().fold(value, |inner, key| {
             Value::Object(Map::from_iter([(key.clone(), inner)]))
@@ -73,7 +89,11 @@ impl Layers {
     /// # Errors
     /// Every complaint of every layer.
     pub fn finish(self) -> Result<Value, Vec<String>> {
-        if self.errors.is_empty() { Ok(self.tree) } else { Err(self.errors) }
+        if self.errors.is_empty() {
+            Ok(self.tree)
+        } else {
+            Err(self.errors)
+        }
     }
 }
 
@@ -83,7 +103,9 @@ fn parse_file(name: &str, text: &str) -> Result<Value, String> {
         "toml" => toml::from_str(text).map_err(|e| e.to_string()),
         "yaml" | "yml" => serde_yaml_ng::from_str(text).map_err(|e| e.to_string()),
         "json" => serde_json::from_str(text).map_err(|e| e.to_string()),
-        other => Err(format!("unknown format `.{other}`; use .yaml, .toml or .json")),
+        other => Err(format!(
+            "unknown format `.{other}`; use .yaml, .toml or .json"
+        )),
     }
 }
 
@@ -94,7 +116,11 @@ fn merge(tree: &mut Value, layer: Value, path: &str, source: &str, errors: &mut 
         (Value::Object(known), Value::Object(layer)) => {
             let open = known.is_empty();
             for (key, value) in layer {
-                let child = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let child = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 match known.get_mut(&key) {
                     Some(slot) => merge(slot, value, &child, source, errors),
                     None if open => drop(known.insert(key, value)),
@@ -145,7 +171,10 @@ mod tests {
     fn later_layers_win() {
         let mut layers = Layers::new(defaults());
         layers.file("c.yaml", "gateway:\n  queue: 1\n  rate: 2\n");
-        layers.environment([("GOCHAT_GATEWAY__QUEUE".into(), "2".into()), ("HOME".into(), "x".into())]);
+        layers.environment([
+            ("GOCHAT_GATEWAY__QUEUE".into(), "2".into()),
+            ("HOME".into(), "x".into()),
+        ]);
         layers.assignment("listen=127.0.0.1:1");
         let tree = layers.finish().unwrap();
         assert_eq!(tree["gateway"]["queue"], 2);
@@ -179,6 +208,9 @@ mod tests {
     fn an_empty_map_takes_new_keys() {
         let mut layers = Layers::new(defaults());
         layers.file("c.json", r#"{"gateway":{"rules":{"login":{"rate":1}}}}"#);
-        assert_eq!(layers.finish().unwrap()["gateway"]["rules"]["login"]["rate"], 1);
+        assert_eq!(
+            layers.finish().unwrap()["gateway"]["rules"]["login"]["rate"],
+            1
+        );
     }
 }

@@ -114,7 +114,8 @@ impl Config {
         env: impl IntoIterator<Item = (String, String)>,
         assignments: &[String],
     ) -> Result<Self, ConfigError> {
-        let tree = serde_json::to_value(Self::default()).map_err(|e| ConfigError(vec![e.to_string()]))?;
+        let tree =
+            serde_json::to_value(Self::default()).map_err(|e| ConfigError(vec![e.to_string()]))?;
         let mut layers = Layers::new(tree);
         if let Some(path) = file {
             let name = path.display().to_string();
@@ -124,11 +125,14 @@ impl Config {
             }
         }
         // GOCHAT_CONFIG names the file and GOCHAT_TEST_* belongs to the test suites; neither is a setting.
-        let is_setting = |(name, _): &(String, String)| name != "GOCHAT_CONFIG" && !name.starts_with("GOCHAT_TEST_");
+        let is_setting = |(name, _): &(String, String)| {
+            name != "GOCHAT_CONFIG" && !name.starts_with("GOCHAT_TEST_")
+        };
         layers.environment(env.into_iter().filter(is_setting));
         assignments.iter().for_each(|a| layers.assignment(a));
         let tree = layers.finish().map_err(ConfigError)?;
-        let config: Self = serde_json::from_value(tree).map_err(|e| ConfigError(vec![e.to_string()]))?;
+        let config: Self =
+            serde_json::from_value(tree).map_err(|e| ConfigError(vec![e.to_string()]))?;
         config.check().map_err(ConfigError)?;
         Ok(config)
     }
@@ -147,7 +151,11 @@ impl Config {
         {
             errors.push(format!("`metrics_listen`: {listen} is not ADDR:PORT"));
         }
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
     }
 
     /// All settings as JSON; secrets are left out.
@@ -160,7 +168,11 @@ impl Config {
         SqliteOptions {
             readers: self.storage.db_readers,
             cache_kib: self.storage.db_cache_kib,
-            synchronous: if self.storage.fsync { Synchronous::Full } else { Synchronous::Normal },
+            synchronous: if self.storage.fsync {
+                Synchronous::Full
+            } else {
+                Synchronous::Normal
+            },
             ..SqliteOptions::new(self.data_dir.join("gochat.db"))
         }
     }
@@ -193,14 +205,19 @@ mod tests {
     #[test]
     fn unknown_settings_are_refused_with_their_place() {
         let env = [("GOCHAT_STORAGE__PARTITION".to_owned(), "3".to_owned())];
-        let error = Config::load(None, env, &["storage.partitions=0x".into()]).unwrap_err().to_string();
+        let error = Config::load(None, env, &["storage.partitions=0x".into()])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("GOCHAT_STORAGE__PARTITION"), "{error}");
         assert!(error.contains("storage.partitions"), "{error}");
     }
 
     #[test]
     fn the_environment_reaches_nested_settings() {
-        let env = [("GOCHAT_GATEWAY__WEBSOCKET__SESSIONS_PER_USER".to_owned(), "1".to_owned())];
+        let env = [(
+            "GOCHAT_GATEWAY__WEBSOCKET__SESSIONS_PER_USER".to_owned(),
+            "1".to_owned(),
+        )];
         let config = Config::load(None, env, &[]).unwrap();
         assert_eq!(config.gateway.websocket.sessions_per_user, 1);
     }

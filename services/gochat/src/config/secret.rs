@@ -13,13 +13,23 @@ const FILE: &str = "jwt.secret";
 /// Random bytes of a made secret.
 const BYTES: usize = 48;
 /// Values that appear in samples on the internet; never accepted.
-const PLACEHOLDERS: [&str; 6] = ["secret", "changeme", "change-me", "your-secret-key", "password", "jwt_secret"];
+const PLACEHOLDERS: [&str; 6] = [
+    "secret",
+    "changeme",
+    "change-me",
+    "your-secret-key",
+    "password",
+    "jwt_secret",
+];
 
 /// Why there is no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The operator's secret is too easy.
-    #[error("JWT_SECRET must be at least {} bytes of your own, not a sample value", im_logic::SECRET_MIN_BYTES)]
+    #[error(
+        "JWT_SECRET must be at least {} bytes of your own, not a sample value",
+        im_logic::SECRET_MIN_BYTES
+    )]
     Weak,
     /// The file can't be read or written.
     #[error("can't keep the token secret in the data folder: {0}")]
@@ -36,9 +46,15 @@ pub enum SecretError {
 pub fn load_or_create(dir: &Path, given: Option<String>) -> Result<String, SecretError> {
     if let Some(given) = given {
         let plain = given.trim().to_ascii_lowercase();
-        let sample = PLACEHOLDERS.iter().any(|p| plain == *p || plain.starts_with("your-"));
+        let sample = PLACEHOLDERS
+            .iter()
+            .any(|p| plain == *p || plain.starts_with("your-"));
         let strong = given.len() >= im_logic::SECRET_MIN_BYTES && !sample;
-        return if strong { Ok(given) } else { Err(SecretError::Weak) };
+        return if strong {
+            Ok(given)
+        } else {
+            Err(SecretError::Weak)
+        };
     }
     let path = dir.join(FILE);
     match fs::read_to_string(&path) {
@@ -52,10 +68,17 @@ pub fn load_or_create(dir: &Path, given: Option<String>) -> Result<String, Secre
 
 fn create(path: &Path) -> Result<String, SecretError> {
     let mut bytes = [0u8; BYTES];
-    OsRng.try_fill_bytes(&mut bytes).map_err(|e| SecretError::Random(e.to_string()))?;
+    OsRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|e| SecretError::Random(e.to_string()))?;
     let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
     let fresh = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&fresh, path)?;
@@ -72,15 +95,25 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let made = load_or_create(dir.path(), None).unwrap();
         assert_eq!(load_or_create(dir.path(), None).unwrap(), made);
-        let mode = fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode();
+        let mode = fs::metadata(dir.path().join(FILE))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
     fn weak_and_sample_secrets_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        for weak in ["short", "changeme", "your-256-bit-secret-your-256-bit-secret"] {
-            assert!(load_or_create(dir.path(), Some(weak.into())).is_err(), "{weak}");
+        for weak in [
+            "short",
+            "changeme",
+            "your-256-bit-secret-your-256-bit-secret",
+        ] {
+            assert!(
+                load_or_create(dir.path(), Some(weak.into())).is_err(),
+                "{weak}"
+            );
         }
         assert!(load_or_create(dir.path(), Some("k".repeat(40))).is_ok());
     }
