@@ -4,6 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+// The system allocator keeps what password hashing used (19 MiB a hash, in every thread's arena) and is slower for
+// the many small values of a message.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     gochat::cli::run(gochat::cli::Cli::parse())
 }

@@ -143,7 +143,7 @@ impl<'a> Round<'a> {
         );
         for target in targets {
             match target.parse::<UserId>() {
-                Ok(user) => self.queue_for_user(user, skip, &frame),
+                Ok(user) => self.queue_for_user(user, skip, message.seq_id, &frame),
                 Err(_) => self.missed += 1,
             }
         }
@@ -188,9 +188,9 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn queue_for_user(&mut self, user: UserId, skip: ConnId, frame: &Bytes) {
+    fn queue_for_user(&mut self, user: UserId, skip: ConnId, seq: i64, frame: &Bytes) {
         let gw = self.gw;
-        gw.recents.remember(user, skip, frame);
+        gw.recents.remember(user, skip, seq, frame);
         let (touched, before) = (&mut self.touched, self.delivered);
         let mut overflown = Vec::new();
         let (mut delivered, mut known) = (before, false);

@@ -26,6 +26,8 @@ struct Entry {
     at_ms: u64,
     /// The connection it came from; that one got an acknowledgement instead.
     skip: ConnId,
+    /// Place in its conversation: late frames are handed to newcomers in their order.
+    seq: i64,
     frame: Bytes,
 }
 
@@ -50,7 +52,7 @@ impl Recents {
 
     /// Keeps a frame for a user. To be called before the table is asked for the user's connections:
     /// a connection that is not there yet will find the frame here.
-    pub(crate) fn remember(&self, user: UserId, skip: ConnId, frame: &Bytes) {
+    pub(crate) fn remember(&self, user: UserId, skip: ConnId, seq: i64, frame: &Bytes) {
         // Full: nothing is kept for a moment. A gap is still found by the next seqId.
         if self.bytes.load(Ordering::Relaxed) + frame.len() > self.limits.direct_max_bytes {
             return;
@@ -68,6 +70,7 @@ impl Recents {
         entries.push_back(Entry {
             at_ms: now,
             skip,
+            seq,
             frame: frame.clone(),
         });
     }
@@ -79,7 +82,10 @@ impl Recents {
         let mut shard = self.shard(conn.user()).lock();
         if let Some(entries) = shard.get_mut(&conn.user()) {
             self.forget(entries, now);
-            for entry in entries.iter().filter(|e| e.skip != conn.id()) {
+            // A push that came late to an older connection is not late for this one.
+            let mut missed: Vec<&Entry> = entries.iter().filter(|e| e.skip != conn.id()).collect();
+            missed.sort_by_key(|entry| entry.seq);
+            for entry in missed {
                 conn.enqueue(&entry.frame, gw.queue);
             }
         }
@@ -135,11 +141,11 @@ mod tests {
         };
         let recents = Recents::new(limits);
         for _ in 0..10 {
-            recents.remember(user(1), 0, &frame(10));
+            recents.remember(user(1), 0, 1, &frame(10));
         }
         assert_eq!(recents.bytes.load(Ordering::Relaxed), 30);
         for n in 2..100 {
-            recents.remember(user(n), 0, &frame(10));
+            recents.remember(user(n), 0, 1, &frame(10));
         }
         assert_eq!(recents.bytes.load(Ordering::Relaxed), 100);
     }
@@ -150,7 +156,7 @@ mod tests {
             direct_max_age_ms: 0,
             ..Replay::default()
         });
-        recents.remember(user(1), 0, &frame(10));
+        recents.remember(user(1), 0, 1, &frame(10));
         recents.sweep();
         assert_eq!(recents.bytes.load(Ordering::Relaxed), 0);
         assert!(recents.shards.iter().all(|shard| shard.lock().is_empty()));

@@ -132,9 +132,9 @@ fn pushes_agree_and_are_in_order(observed: &Observed, truth: &Truth<'_>, wrong: 
             ));
         }
         let mut orders: BTreeMap<Place, Order> = BTreeMap::new();
-        for (place, row) in &connection.pushes {
-            orders.entry(*place).or_default().push(row.seq);
-            let rows = truth.get(place).copied().unwrap_or_default();
+        for (place, row, settled) in connection.in_order() {
+            orders.entry(place).or_default().push(row.seq, settled);
+            let rows = truth.get(&place).copied().unwrap_or_default();
             if find(rows, row.seq) != Some(row) {
                 wrong.push(format!(
                     "user {who} was pushed a number {} of conversation {place} that history doesn't hold like this", row.seq
@@ -142,7 +142,7 @@ fn pushes_agree_and_are_in_order(observed: &Observed, truth: &Truth<'_>, wrong: 
             }
         }
         for (place, order) in orders {
-            if let Some((late, early)) = order.disorder() {
+            if let Some((late, early)) = order.disorder {
                 let rows = truth.get(&place).copied().unwrap_or_default();
                 let own = find(rows, late).is_some_and(|row| row.is_by(who));
                 let whose = if own { "their own" } else { "somebody's" };
@@ -162,8 +162,8 @@ pub(super) fn late_and_skipped(observed: &Observed) -> (usize, usize) {
     let (mut late, mut skipped) = (0, 0);
     for connection in &observed.connections {
         let mut orders: BTreeMap<Place, Order> = BTreeMap::new();
-        for (place, row) in &connection.pushes {
-            orders.entry(*place).or_default().push(row.seq);
+        for (place, row, settled) in connection.in_order() {
+            orders.entry(place).or_default().push(row.seq, settled);
         }
         for (place, order) in &orders {
             late += order.late;
@@ -182,32 +182,29 @@ pub(super) fn late_and_skipped(observed: &Observed) -> (usize, usize) {
 
 /// The order of pushes of one conversation on one connection.
 ///
-/// Repetitions are legal: clients drop them. Messages from *before* the connection may come
-/// late, once their rows are written (recipients who were offline are looked up again then),
-/// mixed with newer ones. So there must be a boundary such that the numbers below it and the
-/// numbers from it on are each in order: it lies above every number that came late and not above
-/// any number that one of them came after.
+/// Repetitions are legal: clients drop them. While a connection settles, messages from *before* it may come late, once
+/// their rows are written (recipients who were offline are looked up again then), mixed with newer ones. On a settled
+/// connection nothing comes late.
 #[derive(Debug, Default)]
 struct Order {
     seen: BTreeSet<u64>,
     arrived: Vec<u64>,
     late: usize,
-    /// Highest number that came late.
-    highest_late: Option<u64>,
-    /// Lowest number that a late one came after.
-    lowest_early: Option<u64>,
+    /// First number that came late on a settled connection, and one it came after.
+    disorder: Option<(u64, u64)>,
 }
 
 impl Order {
-    fn push(&mut self, seq: u64) {
+    fn push(&mut self, seq: u64, settled: bool) {
         if !self.seen.insert(seq) {
             return;
         }
         self.arrived.push(seq);
         if let Some(&early) = self.seen.range(seq + 1..).next() {
             self.late += 1;
-            self.highest_late = self.highest_late.max(Some(seq));
-            self.lowest_early = Some(self.lowest_early.map_or(early, |e| e.min(early)));
+            if settled {
+                self.disorder.get_or_insert((seq, early));
+            }
         }
     }
 
@@ -223,12 +220,6 @@ impl Order {
             }
         });
         texts.collect::<Vec<_>>().join(" ")
-    }
-
-    /// A late and an early number that no boundary separates.
-    fn disorder(&self) -> Option<(u64, u64)> {
-        let (late, early) = self.highest_late.zip(self.lowest_early)?;
-        (late >= early).then_some((late, early))
     }
 }
 
@@ -294,31 +285,32 @@ fn find(rows: &[Row], seq: u64) -> Option<&Row> {
 mod tests {
     use super::*;
 
-    fn disorder(pushes: &[u64]) -> bool {
+    fn disorder(settling: &[u64], settled: &[u64]) -> bool {
         let mut order = Order::default();
-        pushes.iter().for_each(|seq| order.push(*seq));
-        order.disorder().is_some()
+        settling.iter().for_each(|seq| order.push(*seq, false));
+        settled.iter().for_each(|seq| order.push(*seq, true));
+        order.disorder.is_some()
     }
 
     #[test]
     fn messages_from_before_the_connection_may_come_late() {
-        assert!(!disorder(&[5, 6, 7]));
-        assert!(!disorder(&[5, 5, 6, 5]));
-        assert!(!disorder(&[7, 3, 8, 4, 9, 5]));
-        assert!(!disorder(&[3, 7, 4, 8]));
+        assert!(!disorder(&[], &[5, 6, 7]));
+        assert!(!disorder(&[], &[5, 5, 6, 5]));
+        assert!(!disorder(&[7, 3, 8, 4, 9, 5], &[10]));
     }
 
     #[test]
-    fn messages_of_either_side_must_be_in_order() {
-        assert!(disorder(&[7, 4, 3]));
-        assert!(disorder(&[7, 9, 8, 3]));
-        assert!(disorder(&[1, 3, 2, 5, 4]));
+    fn on_a_settled_connection_everything_is_in_order() {
+        assert!(disorder(&[], &[7, 9, 8]));
+        assert!(disorder(&[7, 9], &[8]));
     }
 
     #[test]
     fn what_arrived_is_told_in_runs() {
         let mut order = Order::default();
-        [7, 8, 9, 3, 9, 10].iter().for_each(|seq| order.push(*seq));
+        [7, 8, 9, 3, 9, 10]
+            .iter()
+            .for_each(|seq| order.push(*seq, true));
         assert_eq!(order.runs(), "7-9 3 10");
     }
 }

@@ -41,6 +41,9 @@ impl Row {
 pub(super) struct Connection {
     pub(super) who: Who,
     pub(super) pushes: Vec<(Place, Row)>,
+    /// Pushes that came before the connection had settled: what was on its way while it opened may be among
+    /// them, late. `None`: it never settled.
+    pub(super) settled: Option<usize>,
     /// Pushes of conversations the user isn't in.
     pub(super) strangers: Vec<String>,
 }
@@ -72,6 +75,15 @@ pub(super) struct Observed {
     /// History as each reader sees it.
     pub(super) history: BTreeMap<(Who, Place), Vec<Row>>,
     pub(super) lists: BTreeMap<(Who, Place), Listed>,
+}
+
+impl Connection {
+    /// Its pushes, each with whether the connection had settled by then.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = (Place, &Row, bool)> {
+        let settled = self.settled.unwrap_or(usize::MAX);
+        let pushes = self.pushes.iter().enumerate();
+        pushes.map(move |(at, (place, row))| (*place, row, at >= settled))
+    }
 }
 
 impl Observed {

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::observe::{Observed, Row};
+use super::observe::{Connection, Observed};
 
 /// Which lie to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -83,21 +83,15 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
         }
         Plant::WrongAck => observed.acks.last_mut()?.seq += 1,
         Plant::Reorder => {
-            let connection = observed
-                .connections
+            let settled =
+                |c: &Connection| c.settled.map_or(0, |at| c.pushes.len().saturating_sub(at));
+            let connection = observed.connections.iter_mut().max_by_key(|c| settled(c))?;
+            let pushes = connection.pushes.get_mut(connection.settled?..)?;
+            let place = pushes.first()?.0;
+            let mut same = pushes
                 .iter_mut()
-                .max_by_key(|c| c.pushes.len())?;
-            let place = connection.pushes.first()?.0;
-            let mut same: Vec<&mut Row> = connection
-                .pushes
-                .iter_mut()
-                .filter_map(|(p, row)| (*p == place).then_some(row))
-                .collect();
-            // Twice: one pair alone could be a late message and the first one after it.
-            for pair in same.chunks_exact_mut(2).take(2) {
-                let [first, second] = pair else { return None };
-                std::mem::swap(*first, *second);
-            }
+                .filter_map(|(p, row)| (*p == place).then_some(row));
+            std::mem::swap(same.next()?, same.next()?);
         }
         Plant::Altered => {
             observed.sent.get_mut(&ack.client_id)?.push('!');
@@ -130,7 +124,7 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::super::audit::audit;
-    use super::super::observe::{Ack, Connection, Listed};
+    use super::super::observe::{Ack, Listed, Row};
     use super::*;
 
     fn row(seq: u64) -> Row {
@@ -160,6 +154,7 @@ mod tests {
             observed.connections.push(Connection {
                 who,
                 pushes,
+                settled: Some(0),
                 strangers: vec![],
             });
             let timeline = [(0, rows[3..].to_vec())].into();
