@@ -3,8 +3,8 @@
 //!
 //! Clients talk in single chats, groups and the world chat, leave and come back, and send
 //! again what was not acknowledged under the same client id, now over the socket and now by
-//! HTTP. Everything they are told is written down ([`observe::Observed`]); after the load every
-//! reader pages through every conversation; [`audit`] compares the two. Some clients are
+//! HTTP. Everything they are told is written down (`observe::Observed`); after the load every
+//! reader pages through every conversation; `audit` compares the two. Some clients are
 //! the SDK, whose timelines must come out complete by themselves.
 //!
 //! A checker that can't fail proves nothing: `--plant` falsifies one observation before the
