@@ -69,6 +69,7 @@ pub(super) async fn run(
         let pause = client.random.random_range(1..200);
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
+    client.control.writing.fetch_sub(1, Ordering::Relaxed);
     let unknown = client.waiting.keys().cloned().collect();
     client.observed.unknown = unknown;
     Ok(client.observed)

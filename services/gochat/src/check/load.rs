@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -40,6 +40,8 @@ pub(super) struct Control {
     pub(super) stop: AtomicBool,
     /// Acknowledged so far.
     pub(super) acknowledged: AtomicU64,
+    /// Clients that may still have something on its way: readers wait for them.
+    pub(super) writing: AtomicUsize,
 }
 
 impl Scene {
@@ -100,6 +102,7 @@ pub(super) fn start(
     seed: u64,
 ) -> JoinSet<Result<Observed>> {
     let mut clients = JoinSet::new();
+    control.writing.store(scene.users.len(), Ordering::Relaxed);
     let plain = scene.users.len().saturating_sub(sdk_clients);
     for who in 0..scene.users.len() {
         let (scene, control) = (scene.clone(), control.clone());

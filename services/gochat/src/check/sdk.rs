@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use gochat_client::{Client, ConnectOptions, Credentials, Event, Item, Message, Outgoing};
+use gochat_client::{Client, ConnectOptions, Credentials, Event, Item, Message, Outgoing, State};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use tokio::task::JoinSet;
@@ -34,16 +34,29 @@ pub(super) async fn run(
         .event_capacity(1 << 16)
         .connect_timeout(Duration::from_secs(120));
     let (client, mut events) = Client::connect_with(&scene.url, credentials, options).await?;
+    let state = client.watch_state();
     let mut observed = Observed::default();
     let mut timeline: BTreeMap<Place, Vec<Row>> = BTreeMap::new();
     let places = scene.places_of(who);
     let mut sends: JoinSet<(Place, String, gochat_client::Result<gochat_client::Sent>)> =
         JoinSet::new();
     let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / rate.max(0.1)));
-    let (mut made, mut last) = (0u64, Instant::now());
+    let (mut made, mut last, mut written) = (0u64, Instant::now(), false);
     while !control.stop.load(Ordering::Relaxed) {
         let quiet = control.quiet.load(Ordering::Relaxed);
-        if quiet && sends.is_empty() && last.elapsed() > SETTLED {
+        // A client that waits to connect again, up to 30 s after many kills, is silent and not done.
+        if *state.borrow() != State::Ready {
+            last = Instant::now();
+        }
+        if quiet && sends.is_empty() && !written {
+            written = true;
+            control.writing.fetch_sub(1, Ordering::Relaxed);
+        }
+        // What others still have on its way belongs into this timeline too.
+        if control.writing.load(Ordering::Relaxed) > 0 {
+            last = Instant::now();
+        }
+        if written && last.elapsed() > SETTLED {
             break;
         }
         tokio::select! {
