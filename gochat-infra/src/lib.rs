@@ -4,6 +4,8 @@
 //! but a disk. `rpc` carries calls between services.
 
 pub mod cached;
+#[cfg(any(feature = "kafka", feature = "mysql", feature = "redis", feature = "etcd"))]
+pub mod cluster;
 pub mod embedded;
 pub mod ids;
 pub mod port;

@@ -1,0 +1,1 @@
+//! The database on MySQL 8 or MariaDB.

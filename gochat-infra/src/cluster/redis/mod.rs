@@ -1,0 +1,1 @@
+//! Cache, presence and counters on Redis.
