@@ -7,9 +7,13 @@ SERVICE ?=
 run:
 	$(CARGO) run --release -p gochat
 
-## test: every test, on the embedded parts
+## test: every test, on real servers (started when they aren't up, and stopped again)
 test:
-	$(CARGO) test --workspace --all-features
+	deploy/infra/infra run $(CARGO) test --workspace --all-features
+
+## test-embedded: the quick tests, which need no server
+test-embedded:
+	$(CARGO) test --workspace
 
 ## test-service SERVICE=x: the tests of one crate, e.g. SERVICE=im-logic
 test-service:
@@ -28,6 +32,18 @@ KILLS ?= 20
 SEED ?= 1
 check:
 	$(CARGO) run --release -p gochat -- check --spawn --kills $(KILLS) --seed $(SEED)
+
+## infra-up: Kafka, MySQL, Redis and etcd on loopback, data in ./.infra (see deploy/infra)
+infra-up:
+	@deploy/infra/infra up
+
+## infra-down: stop them, keep their data
+infra-down:
+	@deploy/infra/infra down
+
+## infra-status: which of them answer
+infra-status:
+	@deploy/infra/infra status
 
 ## fmt: format the code
 fmt:
@@ -80,4 +96,4 @@ clean:
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
-.PHONY: run test test-service test-coverage check fmt lint doc audit build build-service proto tidy install-tools all clean help
+.PHONY: run test test-embedded infra-up infra-down infra-status test-service test-coverage check fmt lint doc audit build build-service proto tidy install-tools all clean help
