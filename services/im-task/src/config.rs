@@ -55,8 +55,8 @@ pub struct Persist {
     pub workers: usize,
     /// Most messages of one `BatchSaveMessages`; at most 1000. Default 500.
     pub batch: usize,
-    /// How long to wait for more messages when a batch is not full, in milliseconds. Default 0: a batch is what came
-    /// while the one before was written, so history follows sends closely and batches grow with the load.
+    /// How long to wait for more messages when a batch is not full, in milliseconds. Default 20: fewer, larger commits leave
+    /// the cores and the disk to sequencing (docs/benchmarks.md, P4), and history still follows a send within a blink.
     pub linger_ms: u64,
     /// Recipients that still wait to be looked up again because presence is away; beyond it the oldest are left to their next
     /// synchronisation. Default 10000 messages.
@@ -68,7 +68,7 @@ impl Default for Persist {
         Self {
             workers: 1,
             batch: 500,
-            linger_ms: 0,
+            linger_ms: 20,
             recheck_backlog: 10_000,
         }
     }

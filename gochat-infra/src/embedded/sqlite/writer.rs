@@ -25,6 +25,7 @@ pub(super) fn run(
     mut queue: mpsc::Receiver<Box<dyn Job>>,
     commit_rows: usize,
 ) {
+    step_back();
     let mut group = VecDeque::new();
     while let Some(job) = queue.blocking_recv() {
         let mut rows = job.weight();
@@ -47,6 +48,18 @@ pub(super) fn run(
                 Err(e) => tracing::error!(error = %e, "the database can't be opened again"),
             }
         }
+    }
+}
+
+/// Niceness of the writing thread.
+const NICE: i32 = 10;
+
+/// Lets the threads that sequence and deliver go first when the cores are busy. Nobody waits for these rows: an
+/// acknowledgement needs the log only, and the log keeps what is not written yet.
+fn step_back() {
+    let thread = rustix::thread::gettid();
+    if let Err(e) = rustix::process::setpriority_process(Some(thread), NICE) {
+        tracing::debug!(error = %e, "the database writer keeps the normal priority");
     }
 }
 
