@@ -6,7 +6,8 @@ kafka_java() {
     java -Dlog4j2.configurationFile="$INFRA_HOME/log4j2.xml" -cp "$(jar_dir)/*" "$@"
 }
 
-# Small internal topics start quickly; short timeouts let a test see a takeover within seconds.
+# Small internal topics start quickly; short timeouts let a test see a takeover within seconds. After
+# a SIGKILL the broker may register again only when the session of its former self is over.
 kafka_config() {
     cat <<CONFIG
 process.roles=broker,controller
@@ -17,6 +18,8 @@ advertised.listeners=PLAINTEXT://127.0.0.1:$KAFKA_PORT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs=$DATA/kafka
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 auto.create.topics.enable=false
 default.replication.factor=1
 min.insync.replicas=1
