@@ -62,7 +62,7 @@ pub struct Registered {
 
 /// All sessions of one user, oldest first, and the memory of recent replacements.
 ///
-/// Commands: [`register`](Self::register), [`unregister`](Self::unregister),
+/// Commands: [`register`](Self::register), [`restore`](Self::restore), [`unregister`](Self::unregister),
 /// [`heartbeat`](Self::heartbeat), [`expire`](Self::expire). Each is safe to repeat.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sessions {
@@ -129,6 +129,38 @@ impl Sessions {
             evicted,
             edge: (!was_online).then_some(Edge::Online),
         })
+    }
+
+    /// Registers a connection again that the store has forgotten. It takes a free place and evicts nobody:
+    /// when its device has a newer connection or all places are taken, it was replaced while nobody
+    /// could tell it, and is itself the evicted one.
+    pub fn restore(&mut self, now: UnixMillis, session: Session, limit: usize) -> Registered {
+        self.expire(now);
+        let known = self
+            .live
+            .iter_mut()
+            .find(|s| s.is(&session.gateway, session.conn_id));
+        if let Some(known) = known {
+            known.last_seen = known.last_seen.max(session.last_seen);
+            return Registered {
+                evicted: Vec::new(),
+                edge: None,
+            };
+        }
+        let replaced = self.live.iter().any(|s| session.replaces(s));
+        if replaced || self.live.len() >= limit.max(1) {
+            return Registered {
+                evicted: vec![session],
+                edge: None,
+            };
+        }
+        let was_online = self.is_online();
+        let place = self.live.partition_point(|s| s.since <= session.since);
+        self.live.insert(place, session);
+        Registered {
+            evicted: Vec::new(),
+            edge: (!was_online).then_some(Edge::Online),
+        }
     }
 
     /// Removes the session if it still is the registered one (compare-and-delete): a late

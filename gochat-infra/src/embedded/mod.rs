@@ -1,5 +1,6 @@
 //! Adapters that need nothing but this process and a disk.
 
+mod arrivals;
 pub mod cache;
 pub mod coord;
 pub mod counter;

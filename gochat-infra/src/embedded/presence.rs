@@ -9,7 +9,8 @@ use gochat_core::presence::{Registered, Sessions, TTL_MS};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use crate::port::presence::{Gone, Online, PresenceStore, Removed, SessionRef, Status};
+use super::arrivals::ArrivalLog;
+use crate::port::presence::{Arrivals, Gone, Online, PresenceStore, Removed, SessionRef, Status};
 
 const SHARDS: usize = 16;
 const LAST_SEEN_TTL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -20,6 +21,7 @@ const LAST_SEEN_MAX: u64 = 200_000;
 pub struct MemoryPresence {
     shards: Box<[Mutex<Shard>]>,
     hasher: ahash::RandomState,
+    arrivals: Mutex<ArrivalLog>,
     /// When users who are offline now were last seen.
     last_seen: moka::sync::Cache<UserId, UnixMillis>,
 }
@@ -41,6 +43,7 @@ impl Default for MemoryPresence {
         Self {
             shards,
             hasher: ahash::RandomState::new(),
+            arrivals: Mutex::default(),
             last_seen,
         }
     }
@@ -185,9 +188,19 @@ impl PresenceStore for MemoryPresence {
                 user,
                 session,
                 limit,
+                again,
             } = online;
+            let gateway = session.gateway.clone();
             let mut shard = self.shard(user).lock();
-            shard.with_user(now, user, |sessions| sessions.register(now, session, limit))
+            let registered = shard.with_user(now, user, |sessions| match again {
+                true => Ok(sessions.restore(now, session, limit)),
+                false => sessions.register(now, session, limit),
+            });
+            // Before the shard is unlocked: who sees the session finds its arrival.
+            if registered.is_ok() {
+                self.arrivals.lock().push(user, gateway, now);
+            }
+            registered
         };
         Ok(batch.into_iter().map(register).collect())
     }
@@ -234,12 +247,18 @@ impl PresenceStore for MemoryPresence {
         Ok(gateways)
     }
 
-    async fn drop_gateway(&self, gateway: &str) -> Result<Gone> {
+    async fn drop_gateway(&self, gateway: &str, before: Option<ConnId>) -> Result<Gone> {
         Ok(self.sweep(usize::MAX, |sessions| {
-            let on_gateway = sessions.live().iter().filter(|s| &*s.gateway == gateway);
+            let on_gateway = sessions.live().iter().filter(|s| {
+                &*s.gateway == gateway && before.is_none_or(|before| s.conn_id < before)
+            });
             for conn in on_gateway.map(|s| s.conn_id).collect::<Vec<_>>() {
                 sessions.unregister(gateway, conn);
             }
         }))
+    }
+
+    async fn arrivals(&self, after: &str, limit: usize) -> Result<Arrivals> {
+        Ok(self.arrivals.lock().after(after, limit))
     }
 }

@@ -12,6 +12,9 @@ use gochat_core::error::Result;
 use gochat_core::ids::{ConnId, UnixMillis, UserId};
 use gochat_core::presence::{Registered, Session};
 
+/// Entries the log of arrivals keeps, roughly.
+pub const ARRIVALS_KEPT: usize = 100_000;
+
 /// A socket to register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Online {
@@ -21,6 +24,8 @@ pub struct Online {
     pub session: Session,
     /// How many sessions this user may have; at least 1.
     pub limit: usize,
+    /// Registered before and forgotten since: it evicts nobody (`Sessions::restore`).
+    pub again: bool,
 }
 
 /// A session as a gateway names it.
@@ -70,7 +75,34 @@ pub struct Gone {
     pub users: Vec<UserId>,
 }
 
+/// A session that was registered, as the log of arrivals keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// Who came.
+    pub user: UserId,
+    /// Where the socket is.
+    pub gateway: Box<str>,
+    /// The `now` of the registration.
+    pub at: UnixMillis,
+}
+
+/// A stretch of the log of arrivals.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Arrivals {
+    /// Oldest first.
+    pub list: Vec<Arrival>,
+    /// Where to go on reading.
+    pub next: Box<str>,
+    /// Arrivals after the asked position were forgotten, or the position is not one of this log
+    /// (any more): the reader doesn't know who came before these.
+    pub gap: bool,
+}
+
 /// Sessions of all users.
+///
+/// Every registration that succeeds, repeated ones included, is also an entry of the log of arrivals,
+/// in it at the latest when [`statuses`](Self::statuses) shows the session. The log keeps the newest
+/// [`ARRIVALS_KEPT`] entries or so.
 ///
 /// Batches are answered entry by entry, in order; each entry is atomic, the batch is not.
 /// An outer `Err` means the store is away (retryable). All commands are safe to repeat.
@@ -99,6 +131,11 @@ pub trait PresenceStore: Send + Sync + 'static {
     /// Gateways that hold at least one session, in no order.
     async fn gateways(&self) -> Result<Vec<Box<str>>>;
 
-    /// Removes every session of a gateway that is known to be dead.
-    async fn drop_gateway(&self, gateway: &str) -> Result<Gone>;
+    /// Removes the sessions of a gateway that is known to be dead; with `before` only those with a lower
+    /// connection id, which are the ones of earlier runs under the same name.
+    async fn drop_gateway(&self, gateway: &str, before: Option<ConnId>) -> Result<Gone>;
+
+    /// Registrations after a position, at most `limit`. An empty position is the end of the log: nothing is
+    /// listed, and `gap` is set.
+    async fn arrivals(&self, after: &str, limit: usize) -> Result<Arrivals>;
 }

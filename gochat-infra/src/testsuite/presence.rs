@@ -29,6 +29,7 @@ fn online(n: u64, gateway: &str, conn_id: ConnId, at: UnixMillis) -> Online {
         user: user(n),
         session,
         limit: 2,
+        again: false,
     }
 }
 
@@ -236,11 +237,74 @@ pub async fn gateways_are_those_that_hold_sessions(store: Subject) {
     gateways.sort();
     assert_eq!(gateways, ["gw-1".into(), "gw-2".into()]);
 
-    let gone = store.drop_gateway("gw-1").await.unwrap();
+    let gone = store.drop_gateway("gw-1", None).await.unwrap();
     assert_eq!((gone.sessions, gone.users), (2, vec![user(2)]));
     assert_eq!(store.gateways().await.unwrap(), ["gw-2".into()]);
     off(&store, session(1, "gw-2", 2)).await;
     assert!(store.gateways().await.unwrap().is_empty());
+}
+
+/// A gateway that comes back under its name.
+pub async fn dropping_a_gateway_can_spare_its_newer_run(store: Subject) {
+    for (n, conn) in [(1, 100), (2, 200), (3, 300)] {
+        set(&store, NOW, online(n, "gw-1", conn, NOW))
+            .await
+            .unwrap();
+    }
+    let gone = store.drop_gateway("gw-1", Some(200)).await.unwrap();
+    assert_eq!((gone.sessions, gone.users), (1, vec![user(1)]));
+    assert!(status(&store, NOW, 2).await.is_online());
+    assert!(status(&store, NOW, 3).await.is_online());
+}
+
+/// What a gateway registers again after presence forgot it.
+pub async fn a_session_registered_again_evicts_nobody(store: Subject) {
+    let again = |conn, at| Online {
+        again: true,
+        ..online(1, "gw-1", conn, at)
+    };
+    let first = set(&store, NOW, again(1, NOW)).await.unwrap();
+    assert_eq!((first.evicted, first.edge), (vec![], Some(Edge::Online)));
+    set(&store, NOW, online(1, "gw-2", 2, NOW)).await.unwrap();
+    let known = set(&store, NOW, again(1, NOW)).await.unwrap();
+    assert_eq!(known.evicted, [], "it is there already");
+    let late = set(&store, NOW, again(3, NOW - 1)).await.unwrap();
+    let evicted: Vec<_> = late.evicted.iter().map(|s| s.conn_id).collect();
+    assert_eq!(
+        evicted,
+        [3],
+        "all places are taken: it is the one that goes"
+    );
+    let mut gateways = status(&store, NOW, 1).await.gateways;
+    gateways.sort();
+    assert_eq!(gateways, ["gw-1".into(), "gw-2".into()]);
+}
+
+/// The log of arrivals.
+pub async fn registrations_are_listed_in_order_after_a_position(store: Subject) {
+    set(&store, NOW, online(1, "gw-1", 1, NOW)).await.unwrap();
+    let start = store.arrivals("", 10).await.unwrap();
+    assert!(start.list.is_empty() && start.gap, "the end of the log");
+    let nothing = store.arrivals(&start.next, 10).await.unwrap();
+    assert!(nothing.list.is_empty() && !nothing.gap);
+
+    for (n, gateway) in [(2, "gw-1"), (3, "gw-2"), (2, "gw-2")] {
+        let entry = online(n, gateway, n * 10, NOW + n);
+        set(&store, NOW + n, entry).await.unwrap();
+    }
+    let seen = |arrivals: &crate::port::presence::Arrivals| -> Vec<_> {
+        let list = arrivals.list.iter();
+        list.map(|a| (a.user.get(), a.gateway.to_string(), a.at))
+            .collect()
+    };
+    let two = store.arrivals(&nothing.next, 2).await.unwrap();
+    let expected = [(2, "gw-1".into(), NOW + 2), (3, "gw-2".into(), NOW + 3)];
+    assert_eq!((seen(&two).as_slice(), two.gap), (&expected[..], false));
+    let rest = store.arrivals(&two.next, 2).await.unwrap();
+    let expected = [(2, "gw-2".into(), NOW + 2)];
+    assert_eq!((seen(&rest).as_slice(), rest.gap), (&expected[..], false));
+    let strange = store.arrivals("1-strange/position", 10).await.unwrap();
+    assert!(strange.gap, "a position of another log");
 }
 
 /// Two logins at once.
@@ -281,6 +345,9 @@ macro_rules! presence_suite {
                 a_session_past_its_time_does_not_count,
                 an_expiry_stops_at_its_limit,
                 gateways_are_those_that_hold_sessions,
+                dropping_a_gateway_can_spare_its_newer_run,
+                a_session_registered_again_evicts_nobody,
+                registrations_are_listed_in_order_after_a_position,
                 racing_registrations_keep_the_limit_and_one_edge,
             ]
         );

@@ -163,3 +163,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_forgotten_session_comes_back_only_where_there_is_room() {
+    let mut sessions = Sessions::default();
+    let of = |conn_id, device: Option<&str>| Session {
+        gateway: "gw-1".into(),
+        conn_id,
+        device: device.map(Into::into),
+        client_info: "".into(),
+        since: conn_id,
+        last_seen: 1_000,
+    };
+    let first = sessions.restore(1_000, of(2, None), 2);
+    assert_eq!((first.evicted.len(), first.edge), (0, Some(Edge::Online)));
+    sessions.restore(1_000, of(1, Some("phone")), 2);
+    let order: Vec<_> = sessions.live().iter().map(|s| s.conn_id).collect();
+    assert_eq!(order, [1, 2], "the oldest is first again");
+    let third = sessions.restore(1_000, of(3, None), 2);
+    assert_eq!(third.evicted, [of(3, None)]);
+    let same_device = sessions.restore(1_000, of(4, Some("phone")), 5);
+    assert_eq!(same_device.evicted, [of(4, Some("phone"))]);
+    assert_eq!(sessions.live().len(), 2);
+}

@@ -244,6 +244,18 @@ impl Mq for EmbeddedLog {
         Ok(())
     }
 
+    async fn topics(&self, prefix: &str) -> MqResult<Vec<Arc<str>>> {
+        self.shared.check()?;
+        let topics = self.shared.topics.read();
+        let mut names: Vec<_> = topics
+            .keys()
+            .filter(|name| name.starts_with(prefix))
+            .cloned()
+            .collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     fn partitions(&self, topic: &str) -> MqResult<u32> {
         self.shared.topic(topic).map(|topic| topic.spec.partitions)
     }

@@ -109,6 +109,12 @@ pub trait Mq: Send + Sync + 'static {
     /// Deletes a topic, its records and its offsets. Deleting an unknown topic is not an error.
     async fn delete_topic(&self, topic: &str) -> MqResult<()>;
 
+    /// Names of the topics that begin with `prefix`, in order; `_`-topics of the log itself are left out.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn topics(&self, prefix: &str) -> MqResult<Vec<Arc<str>>>;
+
     /// Partition count of a topic, answered from memory.
     ///
     /// # Errors

@@ -134,6 +134,7 @@ macro_rules! mq_suite {
                 what_was_sent_survives_a_restart,
                 topics_are_made_once_and_keep_their_shape,
                 a_deleted_topic_is_gone_with_its_offsets,
+                topics_are_listed_by_the_beginning_of_their_name,
                 wrong_records_are_refused_as_a_whole,
                 a_reader_without_a_group_sees_everything_after_its_start,
                 many_senders_at_once_lose_and_mix_nothing,

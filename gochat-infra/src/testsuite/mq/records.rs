@@ -124,6 +124,25 @@ pub async fn a_deleted_topic_is_gone_with_its_offsets(mut subject: Subject) {
     assert_eq!(mq.committed("g", &tp).await.unwrap(), None);
 }
 
+/// Finding topics of one kind.
+pub async fn topics_are_listed_by_the_beginning_of_their_name(subject: Subject) {
+    let mq = subject.mq();
+    for spec in [
+        TopicSpec::disk("listed.b", 1),
+        TopicSpec::memory("listed.a", 1),
+        TopicSpec::disk("other", 1),
+    ] {
+        topic(&mq, spec).await;
+    }
+    let names =
+        |found: Vec<std::sync::Arc<str>>| found.iter().map(|n| n.to_string()).collect::<Vec<_>>();
+    let found = names(mq.topics("listed.").await.unwrap());
+    assert_eq!(found, ["listed.a", "listed.b"]);
+    mq.delete_topic("listed.a").await.unwrap();
+    let found = names(mq.topics("listed.").await.unwrap());
+    assert_eq!(found, ["listed.b"]);
+}
+
 /// Refusals.
 pub async fn wrong_records_are_refused_as_a_whole(subject: Subject) {
     let mq = subject.mq();

@@ -16,6 +16,8 @@ const NAME_MAX: usize = 128;
 const CLIENT_INFO_MAX: usize = 1_000;
 /// Most sessions a caller may allow a user.
 const SESSIONS_MAX: usize = 100;
+/// Most arrivals in one answer.
+const ARRIVALS_MAX: u32 = 10_000;
 /// Most sessions removed by one clean-up.
 const CLEANUP_MAX: u32 = 10_000;
 
@@ -35,6 +37,8 @@ serve!(impl OnlineStatusService => OnlineApi {
     set_users_online(SetUsersOnlineRequest) -> SetUsersOnlineResponse;
     set_users_offline(SetUsersOfflineRequest) -> SetUsersOfflineResponse;
     update_heartbeats(UpdateHeartbeatsRequest) -> UpdateHeartbeatsResponse;
+    drop_gateway(DropGatewayRequest) -> DropGatewayResponse;
+    list_arrivals(ListArrivalsRequest) -> ListArrivalsResponse;
 });
 
 fn gateway(text: &str) -> Result<Box<str>> {
@@ -81,6 +85,7 @@ impl OnlineApi {
             user: args::user(&request.user_id, "user_id")?,
             session,
             limit,
+            again: request.again,
         })
     }
 
@@ -229,6 +234,36 @@ impl OnlineApi {
         Ok(CleanupExpiredStatusResponse {
             cleaned_count: convert::count(gone.sessions),
             user_ids: gone.users.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    async fn drop_gateway(&self, request: DropGatewayRequest) -> Result<DropGatewayResponse> {
+        let name = gateway(&request.gateway_id)?;
+        let before = (request.before_conn_id != 0).then_some(request.before_conn_id);
+        let gone = self.shared.presence.drop_gateway(&name, before).await?;
+        Ok(DropGatewayResponse {
+            dropped_count: convert::count(gone.sessions),
+            user_ids: gone.users.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    async fn list_arrivals(&self, request: ListArrivalsRequest) -> Result<ListArrivalsResponse> {
+        args::optional_text(&request.after, "after", NAME_MAX)?;
+        let limit = args::limit(request.limit, 1_000, ARRIVALS_MAX);
+        let found = self
+            .shared
+            .presence
+            .arrivals(&request.after, limit as usize);
+        let found = found.await?;
+        let arrivals = found.list.into_iter().map(|arrival| Arrival {
+            user_id: arrival.user.to_string(),
+            gateway_id: arrival.gateway.into(),
+            at_ms: convert::wide(arrival.at),
+        });
+        Ok(ListArrivalsResponse {
+            arrivals: arrivals.collect(),
+            next: found.next.into(),
+            gap: found.gap,
         })
     }
 
