@@ -11,6 +11,8 @@ pub mod ids;
 pub mod port;
 pub mod rpc;
 pub mod rules;
+#[cfg(feature = "shell")]
+pub mod shell;
 #[cfg(feature = "testsuite")]
 pub mod testsuite;
 pub mod topics;

@@ -16,31 +16,13 @@ use gochat_infra::ids::{IdSource, SnowflakeIds};
 use gochat_infra::port::db::SharedDatabase;
 use gochat_infra::port::mq::Mq;
 use gochat_infra::rpc::Channel;
+use gochat_infra::shell::{Failed, Stages, because};
 use gochat_infra::topics;
 use im_task::OneGateway;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, load_or_create};
 use crate::grpc::GrpcPort;
-
-/// Why the process could not start or stop.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}: {cause}")]
-pub struct StartError {
-    what: String,
-    cause: Box<dyn std::error::Error + Send + Sync>,
-}
-
-fn because<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
-    what: impl Into<String>,
-) -> impl FnOnce(E) -> StartError {
-    let what = what.into();
-    move |cause| StartError {
-        what,
-        cause: cause.into(),
-    }
-}
 
 /// A running system.
 pub struct Running {
@@ -50,14 +32,7 @@ pub struct Running {
     secret: String,
     db: SharedDatabase,
     mq: Arc<EmbeddedLog>,
-    stages: Vec<Stage>,
-}
-
-/// A service and the switch that stops it.
-struct Stage {
-    name: &'static str,
-    stop: CancellationToken,
-    tasks: JoinSet<Result<(), String>>,
+    stages: Stages,
 }
 
 /// The ports all services share.
@@ -73,7 +48,7 @@ struct Parts {
 /// # Errors
 /// A data folder that can't be used (or is used by another process), a database that can't be migrated, an address that
 /// is taken.
-pub async fn start(config: Config) -> Result<Running, StartError> {
+pub async fn start(config: Config) -> Result<Running, Failed> {
     let parts = open(&config).await?;
     let mq: Arc<dyn Mq> = parts.mq.clone();
 
@@ -129,26 +104,25 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
 
     // Stopped in this order: the edge first, storage last.
-    let mut stages = vec![
-        Stage::start("im-gateway", |stop| async move {
-            gateway.run(stop).await;
-            Ok(())
-        }),
-        Stage::start("im-logic", |stop| async move {
-            logic.run(stop).await.map_err(|e| e.to_string())
-        }),
-        Stage::start("im-task", |stop| async move {
-            task.run(stop).await.map_err(|e| e.to_string())
-        }),
-        Stage::start("im-repo", |stop| async move {
-            repo.run(stop).await;
-            Ok(())
-        }),
-    ];
+    let mut stages = Stages::new();
     if let Some((port, services)) = grpc {
         tracing::info!(addr = %port.addr(), "gRPC is serving");
-        stages.insert(0, Stage::start("gRPC", |stop| port.run(services, stop)));
+        stages.add("gRPC", |stop| port.run(services, stop));
     }
+    stages.add("im-gateway", |stop| async move {
+        gateway.run(stop).await;
+        Ok(())
+    });
+    stages.add("im-logic", |stop| async move {
+        logic.run(stop).await.map_err(|e| e.to_string())
+    });
+    stages.add("im-task", |stop| async move {
+        task.run(stop).await.map_err(|e| e.to_string())
+    });
+    stages.add("im-repo", |stop| async move {
+        repo.run(stop).await;
+        Ok(())
+    });
     let Parts { db, mq, secret, .. } = parts;
     Ok(Running {
         addr,
@@ -162,7 +136,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 }
 
 /// Opens the data folder: secret, log, database.
-async fn open(config: &Config) -> Result<Parts, StartError> {
+async fn open(config: &Config) -> Result<Parts, Failed> {
     let dir = &config.data_dir;
     // Messages and password hashes: the owner's only.
     DirBuilder::new()
@@ -206,37 +180,6 @@ fn repo_ports(config: &Config, parts: &Parts) -> im_repo::Ports {
     }
 }
 
-impl Stage {
-    fn start<F>(name: &'static str, run: impl FnOnce(CancellationToken) -> F) -> Self
-    where
-        F: Future<Output = Result<(), String>> + Send + 'static,
-    {
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(run(stop.clone()));
-        Self { name, stop, tasks }
-    }
-
-    async fn stop(mut self) -> Result<(), StartError> {
-        self.stop.cancel();
-        while let Some(ended) = self.tasks.join_next().await {
-            ended
-                .map_err(because(self.name))?
-                .map_err(because(self.name))?;
-        }
-        Ok(())
-    }
-
-    /// Resolves when the service ends although nobody stopped it.
-    async fn ended(&mut self) -> StartError {
-        match self.tasks.join_next().await {
-            Some(Ok(Ok(()))) | None => because(self.name)("ended without being asked"),
-            Some(Ok(Err(cause))) => because(self.name)(cause),
-            Some(Err(cause)) => because(self.name)(cause),
-        }
-    }
-}
-
 impl Running {
     /// Where HTTP and WebSocket listen.
     pub fn addr(&self) -> SocketAddr {
@@ -259,22 +202,16 @@ impl Running {
     }
 
     /// Resolves when a service fails for good, such as after a disk error: the process should end, and restart.
-    pub async fn failed(&mut self) -> StartError {
-        let (error, ..) =
-            futures_util::future::select_all(self.stages.iter_mut().map(|s| Box::pin(s.ended())))
-                .await;
-        error
+    pub async fn failed(&mut self) -> Failed {
+        self.stages.failed().await
     }
 
     /// Stops in order: sockets are told to move on, what was accepted is sequenced and saved, files are closed.
     ///
     /// # Errors
     /// The first thing that did not stop cleanly; nothing acknowledged is lost even then.
-    pub async fn stop(self) -> Result<(), StartError> {
-        let mut outcome = Ok(());
-        for stage in self.stages {
-            outcome = outcome.and(stage.stop().await);
-        }
+    pub async fn stop(self) -> Result<(), Failed> {
+        let outcome = self.stages.stop().await;
         let closed = self.db.close().await.map_err(because("database"));
         // The last handle: its drop syncs the log and lets the folder go.
         let log = self.mq;

@@ -8,12 +8,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use gochat_infra::shell::{ConfigError, EXIT_SETTINGS};
 
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::{bench, check};
-
-/// Exit code for a configuration that can't be used (`EX_CONFIG` of sysexits is 78; 64 is usage).
-const EXIT_USAGE: u8 = 64;
 
 const AFTER_HELP: &str = "\
 Try it:
@@ -130,7 +128,7 @@ impl From<ConfigError> for Failure {
     fn from(e: ConfigError) -> Self {
         Self {
             message: e.to_string(),
-            code: EXIT_USAGE,
+            code: EXIT_SETTINGS,
         }
     }
 }

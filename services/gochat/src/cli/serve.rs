@@ -4,12 +4,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use gochat_infra::shell::{
+    Admin, Health, LogOutput, Metrics, health, init_logs, shutdown_on_signals,
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::{ConfigArgs, Failure, Outcome, runtime};
 use crate::config::Config;
 use crate::embedded::{self, Running};
-use crate::telemetry;
 
 /// How long a stop may take before the process gives up waiting.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -31,43 +34,50 @@ pub(super) fn run(args: ServeArgs) -> Outcome {
         println!("{}", config.to_json());
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init_logs(&config.log).map_err(Failure::new)?;
-    let metrics = telemetry::init_metrics().map_err(Failure::new)?;
+    // Logs go to stderr, so that stdout stays for answers.
+    init_logs("gochat", &config.log, LogOutput::Stderr, Vec::new()).map_err(Failure::new)?;
+    let metrics = Metrics::install("gochat").map_err(Failure::new)?;
     runtime()?.block_on(async {
-        let _metrics = telemetry::serve_metrics(metrics, config.metrics_listen.as_deref())
-            .await
-            .map_err(Failure::new)?;
+        let shutdown = shutdown_on_signals()
+            .map_err(|e| Failure::new(format!("can't listen for signals: {e}")))?;
+        let _metrics = serve_metrics(metrics, config.metrics_listen.as_deref()).await?;
         let mut running = embedded::start(config.clone())
             .await
             .map_err(|e| Failure::new(e.to_string()))?;
         greet(&running, &config);
         tokio::select! {
-            signal = wait_for_signal() => tracing::info!(signal = signal?, "stopping"),
-            error = running.failed() => return Err(Failure::new(error.to_string())),
+            () = shutdown.cancelled() => stop(running).await,
+            error = running.failed() => Err(Failure::new(error.to_string())),
         }
-        stop(running).await
     })
 }
 
-async fn wait_for_signal() -> Result<&'static str, Failure> {
-    let cant = |e: std::io::Error| Failure::new(format!("can't listen for signals: {e}"));
-    let mut term = signal(SignalKind::terminate()).map_err(cant)?;
-    let mut int = signal(SignalKind::interrupt()).map_err(cant)?;
-    Ok(tokio::select! {
-        _ = term.recv() => "SIGTERM",
-        _ = int.recv() => "SIGINT",
-    })
+/// Serves `/metrics` on its own address; `None` = off. Runs until the set is dropped.
+async fn serve_metrics(metrics: Metrics, listen: Option<&str>) -> Result<JoinSet<()>, Failure> {
+    let mut tasks = JoinSet::new();
+    metrics.spawn_upkeep(&mut tasks);
+    if let Some(listen) = listen {
+        let admin = Admin::bind(listen)
+            .await
+            .map_err(|e| Failure::new(format!("metrics_listen: {e}")))?;
+        let health = Health::new("gochat");
+        health.set_started();
+        let routes = health::router(health, Some(metrics));
+        tasks.spawn(async move {
+            if let Err(error) = admin.run(routes, CancellationToken::new()).await {
+                tracing::error!(error, "the metrics listener ended");
+            }
+        });
+    }
+    Ok(tasks)
 }
 
-/// Stops in order; a second signal or the deadline ends the wait.
+/// Stops in order; the deadline ends the wait.
 async fn stop(running: Running) -> Outcome {
-    tokio::select! {
-        outcome = running.stop() => match outcome {
-            Ok(()) => Ok(ExitCode::SUCCESS),
-            Err(e) => Err(Failure::new(format!("did not stop cleanly: {e}"))),
-        },
-        second = wait_for_signal() => Err(Failure::new(format!("stopped at once by a second {}", second?))),
-        () = tokio::time::sleep(STOP_DEADLINE) => Err(Failure::new("did not stop within 10 s")),
+    match tokio::time::timeout(STOP_DEADLINE, running.stop()).await {
+        Ok(Ok(())) => Ok(ExitCode::SUCCESS),
+        Ok(Err(e)) => Err(Failure::new(format!("did not stop cleanly: {e}"))),
+        Err(_) => Err(Failure::new("did not stop within 10 s")),
     }
 }
 

@@ -1,19 +1,15 @@
 //! Settings of the whole process.
 
-mod layers;
 mod secret;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use gochat_infra::embedded::log::{Fsync, LogConfig};
 use gochat_infra::embedded::sqlite::{SqliteOptions, Synchronous};
+use gochat_infra::shell::{ConfigError, Layers, LogConfig as Logging};
 use serde::{Deserialize, Serialize};
 
-pub use layers::{ENV_PREFIX, Layers};
 pub use secret::{SecretError, load_or_create};
-
-use crate::telemetry::LogConfig as Logging;
 
 /// Every setting; [`Default`] is what runs without any.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -91,19 +87,6 @@ impl Default for Storage {
     }
 }
 
-/// Everything that is wrong with the settings.
-#[derive(Debug)]
-pub struct ConfigError(Vec<String>);
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "these settings can't be used:")?;
-        self.0.iter().try_for_each(|e| write!(f, "\n  - {e}"))
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
 impl Config {
     /// Merges defaults, a file, the environment and assignments (`key.path=value`).
     ///
@@ -115,31 +98,28 @@ impl Config {
         assignments: &[String],
     ) -> Result<Self, ConfigError> {
         let tree =
-            serde_json::to_value(Self::default()).map_err(|e| ConfigError(vec![e.to_string()]))?;
+            serde_json::to_value(Self::default()).map_err(|e| ConfigError::one(e.to_string()))?;
         let mut layers = Layers::new(tree);
         if let Some(path) = file {
             let name = path.display().to_string();
             match std::fs::read_to_string(path) {
                 Ok(text) => layers.file(&name, &text),
-                Err(e) => return Err(ConfigError(vec![format!("{name}: {e}")])),
+                Err(e) => return Err(ConfigError::one(format!("{name}: {e}"))),
             }
         }
-        // GOCHAT_CONFIG names the file and GOCHAT_TEST_* belongs to the test suites; neither is a setting.
-        let is_setting = |(name, _): &(String, String)| {
-            name != "GOCHAT_CONFIG" && !name.starts_with("GOCHAT_TEST_")
-        };
-        layers.environment(env.into_iter().filter(is_setting));
+        layers.environment(env);
         assignments.iter().for_each(|a| layers.assignment(a));
-        let tree = layers.finish().map_err(ConfigError)?;
+        let tree = layers.finish().map_err(ConfigError::new)?;
         let config: Self =
-            serde_json::from_value(tree).map_err(|e| ConfigError(vec![e.to_string()]))?;
-        config.check().map_err(ConfigError)?;
+            serde_json::from_value(tree).map_err(|e| ConfigError::one(e.to_string()))?;
+        config.check().map_err(ConfigError::new)?;
         Ok(config)
     }
 
     /// What no single field can tell.
     fn check(&self) -> Result<(), Vec<String>> {
         let mut errors = Vec::new();
+        errors.extend(self.log.filter().err());
         if !(1..=1024).contains(&self.storage.partitions) {
             errors.push("`storage.partitions` must be 1 to 1024".to_owned());
         }

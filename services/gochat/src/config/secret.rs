@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use gochat_infra::shell::is_placeholder;
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
 
@@ -12,16 +13,6 @@ use rand::rngs::OsRng;
 const FILE: &str = "jwt.secret";
 /// Random bytes of a made secret.
 const BYTES: usize = 48;
-/// Values that appear in samples on the internet; never accepted.
-const PLACEHOLDERS: [&str; 6] = [
-    "secret",
-    "changeme",
-    "change-me",
-    "your-secret-key",
-    "password",
-    "jwt_secret",
-];
-
 /// Why there is no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
@@ -45,11 +36,7 @@ pub enum SecretError {
 /// A weak secret, or a folder that can't be used.
 pub fn load_or_create(dir: &Path, given: Option<String>) -> Result<String, SecretError> {
     if let Some(given) = given {
-        let plain = given.trim().to_ascii_lowercase();
-        let sample = PLACEHOLDERS
-            .iter()
-            .any(|p| plain == *p || plain.starts_with("your-"));
-        let strong = given.len() >= im_logic::SECRET_MIN_BYTES && !sample;
+        let strong = given.len() >= im_logic::SECRET_MIN_BYTES && !is_placeholder(&given);
         return if strong {
             Ok(given)
         } else {

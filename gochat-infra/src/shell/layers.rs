@@ -1,4 +1,4 @@
-//! Layering of configuration: defaults < file < environment < flags.
+//! Layering of configuration: defaults < file < config centre < environment < flags.
 //!
 //! Every layer is compared with the tree of defaults, so an unknown key or a value of the wrong type is found in
 //! every layer at once, each with the place it came from.
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 pub const ENV_PREFIX: &str = "GOCHAT_";
 
 /// Defaults plus whatever the layers say, and everything that is wrong with them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Layers {
     tree: Value,
     errors: Vec<String>,
@@ -38,15 +38,58 @@ impl Layers {
         }
     }
 
-    /// Merges variables that start with [`ENV_PREFIX`]; others are not looked at.
+    /// Merges variables that start with [`ENV_PREFIX`]; others are not looked at. `GOCHAT_CONFIG` names the file and
+    /// `GOCHAT_TEST_*` belongs to the test suites; neither is a setting.
     pub fn environment(&mut self, vars: impl IntoIterator<Item = (String, String)>) {
         for (name, text) in vars {
             let Some(rest) = name.strip_prefix(ENV_PREFIX) else {
                 continue;
             };
+            if rest == "CONFIG" || rest.starts_with("TEST_") {
+                continue;
+            }
             let path: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
             self.set(&path, &text, &name);
         }
+    }
+
+    /// Merges variables under names of their own: `LOG_LEVEL` sets `log.level`. Empty ones count as not set, because
+    /// compose files hand on what nobody filled in.
+    pub fn variables(&mut self, names: &[(&str, &str)], vars: &[(String, String)]) {
+        for (name, path) in names {
+            let Some((_, text)) = vars.iter().find(|(n, text)| n == name && !text.is_empty())
+            else {
+                continue;
+            };
+            let path: Vec<String> = path.split('.').map(str::to_owned).collect();
+            self.set(&path, text, name);
+        }
+    }
+
+    /// Merges a value at a path if all of it fits, else leaves everything as it was and says why not.
+    ///
+    /// # Errors
+    /// What doesn't fit.
+    pub fn offer(
+        &mut self,
+        source: &str,
+        path: &[String],
+        value: Value,
+    ) -> Result<(), Vec<String>> {
+        let mut tree = self.tree.clone();
+        let mut errors = Vec::new();
+        merge(&mut tree, nested(path, value), "", source, &mut errors);
+        if errors.is_empty() {
+            self.tree = tree;
+            Ok(())
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// The default (or what lies over it by now) at a path.
+    pub fn at(&self, path: &[String]) -> Option<&Value> {
+        path.iter().try_fold(&self.tree, |node, key| node.get(key))
     }
 
     /// Sets one value from text, `gateway.sessions_per_user=1`.
@@ -64,8 +107,7 @@ impl Layers {
 
     /// Sets one value from text; the text is read as the type of the default.
     pub fn set(&mut self, path: &[String], text: &str, source: &str) {
-        let shape = path.iter().try_fold(&self.tree, |node, key| node.get(key));
-        let value = match shape {
+        let value = match self.at(path) {
             None => {
                 self.errors.push(format!(
                     "{source}: there is no setting `{}`",
@@ -74,13 +116,12 @@ impl Layers {
                 return;
             }
             Some(Value::String(_)) => Value::String(text.to_owned()),
+            Some(Value::Array(_)) if !text.trim_start().starts_with('[') => listed(text),
             Some(_) => {
                 serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
             }
         };
-        let layer = path.iter().rev().fold(value, |inner, key| {
-            Value::Object(Map::from_iter([(key.clone(), inner)]))
-        });
+        let layer = nested(path, value);
         merge(&mut self.tree, layer, "", source, &mut self.errors);
     }
 
@@ -95,6 +136,18 @@ impl Layers {
             Err(self.errors)
         }
     }
+}
+
+fn nested(path: &[String], value: Value) -> Value {
+    path.iter().rev().fold(value, |inner, key| {
+        Value::Object(Map::from_iter([(key.clone(), inner)]))
+    })
+}
+
+/// A list as people write it in a variable: `a, b`.
+fn listed(text: &str) -> Value {
+    let items = text.split(',').map(str::trim).filter(|i| !i.is_empty());
+    Value::Array(items.map(|i| Value::String(i.to_owned())).collect())
 }
 
 fn parse_file(name: &str, text: &str) -> Result<Value, String> {
@@ -199,9 +252,40 @@ mod tests {
         let mut layers = Layers::new(defaults());
         layers.file("c.json", r#"{"gateway":{"queue":"many"},"nope":1}"#);
         layers.environment([("GOCHAT_GATEWAY__NOPE".into(), "1".into())]);
-        layers.assignment("gateway.origins=3");
+        layers.assignment("gateway.rate=fast");
         let errors = layers.finish().unwrap_err();
         assert_eq!(errors.len(), 4, "{errors:#?}");
+    }
+
+    #[test]
+    fn a_list_may_be_written_with_commas() {
+        let mut layers = Layers::new(defaults());
+        layers.assignment("gateway.origins=https://a, https://b");
+        layers.variables(
+            &[("LISTEN", "listen"), ("QUEUE", "gateway.queue")],
+            &[
+                ("LISTEN".into(), String::new()),
+                ("QUEUE".into(), "9".into()),
+            ],
+        );
+        let tree = layers.finish().unwrap();
+        assert_eq!(
+            tree["gateway"]["origins"],
+            json!(["https://a", "https://b"])
+        );
+        assert_eq!(tree["listen"], "127.0.0.1:8080", "empty is not set");
+        assert_eq!(tree["gateway"]["queue"], 9);
+    }
+
+    #[test]
+    fn what_is_offered_fits_as_a_whole_or_changes_nothing() {
+        let mut layers = Layers::new(defaults());
+        let path = ["gateway".to_owned()];
+        let refused = layers.offer("centre", &path, json!({"queue": 3, "rate": "fast"}));
+        assert_eq!(refused.unwrap_err().len(), 1);
+        assert_eq!(layers.at(&path).unwrap()["queue"], 256);
+        layers.offer("centre", &path, json!({"queue": 3})).unwrap();
+        assert_eq!(layers.finish().unwrap()["gateway"]["queue"], 3);
     }
 
     #[test]

@@ -1,0 +1,25 @@
+//! The shell of a process: settings in layers, logs, metrics, health, signals, and parts that stop in order.
+//!
+//! Nothing here knows what a service does. `gochat` and the four services of a cluster start the same way:
+//! settings (all errors at once) → logs → metrics → bind → ready → wait for a signal → drain with a deadline.
+
+mod admin;
+pub mod build;
+mod errors;
+pub mod health;
+mod layers;
+mod logs;
+mod metrics;
+mod secret;
+mod signals;
+mod stages;
+
+pub use admin::Admin;
+pub use errors::{ConfigError, EXIT_SETTINGS};
+pub use health::{Dependency, Health, Need, Probe};
+pub use layers::{ENV_PREFIX, Layers};
+pub use logs::{ExtraLayer, LogConfig, LogFormat, LogOutput, Logs, init_logs};
+pub use metrics::Metrics;
+pub use secret::{JWT_SECRET_MIN_BYTES, Secret, is_placeholder};
+pub use signals::shutdown_on_signals;
+pub use stages::{Failed, Stages, because};
