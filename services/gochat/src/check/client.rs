@@ -85,7 +85,9 @@ impl Client {
     async fn one_connection(&mut self, rate: f64) {
         let account = self.scene.users[self.who].clone();
         let device = format!("check-{}", self.random.random_range(0..3));
-        let opening = Socket::open(&self.scene.server, &account.token, &device);
+        let scene = self.scene.clone();
+        let gate = scene.gate(self.random.random_range(0..scene.gates.len()));
+        let opening = Socket::open(&gate.server, &account.token, &device);
         let Ok(Ok(mut socket)) = timeout(PATIENCE, opening).await else {
             return;
         };
@@ -200,7 +202,9 @@ impl Client {
         let path = format!("/conversations/{}/messages", self.scene.places[place].0);
         let body = json!({ "messageType": 1, "content": content, "client_msg_id": id });
         let token = &self.scene.users[self.who].token;
-        let asking = self.scene.api.once(Method::POST, &path, token, Some(&body));
+        let gate = self.random.random_range(0..self.scene.gates.len());
+        let api = &self.scene.gate(gate).api;
+        let asking = api.once(Method::POST, &path, token, Some(&body));
         if let Ok(Ok((201, answer))) = timeout(PATIENCE, asking).await {
             let message = &answer["data"];
             let message_id = message["id"].as_str().unwrap_or_default().to_owned();
@@ -217,7 +221,9 @@ impl Client {
         let path = format!("/conversations/{}/read", self.scene.places[place].0);
         let token = &self.scene.users[self.who].token;
         let body = json!({ "seqId": seq });
-        let asking = self.scene.api.once(Method::PUT, &path, token, Some(&body));
+        let gate = self.random.random_range(0..self.scene.gates.len());
+        let api = &self.scene.gate(gate).api;
+        let asking = api.once(Method::PUT, &path, token, Some(&body));
         if let Ok(Ok((200, _))) = timeout(PATIENCE, asking).await {
             let read = self.observed.read.entry((self.who, place)).or_default();
             *read = seq.max(*read);

@@ -72,7 +72,11 @@ async fn settle(scene: &Scene, heads: &BTreeMap<Place, u64>) -> Result<()> {
 async fn newest(scene: &Scene, who: Who, place: Place) -> Result<u64> {
     let path = format!("/conversations/{}/messages?limit=1", scene.places[place].0);
     let token = &scene.users[who].token;
-    let data = scene.api.call(Method::GET, &path, token, None).await?;
+    let data = scene
+        .gate(who)
+        .api
+        .call(Method::GET, &path, token, None)
+        .await?;
     Ok(data["messages"][0]["seqId"].as_u64().unwrap_or(0))
 }
 
@@ -83,7 +87,11 @@ async fn history(scene: &Scene, who: Who, place: Place) -> Result<Vec<Row>> {
         let id = &scene.places[place].0;
         let path = format!("/conversations/{id}/messages?after_seq={after}&limit={PAGE}");
         let token = &scene.users[who].token;
-        let data = scene.api.call(Method::GET, &path, token, None).await?;
+        let data = scene
+            .gate(who)
+            .api
+            .call(Method::GET, &path, token, None)
+            .await?;
         let page = data["messages"].as_array().map_or(&[][..], Vec::as_slice);
         rows.extend(page.iter().map(row));
         if page.is_empty() || data["hasMore"] != true {
@@ -108,7 +116,11 @@ async fn list(scene: &Scene, who: Who) -> Result<Vec<((Who, Place), Listed)>> {
     for page in 1.. {
         let path = format!("/conversations?page={page}&size=100");
         let token = &scene.users[who].token;
-        let data = scene.api.call(Method::GET, &path, token, None).await?;
+        let data = scene
+            .gate(who)
+            .api
+            .call(Method::GET, &path, token, None)
+            .await?;
         for conversation in data["conversations"].as_array().into_iter().flatten() {
             let id = conversation["id"].as_str().unwrap_or_default();
             let Some(&place) = scene.place_of.get(id) else {

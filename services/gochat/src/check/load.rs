@@ -17,18 +17,34 @@ use crate::bench::api::{Account, Api, authority};
 use crate::bench::seed;
 
 /// How long clients may take to get their last messages acknowledged.
-const GRACE: Duration = Duration::from_secs(90);
+const GRACE: Duration = Duration::from_secs(180);
 
 /// Users and conversations.
 pub(super) struct Scene {
-    pub(super) url: String,
-    pub(super) server: String,
-    pub(super) api: Api,
+    /// Gateways; clients go to any of them.
+    pub(super) gates: Vec<Gate>,
     pub(super) users: Vec<Account>,
     /// Conversation ids and their members.
     pub(super) places: Vec<(String, Vec<Who>)>,
     pub(super) place_of: HashMap<String, Place>,
     pub(super) run: u64,
+}
+
+/// A gateway.
+pub(super) struct Gate {
+    pub(super) url: String,
+    pub(super) server: String,
+    pub(super) api: Api,
+}
+
+impl Gate {
+    fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            server: authority(url),
+            api: Api::new(url),
+        }
+    }
 }
 
 /// Signals between the run and its clients.
@@ -45,9 +61,16 @@ pub(super) struct Control {
 }
 
 impl Scene {
-    pub(super) async fn build(url: &str, users: usize, groups: usize, seed: u64) -> Result<Self> {
-        let (api, run) = (Api::new(url), seed::run_id());
-        let users = seed::members(&api, run, users.max(4)).await?;
+    pub(super) async fn build(
+        urls: &[String],
+        users: usize,
+        groups: usize,
+        seed: u64,
+    ) -> Result<Self> {
+        let gates: Vec<Gate> = urls.iter().map(|url| Gate::new(url)).collect();
+        let run = seed::run_id();
+        let api = &gates.first().ok_or("no server to check")?.api;
+        let users = seed::members(api, run, users.max(4)).await?;
         let mut random = StdRng::seed_from_u64(seed);
         let everybody = (0..users.len()).collect();
         let mut places: Vec<(String, Vec<Who>)> = vec![("world".into(), everybody)];
@@ -63,7 +86,7 @@ impl Scene {
                 .collect();
             let accounts: Vec<Account> = members.iter().map(|who| users[*who].clone()).collect();
             let name = format!("check {run:x} {group}");
-            let id = seed::group(&api, name, &users[owner], &accounts).await?;
+            let id = seed::group(api, name, &users[owner], &accounts).await?;
             members.push(owner);
             places.push((id, members));
         }
@@ -72,16 +95,18 @@ impl Scene {
             .enumerate()
             .map(|(n, (id, _))| (id.clone(), n))
             .collect();
-        let server = authority(url);
         Ok(Self {
-            url: url.to_owned(),
-            server,
-            api,
+            gates,
             users,
             places,
             place_of,
             run,
         })
+    }
+
+    /// The gateway with this number, counted round and round.
+    pub(super) fn gate(&self, n: usize) -> &Gate {
+        &self.gates[n % self.gates.len()]
     }
 
     /// Conversations of a user.

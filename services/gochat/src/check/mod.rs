@@ -12,6 +12,7 @@
 
 mod audit;
 mod client;
+mod cluster;
 mod collect;
 mod load;
 mod observe;
@@ -19,20 +20,22 @@ mod plant;
 mod sdk;
 mod server;
 mod socket;
+mod system;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 use serde_json::json;
 
 use crate::bench::Result;
 use crate::cli::{Failure, Outcome};
+use cluster::ClusterArgs;
 use load::{Control, Scene};
 use plant::Plant;
-use server::Server;
+use system::System;
 
 /// Violations that are printed in full.
 const SHOWN: usize = 20;
@@ -40,19 +43,19 @@ const SHOWN: usize = 20;
 /// Flags of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// A running server. Not with --spawn.
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
-    url: String,
+    /// Running gateways of one system, separated by commas. Not with --spawn or --cluster.
+    #[arg(long, default_value = "http://127.0.0.1:8080", value_delimiter = ',')]
+    url: Vec<String>,
     /// Start a server of one's own in a temporary folder, and kill it at random moments.
     #[arg(long)]
     spawn: bool,
-    /// How often to kill it.
+    /// With --spawn: how often to kill it.
     #[arg(long, default_value_t = 20)]
     kills: u32,
-    /// Settings for that server; may be repeated.
+    /// Settings for servers of one's own; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Without --spawn: how many seconds to drive load.
+    /// Without --spawn and --cluster: how many seconds to drive load.
     #[arg(long, default_value_t = 10)]
     duration: u64,
     /// Clients.
@@ -73,6 +76,8 @@ pub struct CheckArgs {
     /// Falsify one observation: the run must then fail.
     #[arg(long, value_enum)]
     plant: Option<Plant>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 /// Runs the check; exit code 1 on a violation.
@@ -87,22 +92,13 @@ async fn check(args: &CheckArgs) -> Result<ExitCode> {
     let seed = args.seed.unwrap_or_else(rand::random);
     eprintln!("seed {seed}");
     let started = Instant::now();
-    let mut server = if args.spawn {
-        Some(Server::start(&args.set).await?)
-    } else {
-        None
-    };
-    let url = server
-        .as_ref()
-        .map_or_else(|| args.url.clone(), |s| s.url.clone());
-    let scene = Arc::new(Scene::build(&url, args.clients, args.groups, seed).await?);
+    let mut system = System::start(args).await?;
+    let scene = Scene::build(system.urls(), args.clients, args.groups, seed).await?;
+    let scene = Arc::new(scene);
 
     let control = Arc::new(Control::default());
     let clients = load::start(&scene, &control, args.rate, args.sdk_clients, seed);
-    match &mut server {
-        Some(server) => server.kill_at_random(args.kills, seed, &control).await?,
-        None => tokio::time::sleep(Duration::from_secs(args.duration)).await,
-    }
+    system.disturb(args, seed, &control).await?;
     eprintln!("load ends; waiting for what is still on its way");
     control.quiet.store(true, Ordering::Relaxed);
     let mut observed = load::finish(clients, &control).await?;
@@ -119,7 +115,7 @@ async fn check(args: &CheckArgs) -> Result<ExitCode> {
     let command: Vec<String> = std::env::args().skip(1).collect();
     let line = json!({
         "check": "messages", "command": format!("gochat {}", command.join(" ")), "seed": seed,
-        "kills": server.as_ref().map_or(0, |s| s.kills), "clients": args.clients,
+        "faults": system.faults(), "own_ends": system.own_ends(), "clients": args.clients,
         "conversations": scene.places.len(), "acknowledged": observed.acks.len(),
         "unacknowledged": observed.unknown.len(), "pushes": observed.pushed(),
         "late_pushes": late, "push_gaps": skipped,
@@ -128,9 +124,7 @@ async fn check(args: &CheckArgs) -> Result<ExitCode> {
         "violations": violations.len(), "first": violations.first(), "ok": violations.is_empty(),
     });
     println!("{line}");
-    if let Some(server) = server {
-        server.stop().await;
-    }
+    system.stop().await?;
     Ok(if violations.is_empty() {
         ExitCode::SUCCESS
     } else {

@@ -33,7 +33,8 @@ pub(super) async fn run(
         .initial_history(u64::MAX)
         .event_capacity(1 << 16)
         .connect_timeout(Duration::from_secs(120));
-    let (client, mut events) = Client::connect_with(&scene.url, credentials, options).await?;
+    let (client, mut events) =
+        Client::connect_with(&scene.gate(who).url, credentials, options).await?;
     let state = client.watch_state();
     let mut observed = Observed::default();
     let mut timeline: BTreeMap<Place, Vec<Row>> = BTreeMap::new();
