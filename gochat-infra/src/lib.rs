@@ -13,6 +13,7 @@ pub mod rpc;
 pub mod rules;
 #[cfg(feature = "shell")]
 pub mod shell;
+mod sql;
 #[cfg(feature = "testsuite")]
 pub mod testsuite;
 pub mod topics;

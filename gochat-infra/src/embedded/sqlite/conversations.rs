@@ -6,7 +6,6 @@ use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, ConversationKind, UnixMillis, UserId};
 
 use super::query::{binds, execute, first, json_ids, rows, statements};
-use super::row::columns;
 use super::{SqliteDatabase, facts, list, members};
 use crate::port::db::{
     AddMembers, AddOutcome, ConversationEntry, ConversationFacts, ConversationPatch,
@@ -14,6 +13,7 @@ use crate::port::db::{
     ListQuery, MemberPage, MemberRow, MembersQuery, Mute, NewConversation, RemoveOutcome,
     SearchQuery,
 };
+use crate::sql::row::columns;
 
 statements! {
     Insert = "INSERT INTO conversations (id, type, name, avatar_url, description, owner_id, \

@@ -2,14 +2,11 @@
 
 use diesel::connection::Connection as _;
 use diesel::sqlite::SqliteConnection;
-use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixMillis, UserId};
-use hashbrown::{HashMap, HashSet};
 
 use super::query::{binds, json_array, json_ids, rows, statements};
-use super::row::columns;
-use crate::port::db::{
-    ConversationFacts, ConversationRow, DbResult, FactsRequest, MemberRow, RecentMessage,
-};
+use crate::port::db::{ConversationFacts, DbResult, FactsRequest};
+use crate::sql::facts::{self, Found};
+use crate::sql::row::columns;
 
 statements! {
     Conversations = concat!(
@@ -47,141 +44,32 @@ pub(super) fn load(
 ) -> DbResult<Vec<ConversationFacts>> {
     conn.transaction(|conn| {
         let mut found = Found::default();
-        found.conversations(conn, request)?;
-        found.members(conn, request)?;
-        found.blocked(conn, request)?;
-        found.recent(conn, request)?;
-        let mut seen = HashSet::new();
-        let distinct = request
-            .conversations
-            .iter()
-            .filter(|asked| seen.insert(asked.id));
-        Ok(distinct
-            .map(|asked| found.take(asked.id, request))
-            .collect())
-    })
-}
-
-/// Everything found, by conversation.
-#[derive(Default)]
-struct Found {
-    rows: HashMap<ConversationId, ConversationRow>,
-    members: HashMap<ConversationId, Vec<MemberRow>>,
-    blocked: Vec<ConversationId>,
-    recent: HashMap<ConversationId, Vec<RecentMessage>>,
-}
-
-impl Found {
-    fn conversations(
-        &mut self,
-        conn: &mut SqliteConnection,
-        request: &FactsRequest,
-    ) -> DbResult<()> {
         let ids = json_ids(request.conversations.iter().map(|asked| asked.id));
-        let found: Vec<ConversationRow> = rows::<Conversations, _>(conn, &binds![&ids])?;
-        self.rows.extend(found.into_iter().map(|row| (row.id, row)));
-        Ok(())
-    }
-
-    /// Whether the answer holds all members.
-    fn complete(&self, id: ConversationId, request: &FactsRequest) -> bool {
-        id.kind() != ConversationKind::World
-            && self
-                .rows
-                .get(&id)
-                .is_some_and(|row| row.member_count <= request.max_members)
-    }
-
-    fn members(&mut self, conn: &mut SqliteConnection, request: &FactsRequest) -> DbResult<()> {
-        // Asking for one conversation twice must not double its members.
-        let mut small: Vec<ConversationId> = request.conversations.iter().map(|c| c.id).collect();
-        small.retain(|id| self.complete(*id, request));
-        small.sort_unstable();
-        small.dedup();
-        let mut senders: Vec<(ConversationId, UserId)> = request
-            .conversations
-            .iter()
-            .filter(|asked| !self.complete(asked.id, request))
-            .flat_map(|asked| asked.senders.iter().map(|sender| (asked.id, *sender)))
-            .collect();
-        senders.sort_unstable();
-        senders.dedup();
-
-        let mut found: Vec<MemberRow> = Vec::new();
+        found.conversations(rows::<Conversations, _>(conn, &binds![&ids])?);
+        let small = found.small(request);
         if !small.is_empty() {
-            found.extend(rows::<AllMembers, MemberRow>(
-                conn,
-                &binds![json_ids(small)],
-            )?);
+            found.members(rows::<AllMembers, _>(conn, &binds![json_ids(small)])?);
         }
+        let senders = found.senders(request);
         if !senders.is_empty() {
-            let pairs = json_array(
-                senders
-                    .iter()
-                    .map(|(id, user)| format!("[\"{id}\",{user}]")),
-            );
-            found.extend(rows::<SomeMembers, MemberRow>(conn, &binds![&pairs])?);
+            let pairs = senders
+                .iter()
+                .map(|(id, user)| format!("[\"{id}\",{user}]"));
+            found.members(rows::<SomeMembers, _>(conn, &binds![json_array(pairs)])?);
         }
-        for member in found {
-            self.members
-                .entry(member.conversation_id)
-                .or_default()
-                .push(member);
+        let pairs = facts::pairs(request);
+        if !pairs.is_empty() {
+            let pairs = pairs.iter().map(|(id, a, b)| format!("[\"{id}\",{a},{b}]"));
+            found.blocked(rows::<Blocked, _>(conn, &binds![json_array(pairs)])?);
         }
-        Ok(())
-    }
-
-    fn blocked(&mut self, conn: &mut SqliteConnection, request: &FactsRequest) -> DbResult<()> {
-        let pairs = request
-            .conversations
-            .iter()
-            .filter_map(|asked| match asked.id {
-                ConversationId::Single(a, b) => Some(format!("[\"{}\",{a},{b}]", asked.id)),
-                _ => None,
-            });
-        let pairs = json_array(pairs);
-        if pairs.len() > 2 {
-            self.blocked = rows::<Blocked, _>(conn, &binds![&pairs])?;
+        let windows = found.windows(request);
+        if !windows.is_empty() {
+            let ranges = windows
+                .iter()
+                .map(|(id, lowest)| format!("[\"{id}\",{lowest}]"));
+            let binds = binds![json_array(ranges), request.recent_since];
+            found.recent(rows::<Recent, _>(conn, &binds)?);
         }
-        Ok(())
-    }
-
-    fn recent(&mut self, conn: &mut SqliteConnection, request: &FactsRequest) -> DbResult<()> {
-        // Seqs have no gaps, so the newest N are those above head − N: a range, not a count.
-        let ranges = self
-            .rows
-            .values()
-            .filter(|row| row.last_seq_id > 0)
-            .map(|row| {
-                let lowest = (row.last_seq_id + 1).saturating_sub(u64::from(request.recent_max));
-                format!("[\"{}\",{lowest}]", row.id)
-            });
-        let ranges = json_array(ranges);
-        if request.recent_max == 0 || ranges.len() <= 2 {
-            return Ok(());
-        }
-        type Line = (ConversationId, UserId, String, MessageId, SeqId, UnixMillis);
-        let found: Vec<Line> = rows::<Recent, _>(conn, &binds![&ranges, request.recent_since])?;
-        for (id, sender_id, client_msg_id, message_id, seq_id, created_at) in found {
-            self.recent.entry(id).or_default().push(RecentMessage {
-                sender_id,
-                client_msg_id,
-                message_id,
-                seq_id,
-                created_at,
-            });
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, id: ConversationId, request: &FactsRequest) -> ConversationFacts {
-        ConversationFacts {
-            id,
-            members_complete: self.complete(id, request),
-            conversation: self.rows.remove(&id),
-            members: self.members.remove(&id).unwrap_or_default(),
-            blocked: self.blocked.contains(&id),
-            recent: self.recent.remove(&id).unwrap_or_default(),
-        }
-    }
+        Ok(found.answer(request))
+    })
 }

@@ -4,19 +4,19 @@
 use async_trait::async_trait;
 use diesel::connection::Connection as _;
 use diesel::sqlite::SqliteConnection;
-use gochat_core::error::{Error, ErrorCode};
-use gochat_core::friendship::{Answer, Asked, Pair, Person, Row, decide_answer, decide_request};
+use gochat_core::error::ErrorCode;
+use gochat_core::friendship::{Answer, Asked, Pair, Person, decide_answer, decide_request};
 use gochat_core::ids::{RequestId, UnixMillis, UserId};
 
 use super::SqliteDatabase;
 use super::query::{binds, execute, first, one, rows, statements};
-use super::row::{FromRow, Reader, columns};
 use super::users;
 use crate::port::db::{
     DbError, DbResult, FriendEntry, FriendPage, FriendQuery, FriendRequestEntry, FriendRequestRow,
     FriendStatus, FriendStore, MAX_MEMBER_PAGE, MAX_PAGE, NewFriendRequest, RequestSide, Respond,
-    UserBrief, UserStatus,
 };
+use crate::sql::friends::{as_core, as_person, refused};
+use crate::sql::row::columns;
 
 macro_rules! requests_where {
     ($side:literal) => {
@@ -76,55 +76,6 @@ statements! {
                WHERE requester_id = ?1 AND target_id = ?2 AND status = 3";
 }
 
-impl FromRow for FriendRequestEntry {
-    const WIDTH: usize = 9 + 4 + 4;
-
-    fn from_row<'a, R: diesel::row::Row<'a, diesel::sqlite::Sqlite>>(
-        reader: &mut Reader<'_, R>,
-    ) -> DbResult<Self> {
-        Ok(Self {
-            request: FriendRequestRow::from_row(reader)?,
-            requester: Option::<UserBrief>::from_row(reader)?,
-            target: Option::<UserBrief>::from_row(reader)?,
-        })
-    }
-}
-
-impl FromRow for FriendEntry {
-    const WIDTH: usize = 5 + 4;
-
-    fn from_row<'a, R: diesel::row::Row<'a, diesel::sqlite::Sqlite>>(
-        reader: &mut Reader<'_, R>,
-    ) -> DbResult<Self> {
-        Ok(Self {
-            friend_id: UserId::from_row(reader)?,
-            status: FriendStatus::from_row(reader)?,
-            remark: String::from_row(reader)?,
-            created_at: UnixMillis::from_row(reader)?,
-            updated_at: UnixMillis::from_row(reader)?,
-            user: Option::<UserBrief>::from_row(reader)?,
-        })
-    }
-}
-
-/// A refusal of core, as the port says it.
-fn refused(e: Error) -> DbError {
-    match e.code {
-        ErrorCode::FriendRequestNotFound | ErrorCode::UserNotFound => DbError::not_found(e.code),
-        code => DbError::refused(code),
-    }
-}
-
-fn as_core(row: &FriendRequestRow) -> Row {
-    Row {
-        id: row.id,
-        requester: row.requester_id,
-        target: row.target_id,
-        status: row.status,
-        mirrored: row.mirrored,
-    }
-}
-
 fn between(
     conn: &mut SqliteConnection,
     requester: UserId,
@@ -134,12 +85,7 @@ fn between(
 }
 
 fn person(conn: &mut SqliteConnection, id: UserId) -> DbResult<Person> {
-    let user = users::by_id(conn, id)?;
-    Ok(Person {
-        id,
-        is_guest: user.as_ref().is_some_and(|u| u.is_guest),
-        active: user.is_some_and(|u| u.status == UserStatus::Normal),
-    })
+    Ok(as_person(id, users::by_id(conn, id)?.as_ref()))
 }
 
 fn request(conn: &mut SqliteConnection, new: &NewFriendRequest) -> DbResult<FriendRequestRow> {

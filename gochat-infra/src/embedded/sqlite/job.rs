@@ -5,8 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use diesel::sqlite::SqliteConnection;
 use tokio::sync::oneshot;
 
-use super::save::{self, Pending};
+use super::save;
 use crate::port::db::{DbError, DbErrorKind, DbResult, NewMessage, SaveOutcome};
+use crate::sql::batch::Pending;
 use gochat_core::ids::UnixMillis;
 
 /// How a job went, as far as the transaction around it must know.
@@ -171,7 +172,7 @@ impl Job for Save {
     fn run(&mut self, conn: &mut SqliteConnection, pending: &mut Pending) -> Verdict {
         match self
             .reply
-            .fill(|| save::batch(conn, &self.messages, self.now, pending))
+            .fill(|| save::store(conn, &self.messages, self.now, pending))
         {
             Verdict::Keep => Verdict::Keep,
             Verdict::Undo | Verdict::Abort => Verdict::Abort,

@@ -6,14 +6,13 @@
 //! stored messages appears nowhere.
 
 use diesel::sqlite::SqliteConnection;
-use gochat_core::ids::{ConversationId, SeqId, UnixMillis, UserId};
+use gochat_core::ids::{ConversationId, UnixMillis, UserId};
 
 use super::query::{binds, rows, statements};
-use super::row::{FromRow, Reader, columns};
 use crate::port::db::{
-    ConversationEntry, ConversationRow, DbError, DbResult, ListPage, ListQuery, MAX_PAGE,
-    MemberRow, MessageEntry, SearchQuery, UserBrief,
+    ConversationEntry, DbError, DbResult, ListPage, ListQuery, MAX_PAGE, SearchQuery,
 };
+use crate::sql::row::{Entry, columns};
 
 /// The wide columns of an entry.
 macro_rules! entry_columns {
@@ -107,26 +106,6 @@ statements! {
          LEFT JOIN conversation_members m ON m.user_id = ?1 AND m.conversation_id = c.id \
          LEFT JOIN user_read_pointers p ON p.user_id = ?1 AND p.conversation_id = c.id \
          WHERE c.dissolved = 0 AND (c.type = 3 OR m.user_id IS NOT NULL)";
-}
-
-/// An entry as the joins deliver it.
-struct Entry(ConversationEntry);
-
-impl FromRow for Entry {
-    const WIDTH: usize = 12 + 8 + 15 + 4 + 2;
-
-    fn from_row<'a, R: diesel::row::Row<'a, diesel::sqlite::Sqlite>>(
-        reader: &mut Reader<'_, R>,
-    ) -> DbResult<Self> {
-        Ok(Self(ConversationEntry {
-            conversation: ConversationRow::from_row(reader)?,
-            membership: Option::<MemberRow>::from_row(reader)?,
-            last_message: Option::<MessageEntry>::from_row(reader)?,
-            peer: Option::<UserBrief>::from_row(reader)?,
-            last_read_seq_id: SeqId::from_row(reader)?,
-            unread: u64::from_row(reader)?,
-        }))
-    }
 }
 
 pub(super) fn page(conn: &mut SqliteConnection, query: &ListQuery) -> DbResult<ListPage> {

@@ -6,11 +6,11 @@ use gochat_core::ids::{ConversationId, UnixMillis, UserId};
 
 use super::conversations::living;
 use super::query::{binds, execute, first, one, rows, statements};
-use super::row::columns;
 use crate::port::db::{
     AddMembers, AddOutcome, DbError, DbResult, MAX_MEMBER_PAGE, MemberEntry, MemberPage, MemberRow,
     MembersQuery, Mute, PageStart, RemoveOutcome,
 };
+use crate::sql::row::columns;
 
 statements! {
     Insert = "INSERT INTO conversation_members (conversation_id, user_id, role, joined_at, \

@@ -7,15 +7,13 @@ use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
 
 use super::query::{binds, execute, first, json_array, json_ids, rows, statements};
-use super::row::columns;
 use super::{SqliteDatabase, pointers};
 use crate::port::db::{
     DbError, DbResult, Direction, MAX_MEMBER_PAGE, MAX_PAGE, MessageEntry, MessagePage, MessageRow,
     MessageStore, NewMessage, RangeQuery, ReadOutcome, RecallOutcome, SaveOutcome,
 };
-
-/// Messages a read with a type filter looks at.
-const FILTER_SPAN: u64 = 5_000;
+use crate::sql::history;
+use crate::sql::row::columns;
 
 macro_rules! range {
     ($order:literal) => {
@@ -66,41 +64,15 @@ fn range(conn: &mut SqliteConnection, query: &RangeQuery) -> DbResult<MessagePag
         if filtered {
             let head: SeqId = first::<Head, _>(conn, &binds![query.conversation])?.unwrap_or(0);
             high = high.min(head);
-            cut = narrow(&mut low, &mut high, query.direction);
+            cut = history::narrow(&mut low, &mut high, query.direction);
         }
         let binds = binds![query.conversation, low, high, &types, limit + 1];
-        let mut messages: Vec<MessageEntry> = match query.direction {
+        let messages: Vec<MessageEntry> = match query.direction {
             Direction::Ascending => rows::<Upwards, _>(conn, &binds)?,
             Direction::Descending => rows::<Downwards, _>(conn, &binds)?,
         };
-        let next_seq_id = match messages.get(limit as usize) {
-            Some(beyond) => Some(beyond.message.seq_id),
-            None => cut,
-        };
-        messages.truncate(limit as usize);
-        Ok(MessagePage {
-            messages,
-            has_more: next_seq_id.is_some(),
-            next_seq_id,
-        })
+        Ok(history::page(messages, limit, cut))
     })
-}
-
-/// Cuts a filtered range to [`FILTER_SPAN`]; returns where the rest goes on.
-fn narrow(low: &mut SeqId, high: &mut SeqId, direction: Direction) -> Option<SeqId> {
-    if high.saturating_sub(*low) < FILTER_SPAN {
-        return None;
-    }
-    match direction {
-        Direction::Ascending => {
-            *high = *low + FILTER_SPAN - 1;
-            Some(*high + 1)
-        }
-        Direction::Descending => {
-            *low = *high - FILTER_SPAN + 1;
-            Some(*low - 1)
-        }
-    }
 }
 
 fn recall(

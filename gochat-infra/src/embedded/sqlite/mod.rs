@@ -29,7 +29,6 @@ mod options;
 mod pointers;
 mod query;
 mod reader;
-mod row;
 mod save;
 mod tokens;
 mod users;

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::job::Job;
-use super::save::Pending;
+use crate::sql::batch::Pending;
 
 /// The queue the readers share.
 pub(super) type ReadQueue = Arc<Mutex<mpsc::Receiver<Box<dyn Job>>>>;

@@ -4,11 +4,11 @@
 //! refusal is an outcome; every error gives the whole transaction up.
 
 use diesel::sqlite::SqliteConnection;
-use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixMillis, UserId};
-use hashbrown::HashMap;
+use gochat_core::ids::{ConversationKind, MessageId, UnixMillis};
 
 use super::query::{binds, execute, first, json_ids, statements};
 use crate::port::db::{DbResult, NewMessage, SaveOutcome};
+use crate::sql::batch::{self, Pending, Touched};
 
 statements! {
     Insert = "INSERT INTO messages (conversation_id, seq_id, id, sender_id, message_type, \
@@ -32,39 +32,16 @@ statements! {
             WHERE hidden = 1 AND conversation_id IN (SELECT value FROM json_each(?1))";
 }
 
-/// What the messages of one transaction mean for their conversations: written once, however many
-/// batches touched the same conversation.
-#[derive(Default)]
-pub(super) struct Pending {
-    touched: Vec<Touched>,
-    index: HashMap<ConversationId, usize, ahash::RandomState>,
-    now: UnixMillis,
-}
-
-/// What they mean for one conversation.
-struct Touched {
-    id: ConversationId,
-    text: String,
-    head: SeqId,
-    last: MessageId,
-    /// Newest own seq per author.
-    authors: HashMap<UserId, SeqId, ahash::RandomState>,
-}
-
-/// Stores the messages; heads and pointers follow with [`Pending::flush`].
-pub(super) fn batch(
+/// Stores the messages; heads and pointers follow with [`flush`].
+pub(super) fn store(
     conn: &mut SqliteConnection,
     messages: &[NewMessage],
     now: UnixMillis,
     pending: &mut Pending,
 ) -> DbResult<Vec<SaveOutcome>> {
-    pending.now = pending.now.max(now);
-    // In the order of the table: neighbours meet the same page while it is at hand. The sort is
-    // stable, so of two claims to one place the first given still wins.
-    let mut order: Vec<usize> = (0..messages.len()).collect();
-    order.sort_by_key(|&at| (messages[at].conversation_id, messages[at].seq_id));
+    pending.at(now);
     let mut outcomes = vec![SaveOutcome::Stored; messages.len()];
-    for at in order {
+    for at in batch::order(messages) {
         let message = &messages[at];
         let touched = pending.of(message.conversation_id);
         outcomes[at] = insert(conn, &touched.text, message)?;
@@ -101,73 +78,34 @@ fn insert(
     if there == Some(message.id) {
         return Ok(SaveOutcome::Duplicate);
     }
-    metrics::counter!("gochat_db_message_conflicts_total").increment(1);
-    tracing::error!(
-        conversation,
-        seq_id = message.seq_id,
-        message_id = %message.id,
-        stored = ?there,
-        "two messages claim one place; the newcomer is refused"
-    );
+    batch::alert(message, there);
     Ok(SaveOutcome::Conflict)
 }
 
-impl Pending {
-    fn of(&mut self, id: ConversationId) -> &mut Touched {
-        let at = *self.index.entry(id).or_insert_with(|| {
-            self.touched.push(Touched::new(id));
-            self.touched.len() - 1
-        });
-        &mut self.touched[at]
+/// Writes heads, pointers and hidden chats, and forgets them.
+pub(super) fn flush(conn: &mut SqliteConnection, pending: &mut Pending) -> DbResult<()> {
+    let (touched, now) = pending.take();
+    if touched.is_empty() {
+        return Ok(());
     }
-
-    /// Writes heads, pointers and hidden chats, and forgets them.
-    pub(super) fn flush(&mut self, conn: &mut SqliteConnection) -> DbResult<()> {
-        let Self {
-            mut touched, now, ..
-        } = std::mem::take(self);
-        touched.retain(|conversation| conversation.head > 0);
-        touched.sort_unstable_by_key(|conversation| conversation.id);
-        if touched.is_empty() {
-            return Ok(());
-        }
-        for conversation in &touched {
-            conversation.write(conn, now)?;
-        }
-        let singles = touched
-            .iter()
-            .filter(|c| c.id.kind() == ConversationKind::Single);
-        let singles = json_ids(singles.map(|c| c.id));
-        execute::<ShowAgain>(conn, &binds![&singles, now]).map(|_| ())
+    for conversation in &touched {
+        write(conn, conversation, now)?;
     }
+    let singles = touched
+        .iter()
+        .filter(|c| c.id.kind() == ConversationKind::Single);
+    let singles = json_ids(singles.map(|c| c.id));
+    execute::<ShowAgain>(conn, &binds![&singles, now]).map(|_| ())
 }
 
-impl Touched {
-    fn new(id: ConversationId) -> Self {
-        Self {
-            id,
-            text: id.to_string(),
-            head: 0,
-            last: MessageId::default(),
-            authors: HashMap::default(),
-        }
+fn write(conn: &mut SqliteConnection, touched: &Touched, now: UnixMillis) -> DbResult<()> {
+    let kind = touched.id.kind() as i32;
+    execute::<Bump>(
+        conn,
+        &binds![&touched.text, kind, touched.head, touched.last, now],
+    )?;
+    for (author, seq) in &touched.authors {
+        execute::<ReadOwn>(conn, &binds![*author, &touched.text, *seq, now])?;
     }
-
-    fn note(&mut self, message: &NewMessage) {
-        if message.seq_id > self.head {
-            self.head = message.seq_id;
-            self.last = message.id;
-        }
-        let own = self.authors.entry(message.sender_id).or_default();
-        *own = (*own).max(message.seq_id);
-    }
-
-    fn write(&self, conn: &mut SqliteConnection, now: UnixMillis) -> DbResult<()> {
-        let kind = self.id.kind() as i32;
-        execute::<Bump>(conn, &binds![&self.text, kind, self.head, self.last, now])?;
-        for (author, seq) in &self.authors {
-            execute::<ReadOwn>(conn, &binds![*author, &self.text, *seq, now])?;
-        }
-        Ok(())
-    }
+    Ok(())
 }

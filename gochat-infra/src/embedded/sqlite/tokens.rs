@@ -6,11 +6,11 @@ use gochat_core::ids::{UnixMillis, UserId};
 
 use super::SqliteDatabase;
 use super::query::{binds, execute, first, one, rows, statements};
-use super::row::{FromRow, Reader};
 use crate::port::db::{
-    ConsumeOutcome, ConsumeRefresh, DbError, DbResult, MAX_MEMBER_PAGE, RefreshRecord, Revocation,
+    ConsumeOutcome, ConsumeRefresh, DbResult, MAX_MEMBER_PAGE, RefreshRecord, Revocation,
     RevocationKey, TokenStore,
 };
+use crate::sql::tokens::key_text;
 
 statements! {
     Store = "INSERT INTO refresh_tokens (hash, user_id, client_info, created_at, expires_at, \
@@ -36,57 +36,6 @@ statements! {
                     (SELECT hash FROM refresh_tokens WHERE expires_at <= ?1 LIMIT 0 + ?2)";
     PurgeRevocations = "DELETE FROM token_revocations WHERE token IN \
                     (SELECT token FROM token_revocations WHERE expires_at <= ?1 LIMIT 0 + ?2)";
-}
-
-/// The key as the table has it.
-fn key_text(key: &RevocationKey) -> String {
-    match key {
-        RevocationKey::Token(hash) => format!("t:{hash}"),
-        RevocationKey::User(user) => format!("u:{user}"),
-    }
-}
-
-fn parse_key(text: &str) -> Option<RevocationKey> {
-    match text.split_once(':')? {
-        ("t", hash) => Some(RevocationKey::Token(hash.to_owned())),
-        ("u", user) => user.parse().ok().map(RevocationKey::User),
-        _ => None,
-    }
-}
-
-impl FromRow for RefreshRecord {
-    const WIDTH: usize = 8;
-
-    fn from_row<'a, R: diesel::row::Row<'a, diesel::sqlite::Sqlite>>(
-        reader: &mut Reader<'_, R>,
-    ) -> DbResult<Self> {
-        Ok(Self {
-            hash: String::from_row(reader)?,
-            user_id: UserId::from_row(reader)?,
-            client_info: String::from_row(reader)?,
-            created_at: UnixMillis::from_row(reader)?,
-            expires_at: UnixMillis::from_row(reader)?,
-            access_hash: String::from_row(reader)?,
-            access_jti: String::from_row(reader)?,
-            access_expires_at: UnixMillis::from_row(reader)?,
-        })
-    }
-}
-
-impl FromRow for Revocation {
-    const WIDTH: usize = 3;
-
-    fn from_row<'a, R: diesel::row::Row<'a, diesel::sqlite::Sqlite>>(
-        reader: &mut Reader<'_, R>,
-    ) -> DbResult<Self> {
-        let key = parse_key(&String::from_row(reader)?)
-            .ok_or_else(|| DbError::internal("undecodable revocation"))?;
-        Ok(Self {
-            key,
-            revoked_at: UnixMillis::from_row(reader)?,
-            expires_at: UnixMillis::from_row(reader)?,
-        })
-    }
 }
 
 fn consume(conn: &mut SqliteConnection, asked: &ConsumeRefresh) -> DbResult<ConsumeOutcome> {

@@ -7,10 +7,10 @@ use gochat_core::ids::{UnixMillis, UserId};
 
 use super::SqliteDatabase;
 use super::query::{binds, execute, first, json_array, rows, statements};
-use super::row::columns;
 use crate::port::db::{
     DbError, DbResult, MAX_PAGE, NewUser, UserPatch, UserRow, UserSearch, UserStore,
 };
+use crate::sql::row::columns;
 
 statements! {
     Insert = "INSERT INTO users (id, username, username_key, password_hash, avatar_url, is_guest, \

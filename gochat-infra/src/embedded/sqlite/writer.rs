@@ -14,8 +14,9 @@ use diesel::sqlite::SqliteConnection;
 use tokio::sync::mpsc;
 
 use super::job::{Job, Verdict};
-use super::save::Pending;
+use super::save;
 use crate::port::db::{DbError, DbResult};
+use crate::sql::batch::Pending;
 
 /// Runs jobs until every sender is gone, then closes the connection. `reopen` replaces a
 /// connection that can neither commit nor roll back any more.
@@ -87,7 +88,7 @@ fn commit(conn: &mut SqliteConnection, group: &mut VecDeque<Box<dyn Job>>) -> bo
             let verdict = if alone || !job.stands_alone() {
                 job.run(conn, &mut pending)
             } else {
-                pending.flush(conn)?;
+                save::flush(conn, &mut pending)?;
                 in_savepoint(conn, job.as_mut(), &mut pending)?
             };
             match verdict {
@@ -96,7 +97,7 @@ fn commit(conn: &mut SqliteConnection, group: &mut VecDeque<Box<dyn Job>>) -> bo
                 Verdict::Undo | Verdict::Abort => return Err(Abort),
             }
         }
-        Ok(pending.flush(conn)?)
+        Ok(save::flush(conn, &mut pending)?)
     })
     .is_ok()
 }

@@ -1,0 +1,129 @@
+//! Puts the facts of many conversations together from the rows of a handful of statements.
+
+use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixMillis, UserId};
+use hashbrown::{HashMap, HashSet};
+
+use crate::port::db::{ConversationFacts, ConversationRow, FactsRequest, MemberRow, RecentMessage};
+
+/// A recent message as it is read: conversation, author, client id, id, seq, time.
+pub(crate) type RecentLine = (ConversationId, UserId, String, MessageId, SeqId, UnixMillis);
+
+/// Everything found, by conversation.
+#[derive(Default)]
+pub(crate) struct Found {
+    rows: HashMap<ConversationId, ConversationRow>,
+    members: HashMap<ConversationId, Vec<MemberRow>>,
+    blocked: Vec<ConversationId>,
+    recent: HashMap<ConversationId, Vec<RecentMessage>>,
+}
+
+/// The single chats asked for, with their pair.
+pub(crate) fn pairs(request: &FactsRequest) -> Vec<(ConversationId, UserId, UserId)> {
+    let of = |id| match id {
+        ConversationId::Single(a, b) => Some((id, a, b)),
+        _ => None,
+    };
+    let asked = request.conversations.iter();
+    asked.filter_map(|asked| of(asked.id)).collect()
+}
+
+impl Found {
+    /// Takes the rows of conversations.
+    pub(crate) fn conversations(&mut self, found: Vec<ConversationRow>) {
+        self.rows.extend(found.into_iter().map(|row| (row.id, row)));
+    }
+
+    /// Whether the answer holds all members.
+    fn complete(&self, id: ConversationId, request: &FactsRequest) -> bool {
+        id.kind() != ConversationKind::World
+            && self
+                .rows
+                .get(&id)
+                .is_some_and(|row| row.member_count <= request.max_members)
+    }
+
+    /// Conversations whose members are all wanted, each once.
+    pub(crate) fn small(&self, request: &FactsRequest) -> Vec<ConversationId> {
+        // Asking for one conversation twice must not double its members.
+        let mut small: Vec<ConversationId> = request.conversations.iter().map(|c| c.id).collect();
+        small.retain(|id| self.complete(*id, request));
+        small.sort_unstable();
+        small.dedup();
+        small
+    }
+
+    /// Members wanted of the other conversations, each once.
+    pub(crate) fn senders(&self, request: &FactsRequest) -> Vec<(ConversationId, UserId)> {
+        let mut senders: Vec<(ConversationId, UserId)> = request
+            .conversations
+            .iter()
+            .filter(|asked| !self.complete(asked.id, request))
+            .flat_map(|asked| asked.senders.iter().map(|sender| (asked.id, *sender)))
+            .collect();
+        senders.sort_unstable();
+        senders.dedup();
+        senders
+    }
+
+    /// Takes the rows of members; those of one conversation in the order of their ids.
+    pub(crate) fn members(&mut self, found: Vec<MemberRow>) {
+        for member in found {
+            let of = self.members.entry(member.conversation_id).or_default();
+            of.push(member);
+        }
+    }
+
+    /// Takes the blocked single chats.
+    pub(crate) fn blocked(&mut self, found: Vec<ConversationId>) {
+        self.blocked = found;
+    }
+
+    /// Where the wanted newest messages begin. Seqs have no gaps, so the newest N are those above
+    /// head − N: a range, not a count.
+    pub(crate) fn windows(&self, request: &FactsRequest) -> Vec<(ConversationId, SeqId)> {
+        if request.recent_max == 0 {
+            return Vec::new();
+        }
+        let recent = u64::from(request.recent_max);
+        self.rows
+            .values()
+            .filter(|row| row.last_seq_id > 0)
+            .map(|row| (row.id, (row.last_seq_id + 1).saturating_sub(recent)))
+            .collect()
+    }
+
+    /// Takes recent messages; those of one conversation oldest first.
+    pub(crate) fn recent(&mut self, found: Vec<RecentLine>) {
+        for (id, sender_id, client_msg_id, message_id, seq_id, created_at) in found {
+            self.recent.entry(id).or_default().push(RecentMessage {
+                sender_id,
+                client_msg_id,
+                message_id,
+                seq_id,
+                created_at,
+            });
+        }
+    }
+
+    /// One answer per distinct conversation, in the order first asked.
+    pub(crate) fn answer(mut self, request: &FactsRequest) -> Vec<ConversationFacts> {
+        let mut seen = HashSet::new();
+        let asked = request.conversations.iter().map(|asked| asked.id);
+        let distinct: Vec<_> = asked.filter(|id| seen.insert(*id)).collect();
+        distinct
+            .into_iter()
+            .map(|id| self.take(id, request))
+            .collect()
+    }
+
+    fn take(&mut self, id: ConversationId, request: &FactsRequest) -> ConversationFacts {
+        ConversationFacts {
+            id,
+            members_complete: self.complete(id, request),
+            conversation: self.rows.remove(&id),
+            members: self.members.remove(&id).unwrap_or_default(),
+            blocked: self.blocked.contains(&id),
+            recent: self.recent.remove(&id).unwrap_or_default(),
+        }
+    }
+}

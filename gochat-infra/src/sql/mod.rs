@@ -1,0 +1,9 @@
+//! What the SQL adapters share: rows, values, and what is computed between statements.
+
+pub(crate) mod batch;
+pub(crate) mod facts;
+pub(crate) mod friends;
+pub(crate) mod history;
+pub(crate) mod row;
+pub(crate) mod text;
+pub(crate) mod tokens;

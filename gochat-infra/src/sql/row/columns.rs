@@ -1,0 +1,133 @@
+//! Column lists.
+
+/// Column lists that match the [`FromRow`] of their type, for `concat!`: the argument is the alias
+/// of the table.
+macro_rules! columns {
+    (user $a:literal) => {
+        concat!(
+            $a,
+            ".id, ",
+            $a,
+            ".username, ",
+            $a,
+            ".avatar_url, ",
+            $a,
+            ".is_guest, ",
+            $a,
+            ".status, ",
+            $a,
+            ".created_at, ",
+            $a,
+            ".updated_at"
+        )
+    };
+    (brief $a:literal) => {
+        concat!(
+            $a,
+            ".id, ",
+            $a,
+            ".username, ",
+            $a,
+            ".avatar_url, ",
+            $a,
+            ".is_guest"
+        )
+    };
+    (conversation $a:literal) => {
+        concat!(
+            $a,
+            ".id, ",
+            $a,
+            ".name, ",
+            $a,
+            ".avatar_url, ",
+            $a,
+            ".description, ",
+            $a,
+            ".owner_id, ",
+            $a,
+            ".member_count, ",
+            $a,
+            ".settings, ",
+            $a,
+            ".last_message_id, ",
+            $a,
+            ".last_seq_id, ",
+            $a,
+            ".dissolved, ",
+            $a,
+            ".created_at, ",
+            $a,
+            ".updated_at"
+        )
+    };
+    (member $a:literal) => {
+        concat!(
+            $a,
+            ".conversation_id, ",
+            $a,
+            ".user_id, ",
+            $a,
+            ".role, ",
+            $a,
+            ".muted, ",
+            $a,
+            ".muted_until, ",
+            $a,
+            ".hidden, ",
+            $a,
+            ".joined_at, ",
+            $a,
+            ".updated_at"
+        )
+    };
+    (message $a:literal) => {
+        concat!(
+            $a,
+            ".id, ",
+            $a,
+            ".conversation_id, ",
+            $a,
+            ".seq_id, ",
+            $a,
+            ".sender_id, ",
+            $a,
+            ".message_type, ",
+            $a,
+            ".content, ",
+            $a,
+            ".client_msg_id, ",
+            $a,
+            ".extra, ",
+            $a,
+            ".deleted, ",
+            $a,
+            ".created_at, ",
+            $a,
+            ".updated_at"
+        )
+    };
+    (request $a:literal) => {
+        concat!(
+            $a,
+            ".id, ",
+            $a,
+            ".requester_id, ",
+            $a,
+            ".target_id, ",
+            $a,
+            ".status, ",
+            $a,
+            ".message, ",
+            $a,
+            ".requester_remarks, ",
+            $a,
+            ".mirrored, ",
+            $a,
+            ".created_at, ",
+            $a,
+            ".updated_at"
+        )
+    };
+}
+pub(crate) use columns;

@@ -1,0 +1,99 @@
+//! The structs of the port, column by column.
+
+use super::{FromRow, Reader, Source};
+use crate::port::db::{
+    ConversationEntry, ConversationRow, DbError, DbResult, FriendEntry, FriendRequestEntry,
+    FriendRequestRow, MemberEntry, MemberRow, MessageEntry, MessageRow, RefreshRecord, Revocation,
+    UserBrief, UserRow,
+};
+use crate::sql::tokens;
+
+/// Reads a struct field by field; the order of the fields is the order of the columns.
+macro_rules! from_row_struct {
+    ($ty:ident, $width:literal, { $($field:ident),* $(,)? }) => {
+        impl FromRow for $ty {
+            const WIDTH: usize = $width;
+            fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
+                Ok(Self { $($field: reader.next()?),* })
+            }
+        }
+    };
+}
+
+from_row_struct!(UserRow, 7, {
+    id, username, avatar_url, is_guest, status, created_at, updated_at,
+});
+from_row_struct!(UserBrief, 4, { id, username, avatar_url, is_guest });
+from_row_struct!(ConversationRow, 12, {
+    id, name, avatar_url, description, owner_id, member_count, settings, last_message_id,
+    last_seq_id, dissolved, created_at, updated_at,
+});
+from_row_struct!(MemberRow, 8, {
+    conversation_id, user_id, role, muted, muted_until, hidden, joined_at, updated_at,
+});
+from_row_struct!(MemberEntry, 12, { member, user });
+from_row_struct!(MessageEntry, 15, { message, sender });
+from_row_struct!(FriendRequestEntry, 17, { request, requester, target });
+from_row_struct!(FriendEntry, 9, { friend_id, status, remark, created_at, updated_at, user });
+from_row_struct!(RefreshRecord, 8, {
+    hash, user_id, client_info, created_at, expires_at, access_hash, access_jti, access_expires_at,
+});
+from_row_struct!(FriendRequestRow, 9, {
+    id, requester_id, target_id, status, message, remark, mirrored, created_at, updated_at,
+});
+
+impl FromRow for MessageRow {
+    const WIDTH: usize = 11;
+    fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
+        let mut message = Self {
+            id: reader.next()?,
+            conversation_id: reader.next()?,
+            seq_id: reader.next()?,
+            sender_id: reader.next()?,
+            message_type: reader.next()?,
+            content: reader.next()?,
+            client_msg_id: reader.next()?,
+            extra: reader.next()?,
+            deleted: reader.next()?,
+            created_at: reader.next()?,
+            updated_at: reader.next()?,
+        };
+        if message.deleted {
+            message.content = String::new();
+            message.extra = None;
+        }
+        Ok(message)
+    }
+}
+
+/// A line of the conversation list as the joins deliver it.
+pub(crate) struct Entry(pub(crate) ConversationEntry);
+
+impl FromRow for Entry {
+    const WIDTH: usize = 12 + 8 + 15 + 4 + 2;
+
+    fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
+        Ok(Self(ConversationEntry {
+            conversation: reader.next()?,
+            membership: reader.next()?,
+            last_message: reader.next()?,
+            peer: reader.next()?,
+            last_read_seq_id: reader.next()?,
+            unread: reader.next()?,
+        }))
+    }
+}
+
+impl FromRow for Revocation {
+    const WIDTH: usize = 3;
+
+    fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
+        let key: String = reader.next()?;
+        Ok(Self {
+            key: tokens::parse_key(&key)
+                .ok_or_else(|| DbError::internal("undecodable revocation"))?,
+            revoked_at: reader.next()?,
+            expires_at: reader.next()?,
+        })
+    }
+}
