@@ -82,7 +82,10 @@ mod tests {
             metrics::histogram!("took_seconds").record(0.3);
         });
         let page = recorder.handle().render();
-        assert!(page.contains("took_seconds_bucket{le=\"0.25\"} 0"), "{page}");
+        assert!(
+            page.contains("took_seconds_bucket{le=\"0.25\"} 0"),
+            "{page}"
+        );
         assert!(page.contains("took_seconds_bucket{le=\"0.5\"} 1"), "{page}");
     }
 }
