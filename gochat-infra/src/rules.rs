@@ -58,14 +58,26 @@ pub async fn follow_rules(
     apply: impl Fn(RuleTable) + Send,
     shutdown: CancellationToken,
 ) {
+    let apply = |state: &ConfigState| apply(rule_table(state, &prefix));
+    follow_states(config, &prefix, "rate limit rules", apply, shutdown).await;
+}
+
+/// Hands everything below `prefix` to `apply`, now and after every change, until `shutdown`. `what` is for the logs.
+pub(crate) async fn follow_states(
+    config: Arc<dyn ConfigCenter>,
+    prefix: &str,
+    what: &'static str,
+    apply: impl Fn(&ConfigState),
+    shutdown: CancellationToken,
+) {
     let mut backoff = Backoff::default();
     loop {
         let followed = tokio::select! {
             () = shutdown.cancelled() => return,
-            followed = follow(&*config, &prefix, &apply) => followed,
+            followed = follow(&*config, prefix, &apply) => followed,
         };
         if let Err(error) = followed {
-            tracing::warn!(%error, "rate limit rules can't be followed; the last ones stay");
+            tracing::warn!(%error, what, "settings can't be followed; the last ones stay");
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -78,16 +90,16 @@ pub async fn follow_rules(
 async fn follow(
     config: &dyn ConfigCenter,
     prefix: &str,
-    apply: &(impl Fn(RuleTable) + Send),
+    apply: &impl Fn(&ConfigState),
 ) -> Result<()> {
     let mut watched = config.watch(prefix).await?;
     loop {
         let state = watched.borrow_and_update().clone();
-        apply(rule_table(&state, prefix));
+        apply(&state);
         match tokio::time::timeout(REFRESH, watched.changed()).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Ok(()),
-            Err(_) => apply(rule_table(&config.list(prefix).await?, prefix)),
+            Err(_) => apply(&config.list(prefix).await?),
         }
     }
 }

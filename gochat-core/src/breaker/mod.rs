@@ -129,22 +129,30 @@ impl Breaker {
         }
     }
 
+    /// Whether [`Breaker::admit`] would let a call through, without asking for it.
+    pub fn admits(&self, policy: Policy, now: Millis) -> bool {
+        match self.phase {
+            Phase::Closed { .. } => true,
+            Phase::Open { since } => now.saturating_sub(since) >= policy.open_ms,
+            Phase::HalfOpen { successes, trials } => {
+                successes.saturating_add(trials) < policy.success_threshold
+            }
+        }
+    }
+
     /// The right to make a call, or `None` when it must not be made. While half-open no more calls are on their way
     /// than successes are missing.
     pub fn admit(&mut self, policy: Policy, now: Millis) -> Option<Ticket> {
-        if let Phase::Open { since } = self.phase {
-            if now.saturating_sub(since) < policy.open_ms {
-                return None;
-            }
+        if !self.admits(policy, now) {
+            return None;
+        }
+        if let Phase::Open { .. } = self.phase {
             self.enter(Phase::HalfOpen {
                 successes: 0,
                 trials: 0,
             });
         }
-        if let Phase::HalfOpen { successes, trials } = &mut self.phase {
-            if successes.saturating_add(*trials) >= policy.success_threshold {
-                return None;
-            }
+        if let Phase::HalfOpen { trials, .. } = &mut self.phase {
             *trials += 1;
         }
         Some(Ticket { era: self.era })

@@ -144,7 +144,9 @@ proptest! {
             now += gap;
             if ask || held.is_empty() {
                 let before = breaker.state();
+                let would = breaker.admits(POLICY, now);
                 let admitted = breaker.admit(POLICY, now);
+                prop_assert_eq!(would, admitted.is_some());
                 match before {
                     State::Closed => prop_assert!(admitted.is_some()),
                     State::Open => {

@@ -49,22 +49,27 @@ pub fn status_from(error: &Error) -> Status {
 
 /// The refusal behind a status; statuses without our details map by their gRPC code.
 pub fn error_from(status: &Status) -> Error {
-    let code = pb::Status::decode(status.details())
-        .ok()
-        .and_then(|details| {
-            let info = details
-                .details
-                .iter()
-                .find(|d| d.type_url == ERROR_INFO_URL)?;
-            let info = pb::ErrorInfo::decode(info.value.as_slice()).ok()?;
-            (info.domain == DOMAIN)
-                .then(|| ErrorCode::from_code(&info.reason))
-                .flatten()
-        });
-    match code {
+    match refusal(status) {
         Some(code) => Error::new(code, status.message().to_owned()),
         None => Error::from(code_of(status.code())),
     }
+}
+
+/// Whether a service gave this status as a refusal of the catalogue, rather than something on the way.
+#[cfg(feature = "grpc")]
+pub(super) fn is_refusal(status: &Status) -> bool {
+    refusal(status).is_some()
+}
+
+/// The code a service refused with, from the details.
+fn refusal(status: &Status) -> Option<ErrorCode> {
+    let details = pb::Status::decode(status.details()).ok()?;
+    let mut entries = details.details.iter();
+    let info = entries.find(|d| d.type_url == ERROR_INFO_URL)?;
+    let info = pb::ErrorInfo::decode(info.value.as_slice()).ok()?;
+    (info.domain == DOMAIN)
+        .then(|| ErrorCode::from_code(&info.reason))
+        .flatten()
 }
 
 fn any(type_url: &str, message: &impl Message) -> prost_types::Any {
