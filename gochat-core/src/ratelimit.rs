@@ -45,12 +45,12 @@ impl Rule {
     }
 
     /// Microseconds between two tokens.
-    fn interval(self) -> u64 {
+    pub fn interval(self) -> u64 {
         ((1_000_000.0 / self.rate) as u64).max(1)
     }
 
     /// Microseconds a full bucket is worth.
-    fn span(self) -> u64 {
+    pub fn span(self) -> u64 {
         (self.capacity * 1_000_000.0 / self.rate) as u64
     }
 }

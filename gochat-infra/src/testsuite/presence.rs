@@ -16,6 +16,10 @@ fn user(n: u64) -> UserId {
     UserId::new(n).expect("small")
 }
 
+fn names<const N: usize>(names: [&str; N]) -> [Box<str>; N] {
+    names.map(Into::into)
+}
+
 fn online(n: u64, gateway: &str, conn_id: ConnId, at: UnixMillis) -> Online {
     let session = Session {
         gateway: gateway.into(),
@@ -71,7 +75,7 @@ pub async fn a_user_is_online_from_the_first_session_to_the_last(store: Subject)
         .unwrap();
     assert_eq!(second.edge, None);
     let both = status(&store, NOW, 1).await;
-    assert_eq!(both.gateways, ["gw-2".into(), "gw-1".into()]);
+    assert_eq!(both.gateways, names(["gw-2", "gw-1"]));
     assert_eq!(&*both.client_info, "client 12");
 
     let Removed {
@@ -171,7 +175,7 @@ pub async fn a_session_without_connection_id_means_all_on_that_gateway(store: Su
         [true]
     );
     assert!(off(&store, all).await.still_online);
-    assert_eq!(status(&store, NOW, 1).await.gateways, ["gw-2".into()]);
+    assert_eq!(status(&store, NOW, 1).await.gateways, names(["gw-2"]));
 }
 
 /// Heartbeats keep sessions and tell unknown ones.
@@ -235,11 +239,11 @@ pub async fn gateways_are_those_that_hold_sessions(store: Subject) {
     set(&store, NOW, online(2, "gw-1", 3, NOW)).await.unwrap();
     let mut gateways = store.gateways().await.unwrap();
     gateways.sort();
-    assert_eq!(gateways, ["gw-1".into(), "gw-2".into()]);
+    assert_eq!(gateways, names(["gw-1", "gw-2"]));
 
     let gone = store.drop_gateway("gw-1", None).await.unwrap();
     assert_eq!((gone.sessions, gone.users), (2, vec![user(2)]));
-    assert_eq!(store.gateways().await.unwrap(), ["gw-2".into()]);
+    assert_eq!(store.gateways().await.unwrap(), names(["gw-2"]));
     off(&store, session(1, "gw-2", 2)).await;
     assert!(store.gateways().await.unwrap().is_empty());
 }
@@ -277,7 +281,7 @@ pub async fn a_session_registered_again_evicts_nobody(store: Subject) {
     );
     let mut gateways = status(&store, NOW, 1).await.gateways;
     gateways.sort();
-    assert_eq!(gateways, ["gw-1".into(), "gw-2".into()]);
+    assert_eq!(gateways, names(["gw-1", "gw-2"]));
 }
 
 /// The log of arrivals.

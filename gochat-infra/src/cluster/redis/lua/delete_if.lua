@@ -1,0 +1,5 @@
+-- KEYS: a key. ARGV: the value it must have to be deleted.
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  return redis.call('DEL', KEYS[1])
+end
+return 0
