@@ -33,7 +33,7 @@ SEED ?= 1
 check:
 	$(CARGO) run --release -p gochat -- check --spawn --kills $(KILLS) --seed $(SEED)
 
-## infra-up: Kafka, MySQL, Redis and etcd on loopback, data in ./.infra (see deploy/infra)
+## infra-up: Kafka, MySQL, Redis and etcd on loopback, in containers or from packages (GOCHAT_INFRA=compose|packages)
 infra-up:
 	@deploy/infra/infra up
 
@@ -44,6 +44,50 @@ infra-down:
 ## infra-status: which of them answer
 infra-status:
 	@deploy/infra/infra status
+
+## infra-wipe: stop them and delete their data
+infra-wipe:
+	@deploy/infra/infra wipe
+
+## app-up: the four services on these servers, N of each, as processes of this machine
+N ?= 1
+app-up:
+	@deploy/infra/apps up $(N)
+
+## app-down: stop them
+app-down:
+	@deploy/infra/apps down
+
+## app-status: which of them are ready
+app-status:
+	@deploy/infra/apps status
+
+# Containers: `make infra-up GOCHAT_INFRA=compose` first, secrets in deploy/compose/.env (see .env.example there).
+COMPOSE = docker compose --project-directory deploy/compose -f deploy/compose/infrastructure.yml
+
+## docker-build: images of the four services
+docker-build:
+	$(COMPOSE) -f deploy/compose/applications.yml --profile apps build
+
+## compose-app-up: the four services in containers
+compose-app-up:
+	$(COMPOSE) -f deploy/compose/applications.yml --profile apps up -d --build --wait
+
+## compose-app-down: stop them
+compose-app-down:
+	$(COMPOSE) -f deploy/compose/applications.yml stop im-gateway im-task im-logic im-repo
+
+## monitoring-up: Prometheus, Grafana, Loki, Promtail and node_exporter in containers
+monitoring-up:
+	$(COMPOSE) -f deploy/compose/monitoring.yml --profile monitoring up -d --wait
+
+## monitoring-down: stop them
+monitoring-down:
+	$(COMPOSE) -f deploy/compose/monitoring.yml stop prometheus grafana loki promtail node-exporter
+
+## deploy-check: compose files, manifests, alert rules, dashboards and scripts, as far as they can be checked here
+deploy-check:
+	@deploy/check/check
 
 ## fmt: format the code
 fmt:
@@ -96,4 +140,4 @@ clean:
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
-.PHONY: run test test-embedded infra-up infra-down infra-status test-service test-coverage check fmt lint doc audit build build-service proto tidy install-tools all clean help
+.PHONY: run test test-embedded infra-up infra-down infra-status infra-wipe app-up app-down app-status docker-build compose-app-up compose-app-down monitoring-up monitoring-down deploy-check test-service test-coverage check fmt lint doc audit build build-service proto tidy install-tools all clean help

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Does a server on loopback really serve? `probe.py kafka|etcd PORT`: exit 0, or 1 with the reason.
+"""Does a server on loopback really serve? `probe.py kafka|etcd|http PORT`: exit 0, or 1 with the reason.
 
 Kafka: it names a live broker and controller, and coordinators for groups and for transactions are
-found, so a client that comes next finds everything it needs. etcd: its health page says so.
+found, so a client that comes next finds everything it needs. etcd: its health page says so. http: `/health` answers 200.
 """
 import json
 import socket
@@ -53,8 +53,13 @@ def etcd(port):
             raise OSError("etcd says that it is not healthy")
 
 
+def http(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=TIMEOUT):
+        pass
+
+
 if __name__ == "__main__":
     try:
-        {"kafka": kafka, "etcd": etcd}[sys.argv[1]](int(sys.argv[2]))
+        {"kafka": kafka, "etcd": etcd, "http": http}[sys.argv[1]](int(sys.argv[2]))
     except OSError as reason:
         sys.exit(str(reason))

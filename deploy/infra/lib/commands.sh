@@ -54,7 +54,6 @@ start_all() {
     ((${#failed[@]} == 0)) || { say "failed: ${failed[*]}"; return 1; }
 }
 
-# Services first meet their dependencies gone in the order that a person would stop them.
 stop_all() {
     local name status=0
     for name in "$@"; do with_lock "$name" stop_locked "$name" & done
@@ -64,10 +63,14 @@ stop_all() {
 
 cmd_up() {
     ensure_installed
+    echo packages >"$RUN/backend"
     start_all "${SERVERS[@]}" || die "not all servers are up; see above, and $LOG"
     say "all servers are up; 'make infra-down' stops them"
 }
-cmd_down() { stop_all "${SERVERS[@]}"; }
+cmd_down() {
+    stop_all "${SERVERS[@]}"
+    rm -f "$RUN/backend"
+}
 cmd_start() { ensure_installed; with_lock "$1" start_locked "$1"; }
 cmd_stop() { with_lock "$1" stop_locked "$1"; }
 cmd_logs() { tail -n "${LINES_SHOWN:-100}" "$LOG/$1.log"; }
@@ -118,6 +121,7 @@ export GOCHAT_TEST_REDIS=redis://127.0.0.1:$REDIS_PORT
 export GOCHAT_TEST_ETCD=http://127.0.0.1:$ETCD_PORT
 export COORD_ETCD_ENDPOINTS=http://127.0.0.1:$ETCD_PORT
 export KAFKA_BROKERS=127.0.0.1:$KAFKA_PORT
+export KAFKA_REPLICATION_FACTOR=$([ "$(backend)" = compose ] && echo 3 || echo 1)
 export DB_HOST=127.0.0.1
 export DB_PORT=$MYSQL_PORT
 export DB_USER=$DB_USER

@@ -15,9 +15,10 @@ check_name() {
 born() {
     local pid=$1 stat
     stat=$(cat "/proc/$pid/stat" 2>/dev/null) || return 1
+    # shellcheck disable=SC2086 # split into fields on purpose
     set -- ${stat##*) }
     # A killed process may be a zombie whose other threads still hold its files and ports.
-    [ "$1" != Z ] || [ "$(ls "/proc/$pid/task" 2>/dev/null | wc -l)" -gt 1 ] || return 1
+    [ "$1" != Z ] || [ "$(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)" -gt 1 ] || return 1
     echo "${20}"
 }
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # etcd: one member, history compacted hourly.
 
-prepare_etcd() { mkdir -p -m 700 "$DATA/etcd"; }
+prepare_etcd() { mkdir -p "$DATA/etcd" && chmod 700 "$DATA/etcd"; }
 
 start_etcd() {
     local client=http://127.0.0.1:$ETCD_PORT peer=http://127.0.0.1:$ETCD_PEER_PORT
