@@ -52,8 +52,20 @@ pub struct Plan {
     pub deliveries: Vec<Delivery>,
     /// Members without a session, to be looked up again once the message is in history.
     pub recheck: Range<usize>,
-    /// Backing of both.
+    /// Members with a session; they may have got another one until then.
+    pub reached: Range<usize>,
+    /// Presence of somebody wasn't known: everybody is in `recheck`, and nobody in `reached`.
+    pub unknown: bool,
+    /// Backing of all ranges.
     pub users: Vec<UserId>,
+}
+
+/// The part of a plan that is looked at again once the message is in history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Later {
+    pub(crate) recheck: Range<usize>,
+    pub(crate) reached: Range<usize>,
+    pub(crate) unknown: bool,
 }
 
 impl Plan {
@@ -91,6 +103,7 @@ pub struct Planner {
     /// Gateways with a non-empty bucket.
     used: Vec<GatewayIx>,
     offline: Vec<UserId>,
+    online: Vec<UserId>,
 }
 
 impl Planner {
@@ -106,18 +119,22 @@ impl Planner {
         live: &[GatewayIx],
     ) -> Plan {
         let mut plan = Plan::default();
-        plan.recheck = self.append(
+        let later = self.append(
             members,
             presence,
             live,
             &mut plan.users,
             &mut plan.deliveries,
         );
-        plan
+        Plan {
+            recheck: later.recheck,
+            reached: later.reached,
+            unknown: later.unknown,
+            ..plan
+        }
     }
 
-    /// Like [`direct`](Self::direct), appending to buffers that several plans share. Returns the
-    /// range of users to look up again.
+    /// Like [`direct`](Self::direct), appending to buffers that several plans share.
     pub(crate) fn append(
         &mut self,
         members: &[UserId],
@@ -125,7 +142,7 @@ impl Planner {
         live: &[GatewayIx],
         users: &mut Vec<UserId>,
         deliveries: &mut Vec<Delivery>,
-    ) -> Range<usize> {
+    ) -> Later {
         if self.group(members, presence) {
             for gateway in self.used.drain(..) {
                 let bucket = &mut self.buckets[gateway.index()];
@@ -134,8 +151,14 @@ impl Planner {
                 deliveries.push(Delivery { gateway, targets });
             }
             let recheck = extend(users, &self.offline);
+            let reached = extend(users, &self.online);
             self.offline.clear();
-            recheck
+            self.online.clear();
+            Later {
+                recheck,
+                reached,
+                unknown: false,
+            }
         } else {
             self.reset();
             let all = extend(users, members);
@@ -144,7 +167,11 @@ impl Planner {
                 targets: all.clone(),
             };
             deliveries.extend(live.iter().map(to));
-            all
+            Later {
+                reached: all.end..all.end,
+                recheck: all,
+                unknown: true,
+            }
         }
     }
 
@@ -154,8 +181,9 @@ impl Planner {
             let Some(gateways) = presence.gateways_of(*user) else {
                 return false;
             };
-            if gateways.is_empty() {
-                self.offline.push(*user);
+            match gateways.is_empty() {
+                true => self.offline.push(*user),
+                false => self.online.push(*user),
             }
             for gateway in gateways {
                 self.put(*user, *gateway);
@@ -184,6 +212,7 @@ impl Planner {
             self.buckets[gateway.index()].clear();
         }
         self.offline.clear();
+        self.online.clear();
     }
 }
 

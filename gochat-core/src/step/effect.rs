@@ -22,6 +22,18 @@ pub struct Sequenced {
 /// Users of an effect: a range of [`Effects::users`]. Messages of one conversation share ranges.
 pub type Users = Range<usize>;
 
+/// Recipients whose sessions may have changed since fan-out looked at them: those who got one until the
+/// row is written may have missed both the push and the row.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Later {
+    /// Members without a session.
+    pub recheck: Users,
+    /// Members of a group with a session. Empty for a single chat, whose id names both.
+    pub reached: Users,
+    /// Presence was away: it was sent to gateways that may not be all there are.
+    pub unknown: bool,
+}
+
 /// One thing to do. All effects of a batch and its consumed offsets become visible in **one**
 /// transaction, or none does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +42,8 @@ pub enum Effect {
     Persist {
         /// Which message.
         message: Sequenced,
-        /// Members without a session, to be looked up again once the row is written.
-        recheck: Users,
+        /// Who may have to hear of it again once the row is written.
+        later: Later,
     },
     /// Send the message to users of one gateway.
     Deliver {

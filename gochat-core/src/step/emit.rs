@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::View;
-use super::effect::{Effect, Effects, Sequenced, Users};
+use super::effect::{Effect, Effects, Later, Sequenced};
 use super::store::Slot;
 use crate::fanout::{Delivery, GatewayIx, Planner, Strategy};
 use crate::ids::{ConversationId, UserId};
@@ -19,7 +19,7 @@ pub(super) struct Emitter {
 #[derive(Debug, Clone)]
 struct BatchPlan {
     deliveries: Range<usize>,
-    recheck: Users,
+    later: Later,
 }
 
 /// How messages of this conversation travel.
@@ -76,23 +76,25 @@ impl Emitter {
                 let plan = self.plan_of(slot, out, effects);
                 effects.list.push(Effect::Persist {
                     message,
-                    recheck: plan.recheck,
+                    later: plan.later,
                 });
                 deliver(&self.deliveries[plan.deliveries], out, effects)
             }
             Strategy::Deferred => {
+                // The task leaves the author out, so the author is all that is left to look at.
+                let plan = self.make_plan(&[out.author], out, effects);
                 effects.list.push(Effect::Persist {
                     message,
-                    recheck: 0..0,
+                    later: plan.later,
                 });
-                let reached = self.serve_author(out, effects);
+                let reached = deliver(&self.deliveries[plan.deliveries], out, effects);
                 effects.list.push(Effect::Fanout { message });
                 reached
             }
             Strategy::Broadcast => {
                 effects.list.push(Effect::Persist {
                     message,
-                    recheck: 0..0,
+                    later: Later::default(),
                 });
                 broadcast(out, effects)
             }
@@ -115,7 +117,10 @@ impl Emitter {
         if let Some(ix) = slot.plan {
             return self.plans[ix].clone();
         }
-        let plan = with_members(slot, |members| self.make_plan(members, out, effects));
+        let mut plan = with_members(slot, |members| self.make_plan(members, out, effects));
+        if matches!(slot.id, ConversationId::Single(..)) {
+            plan.later.reached = 0..0;
+        }
         slot.plan = Some(self.plans.len());
         self.plans.push(plan.clone());
         plan
@@ -128,7 +133,7 @@ impl Emitter {
         effects: &mut Effects,
     ) -> BatchPlan {
         let start = self.deliveries.len();
-        let recheck = self.planner.append(
+        let later = self.planner.append(
             members,
             out.view,
             out.live,
@@ -137,15 +142,12 @@ impl Emitter {
         );
         BatchPlan {
             deliveries: start..self.deliveries.len(),
-            recheck,
+            later: Later {
+                recheck: later.recheck,
+                reached: later.reached,
+                unknown: later.unknown,
+            },
         }
-    }
-
-    /// The author's own devices, which the task leaves out: only here it is known which
-    /// connection must get the ack in place of the message.
-    fn serve_author<V: View>(&mut self, out: &Outgoing<'_, V>, effects: &mut Effects) -> bool {
-        let plan = self.make_plan(&[out.author], out, effects);
-        deliver(&self.deliveries[plan.deliveries], out, effects)
     }
 }
 

@@ -52,7 +52,7 @@ mod machine;
 mod record;
 mod store;
 
-pub use effect::{Effect, Effects, Sequenced, Users};
+pub use effect::{Effect, Effects, Later, Sequenced, Users};
 pub use facts::{Facts, MemberList, Members, Standing};
 pub use machine::{Mark, PartitionMachine};
 pub use record::{Loaded, Need, Record, Sender, Submission, TailRecord};

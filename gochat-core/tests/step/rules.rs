@@ -19,12 +19,16 @@ fn names(bench: &Bench, effects: &[Effect]) -> Vec<String> {
             .join(",")
     };
     let show = |effect: &Effect| match effect {
-        Effect::Persist { message, recheck } => {
-            format!(
-                "persist {} recheck[{}]",
-                message.seq,
-                ids(bench.effects.users(recheck))
-            )
+        Effect::Persist { message, later } => {
+            let users = |range| ids(bench.effects.users(range));
+            let mut text = format!("persist {} recheck[{}]", message.seq, users(&later.recheck));
+            if !later.reached.is_empty() {
+                text += &format!(" reached[{}]", users(&later.reached));
+            }
+            if later.unknown {
+                text += " unknown";
+            }
+            text
         }
         Effect::Deliver {
             gateway,
@@ -72,7 +76,7 @@ fn a_direct_message_goes_to_each_gateway_once_and_acks_its_sender() {
     bench.online(3, &[1]);
     let effects = bench.run(vec![bench.submit(g, 1, "a")]);
     let expected = [
-        "persist 1 recheck[4]",
+        "persist 1 recheck[4] reached[1,2,3]",
         "deliver+ack g0 [1,2]",
         "deliver g1 [2,3]",
     ];
@@ -96,7 +100,7 @@ fn with_unknown_presence_everybody_goes_to_every_gateway_and_is_looked_up_again(
     bench.lookups.presence_down = true;
     let effects = bench.run(vec![bench.submit(single(1, 2), 1, "a")]);
     let expected = [
-        "persist 1 recheck[1,2]",
+        "persist 1 recheck[1,2] unknown",
         "deliver+ack g0 [1,2]",
         "deliver g1 [1,2]",
         "deliver g2 [1,2]",
@@ -115,7 +119,7 @@ fn a_large_group_is_deferred_and_its_author_served_at_once() {
     bench.online(2, &[0]);
     let effects = bench.run(vec![bench.submit(g, 1, "a")]);
     let expected = [
-        "persist 1 recheck[]",
+        "persist 1 recheck[] reached[1]",
         "deliver+ack g0 [1]",
         "deliver g2 [1]",
         "fanout 1",
@@ -362,7 +366,7 @@ fn memberships_of_a_large_group_are_asked_once_per_author() {
     let effects = bench.run(batch);
     let expected = [
         "nack NOT_CONVERSATION_MEMBER",
-        "persist 1 recheck[]",
+        "persist 1 recheck[1]",
         "fanout 1",
         "ack 1 g0",
     ];

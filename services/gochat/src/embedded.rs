@@ -90,6 +90,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         mq,
         repo: repo_channel.clone(),
         pushers: Arc::new(OneGateway::new(gateway_id, pusher)),
+        coord: None,
     };
     let task = im_task::Service::bind(config.task.clone(), task_ports)
         .await

@@ -11,6 +11,7 @@ use gochat_proto::im::logic::v1::friend_service_client::FriendServiceClient;
 use gochat_proto::im::logic::v1::message_service_client::MessageServiceClient;
 use gochat_proto::im::repo::v1 as repo;
 use gochat_proto::im::repo::v1::conversation_service_client::ConversationServiceClient as RepoConversations;
+use gochat_proto::im::repo::v1::message_service_client::MessageServiceClient as RepoMessages;
 use gochat_proto::im::repo::v1::online_status_service_client::OnlineStatusServiceClient;
 use gochat_proto::im::repo::v1::token_service_client::TokenServiceClient;
 use tonic::{Request, Response, Status};
@@ -29,6 +30,7 @@ pub(crate) struct Backend {
     presence: OnlineStatusServiceClient<Channel>,
     tokens: TokenServiceClient<Channel>,
     facts: RepoConversations<Channel>,
+    messages_stored: RepoMessages<Channel>,
     timeout: Duration,
     read_attempts: u32,
 }
@@ -57,10 +59,14 @@ repo_calls! {
     set_users_offline: presence(SetUsersOfflineRequest) -> SetUsersOfflineResponse;
     /// Refreshes sessions.
     update_heartbeats: presence(UpdateHeartbeatsRequest) -> UpdateHeartbeatsResponse;
+    /// Removes what earlier runs of this gateway left; safe to repeat.
+    drop_gateway: presence(DropGatewayRequest) -> DropGatewayResponse;
     /// Who is connected, and where.
     get_users_online_status: presence(GetUsersOnlineStatusRequest) -> GetUsersOnlineStatusResponse;
     /// A page of revocations.
     list_revocations: tokens(ListRevocationsRequest) -> ListRevocationsResponse;
+    /// A stored message.
+    get_message: messages_stored(GetMessageRequest) -> GetMessageResponse;
     /// Members of conversations.
     load_conversation_facts: facts(LoadConversationFactsRequest) -> LoadConversationFactsResponse;
 }
@@ -77,7 +83,8 @@ impl Backend {
             presence: OnlineStatusServiceClient::new(repo.clone())
                 .max_decoding_message_size(MAX_MESSAGE),
             tokens: TokenServiceClient::new(repo.clone()).max_decoding_message_size(MAX_MESSAGE),
-            facts: RepoConversations::new(repo).max_decoding_message_size(MAX_MESSAGE),
+            facts: RepoConversations::new(repo.clone()).max_decoding_message_size(MAX_MESSAGE),
+            messages_stored: RepoMessages::new(repo).max_decoding_message_size(MAX_MESSAGE),
             timeout: config.rpc_timeout(),
             read_attempts: config.read_attempts,
         }

@@ -33,6 +33,8 @@ const SPLIT_FROM: usize = 512;
 /// One frame for every local connection but some.
 #[derive(Debug, Clone)]
 pub(crate) struct Broadcast {
+    /// The message; 0 = a signal.
+    pub(crate) message: i64,
     pub(crate) frame: Bytes,
     /// The connection it came from; 0 = none.
     pub(crate) skip: ConnId,
@@ -91,6 +93,13 @@ impl Broadcasts {
             }
         }
         gw.table.insert(conn.clone());
+    }
+
+    /// Whether this message was broadcast lately: who is here had it, and who came since found it here.
+    pub(crate) fn has(&self, message: i64) -> bool {
+        let mut recent = self.recent.lock();
+        recent.forget(Instant::now());
+        recent.frames.iter().any(|(_, b)| b.message == message)
     }
 
     fn remember(&self, batch: &[Broadcast]) {
@@ -232,6 +241,7 @@ mod tests {
 
     fn frame(text: &str) -> Broadcast {
         Broadcast {
+            message: 7,
             frame: Bytes::copy_from_slice(text.as_bytes()),
             skip: 0,
             excluded: vec![],
@@ -255,6 +265,10 @@ mod tests {
         assert!(recent.bytes <= 8 && recent.frames.len() <= 2);
         recent.forget(Instant::now() + Duration::from_secs(61));
         assert_eq!((recent.bytes, recent.frames.len()), (0, 0));
+        drop(recent);
+        assert!(!broadcasts.has(7));
+        broadcasts.remember(&[frame("a")]);
+        assert!(broadcasts.has(7) && !broadcasts.has(8));
     }
 
     #[test]

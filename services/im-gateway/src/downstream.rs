@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gochat_core::error::{Error, ErrorCode};
-use gochat_core::ids::{ConnId, UserId};
-use gochat_infra::port::mq::{Batch, Consumer, ConsumerConfig, MqError, MqErrorKind};
+use gochat_core::ids::{ConnId, ConversationKind, UserId};
+use gochat_core::signal::Signal;
+use gochat_infra::port::mq::{
+    Batch, Consumer, ConsumerConfig, MqError, MqErrorKind, MqResult, Progress,
+};
 use gochat_infra::rpc::Backoff;
 use gochat_infra::topics;
-use gochat_proto::mq::v1::{DownstreamKind, DownstreamMessage, Origin};
+use gochat_proto::mq::v1::{self, DownstreamKind, DownstreamMessage, Origin};
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 
@@ -21,8 +24,12 @@ use crate::broadcast::Broadcast;
 use crate::clock;
 use crate::frames;
 use crate::metrics as names;
+use crate::recents::About;
 use crate::state::Gw;
 use crate::ws::conn::{Conn, Sent};
+
+/// How long a consumer may take to find its place.
+const STAND_WITHIN: Duration = Duration::from_secs(15);
 
 /// Stands at the end of this gateway's topic: what was written before belongs to sockets that are gone.
 ///
@@ -32,17 +39,55 @@ pub(crate) async fn subscribe(gw: &Gw) -> Result<Box<dyn Consumer>, MqError> {
     gw.mq
         .ensure_topics(&[topics::downstream_spec(&gw.id)])
         .await?;
-    let mut consumer = gw
+    let consumer = gw
         .mq
         .consumer(ConsumerConfig::tail([topics::downstream(&gw.id)]))
         .await?;
-    consumer.poll(0, Duration::from_millis(50)).await?;
+    stand_at_the_end(consumer).await
+}
+
+/// Waits until a consumer without a group has its place: what is written from then on reaches it.
+///
+/// # Errors
+/// `Unavailable` when it has none for long.
+pub(crate) async fn stand_at_the_end(
+    mut consumer: Box<dyn Consumer>,
+) -> MqResult<Box<dyn Consumer>> {
+    let stand = async {
+        while consumer
+            .poll(0, Duration::from_secs(1))
+            .await?
+            .assigned
+            .is_empty()
+        {}
+        Ok(consumer)
+    };
+    let late = || {
+        MqError::new(
+            MqErrorKind::Unavailable,
+            "the end of the topic is not known",
+        )
+    };
+    tokio::time::timeout(STAND_WITHIN, stand)
+        .await
+        .unwrap_or_else(|_| Err(late()))
+}
+
+/// A new consumer in the place of one that failed, where that one was: its sockets must not miss what was
+/// written meanwhile.
+async fn resume(gw: &Gw, from: &[Progress], error: &MqError) -> MqResult<Box<dyn Consumer>> {
+    let mut consumer = subscribe(gw).await?;
+    // A topic that was deleted begins anew.
+    if error.kind != MqErrorKind::UnknownTopic {
+        consumer.seek(from)?;
+    }
     Ok(consumer)
 }
 
 /// Delivers until the gateway stops.
 pub(crate) async fn run(gw: Gw, mut consumer: Box<dyn Consumer>, stop: CancellationToken) {
     let mut backoff = Backoff::default();
+    let mut positions: Vec<Progress> = Vec::new();
     let max = gw.config.backend.downstream_batch;
     loop {
         let polled = tokio::select! {
@@ -55,6 +100,7 @@ pub(crate) async fn run(gw: Gw, mut consumer: Box<dyn Consumer>, stop: Cancellat
                 gw.health.set_log_ok(true);
                 for batch in &poll.batches {
                     deliver(&gw, batch).await;
+                    note_position(&mut positions, batch);
                 }
             }
             Err(error) => {
@@ -63,12 +109,23 @@ pub(crate) async fn run(gw: Gw, mut consumer: Box<dyn Consumer>, stop: Cancellat
                 tokio::time::sleep(backoff.next_delay()).await;
                 if !error.is_retryable()
                     && error.kind != MqErrorKind::Closed
-                    && let Ok(again) = subscribe(&gw).await
+                    && let Ok(again) = resume(&gw, &positions, &error).await
                 {
                     consumer = again;
                 }
             }
         }
+    }
+}
+
+/// Where to go on: one entry per partition of this gateway's topic.
+fn note_position(positions: &mut Vec<Progress>, batch: &Batch) {
+    let Some(progress) = batch.progress() else {
+        return;
+    };
+    match positions.iter_mut().find(|p| p.tp == progress.tp) {
+        Some(known) => known.offset = progress.offset,
+        None => positions.push(progress),
     }
 }
 
@@ -120,7 +177,14 @@ impl<'a> Round<'a> {
         if let Some(origin) = &origin {
             self.answer(origin, &message);
         }
-        if message.kind() != DownstreamKind::Message {
+        match message.kind() {
+            DownstreamKind::Message => {}
+            DownstreamKind::Signal => return self.signal(message.signal.take()?),
+            DownstreamKind::Ack | DownstreamKind::Error => return None,
+        }
+        let id = message.message_id;
+        let to_world = message.conversation_type == ConversationKind::World as i32;
+        if message.again && to_world && self.gw.broadcasts.has(id) {
             return None;
         }
         let frame = frames::new_message(&message, self.now_s);
@@ -132,18 +196,49 @@ impl<'a> Round<'a> {
                 .filter_map(|id| id.parse().ok())
                 .collect();
             return Some(Broadcast {
+                message: id,
                 frame,
                 skip,
                 excluded,
             });
         }
+        let about = About {
+            message: id,
+            seq: message.seq_id,
+        };
         let targets = message.target_user_ids.iter().chain(
             // The single-target form of the same list.
             std::iter::once(&message.target_user_id).filter(|id| !id.is_empty()),
         );
         for target in targets {
             match target.parse::<UserId>() {
-                Ok(user) => self.queue_for_user(user, skip, message.seq_id, &frame),
+                Ok(user) if message.again && self.gw.recents.has(user, id) => {}
+                Ok(user) => self.queue_for_user(user, skip, about, &frame),
+                Err(_) => self.missed += 1,
+            }
+        }
+        None
+    }
+
+    /// Queues a signal; one for everybody is handed back.
+    fn signal(&mut self, signal: v1::Signal) -> Option<Broadcast> {
+        let kind = Signal::from_name(&signal.signal_type);
+        let encode = |kind| frames::signal(kind, &signal.payload, signal.timestamp).ok();
+        let Some(frame) = kind.and_then(encode) else {
+            tracing::warn!(signal_type = signal.signal_type, "a signal can't be shown");
+            return None;
+        };
+        if signal.broadcast {
+            return Some(Broadcast {
+                message: 0,
+                frame,
+                skip: 0,
+                excluded: Vec::new(),
+            });
+        }
+        for target in &signal.target_user_ids {
+            match target.parse::<UserId>() {
+                Ok(user) => self.queue_for_user(user, 0, About::SIGNAL, &frame),
                 Err(_) => self.missed += 1,
             }
         }
@@ -188,9 +283,9 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn queue_for_user(&mut self, user: UserId, skip: ConnId, seq: i64, frame: &Bytes) {
+    fn queue_for_user(&mut self, user: UserId, skip: ConnId, about: About, frame: &Bytes) {
         let gw = self.gw;
-        gw.recents.remember(user, skip, seq, frame);
+        gw.recents.remember(user, skip, about, frame);
         let (touched, before) = (&mut self.touched, self.delivered);
         let mut overflown = Vec::new();
         let (mut delivered, mut known) = (before, false);

@@ -164,6 +164,7 @@ impl Gateway {
             queues.registrations,
             working.clone(),
         ));
+        workers.spawn(presence::bury(gw.clone(), working.clone()));
         workers.spawn(revocations::run(gw.clone(), revocations, working.clone()));
         workers.spawn(sweeper::run(gw.clone(), working.clone()));
         for relays in queues.relays {
@@ -212,6 +213,8 @@ pub(crate) fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
         frames: config.websocket.queue_frames,
         bytes: config.websocket.queue_bytes,
     };
+    // Milliseconds leave room for a million connections each before a later run could meet one.
+    let first_conn_id = clock::now_ms() << 20;
     let shared = Shared {
         id: Arc::from(config.gateway_id.as_str()),
         ws_rules: config.ws_rules(),
@@ -235,9 +238,9 @@ pub(crate) fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
         health: Health::default(),
         conn_tasks: TaskTracker::new(),
         reads: Arc::new(Semaphore::new(config.presence.mark_read_in_flight)),
-        // Milliseconds leave room for a million connections each before a later run could meet one.
         closing: Default::default(),
-        next_conn_id: AtomicU64::new(clock::now_ms() << 20),
+        first_conn_id,
+        next_conn_id: AtomicU64::new(first_conn_id),
         config,
     };
     let queues = Queues {

@@ -23,6 +23,8 @@
 mod backend;
 mod broadcast;
 mod clock;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod config;
 mod downstream;
 mod frames;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::UserId;
 use gochat_core::signal::Signal;
-use gochat_infra::rpc::status_from;
+use gochat_infra::rpc::{status_from, with_retry};
 use gochat_proto::im::gateway::v1::pusher_service_client::PusherServiceClient;
 use gochat_proto::im::gateway::v1::pusher_service_server::{PusherService, PusherServiceServer};
 use gochat_proto::im::gateway::v1::{FailedUser, PushToUsersRequest, PushToUsersResponse};
@@ -19,6 +19,9 @@ use crate::frames;
 use crate::metrics as names;
 use crate::presence;
 use crate::state::Gw;
+
+/// Attempts to tell another gateway about a replaced connection.
+const TELL_ATTEMPTS: u32 = 4;
 
 /// Users in one call, as the contract says.
 const MAX_USERS: usize = 1_000;
@@ -78,21 +81,43 @@ async fn push(gw: &Gw, request: PushToUsersRequest) -> Result<PushToUsersRespons
         request.timestamp
     };
     let frame = frames::signal(signal, &request.payload, timestamp)?;
-    let mut elsewhere = Vec::new();
     for id in &request.target_user_ids {
         let local = id.parse().is_ok_and(|user| deliver(gw, user, &frame));
         if local {
             outcome.delivered_user_ids.push(id.clone());
         } else {
-            elsewhere.push(id.clone());
+            outcome.offline_user_ids.push(id.clone());
         }
     }
-    if request.forwarded || gw.peers.is_alone() {
-        outcome.offline_user_ids = elsewhere;
-    } else {
-        forward(gw, request, elsewhere, &mut outcome).await;
+    if !request.forwarded && !gw.peers.is_alone() {
+        // Also those who were reached here: their other devices may be anywhere.
+        let users = request.target_user_ids.clone();
+        forward(gw, request, users, &mut outcome).await;
     }
-    Ok(outcome)
+    Ok(one_fate_each(outcome))
+}
+
+/// Names every user once: reached on one gateway is reached, and failed is more than offline.
+fn one_fate_each(mut outcome: PushToUsersResponse) -> PushToUsersResponse {
+    let PushToUsersResponse {
+        delivered_user_ids: delivered,
+        offline_user_ids: offline,
+        failed,
+    } = &mut outcome;
+    delivered.sort_unstable();
+    delivered.dedup();
+    failed.sort_unstable_by(|a, b| a.user_id.cmp(&b.user_id));
+    failed.dedup_by(|a, b| a.user_id == b.user_id);
+    failed.retain(|f| delivered.binary_search(&f.user_id).is_err());
+    offline.sort_unstable();
+    offline.dedup();
+    offline.retain(|user| {
+        delivered.binary_search(user).is_err()
+            && failed
+                .binary_search_by(|f| f.user_id.as_str().cmp(user))
+                .is_err()
+    });
+    outcome
 }
 
 /// Puts a frame on every socket of a user; false when the user has none here.
@@ -103,7 +128,8 @@ pub(crate) fn deliver(gw: &Gw, user: UserId, frame: &Bytes) -> bool {
     delivered > 0
 }
 
-/// Looks users up and forwards one call per gateway that holds some of them.
+/// Looks users up and forwards one call per other gateway that holds some of them. A user may be named
+/// in several lists of the outcome then.
 pub(crate) async fn forward(
     gw: &Gw,
     request: PushToUsersRequest,
@@ -189,6 +215,7 @@ pub(crate) async fn replace_remote(gw: &Gw, user: UserId, evicted: EvictedSessio
     let payload = Replaced {
         conn_id: evicted.conn_id.to_string(),
     };
+    let gateway = &*evicted.gateway_id;
     let request = PushToUsersRequest {
         trace_id: crate::upstream::new_trace(),
         target_user_ids: vec![user.to_string()],
@@ -198,9 +225,10 @@ pub(crate) async fn replace_remote(gw: &Gw, user: UserId, evicted: EvictedSessio
         forwarded: true,
         expire_at: 0,
     };
-    if let Err(error) = call_peer(gw, &evicted.gateway_id, request).await {
-        // Its heartbeat will find the session missing; that gateway may also be gone already.
-        tracing::info!(%error, gateway = evicted.gateway_id, "a replaced session could not be told");
+    let told = with_retry(TELL_ATTEMPTS, || call_peer(gw, gateway, request.clone()));
+    if let Err(error) = told.await {
+        // That gateway may be gone. If it isn't, its next heartbeat learns that the session has no place.
+        tracing::info!(%error, gateway, "a replaced session could not be told");
     }
 }
 
@@ -215,5 +243,27 @@ fn replace_local(gw: &Gw, request: &PushToUsersRequest) {
         .filter_map(|id| id.parse().ok())
     {
         presence::replace(gw, user, conn_id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reached_somewhere_is_reached_and_failed_is_more_than_offline() {
+        let ids = |ids: &[&str]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let failed = |user: &str| FailedUser {
+            user_id: user.to_owned(),
+            ..Default::default()
+        };
+        let told = one_fate_each(PushToUsersResponse {
+            delivered_user_ids: ids(&["1", "2", "1"]),
+            offline_user_ids: ids(&["1", "3", "4", "3"]),
+            failed: vec![failed("2"), failed("4"), failed("4")],
+        });
+        assert_eq!(told.delivered_user_ids, ["1", "2"]);
+        assert_eq!(told.offline_user_ids, ["3"]);
+        assert_eq!(told.failed, [failed("4")]);
     }
 }

@@ -26,12 +26,31 @@ struct Entry {
     at_ms: u64,
     /// The connection it came from; that one got an acknowledgement instead.
     skip: ConnId,
+    /// The message; 0 = a signal.
+    message: i64,
     /// Place in its conversation: late frames are handed to newcomers in their order.
     seq: i64,
     frame: Bytes,
 }
 
 type Shard = Mutex<HashMap<UserId, VecDeque<Entry>, ahash::RandomState>>;
+
+/// What a frame is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About {
+    /// The message; 0 = a signal.
+    pub(crate) message: i64,
+    /// Its place in its conversation; signals come last.
+    pub(crate) seq: i64,
+}
+
+impl About {
+    /// A signal: it may be about a message that has to be heard before.
+    pub(crate) const SIGNAL: Self = Self {
+        message: 0,
+        seq: i64::MAX,
+    };
+}
 
 /// Recent frames by user; bounded in age, in frames per user, and in bytes altogether.
 pub(crate) struct Recents {
@@ -52,7 +71,7 @@ impl Recents {
 
     /// Keeps a frame for a user. To be called before the table is asked for the user's connections:
     /// a connection that is not there yet will find the frame here.
-    pub(crate) fn remember(&self, user: UserId, skip: ConnId, seq: i64, frame: &Bytes) {
+    pub(crate) fn remember(&self, user: UserId, skip: ConnId, about: About, frame: &Bytes) {
         // Full: nothing is kept for a moment. A gap is still found by the next seqId.
         if self.bytes.load(Ordering::Relaxed) + frame.len() > self.limits.direct_max_bytes {
             return;
@@ -70,9 +89,19 @@ impl Recents {
         entries.push_back(Entry {
             at_ms: now,
             skip,
-            seq,
+            message: about.message,
+            seq: about.seq,
             frame: frame.clone(),
         });
+    }
+
+    /// Whether the user's connections here had this message: those that were there then got it, and those that
+    /// came since found it here.
+    pub(crate) fn has(&self, user: UserId, message: i64) -> bool {
+        let oldest = clock::ticks_ms().saturating_sub(self.limits.direct_max_age_ms);
+        let shard = self.shard(user).lock();
+        let mut entries = shard.get(&user).into_iter().flatten();
+        entries.any(|entry| entry.message == message && entry.at_ms > oldest)
     }
 
     /// Makes a newcomer visible with everything it may just have missed: frames of its user and
@@ -128,6 +157,10 @@ mod tests {
         UserId::new(n).unwrap()
     }
 
+    fn about(message: i64) -> About {
+        About { message, seq: 1 }
+    }
+
     fn frame(len: usize) -> Bytes {
         Bytes::from(vec![b'x'; len])
     }
@@ -141,13 +174,21 @@ mod tests {
         };
         let recents = Recents::new(limits);
         for _ in 0..10 {
-            recents.remember(user(1), 0, 1, &frame(10));
+            recents.remember(user(1), 0, about(1), &frame(10));
         }
         assert_eq!(recents.bytes.load(Ordering::Relaxed), 30);
         for n in 2..100 {
-            recents.remember(user(n), 0, 1, &frame(10));
+            recents.remember(user(n), 0, about(1), &frame(10));
         }
         assert_eq!(recents.bytes.load(Ordering::Relaxed), 100);
+    }
+
+    #[test]
+    fn a_message_is_known_by_user() {
+        let recents = Recents::new(Replay::default());
+        recents.remember(user(1), 0, about(7), &frame(10));
+        assert!(recents.has(user(1), 7));
+        assert!(!recents.has(user(1), 8) && !recents.has(user(2), 7));
     }
 
     #[test]
@@ -156,7 +197,8 @@ mod tests {
             direct_max_age_ms: 0,
             ..Replay::default()
         });
-        recents.remember(user(1), 0, 1, &frame(10));
+        recents.remember(user(1), 0, about(1), &frame(10));
+        assert!(!recents.has(user(1), 1));
         recents.sweep();
         assert_eq!(recents.bytes.load(Ordering::Relaxed), 0);
         assert!(recents.shards.iter().all(|shard| shard.lock().is_empty()));

@@ -23,6 +23,7 @@ use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::downstream::stand_at_the_end;
 use crate::presence::Gone;
 use crate::state::Gw;
 use crate::tokens::{Identity, TokenHash, hash_from_hex};
@@ -131,12 +132,12 @@ impl Known {
 /// # Errors
 /// The log or im-repo is away.
 pub(crate) async fn subscribe(gw: &Gw) -> Result<Box<dyn Consumer>, Error> {
-    let mut consumer = gw
+    let consumer = gw
         .mq
         .consumer(ConsumerConfig::tail([topics::TOKEN_EVENTS]))
         .await?;
     // Takes the position at the end before the load begins.
-    poll(gw, consumer.as_mut(), Duration::from_millis(50)).await?;
+    let consumer = stand_at_the_end(consumer).await?;
     load(gw).await?;
     gw.revocations.loaded.store(true, Ordering::Release);
     Ok(consumer)

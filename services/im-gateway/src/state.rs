@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     /// Connection tasks: a stop waits for them.
     pub(crate) conn_tasks: TaskTracker,
     pub(crate) reads: Arc<Semaphore>,
+    /// The lowest connection id of this run; those of earlier runs are lower.
+    pub(crate) first_conn_id: ConnId,
     pub(crate) next_conn_id: AtomicU64,
     /// Connections whose close frame is out; see the sweeper.
     pub(crate) closing: Mutex<Vec<Weak<Conn>>>,

@@ -9,6 +9,8 @@ mod api;
 mod app;
 mod auth;
 mod clock;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod config;
 mod events;
 mod facts;

@@ -255,5 +255,6 @@ fn response(request: SendMessageRequest, answer: DownstreamMessage) -> SendMessa
     SendMessageResponse {
         message: Some(message),
         client_msg_id: request.client_msg_id,
+        replayed: answer.replay,
     }
 }

@@ -1,36 +1,50 @@
-//! What nobody says goodbye to: sessions of gateways that died, guests who never came back.
+//! What nobody says goodbye to: sessions of gateways that died, topics of gateways that never came back, guests likewise.
 //!
-//! Several instances may run this at once: every row is removed once, whoever comes first.
+//! Several instances may run this at once: every row is removed once, whoever comes first; topics are looked at by one
+//! instance at a time.
+
+mod topics;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gochat_core::error::{Error, Result};
-use gochat_infra::port::mq::{OutRecord, Producer};
-use gochat_infra::topics;
+use gochat_infra::port::mq::Producer;
 use gochat_proto::im::repo::v1::{CleanupExpiredStatusRequest, DeleteExpiredGuestsRequest};
-use gochat_proto::mq::v1::UserEvent;
-use prost::Message;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+pub use self::topics::Coord;
+use self::topics::Topics;
+use crate::away::{Away, offline};
+use crate::clock;
 use crate::config::Cleanup as Config;
 use crate::repo::Repo;
-use crate::{clock, delivery};
+use crate::service::Ports;
 
-/// The two timers.
+/// How often users are looked at whose gateway stopped, in seconds.
+const AWAY_EVERY_S: u64 = 1;
+
+/// The timers.
 pub(crate) struct Cleanup {
     repo: Repo,
     producer: Arc<dyn Producer>,
+    away: Arc<Away>,
+    /// `None` where there is nobody to ask who lives: a single process keeps its topics.
+    topics: Option<Topics>,
     config: Config,
 }
 
 impl Cleanup {
-    pub(crate) fn new(repo: Repo, producer: Arc<dyn Producer>, config: Config) -> Self {
+    pub(crate) fn new(repo: Repo, away: Arc<Away>, ports: &Ports, config: Config) -> Self {
+        let coord = ports.coord.clone();
+        let topics = coord
+            .map(|coord| Topics::new(ports.mq.clone(), coord, repo.clone(), config.topic_free_s));
         Self {
             repo,
-            producer,
+            producer: ports.mq.producer(),
+            away,
+            topics,
             config,
         }
     }
@@ -39,7 +53,16 @@ impl Cleanup {
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let sessions = every(self.config.sessions_every_s, &shutdown, || self.sessions());
         let guests = every(self.config.guests_every_s, &shutdown, || self.guests());
-        tokio::join!(sessions, guests);
+        let away = every(AWAY_EVERY_S, &shutdown, || self.away.judge());
+        let topics = every(self.config.topics_every_s, &shutdown, || self.topics());
+        tokio::join!(sessions, guests, away, topics);
+    }
+
+    async fn topics(&self) -> Result<()> {
+        match &self.topics {
+            Some(topics) => topics.clean().await,
+            None => Ok(()),
+        }
     }
 
     /// Removes sessions without a sign of life and says who is gone.
@@ -50,7 +73,8 @@ impl Cleanup {
                 batch_size: self.config.batch,
             };
             let answer = self.repo.clean_sessions(request).await?;
-            let gone = answer.user_ids.iter().map(|user| offline(user)).collect();
+            let gone = answer.user_ids.iter().map(|user| offline(user, "timeout"));
+            let gone = gone.collect();
             self.producer.send(gone).await.map_err(Error::from)?;
             if answer.cleaned_count < self.config.batch {
                 return Ok(());
@@ -95,22 +119,4 @@ async fn every<F: Future<Output = Result<()>>>(
             }
         }
     }
-}
-
-fn offline(user_id: &str) -> OutRecord {
-    let now = clock::now_s();
-    let payload = json!({ "gateway_id": "", "last_seen": now, "reason": "timeout" });
-    let event = UserEvent {
-        event_id: uuid::Uuid::now_v7().to_string(),
-        event_type: "user.offline".to_owned(),
-        timestamp: now,
-        user_id: user_id.to_owned(),
-        payload: payload.to_string(),
-    };
-    OutRecord::new(
-        topics::USER_EVENTS,
-        user_id.to_owned(),
-        event.encode_to_vec(),
-    )
-    .with_headers(delivery::headers("UserEvent"))
 }

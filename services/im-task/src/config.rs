@@ -141,6 +141,10 @@ pub struct Cleanup {
     pub guest_days: i64,
     /// Rows per call. Default 500.
     pub batch: i32,
+    /// Pause between searches for topics of gateways that are gone, in seconds. Default 600.
+    pub topics_every_s: u64,
+    /// Such a topic is deleted when its instance id was free for this many seconds. Default 86400.
+    pub topic_free_s: i64,
 }
 
 impl Default for Cleanup {
@@ -151,6 +155,8 @@ impl Default for Cleanup {
             guests_every_s: 3_600,
             guest_days: 30,
             batch: 500,
+            topics_every_s: 600,
+            topic_free_s: 86_400,
         }
     }
 }

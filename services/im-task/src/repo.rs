@@ -50,7 +50,15 @@ impl Repo {
         users: UserServiceClient.get_users(GetUsersRequest) -> GetUsersResponse;
         delete_guests: UserServiceClient.delete_expired_guests(DeleteExpiredGuestsRequest) -> DeleteExpiredGuestsResponse;
         clean_sessions: OnlineStatusServiceClient.cleanup_expired_status(CleanupExpiredStatusRequest) -> CleanupExpiredStatusResponse;
+        arrivals: OnlineStatusServiceClient.list_arrivals(ListArrivalsRequest) -> ListArrivalsResponse;
+        gateways: OnlineStatusServiceClient.list_online_gateways(ListOnlineGatewaysRequest) -> ListOnlineGatewaysResponse;
         statuses: OnlineStatusServiceClient.get_users_online_status(GetUsersOnlineStatusRequest) -> GetUsersOnlineStatusResponse;
+    }
+
+    /// Gateways that hold a session.
+    pub(crate) async fn live_gateways(&self) -> Result<Vec<String>> {
+        let answer = self.gateways(ListOnlineGatewaysRequest {}).await?;
+        Ok(answer.gateway_ids)
     }
 
     /// Who of these users is connected, and to which gateways. Any number of users.

@@ -11,7 +11,8 @@ use gochat_infra::topics;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cleanup::Cleanup;
+use crate::away::Away;
+use crate::cleanup::{Cleanup, Coord};
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::events::Events;
@@ -19,6 +20,7 @@ use crate::fanout::Fanout;
 use crate::persist::Persist;
 use crate::push::{Pusher, Pushers};
 use crate::repo::Repo;
+use crate::signals::Signals;
 use crate::worker::{Handler, Plan, Worker};
 
 /// What im-task needs from the world. The topics of [`gochat_infra::topics::specs`] exist.
@@ -30,6 +32,8 @@ pub struct Ports {
     pub repo: Channel,
     /// The gateways.
     pub pushers: Arc<dyn Pushers>,
+    /// Who lives, for the clean-up of topics; `None` in a single process, which keeps its topics.
+    pub coord: Option<Coord>,
 }
 
 /// im-task.
@@ -37,6 +41,7 @@ pub struct Service {
     tasks: JoinSet<MqResult<()>>,
     shutdown: CancellationToken,
     stalled: Arc<AtomicUsize>,
+    away: Arc<Away>,
 }
 
 impl Service {
@@ -46,10 +51,12 @@ impl Service {
     /// When a topic is missing or the log is away.
     pub async fn bind(config: Config, ports: Ports) -> Result<Self> {
         let shutdown = CancellationToken::new();
+        let repo = Repo::new(ports.repo.clone(), config.call_timeout());
         let mut service = Self {
             tasks: JoinSet::new(),
             shutdown,
             stalled: Arc::default(),
+            away: Arc::new(Away::new(repo, ports.mq.producer())),
         };
         service.join(&config, &ports).await.map_err(Error::from)?;
         Ok(service)
@@ -77,7 +84,9 @@ impl Service {
         }
         for n in 0..config.events.workers {
             let pusher = Pusher::new(repo.clone(), ports.pushers.clone(), config.call_timeout());
-            let handler = Events::new(repo.clone(), pusher, config.events.clone());
+            let signals = Signals::new(repo.clone(), pusher, delivery.clone(), ports.mq.producer());
+            let away = self.away.clone();
+            let handler = Events::new(repo.clone(), signals, away, config.events.clone());
             let mut plan = plan(
                 config,
                 topics::TASK_EVENTS_GROUP,
@@ -87,7 +96,7 @@ impl Service {
             plan.max = config.events.batch.max(1);
             self.spawn(ports, plan, handler).await?;
         }
-        let cleanup = Cleanup::new(repo, ports.mq.producer(), config.cleanup.clone());
+        let cleanup = Cleanup::new(repo, self.away.clone(), ports, config.cleanup.clone());
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
             cleanup.run(shutdown).await;
@@ -124,7 +133,7 @@ impl Service {
             tokio::select! {
                 () = shutdown.cancelled(), if !self.shutdown.is_cancelled() => self.shutdown.cancel(),
                 ended = self.tasks.join_next() => match ended {
-                    None => return outcome,
+                    None => break,
                     Some(Ok(Ok(()))) => {}
                     Some(Ok(Err(error))) => {
                         tracing::error!(%error, "a worker lost the log");
@@ -139,6 +148,8 @@ impl Service {
                 },
             }
         }
+        self.away.hand_over().await;
+        outcome
     }
 }
 

@@ -4,14 +4,16 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::extract::State;
-use gochat_core::error::ErrorCode;
+use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConversationId, MessageId};
 use gochat_core::message::MessageType;
 use gochat_core::session::frame::SendMessage;
 use gochat_proto::im::logic::v1::{DeleteMessageRequest, GetMessagesRequest, MarkAsReadRequest};
+use gochat_proto::im::repo::v1::GetMessageRequest;
 use gochat_proto::mq::v1::DownstreamMessage;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Auth, Body, Id, Ids, OptionalBody, Params, Trace};
@@ -22,6 +24,8 @@ use crate::upstream::{self, Origin};
 
 const LIMIT_DEFAULT: i32 = 50;
 const LIMIT_MAX: i32 = 100;
+/// Pause between two looks for a row that is on its way.
+const ROW_PAUSE: Duration = Duration::from_millis(40);
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -229,13 +233,17 @@ pub(super) async fn send(
         conn_id: 0,
     };
     upstream::accept(&gw, origin, draft, ticket.trace.clone())?;
-    let deadline = Duration::from_millis(gw.config.http.send_timeout_ms);
-    let answer = tokio::time::timeout(deadline, &mut ticket.answer)
+    let deadline = Instant::now() + Duration::from_millis(gw.config.http.send_timeout_ms);
+    let answer = tokio::time::timeout_at(deadline, &mut ticket.answer)
         .await
         .map_err(|_| ErrorCode::Timeout)?
         .map_err(|_| ErrorCode::ServiceUnavailable)??;
+    if answer.replay {
+        let original = tokio::time::timeout_at(deadline, original(&gw, answer)).await;
+        return Ok(Reply::created(original.map_err(|_| ErrorCode::Timeout)??));
+    }
     let mut message = message_of(answer);
-    // An answer may carry only the places; the rest is what was sent, by definition of a replay too.
+    // An answer may carry only the places; the rest is what was sent.
     if message.message_type == 0 {
         message.message_type = body.message_type.number();
     }
@@ -243,6 +251,31 @@ pub(super) async fn send(
         (message.content, message.extra) = (body.content, body.extra.filter(|e| !e.is_empty()));
     }
     Ok(Reply::created(message))
+}
+
+/// What was sent under this client id before, which may not be what was sent now. Its row may still be on its
+/// way; the caller sets the deadline.
+async fn original(gw: &Gw, answer: DownstreamMessage) -> Result<Message, Error> {
+    let request = GetMessageRequest {
+        message_id: answer.message_id.to_string(),
+        conversation_id: answer.conversation_id,
+    };
+    loop {
+        match gw.backend.get_message(request.clone()).await {
+            Ok(found) => {
+                return found
+                    .message
+                    .map(Message::from)
+                    .ok_or(ErrorCode::Internal.into());
+            }
+            Err(error) if is_late(&error) => tokio::time::sleep(ROW_PAUSE).await,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn is_late(error: &Error) -> bool {
+    matches!(error.code, ErrorCode::NotFound | ErrorCode::MessageNotFound)
 }
 
 /// A downstream record as the API shows messages.

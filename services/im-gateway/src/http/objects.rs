@@ -3,6 +3,7 @@
 use gochat_core::error::ErrorCode;
 use gochat_proto::common::v1 as common;
 use gochat_proto::im::logic::v1 as logic;
+use gochat_proto::im::repo::v1::RepoMessage;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -121,6 +122,27 @@ impl From<common::Message> for Message {
             } else {
                 m.updated_at
             },
+        }
+    }
+}
+
+impl From<RepoMessage> for Message {
+    fn from(m: RepoMessage) -> Self {
+        // What was recalled keeps its place and has no content.
+        let shown = |content| if m.deleted { String::new() } else { content };
+        Self {
+            id: m.id,
+            conversation_id: m.conversation_id,
+            sender_id: m.sender_id,
+            sender: m.sender.map(Into::into),
+            message_type: m.message_type,
+            content: shown(m.content),
+            seq_id: m.seq_id,
+            client_msg_id: text(m.client_msg_id),
+            deleted: m.deleted,
+            extra: text(shown(m.extra)),
+            created_at: m.created_at,
+            updated_at: m.updated_at.max(m.created_at),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `user.online` and `user.offline` on `gochat.user-events`.
+//! `user.online`, `user.offline` and `user.away` on `gochat.user-events`.
 
 use bytes::Bytes;
 use gochat_core::ids::UserId;
@@ -32,6 +32,13 @@ pub(super) fn offline(gw: &Gw, user: UserId, why: Gone) -> OutRecord {
     let payload =
         json!({"gateway_id": &*gw.id, "last_seen": clock::now_s(), "reason": why.as_str()});
     record("user.offline", user, &payload)
+}
+
+/// The gateway stops while a user may be between two connections: somebody else has to see whether they
+/// come back.
+pub(super) fn away(gw: &Gw, user: UserId) -> OutRecord {
+    let payload = json!({"gateway_id": &*gw.id, "delay_ms": gw.config.presence.offline_delay_ms});
+    record("user.away", user, &payload)
 }
 
 fn record(event_type: &str, user: UserId, payload: &serde_json::Value) -> OutRecord {

@@ -30,10 +30,12 @@ pub(crate) async fn run(gw: Gw, stop: CancellationToken) {
             }
         }
     }
-    // Nobody will be here to count the half minute down: those who are away are told now.
+    // Nobody will be here to count the half minute down: im-task does it. Most are on their way to
+    // another gateway, and nobody should see them leave.
     remove(&gw).await;
     let away = gw.presence.away.lock().drain();
-    judge(&gw, away).await;
+    let left = away.into_iter().map(|user| events::away(&gw, user));
+    events::publish(&gw, left.collect()).await;
 }
 
 async fn remove(gw: &Gw) {

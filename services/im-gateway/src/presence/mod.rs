@@ -1,6 +1,7 @@
 //! Sessions of this gateway in im-repo: registering, leaving, heartbeats; and the events that
 //! tell the world that somebody came or went.
 
+mod bury;
 mod events;
 mod leave;
 mod register;
@@ -14,6 +15,7 @@ use gochat_proto::im::repo::v1::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
+pub(crate) use bury::run as bury;
 pub(crate) use leave::run as run_leaving;
 pub(crate) use register::{Registration, register, replace, run as run_registering};
 
@@ -83,8 +85,8 @@ impl Presence {
     }
 }
 
-/// What im-repo is told about a connection.
-fn session_of(gw: &Gw, conn: &Conn) -> SetUserOnlineRequest {
+/// What im-repo is told about a connection; `again` when it was told before.
+fn session_of(gw: &Gw, conn: &Conn, again: bool) -> SetUserOnlineRequest {
     let about = conn.about();
     SetUserOnlineRequest {
         user_id: conn.user().to_string(),
@@ -94,6 +96,7 @@ fn session_of(gw: &Gw, conn: &Conn) -> SetUserOnlineRequest {
         device_id: about.device.as_deref().unwrap_or_default().to_owned(),
         connected_at: about.connected_at,
         max_sessions: i32::try_from(gw.config.websocket.sessions_per_user).unwrap_or(i32::MAX),
+        again,
     }
 }
 
@@ -125,7 +128,7 @@ pub(crate) async fn heartbeat(gw: Gw, conns: Vec<Arc<Conn>>) {
         if again.is_empty() {
             continue;
         }
-        let sessions = again.iter().map(|c| session_of(&gw, c)).collect();
+        let sessions = again.iter().map(|c| session_of(&gw, c, true)).collect();
         match gw
             .backend
             .set_users_online(SetUsersOnlineRequest { sessions })

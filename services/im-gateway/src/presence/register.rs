@@ -76,7 +76,10 @@ pub(crate) async fn run(gw: Gw, mut queue: mpsc::Receiver<Registration>, stop: C
 }
 
 async fn call(gw: Gw, batch: Vec<Registration>) {
-    let sessions = batch.iter().map(|r| session_of(&gw, &r.conn)).collect();
+    let sessions = batch
+        .iter()
+        .map(|r| session_of(&gw, &r.conn, false))
+        .collect();
     let outcome = gw
         .backend
         .set_users_online(SetUsersOnlineRequest { sessions })

@@ -147,8 +147,11 @@ impl Writer<'_> {
         effects: &Effects,
     ) -> Option<OutRecord> {
         Some(match effect {
-            Effect::Persist { message, recheck } => {
-                self.encoder.persist(source, message, recheck, effects)
+            Effect::Persist { message, later } => {
+                let world = kind(source.message) == ConversationKind::World;
+                let gateways = world.then_some(&*self.gateways);
+                self.encoder
+                    .persist(source, message, later, gateways, effects)
             }
             Effect::Deliver {
                 gateway,
@@ -168,10 +171,12 @@ impl Writer<'_> {
             }
             Effect::Fanout { message } => self.encoder.fanout(source, message),
             Effect::Ack {
-                message, gateway, ..
+                message,
+                gateway,
+                replay,
             } => {
                 let topic = self.topic(*gateway)?;
-                self.encoder.ack(source, topic, message)
+                self.encoder.ack(source, topic, message, *replay)
             }
             Effect::Nack { gateway, error, .. } => {
                 let topic = self.topic(*gateway)?;

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gochat_core::error::Error;
 use gochat_core::ids::ConversationKind;
-use gochat_core::step::{Effects, Sequenced, Users};
+use gochat_core::step::{Effects, Later, Sequenced, Users};
 use gochat_infra::port::mq::{Headers, InRecord, MAX_RECORD_BYTES, OutRecord, Record};
 use gochat_infra::topics;
 use gochat_proto::mq::v1::DownstreamKind;
 use hashbrown::HashMap;
 
 use super::decode::Upstream;
-use super::wire::{put_bytes, put_decimal, put_number};
+use super::gateways::Gateways;
+use super::wire::{put_bytes, put_decimal, put_fixed, put_number};
 
 /// Tags that differ between the payloads.
 const RECHECK_USER_IDS: u32 = 12;
@@ -88,7 +89,8 @@ impl Encoder {
         &mut self,
         source: &Source<'_>,
         message: &Sequenced,
-        recheck: &Users,
+        later: &Later,
+        broadcast_to: Option<&Gateways>,
         effects: &Effects,
     ) -> OutRecord {
         self.prepare_body(source, message);
@@ -106,7 +108,13 @@ impl Encoder {
         put_bytes(&mut out, 9, m.client_msg_id.as_bytes());
         put_number(&mut out, 10, message.at / 1000);
         put_bytes(&mut out, 11, m.extra.as_bytes());
-        self.put_users(&mut out, RECHECK_USER_IDS, recheck, effects);
+        self.put_users(&mut out, RECHECK_USER_IDS, &later.recheck, effects);
+        let reached = effects.users(&later.reached).iter().map(|user| user.get());
+        put_fixed(&mut out, 13, reached);
+        for name in broadcast_to.into_iter().flat_map(Gateways::live_names) {
+            put_bytes(&mut out, 14, name.as_bytes());
+        }
+        put_number(&mut out, 15, u64::from(later.unknown));
         let value = out.as_slice().to_vec();
         self.scratch = out;
         source.out(self.topics.persist.clone(), value)
@@ -183,8 +191,10 @@ impl Encoder {
         source: &Source<'_>,
         topic: Arc<str>,
         message: &Sequenced,
+        replay: bool,
     ) -> OutRecord {
         let mut out = answer(source, DownstreamKind::Ack);
+        put_number(&mut out, 22, u64::from(replay));
         put_number(&mut out, 3, message.message_id.get());
         put_number(&mut out, 9, message.seq);
         put_number(&mut out, 11, message.at / 1000);
@@ -377,7 +387,15 @@ mod tests {
             author: Some(&author),
         };
         let mut encoder = Encoder::default();
-        let persist = encoder.persist(&source, &sequenced(), &(0..2), effects);
+        let later = Later {
+            recheck: 0..1,
+            reached: 1..2,
+            unknown: true,
+        };
+        let mut gateways = Gateways::default();
+        let live = ["gateway-1".to_owned(), "gateway-2".to_owned()];
+        gateways.list(&live, tokio::time::Instant::now());
+        let persist = encoder.persist(&source, &sequenced(), &later, Some(&gateways), effects);
         f(&mut encoder, &source, persist)
     }
 
@@ -423,7 +441,10 @@ mod tests {
             client_msg_id: "c-1".into(),
             timestamp: 1_700_000_000,
             extra: "{}".into(),
-            recheck_user_ids: texts(0..2),
+            recheck_user_ids: texts(0..1),
+            reached_user_ids: vec![1],
+            gateway_ids: vec!["gateway-1".into(), "gateway-2".into()],
+            presence_unknown: true,
         };
         assert_eq!(read, expected);
         assert_eq!(
@@ -481,7 +502,7 @@ mod tests {
     #[test]
     fn answers_go_to_the_origin_alone() {
         let (ack, nack) = with_source(&users(2), |encoder, source, _| {
-            let ack = encoder.ack(source, "topic".into(), &sequenced());
+            let ack = encoder.ack(source, "topic".into(), &sequenced(), true);
             (
                 ack,
                 encoder.nack(source, "topic".into(), &ErrorCode::RateLimited.into()),
@@ -501,6 +522,7 @@ mod tests {
             message_id: 1 << 62,
             seq_id: 300,
             timestamp: 1_700_000_000,
+            replay: true,
             ..bare.clone()
         };
         assert_eq!(

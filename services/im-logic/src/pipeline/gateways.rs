@@ -70,6 +70,11 @@ impl Gateways {
         &self.live
     }
 
+    /// Instance ids of the gateways a broadcast goes to.
+    pub(super) fn live_names(&self) -> impl Iterator<Item = &str> {
+        self.live.iter().map(|ix| &**self.table.name(*ix))
+    }
+
     pub(super) fn is_stale(&self, now: Instant) -> bool {
         self.listed_at
             .is_none_or(|at| now.duration_since(at) >= LIST_TTL)

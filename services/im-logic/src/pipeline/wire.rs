@@ -115,6 +115,15 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, tag: u32, value: &[u8]) {
     }
 }
 
+/// Appends a packed list of fixed64; proto3 leaves an empty one out.
+pub(super) fn put_fixed(out: &mut Vec<u8>, tag: u32, values: impl ExactSizeIterator<Item = u64>) {
+    if values.len() > 0 {
+        put_varint(out, u64::from(tag << 3 | LENGTH));
+        put_varint(out, 8 * values.len() as u64);
+        values.for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
+    }
+}
+
 /// Appends a number as a field of decimal text, the form of user ids.
 pub(super) fn put_decimal(out: &mut Vec<u8>, tag: u32, mut value: u64) {
     let mut text = [0u8; 20];

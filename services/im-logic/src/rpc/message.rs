@@ -33,9 +33,22 @@ super::service! {
     }
 }
 
-/// The same way as any other message: through the log and the sequencer.
+/// The same way as any other message: through the log and the sequencer. The answer to a repeat is what was
+/// accepted then, which may not be what is asked now.
 async fn send(app: &App, request: pb::SendMessageRequest) -> Result<pb::SendMessageResponse> {
-    app.sender.send(request, &crate::trace::current()).await
+    let mut answer = app.sender.send(request, &crate::trace::current()).await?;
+    if answer.replayed {
+        let sent = present(answer.message.take())?;
+        let id = sent.id.parse().map_err(|_| ErrorCode::Internal)?;
+        let stored = find(app, id, sent.conversation_id).await;
+        // Accepted, but not readable yet: the caller asks again.
+        let stored = stored.map_err(|error| match error.code {
+            ErrorCode::MessageNotFound => ErrorCode::Timeout.into(),
+            _ => error,
+        })?;
+        answer.message = Some(super::conversation::history::message(stored));
+    }
+    Ok(answer)
 }
 
 /// By the author for two minutes, by admins and the owner at any time.

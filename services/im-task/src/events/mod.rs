@@ -14,6 +14,8 @@ mod messages;
 mod seen;
 mod users;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use gochat_core::error::{Error, ErrorCode, Result};
@@ -28,16 +30,19 @@ use serde::Serialize;
 
 use self::event::Event;
 use self::seen::Seen;
+use crate::away::Away;
 use crate::config::Events as Config;
-use crate::push::{Notice, Pusher};
+use crate::push::Notice;
 use crate::repo::{LOOKUP, Repo};
+use crate::signals::Signals;
 use crate::worker::Handler;
 use crate::{dead_letter, metrics};
 
 /// Turns events into signals.
 pub(crate) struct Events {
     repo: Repo,
-    pusher: Pusher,
+    signals: Signals,
+    away: Arc<Away>,
     config: Config,
     seen: Mutex<Seen>,
 }
@@ -64,11 +69,12 @@ impl From<Error> for Failure {
 type Reaction = std::result::Result<(), Failure>;
 
 impl Events {
-    pub(crate) fn new(repo: Repo, pusher: Pusher, config: Config) -> Self {
+    pub(crate) fn new(repo: Repo, signals: Signals, away: Arc<Away>, config: Config) -> Self {
         let seen = Mutex::new(Seen::new(config.remembered));
         Self {
             repo,
-            pusher,
+            signals,
+            away,
             config,
             seen,
         }
@@ -113,6 +119,7 @@ impl Events {
     async fn react(&self, event: &Event) -> Reaction {
         match event.kind.as_str() {
             "user.online" | "user.offline" => self.status_changed(event).await,
+            "user.away" => self.went_away(event),
             "message.read" => self.read(event).await,
             "message.recalled" => self.recalled(event).await,
             "group.member.joined" => self.joined(event).await,
@@ -152,10 +159,10 @@ impl Events {
         users: &[&str],
     ) -> Reaction {
         let notice = notice(event, signal, payload);
-        Ok(self.pusher.tell(&notice, users.iter().copied()).await?)
+        Ok(self.signals.call(&notice, users.iter().copied()).await?)
     }
 
-    /// Tells all members. The world chat has no member rows: its readers see the change in what they load next.
+    /// Tells all members; everybody, when it is about the world chat.
     async fn tell_members(
         &self,
         event: &Event,
@@ -166,12 +173,14 @@ impl Events {
         let notice = notice(event, signal, payload);
         match conversation_id.parse() {
             Err(_) => return Err(Failure::Never("names no conversation".to_owned())),
-            Ok(ConversationId::World) => return Ok(()),
+            Ok(ConversationId::World) => {
+                return Ok(self.signals.broadcast(&notice, conversation_id).await?);
+            }
             Ok(ConversationId::Single(a, b)) => {
                 let both = [a.to_string(), b.to_string()];
                 return Ok(self
-                    .pusher
-                    .tell(&notice, both.iter().map(String::as_str))
+                    .signals
+                    .call(&notice, both.iter().map(String::as_str))
                     .await?);
             }
             Ok(ConversationId::Group(_)) => {}
@@ -187,9 +196,13 @@ impl Events {
                 .into_iter()
                 .filter_map(|m| Some(m.user?.id))
                 .collect();
-            self.pusher
-                .tell(&notice, ids.iter().map(String::as_str))
-                .await?;
+            // A group of several pages is told by records: its gateways would be called page after page.
+            if page.has_more || !after.is_empty() {
+                self.signals.write(&notice, conversation_id, &ids).await?;
+            } else {
+                let users = ids.iter().map(String::as_str);
+                self.signals.call(&notice, users).await?;
+            }
             match ids.into_iter().next_back() {
                 Some(last) if page.has_more => after = last,
                 _ => return Ok(()),

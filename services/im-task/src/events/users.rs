@@ -1,4 +1,4 @@
-//! `user.online`, `user.offline` → friends.
+//! `user.online`, `user.offline` → friends; `user.away` → the count-down.
 
 use gochat_core::session::frame::OnlineStatus;
 use gochat_core::signal::Signal;
@@ -18,7 +18,19 @@ struct Offline {
     last_seen: i64,
 }
 
+#[derive(Deserialize)]
+struct Gone {
+    delay_ms: u64,
+}
+
 impl Events {
+    pub(super) fn went_away(&self, event: &Event) -> Reaction {
+        let gone: Gone = event.payload()?;
+        self.away
+            .note(&event.user_id, event.timestamp, gone.delay_ms);
+        Ok(())
+    }
+
     pub(super) async fn status_changed(&self, event: &Event) -> Reaction {
         let online = event.kind == "user.online";
         let last_seen = match online {

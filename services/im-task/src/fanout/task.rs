@@ -126,6 +126,7 @@ impl Task {
             origin: None,
             target_user_id: String::new(),
             broadcast: false,
+            again: self.task.again,
             ..message
         }
     }

@@ -4,6 +4,7 @@
 //! written and not committed is written again without effect. im-logic reads `persist` from this group's committed
 //! offset on to find what is not in the database yet, so a commit before the write would lose acknowledged messages.
 
+mod arrivals;
 mod recheck;
 
 use std::collections::VecDeque;

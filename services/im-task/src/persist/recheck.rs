@@ -1,31 +1,58 @@
-//! Looking recipients up again once the row is written.
+//! Who got a session while a message was on its way.
 //!
-//! A recipient without a session at fan-out time may have connected since, and its first synchronisation may have read
-//! the database before the row was there. Whoever is connected *now* gets the message pushed; whoever connects later finds
-//! it in history. So nobody has to wait for another message to notice this one.
+//! A message goes to the gateways its recipients were on when presence was looked up. Who registered a session since, on
+//! whichever gateway, may have missed it there, and their first synchronisation may have read the database before the row
+//! was in it. So once the row is written, the message goes to every session of its recipients that was registered
+//! since; who registers later finds the row. Gateways leave out whom they have served lately.
+//!
+//! The list of arrivals is read once per batch, so a message costs nothing for recipients who did not come or go.
+//!
+//! | message | is pushed again to |
+//! |---|---|
+//! | single chat, group | recipients who came since; all of them are looked up when arrivals or presence were not known |
+//! | world chat | gateways that live now and were not in the list it was broadcast to; arrivals, when the row took so long that gateways have forgotten the broadcast |
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use gochat_core::error::Result;
 use gochat_core::ids::ConversationId;
 use gochat_infra::port::mq::OutRecord;
 use gochat_proto::mq::v1::{DownstreamMessage, PersistenceMessage};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
-use crate::delivery::{Delivery, by_gateway};
-use crate::metrics;
+use super::arrivals::Arrivals;
+use crate::delivery::Delivery;
 use crate::repo::Repo;
+use crate::{clock, metrics};
 
-/// Recipients to look up, kept while presence is away.
+/// A session counts as new when it was registered up to this long before the message's time: the time is in whole
+/// seconds, clocks differ, and lists of gateways are a second old.
+const MARGIN_MS: i64 = 3_000;
+/// Gateways remember broadcasts at least this long for whoever registers meanwhile.
+const REMEMBERED_MS: i64 = 3_000;
+
+/// Messages whose recipients are looked at again, kept while presence is away.
 pub(super) struct Recheck {
     repo: Repo,
     delivery: Delivery,
+    arrivals: Arrivals,
     waiting: VecDeque<Waiting>,
     bound: usize,
 }
 
 struct Waiting {
-    body: DownstreamMessage,
-    users: Vec<String>,
+    message: PersistenceMessage,
+    conversation: ConversationId,
+}
+
+/// What is known when the rows are written.
+struct Now {
+    ms: i64,
+    /// Gateways with sessions; asked only when a broadcast waits.
+    live: Vec<String>,
+    /// Gateways of those who had to be looked up.
+    online: HashMap<String, Vec<String>>,
 }
 
 impl Recheck {
@@ -33,76 +60,218 @@ impl Recheck {
         Self {
             repo,
             delivery,
+            arrivals: Arrivals::default(),
             waiting: VecDeque::new(),
             bound,
         }
     }
 
-    /// Takes the messages whose recipients have to be looked up.
+    /// Takes messages whose rows are written.
     pub(super) fn add(&mut self, messages: impl Iterator<Item = PersistenceMessage>) {
-        let with_users = messages.filter(|message| !message.recheck_user_ids.is_empty());
-        self.waiting.extend(with_users.map(Waiting::from));
+        let known = |message: PersistenceMessage| {
+            let conversation = message.conversation_id.parse().ok()?;
+            Some(Waiting {
+                message,
+                conversation,
+            })
+        };
+        self.waiting.extend(messages.filter_map(known));
         while self.waiting.len() > self.bound {
-            let oldest = self.waiting.pop_front();
-            metrics::dropped("recheck", oldest.map_or(0, |oldest| oldest.users.len()));
+            self.waiting.pop_front();
+            metrics::dropped("recheck", 1);
         }
     }
 
-    /// Records for those who are connected now. While presence is away all of it keeps waiting: writing rows
+    /// Records for those who came meanwhile. While presence is away all of it keeps waiting: writing rows
     /// must not wait for that.
     pub(super) async fn run(&mut self) -> Vec<OutRecord> {
         if self.waiting.is_empty() {
             return Vec::new();
         }
-        let users: HashSet<&str> = self
-            .waiting
-            .iter()
-            .flat_map(|waiting| waiting.users.iter().map(String::as_str))
-            .collect();
-        let online = match self.repo.gateways_of(users).await {
-            Ok(online) => online,
+        match self.look().await {
+            Ok(now) => {
+                let waiting = std::mem::take(&mut self.waiting);
+                self.outputs(&waiting, &now)
+            }
             Err(error) => {
                 tracing::warn!(%error, messages = self.waiting.len(), "recipients can't be looked up yet");
-                return Vec::new();
+                Vec::new()
             }
+        }
+    }
+
+    async fn look(&mut self) -> Result<Now> {
+        self.arrivals.catch_up(&self.repo).await?;
+        let to_world = |w: &Waiting| w.conversation == ConversationId::World;
+        let live = match self.waiting.iter().any(to_world) {
+            true => self.repo.live_gateways().await?,
+            false => Vec::new(),
         };
+        let unsure = self.waiting.iter().filter(|w| self.must_look_up(w));
+        let users: HashSet<u64> = unsure.flat_map(Waiting::recipients).collect();
+        let users: Vec<String> = users.iter().map(u64::to_string).collect();
+        let online = self.repo.gateways_of(users.iter().map(String::as_str));
+        Ok(Now {
+            ms: clock::now_ms(),
+            live,
+            online: online.await?,
+        })
+    }
+
+    fn must_look_up(&self, waiting: &Waiting) -> bool {
+        let known = self.arrivals.is_complete_since(waiting.since());
+        (waiting.message.presence_unknown || !known)
+            && waiting.conversation != ConversationId::World
+    }
+
+    fn outputs(&self, waiting: &VecDeque<Waiting>, now: &Now) -> Vec<OutRecord> {
         let mut outputs = Vec::new();
-        for mut waiting in self.waiting.drain(..) {
-            let groups = by_gateway(waiting.users.iter().map(String::as_str), &online);
-            for (gateway, targets) in groups {
-                let Some(topic) = self.delivery.topic(gateway) else {
-                    continue;
-                };
-                outputs.push(self.delivery.record(topic, &mut waiting.body, targets));
+        let mut lost_sight = None;
+        for waiting in waiting {
+            if waiting.conversation == ConversationId::World {
+                self.broadcast_again(waiting, now, &mut outputs);
+                let known = self.arrivals.is_complete_since(waiting.since());
+                if waiting.is_late(now) && !known {
+                    lost_sight = Some(waiting);
+                }
+                continue;
             }
+            let groups = match self.must_look_up(waiting) {
+                true => by_lookup(waiting, now),
+                false => self.by_arrival(waiting),
+            };
+            self.push(waiting, groups, &mut outputs);
+        }
+        // Nobody knows who came: the newest one tells everybody that something is missing.
+        if let Some(newest) = lost_sight {
+            let live = now.live.iter().map(String::as_str);
+            self.broadcast(newest, live, &mut outputs);
         }
         outputs
     }
+
+    /// Recipients who came since the message was sent, by gateway.
+    fn by_arrival(&self, waiting: &Waiting) -> Groups {
+        let (since, mut groups) = (waiting.since(), Groups::new());
+        if self.arrivals.is_quiet_since(since) {
+            return groups;
+        }
+        for user in waiting.recipients() {
+            for gateway in self.arrivals.of(user, since) {
+                groups.entry(gateway.clone()).or_default().insert(user);
+            }
+        }
+        groups
+    }
+
+    fn broadcast_again(&self, waiting: &Waiting, now: &Now, outputs: &mut Vec<OutRecord>) {
+        let served = &waiting.message.gateway_ids;
+        let missed = now.live.iter().filter(|id| !served.contains(*id));
+        self.broadcast(waiting, missed.map(String::as_str), outputs);
+        if waiting.is_late(now) {
+            let mut groups = Groups::new();
+            for (user, gateway) in self.arrivals.since(waiting.since()) {
+                groups.entry(gateway.clone()).or_default().insert(user);
+            }
+            self.push(waiting, groups, outputs);
+        }
+    }
+
+    fn broadcast<'g>(
+        &self,
+        waiting: &Waiting,
+        gateways: impl Iterator<Item = &'g str>,
+        outputs: &mut Vec<OutRecord>,
+    ) {
+        for topic in gateways.filter_map(|id| self.delivery.topic(id)) {
+            let mut body = DownstreamMessage {
+                broadcast: true,
+                ..waiting.body()
+            };
+            outputs.push(self.delivery.record(topic, &mut body, Vec::new()));
+        }
+    }
+
+    fn push(&self, waiting: &Waiting, groups: Groups, outputs: &mut Vec<OutRecord>) {
+        for (gateway, users) in groups {
+            let Some(topic) = self.delivery.topic(&gateway) else {
+                continue;
+            };
+            let users: Vec<String> = users.iter().map(u64::to_string).collect();
+            for targets in users.chunks(TARGETS_MAX) {
+                outputs.push(self.delivery.record(
+                    topic.clone(),
+                    &mut waiting.body(),
+                    targets.to_vec(),
+                ));
+            }
+        }
+    }
 }
 
-impl From<PersistenceMessage> for Waiting {
-    fn from(message: PersistenceMessage) -> Self {
-        let kind = message
-            .conversation_id
-            .parse::<ConversationId>()
-            .map(ConversationId::kind);
-        Self {
-            users: message.recheck_user_ids,
-            body: DownstreamMessage {
-                trace_id: message.trace_id,
-                message_id: message.message_id,
-                conversation_id: message.conversation_id,
-                sender_id: message.sender_id,
-                sender_info: message.sender_info,
-                message_type: message.message_type,
-                content: message.content,
-                seq_id: message.seq_id,
-                client_msg_id: message.client_msg_id,
-                timestamp: message.timestamp,
-                extra: message.extra,
-                conversation_type: kind.map_or(0, |kind| kind as i32),
-                ..Default::default()
-            },
+/// Targets of one record: it stays far below the largest a log takes.
+const TARGETS_MAX: usize = 10_000;
+
+type Groups = HashMap<Arc<str>, HashSet<u64>>;
+
+fn by_lookup(waiting: &Waiting, now: &Now) -> Groups {
+    let mut groups = Groups::new();
+    for user in waiting.recipients() {
+        for gateway in now.online.get(&user.to_string()).into_iter().flatten() {
+            groups
+                .entry(gateway.as_str().into())
+                .or_default()
+                .insert(user);
+        }
+    }
+    groups
+}
+
+impl Waiting {
+    /// From when on a session may have been too late for the fan-out, Unix milliseconds.
+    fn since(&self) -> i64 {
+        self.message.timestamp * 1_000 - MARGIN_MS
+    }
+
+    /// Gateways may have forgotten the broadcast when somebody came.
+    fn is_late(&self, now: &Now) -> bool {
+        now.ms - self.message.timestamp * 1_000 >= REMEMBERED_MS
+    }
+
+    /// Everybody a direct push is for; in a large group, whose members are paged after the row is written, the
+    /// author alone.
+    fn recipients(&self) -> impl Iterator<Item = u64> {
+        let pair = match self.conversation {
+            ConversationId::Single(a, b) => [Some(a.get()), Some(b.get())],
+            _ => [None, None],
+        };
+        let message = &self.message;
+        let offline = message.recheck_user_ids.iter();
+        let offline = offline.filter_map(|id| id.parse().ok());
+        pair.into_iter()
+            .flatten()
+            .chain(message.sender_id.parse().ok())
+            .chain(offline)
+            .chain(message.reached_user_ids.iter().copied())
+    }
+
+    fn body(&self) -> DownstreamMessage {
+        let message = &self.message;
+        DownstreamMessage {
+            trace_id: message.trace_id.clone(),
+            message_id: message.message_id,
+            conversation_id: message.conversation_id.clone(),
+            sender_id: message.sender_id.clone(),
+            sender_info: message.sender_info.clone(),
+            message_type: message.message_type,
+            content: message.content.clone(),
+            seq_id: message.seq_id,
+            client_msg_id: message.client_msg_id.clone(),
+            timestamp: message.timestamp,
+            extra: message.extra.clone(),
+            conversation_type: self.conversation.kind() as i32,
+            again: true,
+            ..Default::default()
         }
     }
 }

@@ -17,7 +17,7 @@ use gochat_proto::im::repo::v1::online_status_service_client::OnlineStatusServic
 use gochat_proto::im::repo::v1::user_service_client::UserServiceClient;
 use gochat_proto::im::repo::v1::*;
 use gochat_proto::mq::v1::{DownstreamMessage, PersistenceMessage};
-use im_task::{Config, Ports, Service};
+use im_task::{Config, Coord, Ports, Service};
 use prost::Message;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -34,6 +34,7 @@ pub(crate) struct World {
     pub(crate) cut: Cut,
     pub(crate) gateways: Gateways,
     pub(crate) config: Config,
+    pub(crate) coord: Option<Coord>,
     running: Option<(
         CancellationToken,
         JoinHandle<gochat_core::error::Result<()>>,
@@ -62,6 +63,7 @@ impl World {
             cut: Cut::default(),
             gateways: Gateways::new(&["g1", "g2"]),
             config,
+            coord: None,
             running: None,
             ready: None,
             _folder: folder,
@@ -81,6 +83,7 @@ impl World {
             mq: self.log.clone(),
             repo: self.cut.over(self.repo.clone()),
             pushers: Arc::new(self.gateways.clone()),
+            coord: self.coord.clone(),
         };
         let service = Service::bind(self.config.clone(), ports).await.unwrap();
         self.ready = Some(Box::new(service.readiness()));

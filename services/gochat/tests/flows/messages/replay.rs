@@ -57,13 +57,14 @@ async fn a_replay_is_stored_and_pushed_once() {
 }
 
 #[tokio::test]
-async fn the_text_of_a_replay_is_not_looked_at() {
+async fn a_replay_with_another_text_is_answered_with_the_original() {
     let server = Server::shared().await;
     let [a, b] = server.users().await;
     let chat = a.chat_with(&b).await;
     a.say_as(&chat, "the original", "c1").await.data();
     let replay = a.say_as(&chat, "something else", "c1").await.data_with(201);
     assert_eq!(replay["seqId"], 1);
+    assert_eq!(replay["content"], "the original");
     let stored = b.history_of(&chat, 1).await;
     assert_eq!(
         (stored.len(), text(&stored[0]["content"])),

@@ -1,7 +1,7 @@
 //! `ConversationService`.
 
 pub(super) mod create;
-mod history;
+pub(super) mod history;
 pub(super) mod info;
 mod list;
 pub(super) mod members;
