@@ -25,6 +25,11 @@ pub trait Restart: Send {
 
     /// Ends the log as a crash of its user would and starts it again. Handles of before are dead.
     async fn restart(&mut self);
+
+    /// The shortest time between two polls that the log can insist on.
+    fn shortest_poll_interval(&self) -> Duration {
+        Duration::from_millis(100)
+    }
 }
 
 type Subject = Box<dyn Restart>;
@@ -93,11 +98,12 @@ async fn take_values(consumer: &mut Box<dyn Consumer>, n: usize) -> Vec<String> 
     values(take(consumer, n).await.iter().map(|(_, r)| r))
 }
 
-/// Polls without taking records until the consumer was given `n` more partitions than it lost.
+/// Polls without taking records until the consumer has exactly `n` more partitions than before. (A member may be given
+/// more until another one has joined.)
 async fn settle(consumer: &mut Box<dyn Consumer>, n: usize) {
     let mut owned = 0;
     let wait = async {
-        while owned < n {
+        while owned != n {
             let news = consumer.poll(0, LIMIT).await.expect("poll works");
             owned = owned + news.assigned.len() - news.revoked.len();
         }

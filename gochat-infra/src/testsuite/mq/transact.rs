@@ -87,7 +87,7 @@ pub async fn a_step_of_a_fenced_owner_shows_nothing(subject: Subject) {
     let mq = subject.mq();
     let (input, out) = in_and_out(&mq).await;
     send(&mq, numbered(&input, 0, 2)).await;
-    let impatient = steps(&input).max_poll_interval(Duration::from_millis(100));
+    let impatient = steps(&input).max_poll_interval(subject.shortest_poll_interval());
     let mut zombie = join(&mq, impatient.clone()).await;
     let stale = take(&mut zombie, 2).await;
     let mut heir = join(&mq, impatient.transactional("steps-2")).await;
