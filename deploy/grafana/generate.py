@@ -117,16 +117,15 @@ DASHBOARDS = [
         panel("steps that failed and are repeated, resends answered", [
             (rate("gochat_logic_steps_failed_total"), "steps failed"),
             (rate("gochat_message_replays_total"), "resends")], "ops"),
+        panel("conversation list, duration", quantiles("gochat_conversation_load_duration_seconds"), "s"),
+        panel("synchronisation, duration", quantiles("gochat_sync_duration_seconds", by="type"), "s"),
         panel("sign-ins per second", [(rate("gochat_auth_requests_total", "type"), "{{type}}")], "ops"),
         panel("sign-ins refused per second", [(rate("gochat_auth_failures_total", "reason"), "{{reason}}")], "ops"),
     ] + grpc("im-logic")),
     dashboard("applications", "gochat-repo", "GoChat repo", process("im-repo") + [
-        panel("cache hits", "sum(rate(gochat_cache_operations_total{operation=\"hit\"}[$__rate_interval])) / "
-              "sum(rate(gochat_cache_operations_total{operation=~\"hit|miss\"}[$__rate_interval]))", "percentunit"),
+        panel("cache hits", "gochat_cache_hit_ratio", "percentunit"),
         panel("Redis calls per second", [(rate("gochat_redis_calls_total", "op"), "{{op}}")], "ops"),
         panel("Redis, duration", quantiles("gochat_redis_call_duration_seconds"), "s"),
-        panel("conversation list, duration", quantiles("gochat_conversation_load_duration_seconds"), "s"),
-        panel("synchronisation, duration", quantiles("gochat_sync_duration_seconds", by="type"), "s"),
     ] + grpc("im-repo")),
     dashboard("applications", "gochat-task", "GoChat task", process("im-task") + [
         panel("messages written per second", rate("gochat_messages_persisted_total"), "ops"),

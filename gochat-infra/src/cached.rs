@@ -63,6 +63,7 @@ impl Cached {
     {
         let token = match self.cache.get(key).await {
             Ok(Lookup::Hit(stored)) => {
+                count(1, 0);
                 return Ok(Answer {
                     value: unpack(stored),
                     from_cache: true,
@@ -71,6 +72,7 @@ impl Cached {
             Ok(Lookup::Miss(token)) => Some(token),
             Err(error) => warn_miss(&error),
         };
+        count(0, 1);
         let flight = Boarding::join(&self.flights, key);
         let loaded = flight
             .cell
@@ -133,6 +135,7 @@ impl Cached {
                 }
             }
         }
+        count(keys.len() - missing.len(), missing.len());
         if missing.is_empty() {
             return Ok(answers);
         }
@@ -169,6 +172,16 @@ impl Cached {
     async fn fill(&self, entries: Vec<(Entry, FillToken)>) {
         if let Err(error) = self.cache.fill_many(entries).await {
             tracing::warn!(%error, "cache is away; the answer was not kept");
+        }
+    }
+}
+
+/// Counts look-ups; an unreachable cache is a miss too.
+fn count(hits: usize, misses: usize) {
+    for (operation, n) in [("hit", hits), ("miss", misses)] {
+        if n > 0 {
+            metrics::counter!("gochat_cache_operations_total", "operation" => operation)
+                .increment(n as u64);
         }
     }
 }

@@ -9,6 +9,7 @@ mod friend;
 mod group;
 mod message;
 mod parse;
+mod sync;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -69,7 +70,9 @@ where
         .err()
         .map_or("OK", |error| error.code.code());
     metrics::counter!("gochat_logic_rpc_total", "rpc" => name, "result" => result).increment(1);
-    metrics::histogram!("gochat_logic_rpc_seconds", "rpc" => name).record(started.elapsed());
+    let took = started.elapsed();
+    metrics::histogram!("gochat_logic_rpc_seconds", "rpc" => name).record(took);
+    sync::measured(name, took);
     match outcome {
         Ok(answer) => Ok(Response::new(answer)),
         Err(error) => {
