@@ -30,6 +30,7 @@ mod context;
 mod decode;
 mod encode;
 mod gateways;
+mod lag;
 mod lookup;
 mod outage;
 mod people;

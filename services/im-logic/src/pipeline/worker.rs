@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
+use super::lag::Lag;
 use super::stats::Stats;
 use super::{PipelineConfig, PipelinePorts};
 
@@ -34,6 +35,7 @@ enum Brought {
 pub(super) struct Worker {
     consumer: Box<dyn Consumer>,
     context: Context,
+    lag: Lag,
 }
 
 impl Worker {
@@ -45,6 +47,7 @@ impl Worker {
         Self {
             consumer,
             context: Context::new(config, ports),
+            lag: Lag::new(ports.mq.clone()),
         }
     }
 
@@ -81,12 +84,14 @@ impl Worker {
             if swept_at.elapsed() >= SWEEP {
                 swept_at = Instant::now();
                 self.context.sweep().await;
+                self.lag.measure();
             }
         }
         self.consumer.close().await
     }
 
     async fn handle(&mut self, poll: &Poll) -> Result<Brought, Failure> {
+        self.lag.follow(poll);
         let assigned = poll.assigned.iter().map(|progress| &progress.tp);
         for changed in poll.revoked.iter().chain(assigned) {
             self.context.disown(changed.partition);
