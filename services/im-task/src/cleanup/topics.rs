@@ -23,7 +23,7 @@ const LOCK_TTL: Duration = Duration::from_secs(30);
 /// Who lives, who may act, and where it is written down.
 #[derive(Clone)]
 pub struct Coord {
-    /// Gateways are registered as `im-gateway` under their instance id, im-logic as `im-logic` under its own.
+    /// Gateways are registered as `im-gateway` under their gateway id, im-logic as `im-logic` under `im-logic-{number}`.
     pub registry: Arc<dyn Registry>,
     /// Of several instances one looks at topics.
     pub locks: Arc<dyn Locks>,
@@ -126,9 +126,10 @@ struct Taken {
 impl Taken {
     /// Whether the owner of `gochat.messages.downstream.{id}` lives.
     fn has(&self, id: &str) -> bool {
-        let logic = id.strip_prefix("logic-");
+        // im-logic's instance `im-logic-7` reads the topic of `logic-7`.
+        let of_logic = |registered: &str| registered.strip_prefix("im-").unwrap_or(registered) == id;
         self.gateways.iter().any(|g| g.id == id)
             || self.with_sessions.iter().any(|g| g == id)
-            || logic.is_some_and(|n| self.logics.iter().any(|l| l.id == n || l.id == id))
+            || self.logics.iter().any(|l| of_logic(&l.id))
     }
 }

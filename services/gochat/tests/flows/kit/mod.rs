@@ -10,7 +10,7 @@ mod socket;
 mod user;
 
 pub use back::{call_rpc, mute, set};
-pub use http::Reply;
+pub use http::{Http, Reply};
 pub use server::{FEW_ARE_MANY, Server, fresh_name};
 pub use socket::Socket;
 pub use user::{PASSWORD, User};
