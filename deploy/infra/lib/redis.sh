@@ -1,11 +1,12 @@
 # shellcheck shell=bash
-# Redis: a cache that may lose everything at any time, so nothing is written to disk.
+# Redis: may lose everything at any time, so nothing is written to disk. All keys have a time limit; a full
+# server refuses new ones rather than forget a claim or a session before its time.
 
 prepare_redis() { mkdir -p "$DATA/redis"; }
 
 start_redis() {
     spawn redis redis-server --bind 127.0.0.1 --port "$REDIS_PORT" --dir "$DATA/redis" --daemonize no \
-        --save '' --appendonly no --maxmemory "$REDIS_MAXMEMORY" --maxmemory-policy allkeys-lru --set-proc-title no
+        --save '' --appendonly no --maxmemory "$REDIS_MAXMEMORY" --maxmemory-policy noeviction --set-proc-title no
 }
 
 probe_redis() {
