@@ -49,7 +49,7 @@ fn exceeded() -> Status {
 }
 
 /// The deadline a caller gave.
-fn given(headers: &HeaderMap) -> Option<Duration> {
+pub(in crate::rpc) fn given(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(HEADER)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > MAX_DIGITS {

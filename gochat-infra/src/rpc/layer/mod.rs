@@ -2,8 +2,8 @@
 //!
 //! Client: trace → metrics → breaker → deadline → the instances. Server: trace → metrics → deadline → the services.
 
-mod breaker;
-mod deadline;
+pub(super) mod breaker;
+pub(super) mod deadline;
 mod measured;
 mod trace;
 

@@ -12,6 +12,7 @@ use tonic::body::Body;
 use tower::Service;
 
 use super::pool::Pool;
+use crate::rpc::layer::breaker::Note;
 
 /// Instances tried for a request that could not be sent.
 const TRIES: usize = 8;
@@ -37,11 +38,14 @@ impl Balance {
 
     async fn send(self, mut request: Request<Body>) -> Response<Body> {
         for _ in 0..TRIES {
-            let endpoint = match self.pool.pick(self.only.as_deref()).await {
-                Ok(endpoint) => endpoint,
+            let chosen = match self.pool.pick(self.only.as_deref()).await {
+                Ok(chosen) => chosen,
                 Err(status) => return status.into_http(),
             };
-            match endpoint.send(request).await {
+            if let Some(note) = request.extensions().get::<Note>() {
+                note.sent(chosen.others);
+            }
+            match chosen.endpoint.send(request).await {
                 Ok(response) => return response,
                 // Its connection ended before the request left.
                 Err(unsent) => request = unsent,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gochat_core::breaker::{Breaker, Outcome, Policy, State, Ticket};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
@@ -18,8 +18,10 @@ use super::connect::{BoxError, Connector, Sender};
 use super::health;
 use crate::rpc::Backoff;
 use crate::rpc::ended::{End, on_end};
+use crate::rpc::layer::deadline;
 
-/// A call that was given up after this long without an answer speaks against the instance.
+/// A call that was given up after this long without an answer, or shortly before its deadline if that is sooner, speaks
+/// against the instance.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A connection that stood this long is tried again at once when it ends.
 const STOOD: Duration = Duration::from_secs(5);
@@ -141,12 +143,12 @@ impl Endpoint {
         mut sender: Sender,
         request: Request<Body>,
     ) -> Result<Response<Body>, Request<Body>> {
-        let flight = Flight::begin(self);
+        let flight = Flight::begin(self, patience(request.headers()));
         match sender.try_send_request(self.addressed(request)).await {
             Ok(response) => Ok(on_end(response.map(Body::new), move |end| flight.land(end))),
             Err(mut failed) => match failed.take_message() {
                 Some(request) => {
-                    drop(flight.unsent());
+                    flight.unsent();
                     Err(request)
                 }
                 None => {
@@ -279,16 +281,24 @@ impl Limits {
     }
 }
 
+/// How long a call may wait before giving it up says something about the instance.
+fn patience(headers: &HeaderMap) -> Duration {
+    // A deadline, unlike a caller who loses interest, ends a call when all of its time is over.
+    let deadline = deadline::given(headers).map(|limit| limit * 9 / 10);
+    deadline.map_or(PATIENCE, |deadline| deadline.min(PATIENCE))
+}
+
 /// A call on its way.
 struct Flight {
     endpoint: Arc<Endpoint>,
     ticket: Option<Ticket>,
     began: Instant,
+    patience: Duration,
 }
 
 impl Flight {
     /// A call without a ticket goes to an ejected instance because there is no other: it is not judged.
-    fn begin(endpoint: &Arc<Endpoint>) -> Self {
+    fn begin(endpoint: &Arc<Endpoint>, patience: Duration) -> Self {
         endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
         let now = endpoint.now_ms();
         let mut conduct = endpoint.conduct.lock();
@@ -297,40 +307,49 @@ impl Flight {
             ticket: conduct.breaker.admit(policy, now),
             endpoint: endpoint.clone(),
             began: Instant::now(),
+            patience,
         }
     }
 
     fn land(mut self, end: End) {
-        // INTERNAL and RESOURCE_EXHAUSTED would come from any other instance as well.
-        self.judge(match end {
-            End::Failed => Outcome::Failure,
-            End::Status { code, .. } if code == tonic::Code::Unavailable => Outcome::Failure,
-            End::Status { .. } => Outcome::Success,
-            End::Dropped => self.given_up(),
-        });
-    }
-
-    fn unsent(mut self) -> Self {
-        self.judge(Outcome::Abandoned);
-        self
-    }
-
-    fn given_up(&self) -> Outcome {
-        if self.began.elapsed() >= PATIENCE {
-            Outcome::Failure
-        } else {
-            Outcome::Abandoned
+        match end {
+            End::Dropped => self.give_up(),
+            End::Failed => self.judge(Outcome::Failure, self.endpoint.limits.eject_after),
+            // INTERNAL and RESOURCE_EXHAUSTED would come from any other instance as well.
+            End::Status { code, .. } if code == tonic::Code::Unavailable => {
+                self.judge(Outcome::Failure, self.endpoint.limits.eject_after);
+            }
+            End::Status { .. } => self.judge(Outcome::Success, 1),
         }
     }
 
-    fn judge(&mut self, outcome: Outcome) {
+    fn unsent(mut self) {
+        self.judge(Outcome::Abandoned, 1);
+    }
+
+    /// Without an answer. One that took all the time there was is enough to look elsewhere: each further one would
+    /// cost somebody as much.
+    fn give_up(&mut self) {
+        let outcome = if self.began.elapsed() >= self.patience {
+            Outcome::Failure
+        } else {
+            Outcome::Abandoned
+        };
+        self.judge(outcome, 1);
+    }
+
+    /// Records how the call went; `threshold` failures in a row eject the instance.
+    fn judge(&mut self, outcome: Outcome, threshold: u32) {
         let Some(ticket) = self.ticket.take() else {
             return;
         };
         let endpoint = &self.endpoint;
         let now = endpoint.now_ms();
         let mut conduct = endpoint.conduct.lock();
-        let policy = endpoint.limits.policy(conduct.ejections);
+        let policy = Policy {
+            failure_threshold: threshold,
+            ..endpoint.limits.policy(conduct.ejections)
+        };
         match conduct.breaker.record(ticket, outcome, policy, now) {
             Some(State::Open) => {
                 conduct.ejections = conduct.ejections.saturating_add(1);
@@ -348,8 +367,7 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let outcome = self.given_up();
-        self.judge(outcome);
+        self.give_up();
         self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -96,7 +96,7 @@ impl Pool {
     }
 
     /// An instance that can take a call; waits a moment while one is being connected. `only` asks for one by name.
-    pub(super) async fn pick(&self, only: Option<&str>) -> Result<Arc<Endpoint>, Status> {
+    pub(super) async fn pick(&self, only: Option<&str>) -> Result<Chosen, Status> {
         let give_up = Instant::now() + self.shared.config.wait();
         loop {
             let changed = self.shared.changed.notified();
@@ -104,7 +104,7 @@ impl Pool {
             // Before looking, so that no change falls between the two.
             changed.as_mut().enable();
             match self.shared.choose(only) {
-                Ok(endpoint) => return Ok(endpoint),
+                Ok(chosen) => return Ok(chosen),
                 Err(Refusal::Wait(_)) if timeout_at(give_up, changed).await.is_ok() => {}
                 Err(Refusal::Wait(text) | Refusal::Fail(text)) => {
                     return Err(Status::unavailable(text));
@@ -112,6 +112,13 @@ impl Pool {
             }
         }
     }
+}
+
+/// An instance for a call.
+pub(super) struct Chosen {
+    pub(super) endpoint: Arc<Endpoint>,
+    /// Whether there is another one that does well.
+    pub(super) others: bool,
 }
 
 /// Why no instance was chosen.
@@ -124,7 +131,7 @@ enum Refusal {
 impl Shared {
     /// Power of two choices: two by lot, the one with fewer calls in flight. Ejected instances are used when there is
     /// nothing else: a bad answer is better than none.
-    fn choose(&self, only: Option<&str>) -> Result<Arc<Endpoint>, Refusal> {
+    fn choose(&self, only: Option<&str>) -> Result<Chosen, Refusal> {
         let endpoints = self.endpoints.load();
         let mine = |e: &&Arc<Endpoint>| only.is_none_or(|name| *e.id == *name);
         let ready: Vec<_> = endpoints
@@ -135,7 +142,10 @@ impl Shared {
         let trusted: Vec<_> = ready.iter().copied().filter(|e| e.is_trusted()).collect();
         let candidates = if trusted.is_empty() { &ready } else { &trusted };
         if let Some(chosen) = two_choices(candidates) {
-            return Ok(chosen.clone());
+            return Ok(Chosen {
+                endpoint: chosen.clone(),
+                others: trusted.len() > 1,
+            });
         }
         let name = &self.config.name;
         let connecting = endpoints.iter().filter(mine).any(|e| e.is_connecting());
