@@ -1,0 +1,11 @@
+DROP VIEW IF EXISTS group_members;
+DROP TABLE IF EXISTS replica_heartbeat;
+DROP TABLE IF EXISTS token_revocations;
+DROP TABLE IF EXISTS refresh_tokens;
+DROP TABLE IF EXISTS friendship_requests;
+DROP TABLE IF EXISTS user_read_pointers;
+DROP TABLE IF EXISTS messages;
+DROP TABLE IF EXISTS left_conversations;
+DROP TABLE IF EXISTS conversation_members;
+DROP TABLE IF EXISTS conversations;
+DROP TABLE IF EXISTS users;

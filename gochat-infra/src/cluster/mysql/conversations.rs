@@ -1,0 +1,317 @@
+//! Conversations: creation and change. Members, lists and facts have files of their own.
+
+use async_trait::async_trait;
+use gochat_core::error::ErrorCode;
+use gochat_core::ids::{ConversationId, ConversationKind, UnixMillis, UserId};
+
+use super::fault::{self, Class};
+use super::query::{At, Conn, binds, execute, first, json_ids, rows, statements};
+use super::replica::Key;
+use super::run::{Around, work};
+use super::{MysqlDatabase, facts, list, members};
+use crate::port::db::{
+    AddMembers, AddOutcome, ConversationEntry, ConversationFacts, ConversationPatch,
+    ConversationRow, ConversationStore, Created, DbError, DbResult, FactsRequest, ListPage,
+    ListQuery, MAX_MEMBER_PAGE, MemberPage, MemberRow, MembersQuery, Mute, NewConversation,
+    RemoveOutcome, SearchQuery,
+};
+use crate::sql::row::columns;
+
+statements! {
+    Insert = "INSERT INTO conversations (id, type, name, avatar_url, description, owner_id, \
+              settings, created_at, updated_at, data_updated_at) \
+              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?8)";
+    ById = concat!("SELECT ", columns!(conversation "c"), " FROM conversations c WHERE c.id = ?1");
+    Held = concat!(
+        "SELECT ", columns!(conversation "c"), " FROM conversations c WHERE c.id = ?1 FOR UPDATE"
+    );
+    ByIds = concat!(
+        "SELECT ", columns!(conversation "c"), " FROM (SELECT DISTINCT id FROM \
+         JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS (id VARCHAR(64) PATH '$')) j) d \
+         STRAIGHT_JOIN conversations c ON c.id = d.id COLLATE utf8mb4_bin"
+    );
+    DataUpdatedAt = "SELECT data_updated_at FROM conversations WHERE id = ?1";
+    Update = "UPDATE conversations SET name = COALESCE(?2, name), \
+              avatar_url = COALESCE(?3, avatar_url), description = COALESCE(?4, description), \
+              settings = COALESCE(?5, settings), updated_at = GREATEST(updated_at, ?6), \
+              data_updated_at = GREATEST(data_updated_at, ?6) WHERE id = ?1";
+    Dissolve = "UPDATE conversations SET dissolved = 1, updated_at = GREATEST(updated_at, ?2), \
+                data_updated_at = GREATEST(data_updated_at, ?2) WHERE id = ?1 AND dissolved = 0";
+}
+
+async fn by_id(conn: &mut Conn, id: &ConversationId) -> DbResult<Option<ConversationRow>> {
+    first::<ById, _>(conn, &binds![*id]).await
+}
+
+async fn by_ids(conn: &mut Conn, ids: &String) -> DbResult<Vec<ConversationRow>> {
+    rows::<ByIds, _>(conn, &binds![ids]).await
+}
+
+fn unknown() -> DbError {
+    DbError::not_found(ErrorCode::ConversationNotFound)
+}
+
+/// The row, or the refusal that it isn't there.
+async fn existing(conn: &mut Conn, id: ConversationId) -> DbResult<ConversationRow> {
+    by_id(conn, &id).await?.ok_or_else(unknown)
+}
+
+/// The row, held until the transaction ends: everything that changes a conversation or its members
+/// begins with it.
+pub(super) async fn held(conn: &mut Conn, id: ConversationId) -> DbResult<Option<ConversationRow>> {
+    first::<Held, _>(conn, &binds![id]).await
+}
+
+/// The row of a conversation that may still change, held.
+pub(super) async fn living(conn: &mut Conn, id: ConversationId) -> DbResult<ConversationRow> {
+    let row = held(conn, id).await?.ok_or_else(unknown)?;
+    if row.dissolved {
+        return Err(DbError::refused(ErrorCode::ConversationDissolved));
+    }
+    Ok(row)
+}
+
+/// Makes the row; `false` when somebody else just did.
+async fn insert(conn: &mut Conn, new: &NewConversation) -> DbResult<bool> {
+    let kind = new.id.kind();
+    let owner = (kind == ConversationKind::Group).then_some(new.creator);
+    let binds = binds![
+        new.id,
+        kind as i32,
+        &new.name,
+        &new.avatar_url,
+        &new.description,
+        owner,
+        &new.settings,
+        At(new.now),
+    ];
+    match execute::<Insert>(conn, &binds).await {
+        Ok(_) => Ok(true),
+        Err(e) if fault::class(&e) == Class::Duplicate => {
+            held(conn, new.id).await?;
+            Ok(false)
+        }
+        Err(e) => Err(e),
+    }
+}
+
+async fn create(conn: &mut Conn, new: &NewConversation) -> DbResult<Created> {
+    // Held first: a creator that met the row by its insert would share the lock with others who did,
+    // and each would wait for the other.
+    let made = held(conn, new.id).await?.is_none() && insert(conn, new).await?;
+    if !made && !matches!(new.id, ConversationId::Single(..)) {
+        return Ok(Created {
+            conversation: existing(conn, new.id).await?,
+            already_existed: true,
+        });
+    }
+    // A single chat whose row a message made first has no members yet, so the pair is always added.
+    match new.id {
+        ConversationId::Single(a, b) => {
+            members::insert_all(conn, new.id, &[a, b], 1, new.now).await?;
+            members::unhide(conn, new.id, new.creator, new.now).await?;
+        }
+        ConversationId::Group(_) => {
+            members::insert_all(conn, new.id, &[new.creator], 3, new.now).await?;
+            members::insert_all(conn, new.id, &new.members, 1, new.now).await?;
+        }
+        ConversationId::World => {}
+    }
+    Ok(Created {
+        conversation: existing(conn, new.id).await?,
+        already_existed: !made,
+    })
+}
+
+async fn update(
+    conn: &mut Conn,
+    (id, patch, now): &(ConversationId, ConversationPatch, UnixMillis),
+) -> DbResult<ConversationRow> {
+    living(conn, *id).await?;
+    if let Some(seen) = patch.expected_updated_at {
+        let changed: Option<UnixMillis> = first::<DataUpdatedAt, _>(conn, &binds![*id]).await?;
+        if changed.unwrap_or(0) > seen {
+            return Err(DbError::conflict());
+        }
+    }
+    let binds = binds![
+        *id,
+        patch.name.as_ref(),
+        patch.avatar_url.as_ref(),
+        patch.description.as_ref(),
+        patch.settings.as_ref(),
+        At(*now),
+    ];
+    execute::<Update>(conn, &binds).await?;
+    existing(conn, *id).await
+}
+
+async fn dissolve(
+    conn: &mut Conn,
+    &(id, now): &(ConversationId, UnixMillis),
+) -> DbResult<ConversationRow> {
+    execute::<Dissolve>(conn, &binds![id, At(now)]).await?;
+    existing(conn, id).await
+}
+
+async fn transfer(
+    conn: &mut Conn,
+    args: &(ConversationId, UserId, UserId, i32, UnixMillis),
+) -> DbResult<ConversationRow> {
+    members::transfer(conn, args).await?;
+    existing(conn, args.0).await
+}
+
+#[async_trait]
+impl ConversationStore for MysqlDatabase {
+    async fn create_conversation(&self, new: NewConversation) -> DbResult<Created> {
+        let keys = [Key::Conversation(new.id)];
+        self.write(false, &keys, new, work!(create)).await
+    }
+
+    async fn conversation(&self, id: ConversationId) -> DbResult<Option<ConversationRow>> {
+        self.read(id, work!(by_id)).await
+    }
+
+    async fn conversations(&self, ids: &[ConversationId]) -> DbResult<Vec<ConversationRow>> {
+        self.read(json_ids(ids.iter().copied()), work!(by_ids))
+            .await
+    }
+
+    async fn update_conversation(
+        &self,
+        id: ConversationId,
+        patch: ConversationPatch,
+        now: UnixMillis,
+    ) -> DbResult<ConversationRow> {
+        // A second run after a lost commit would meet its own change.
+        let again = patch.expected_updated_at.is_none();
+        self.write(again, &[], (id, patch, now), work!(update))
+            .await
+    }
+
+    async fn dissolve(&self, id: ConversationId, now: UnixMillis) -> DbResult<ConversationRow> {
+        self.write(true, &[], (id, now), work!(dissolve)).await
+    }
+
+    async fn hide(&self, id: ConversationId, user: UserId, now: UnixMillis) -> DbResult<()> {
+        let keys = [Key::Conversation(id)];
+        self.write(true, &keys, (id, user, now), work!(members::hide))
+            .await
+    }
+
+    async fn list_for_user(&self, query: ListQuery) -> DbResult<ListPage> {
+        self.read(query, work!(list::page)).await
+    }
+
+    async fn search_conversations(&self, query: SearchQuery) -> DbResult<Vec<ConversationEntry>> {
+        self.read(query, work!(list::search)).await
+    }
+
+    async fn unread_counts(
+        &self,
+        user: UserId,
+        ids: &[ConversationId],
+    ) -> DbResult<Vec<(ConversationId, u64)>> {
+        let ids = (!ids.is_empty()).then(|| json_ids(ids.iter().copied()));
+        self.read((user, ids), work!(list::unread)).await
+    }
+
+    async fn members(&self, query: MembersQuery) -> DbResult<MemberPage> {
+        let key = Key::Conversation(query.conversation);
+        self.read_late(key, Around::Snapshot, query, work!(members::page))
+            .await
+    }
+
+    async fn member_ids(
+        &self,
+        id: ConversationId,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> DbResult<Vec<UserId>> {
+        let args = (id, after, limit.min(MAX_MEMBER_PAGE));
+        self.read(args, work!(members::ids)).await
+    }
+
+    async fn member(&self, id: ConversationId, user: UserId) -> DbResult<Option<MemberRow>> {
+        self.read((id, user), work!(members::one_of)).await
+    }
+
+    async fn members_of_many(
+        &self,
+        ids: &[ConversationId],
+        limit_each: u32,
+    ) -> DbResult<Vec<MemberRow>> {
+        let limit = limit_each.min(MAX_MEMBER_PAGE);
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        self.read(
+            (json_ids(ids.iter().copied()), limit),
+            work!(members::of_many),
+        )
+        .await
+    }
+
+    async fn add_members(&self, add: AddMembers) -> DbResult<AddOutcome> {
+        let keys = [Key::Conversation(add.conversation)];
+        self.write(false, &keys, add, work!(members::add)).await
+    }
+
+    async fn remove_member(
+        &self,
+        id: ConversationId,
+        user: UserId,
+        now: UnixMillis,
+    ) -> DbResult<RemoveOutcome> {
+        let keys = [Key::Conversation(id)];
+        self.write(false, &keys, (id, user, now), work!(members::remove))
+            .await
+    }
+
+    async fn set_role(
+        &self,
+        id: ConversationId,
+        user: UserId,
+        role: i32,
+        now: UnixMillis,
+    ) -> DbResult<MemberRow> {
+        let keys = [Key::Conversation(id)];
+        self.write(true, &keys, (id, user, role, now), work!(members::set_role))
+            .await
+    }
+
+    async fn transfer_ownership(
+        &self,
+        id: ConversationId,
+        from: UserId,
+        to: UserId,
+        from_role: i32,
+        now: UnixMillis,
+    ) -> DbResult<ConversationRow> {
+        let keys = [Key::Conversation(id)];
+        self.write(
+            false,
+            &keys,
+            (id, from, to, from_role, now),
+            work!(transfer),
+        )
+        .await
+    }
+
+    async fn set_mute(
+        &self,
+        id: ConversationId,
+        user: UserId,
+        mute: Mute,
+        now: UnixMillis,
+    ) -> DbResult<MemberRow> {
+        let keys = [Key::Conversation(id)];
+        self.write(true, &keys, (id, user, mute, now), work!(members::set_mute))
+            .await
+    }
+
+    async fn facts(&self, request: FactsRequest) -> DbResult<Vec<ConversationFacts>> {
+        self.snapshot(request, work!(facts::load)).await
+    }
+}

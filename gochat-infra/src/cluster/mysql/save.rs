@@ -1,0 +1,237 @@
+//! Storing messages: the hot path of the database.
+//!
+//! A batch is sorted into the order of the table and stored with as few multi-row inserts as fit.
+//! Normally nothing of it is there and that is all. When the server finds a place or an id taken,
+//! what is stored is looked up and only the rest is inserted. Heads, read pointers and hidden
+//! chats follow with one statement each. Every refusal is an outcome; every error gives the whole
+//! transaction up.
+//!
+//! The inserts are plain ones: `INSERT IGNORE` would also ignore a text that is too long.
+
+use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixMillis};
+use hashbrown::{HashMap, HashSet};
+
+use super::fault::{self, Class};
+use super::query::{
+    At, Bind, Conn, Rows, binds, execute, execute_rows, execute_some, json_array, json_ids, rows,
+    statements,
+};
+use crate::port::db::{DbResult, NewMessage, SaveOutcome};
+use crate::sql::batch::{self, Pending, Touched};
+
+const INSERT: Rows = Rows {
+    head: "INSERT INTO messages (conversation_id, seq_id, id, sender_id, message_type, created_at, \
+           updated_at, client_msg_id, content, extra) VALUES ",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    tail: "",
+};
+const INSERT_WIDTH: usize = 10;
+
+// `data_updated_at` is the epoch when a message makes the row: nobody has edited it yet. The seq is
+// compared by all and must change last.
+const BUMP: Rows = Rows {
+    head: "INSERT INTO conversations (id, type, last_seq_id, last_message_id, created_at, \
+           updated_at, data_updated_at, description, settings) VALUES ",
+    row: "(?, ?, ?, ?, ?, ?, '1970-01-01', '', '')",
+    tail: " ON DUPLICATE KEY UPDATE \
+           last_message_id = IF(VALUES(last_seq_id) > last_seq_id, VALUES(last_message_id), last_message_id), \
+           updated_at = IF(VALUES(last_seq_id) > last_seq_id, GREATEST(updated_at, VALUES(updated_at)), updated_at), \
+           last_seq_id = GREATEST(last_seq_id, VALUES(last_seq_id))",
+};
+const BUMP_WIDTH: usize = 6;
+
+const READ_OWN: Rows = Rows {
+    head: "INSERT INTO user_read_pointers (user_id, conversation_id, last_read_seq_id, updated_at) VALUES ",
+    row: "(?, ?, ?, ?)",
+    tail: " ON DUPLICATE KEY UPDATE \
+           updated_at = IF(VALUES(last_read_seq_id) > last_read_seq_id, GREATEST(updated_at, VALUES(updated_at)), updated_at), \
+           last_read_seq_id = GREATEST(last_read_seq_id, VALUES(last_read_seq_id))",
+};
+const READ_OWN_WIDTH: usize = 4;
+
+statements! {
+    // ?1 [[conversation, seq], …]
+    AtPlaces = "SELECT m.conversation_id, m.seq_id, m.id FROM \
+        JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
+            (conversation_id VARCHAR(64) PATH '$[0]', seq_id BIGINT PATH '$[1]')) j \
+        STRAIGHT_JOIN messages m ON m.conversation_id = j.conversation_id COLLATE utf8mb4_bin \
+            AND m.seq_id = j.seq_id";
+    // ?1 [id, …]
+    ByIds = "SELECT m.id FROM \
+        JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS (id BIGINT PATH '$')) j \
+        STRAIGHT_JOIN messages m ON m.id = j.id";
+    // Few chats are hidden at any time; members are found by the conversation.
+    ShowAgain = "UPDATE JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
+            (id VARCHAR(64) PATH '$')) j \
+        STRAIGHT_JOIN conversation_members m ON m.conversation_id = j.id COLLATE utf8mb4_bin \
+        SET m.hidden = 0, m.updated_at = GREATEST(m.updated_at, ?2) WHERE m.hidden = 1";
+    HiddenOf = "SELECT m.conversation_id FROM \
+        JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS (id VARCHAR(64) PATH '$')) j \
+        STRAIGHT_JOIN conversation_members m ON m.conversation_id = j.id COLLATE utf8mb4_bin \
+        WHERE m.hidden = 1";
+}
+
+/// How often a batch looks again because somebody stored one of its messages in between.
+const ROUNDS: usize = 8;
+
+/// Stores a batch and what follows from it.
+pub(super) async fn store(
+    conn: &mut Conn,
+    (messages, now): &(Vec<NewMessage>, UnixMillis),
+) -> DbResult<Vec<SaveOutcome>> {
+    let mut outcomes = vec![SaveOutcome::Stored; messages.len()];
+    let wanted = distinct(messages, &mut outcomes);
+    insert(conn, messages, wanted, &mut outcomes).await?;
+
+    let mut pending = Pending::default();
+    pending.at(*now);
+    for (message, outcome) in messages.iter().zip(&outcomes) {
+        if *outcome != SaveOutcome::Conflict {
+            pending.of(message.conversation_id).note(message);
+        }
+    }
+    let (touched, now) = pending.take();
+    if !touched.is_empty() {
+        follow(conn, &touched, now).await?;
+    }
+    Ok(outcomes)
+}
+
+/// Judges the messages of one batch against each other; returns those to be inserted, in the order
+/// of the table.
+fn distinct(messages: &[NewMessage], outcomes: &mut [SaveOutcome]) -> Vec<usize> {
+    let mut places: HashMap<(ConversationId, SeqId), MessageId> = HashMap::new();
+    let mut ids: HashSet<MessageId> = HashSet::new();
+    let mut wanted = Vec::with_capacity(messages.len());
+    for at in batch::order(messages) {
+        let message = &messages[at];
+        let place = (message.conversation_id, message.seq_id);
+        match places.get(&place) {
+            Some(id) if *id == message.id => outcomes[at] = SaveOutcome::Duplicate,
+            Some(id) => outcomes[at] = refuse(message, Some(*id)),
+            None if !ids.insert(message.id) => outcomes[at] = refuse(message, None),
+            None => {
+                places.insert(place, message.id);
+                wanted.push(at);
+            }
+        }
+    }
+    wanted
+}
+
+fn refuse(message: &NewMessage, stored: Option<MessageId>) -> SaveOutcome {
+    batch::alert(message, stored);
+    SaveOutcome::Conflict
+}
+
+/// Inserts the wanted messages that are not there yet.
+async fn insert(
+    conn: &mut Conn,
+    messages: &[NewMessage],
+    mut wanted: Vec<usize>,
+    outcomes: &mut [SaveOutcome],
+) -> DbResult<()> {
+    let mut rounds = 0;
+    while !wanted.is_empty() {
+        // No statement holds more.
+        let next = &wanted[..wanted.len().min(1_000)];
+        let values = next.iter().flat_map(|&at| columns(&messages[at]));
+        let values: Vec<Bind<'_>> = values.collect();
+        match execute_some(conn, &INSERT, INSERT_WIDTH, &values).await {
+            Ok(count) => {
+                wanted.drain(..count);
+            }
+            // A statement that met a taken place stored nothing.
+            Err(e) if fault::class(&e) == Class::Duplicate && rounds < ROUNDS => {
+                rounds += 1;
+                wanted = missing(conn, messages, &wanted, outcomes).await?;
+            }
+            Err(e) if fault::class(&e) == Class::Duplicate => {
+                return Err(fault::with(Class::Contention, e.to_string()));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+fn columns(message: &NewMessage) -> [Bind<'_>; INSERT_WIDTH] {
+    binds![
+        message.conversation_id,
+        message.seq_id,
+        message.id,
+        message.sender_id,
+        message.message_type,
+        At(message.created_at),
+        At(message.created_at),
+        message.client_msg_id.as_ref(),
+        &message.content,
+        message.extra.as_ref(),
+    ]
+}
+
+/// Looks the wanted messages up, judges those whose place or id is taken, returns the others.
+async fn missing(
+    conn: &mut Conn,
+    messages: &[NewMessage],
+    wanted: &[usize],
+    outcomes: &mut [SaveOutcome],
+) -> DbResult<Vec<usize>> {
+    let pair = |at: &usize| {
+        let message = &messages[*at];
+        format!("[\"{}\",{}]", message.conversation_id, message.seq_id)
+    };
+    let places = json_array(wanted.iter().map(pair));
+    let there: Vec<(ConversationId, SeqId, MessageId)> =
+        rows::<AtPlaces, _>(conn, &binds![&places]).await?;
+    let there: HashMap<_, _> = there.into_iter().map(|(c, s, id)| ((c, s), id)).collect();
+    let ids = json_array(wanted.iter().map(|at| messages[*at].id));
+    let ids: Vec<MessageId> = rows::<ByIds, _>(conn, &binds![&ids]).await?;
+    let ids: HashSet<MessageId> = ids.into_iter().collect();
+
+    let mut missing = Vec::new();
+    for &at in wanted {
+        let message = &messages[at];
+        match there.get(&(message.conversation_id, message.seq_id)) {
+            Some(id) if *id == message.id => outcomes[at] = SaveOutcome::Duplicate,
+            Some(id) => outcomes[at] = refuse(message, Some(*id)),
+            None if ids.contains(&message.id) => outcomes[at] = refuse(message, None),
+            None => missing.push(at),
+        }
+    }
+    Ok(missing)
+}
+
+/// Writes heads, the authors' pointers and hidden chats, in the order of all transactions.
+async fn follow(conn: &mut Conn, touched: &[Touched], now: UnixMillis) -> DbResult<()> {
+    let heads = touched.iter().flat_map(|c| {
+        let kind = c.id.kind() as i32;
+        binds![c.text.as_str(), kind, c.head, c.last, At(now), At(now)]
+    });
+    let heads: Vec<Bind<'_>> = heads.collect();
+    execute_rows(conn, &BUMP, BUMP_WIDTH, &heads).await?;
+
+    let mut pointers = Vec::new();
+    for conversation in touched {
+        let mut authors: Vec<_> = conversation.authors.iter().collect();
+        authors.sort_unstable();
+        for (author, seq) in authors {
+            pointers.extend(binds![*author, conversation.text.as_str(), *seq, At(now)]);
+        }
+    }
+    execute_rows(conn, &READ_OWN, READ_OWN_WIDTH, &pointers).await?;
+
+    let singles = touched.iter().map(|c| c.id);
+    let singles: Vec<_> = singles
+        .filter(|id| id.kind() == ConversationKind::Single)
+        .collect();
+    if singles.is_empty() {
+        return Ok(());
+    }
+    // Looked for without a lock first: hardly ever is there one.
+    let hidden: Vec<ConversationId> = rows::<HiddenOf, _>(conn, &binds![json_ids(singles)]).await?;
+    if !hidden.is_empty() {
+        execute::<ShowAgain>(conn, &binds![json_ids(hidden), At(now)]).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! Users.
+
+use async_trait::async_trait;
+use gochat_core::error::ErrorCode;
+use gochat_core::ids::{UnixMillis, UserId};
+
+use super::MysqlDatabase;
+use super::fault::{self, Class};
+use super::query::{At, Conn, binds, execute, first, json_array, rows, statements};
+use super::replica::Key;
+use super::run::{Around, work};
+use crate::port::db::{
+    DbError, DbResult, MAX_PAGE, NewUser, UserPatch, UserRow, UserSearch, UserStore,
+};
+use crate::sql::row::columns;
+
+/// Users of a JSON array in `?1`.
+macro_rules! listed {
+    () => {
+        "JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS (id BIGINT PATH '$')) j"
+    };
+}
+
+statements! {
+    Insert = "INSERT INTO users (id, username, username_key, password_hash, avatar_url, is_guest, \
+              created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)";
+    ById = concat!("SELECT ", columns!(user "u"), " FROM users u WHERE u.id = ?1");
+    ByIds = concat!(
+        "SELECT ", columns!(user "u"), " FROM (SELECT DISTINCT id FROM ", listed!(), ") d \
+         STRAIGHT_JOIN users u ON u.id = d.id"
+    );
+    ByKey = concat!("SELECT ", columns!(user "u"), " FROM users u WHERE u.username_key = ?1");
+    // The first arm is a range of the index, the second a scan of it.
+    SearchPrefix = concat!(
+        "SELECT ", columns!(user "u"), " FROM users u \
+         WHERE u.username_key >= ?1 AND u.username_key < ?2 AND u.status = 0 AND u.id <> ?3 \
+         AND u.is_guest <= ?4 ORDER BY u.username_key LIMIT ?5"
+    );
+    SearchInside = concat!(
+        "SELECT ", columns!(user "u"), " FROM users u \
+         WHERE LOCATE(?1, u.username_key) > 1 AND u.status = 0 AND u.id <> ?2 \
+         AND u.is_guest <= ?3 ORDER BY u.username_key LIMIT ?4"
+    );
+    Update = "UPDATE users SET avatar_url = COALESCE(?2, avatar_url), \
+              status = COALESCE(?3, status), updated_at = GREATEST(updated_at, ?4) WHERE id = ?1";
+    PasswordHash = "SELECT password_hash FROM users WHERE id = ?1 AND password_hash <> ''";
+    ExpiredGuests = "SELECT u.id FROM users u \
+        WHERE u.is_guest = 1 AND u.status <> 2 AND u.created_at < ?1 \
+        AND NOT EXISTS (SELECT 1 FROM user_read_pointers p \
+                        WHERE p.user_id = u.id AND p.updated_at >= ?1) \
+        AND NOT EXISTS (SELECT 1 FROM refresh_tokens t \
+                        WHERE t.user_id = u.id AND t.created_at >= ?1) \
+        ORDER BY u.created_at LIMIT ?2";
+    Retire = concat!(
+        "UPDATE ", listed!(), " STRAIGHT_JOIN users u ON u.id = j.id \
+         SET u.status = 2, u.avatar_url = '', u.updated_at = ?2"
+    );
+    DropPointers = concat!(
+        "DELETE p FROM ", listed!(), " STRAIGHT_JOIN user_read_pointers p ON p.user_id = j.id"
+    );
+    DropTokens = concat!(
+        "DELETE t FROM ", listed!(), " STRAIGHT_JOIN refresh_tokens t ON t.user_id = j.id"
+    );
+}
+
+/// The spelling usernames are compared by.
+fn key(username: &str) -> String {
+    username.to_lowercase()
+}
+
+pub(super) async fn by_id(conn: &mut Conn, id: &UserId) -> DbResult<Option<UserRow>> {
+    first::<ById, _>(conn, &binds![*id]).await
+}
+
+async fn by_ids(conn: &mut Conn, ids: &String) -> DbResult<Vec<UserRow>> {
+    rows::<ByIds, _>(conn, &binds![ids]).await
+}
+
+async fn by_key(conn: &mut Conn, key: &String) -> DbResult<Option<UserRow>> {
+    first::<ByKey, _>(conn, &binds![key]).await
+}
+
+async fn create(conn: &mut Conn, user: &NewUser) -> DbResult<UserRow> {
+    let key = key(&user.username);
+    let binds = binds![
+        user.id,
+        &user.username,
+        &key,
+        &user.password_hash,
+        &user.avatar_url,
+        user.is_guest,
+        At(user.now),
+    ];
+    match execute::<Insert>(conn, &binds).await {
+        Err(e) if fault::class(&e) != Class::Duplicate => return Err(e),
+        _ => {}
+    }
+    match by_key(conn, &key).await? {
+        Some(row) if row.id == user.id => Ok(row),
+        Some(_) => Err(DbError::duplicate(ErrorCode::UserAlreadyExists)),
+        // The insert did nothing and the name is free: the id is taken, which the makers of ids rule out.
+        None => Err(DbError::internal("the id of a new user is taken")),
+    }
+}
+
+async fn search(conn: &mut Conn, search: &UserSearch) -> DbResult<Vec<UserRow>> {
+    let limit = search.limit.min(MAX_PAGE);
+    let needle = key(&search.query);
+    if needle.is_empty() || limit == 0 {
+        return Ok(Vec::new());
+    }
+    let exclude = search.exclude.map_or(-1, UserId::as_i64);
+    // No text that starts with the needle sorts behind the needle and the last code point.
+    let end = format!("{needle}{}", char::MAX);
+    let guests = search.include_guests;
+    let binds = binds![&needle, &end, exclude, guests, limit];
+    let mut found: Vec<UserRow> = rows::<SearchPrefix, _>(conn, &binds).await?;
+    let room = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(limit));
+    if room > 0 {
+        let binds = binds![&needle, exclude, guests, room];
+        found.extend(rows::<SearchInside, UserRow>(conn, &binds).await?);
+    }
+    Ok(found)
+}
+
+async fn update(
+    conn: &mut Conn,
+    (id, patch, now): &(UserId, UserPatch, UnixMillis),
+) -> DbResult<UserRow> {
+    let status = patch.status.map(|status| status as i32);
+    let binds = binds![*id, patch.avatar_url.as_ref(), status, At(*now)];
+    execute::<Update>(conn, &binds).await?;
+    let row = by_id(conn, id).await?;
+    row.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))
+}
+
+async fn password_hash(conn: &mut Conn, id: &UserId) -> DbResult<Option<String>> {
+    first::<PasswordHash, _>(conn, &binds![*id]).await
+}
+
+async fn retire_guests(
+    conn: &mut Conn,
+    &(before, now, limit): &(UnixMillis, UnixMillis, u32),
+) -> DbResult<Vec<UserId>> {
+    let ids: Vec<UserId> = rows::<ExpiredGuests, _>(conn, &binds![At(before), limit]).await?;
+    if !ids.is_empty() {
+        let list = json_array(&ids);
+        execute::<Retire>(conn, &binds![&list, At(now)]).await?;
+        execute::<DropPointers>(conn, &binds![&list]).await?;
+        execute::<DropTokens>(conn, &binds![&list]).await?;
+    }
+    Ok(ids)
+}
+
+#[async_trait]
+impl UserStore for MysqlDatabase {
+    async fn create_user(&self, user: NewUser) -> DbResult<UserRow> {
+        self.write(true, &[Key::Accounts], user, work!(create))
+            .await
+    }
+
+    async fn user(&self, id: UserId) -> DbResult<Option<UserRow>> {
+        self.read(id, work!(by_id)).await
+    }
+
+    async fn users(&self, ids: &[UserId]) -> DbResult<Vec<UserRow>> {
+        self.read(json_array(ids), work!(by_ids)).await
+    }
+
+    async fn user_by_username(&self, username: &str) -> DbResult<Option<UserRow>> {
+        self.read(key(username), work!(by_key)).await
+    }
+
+    async fn search_users(&self, wanted: UserSearch) -> DbResult<Vec<UserRow>> {
+        self.read_late(Key::Accounts, Around::Nothing, wanted, work!(search))
+            .await
+    }
+
+    async fn update_user(
+        &self,
+        id: UserId,
+        patch: UserPatch,
+        now: UnixMillis,
+    ) -> DbResult<UserRow> {
+        self.write(true, &[Key::Accounts], (id, patch, now), work!(update))
+            .await
+    }
+
+    async fn password_hash(&self, id: UserId) -> DbResult<Option<String>> {
+        self.read(id, work!(password_hash)).await
+    }
+
+    async fn delete_expired_guests(
+        &self,
+        before: UnixMillis,
+        now: UnixMillis,
+        limit: u32,
+    ) -> DbResult<Vec<UserId>> {
+        let args = (before, now, limit);
+        self.write(false, &[Key::Accounts], args, work!(retire_guests))
+            .await
+    }
+}

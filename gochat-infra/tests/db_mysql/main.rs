@@ -1,0 +1,9 @@
+//! MySQL or MariaDB as the database: the contract suite on the real server, and what only this
+//! adapter has to prove. Each test has a database of its own.
+#![cfg(feature = "mysql")]
+
+mod kit;
+
+mod contract {
+    gochat_infra::db_suite!(super::kit::fresh());
+}
