@@ -5,17 +5,14 @@
 
 use std::net::SocketAddr;
 
+use gochat_infra::rpc::{ServerConfig, Services, serve};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::server::{Server, TcpIncoming};
-
-/// Largest request, as in the contract.
-const MAX_CONCURRENT_STREAMS: u32 = 1_000;
 
 /// A bound port that does not serve yet.
 pub struct GrpcPort {
-    incoming: TcpIncoming,
+    listener: TcpListener,
     addr: SocketAddr,
 }
 
@@ -37,10 +34,7 @@ impl GrpcPort {
             .await
             .map_err(|e| format!("grpc_listen: {addr}: {e}"))?;
         let addr = listener.local_addr().map_err(|e| e.to_string())?;
-        Ok(Self {
-            incoming: TcpIncoming::from(listener).with_nodelay(Some(true)),
-            addr,
-        })
+        Ok(Self { listener, addr })
     }
 
     /// Where it listens.
@@ -53,19 +47,8 @@ impl GrpcPort {
     /// # Errors
     /// When serving fails for good.
     pub async fn run(self, services: Routes, stop: CancellationToken) -> Result<(), String> {
-        let (reporter, health) = tonic_health::server::health_reporter();
-        reporter
-            .set_service_status("", tonic_health::ServingStatus::Serving)
-            .await;
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(gochat_proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()
-            .map_err(|e| format!("reflection: {e}"))?;
-        Server::builder()
-            .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-            .add_routes(services.add_service(health).add_service(reflection))
-            .serve_with_incoming_shutdown(self.incoming, stop.cancelled())
+        let services = Services::new(services).reflection();
+        serve(self.listener, services, ServerConfig::default(), stop)
             .await
             .map_err(|e| e.to_string())
     }
@@ -73,6 +56,10 @@ impl GrpcPort {
 
 #[cfg(test)]
 mod tests {
+    use gochat_infra::rpc::{ChannelConfig, direct};
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
+
     use super::*;
 
     #[tokio::test]
@@ -82,44 +69,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn health_and_reflection_answer() {
+    async fn health_answers_until_it_is_stopped() {
         let port = GrpcPort::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", port.addr());
+        let channel = direct(&port.addr().to_string(), ChannelConfig::new("gochat")).unwrap();
         let stop = CancellationToken::new();
         let served = tokio::spawn(port.run(Routes::default(), stop.clone()));
-        let channel = tonic::transport::Endpoint::from_shared(url)
-            .unwrap()
-            .connect()
-            .await
-            .unwrap();
-        let mut health = tonic_health::pb::health_client::HealthClient::new(channel.clone());
-        let answer = health
-            .check(tonic_health::pb::HealthCheckRequest::default())
-            .await
-            .unwrap();
+        let mut health = HealthClient::new(channel);
+        let answer = health.check(HealthCheckRequest::default()).await.unwrap();
         assert_eq!(
             answer.into_inner().status,
             tonic_health::ServingStatus::Serving as i32
         );
-        let mut reflection =
-            tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient::new(
-                channel,
-            );
-        let list = tonic_reflection::pb::v1::ServerReflectionRequest {
-            host: String::new(),
-            message_request: Some(
-                tonic_reflection::pb::v1::server_reflection_request::MessageRequest::ListServices(
-                    String::new(),
-                ),
-            ),
-        };
-        let answers = reflection
-            .server_reflection_info(tokio_stream::iter([list]))
-            .await
-            .unwrap();
-        let first = answers.into_inner().message().await.unwrap().unwrap();
-        assert!(format!("{first:?}").contains("im.logic.v1.MessageService"));
         stop.cancel();
         served.await.unwrap().unwrap();
+        assert!(health.check(HealthCheckRequest::default()).await.is_err());
     }
 }
