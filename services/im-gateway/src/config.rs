@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use gochat_core::ratelimit::Rule;
@@ -20,6 +21,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Name of this instance, unique among the gateways that run. Default `gateway-1`.
     pub gateway_id: String,
+    /// Encryption of HTTP and WebSocket. Default off.
+    pub tls: Tls,
     /// How tokens are checked.
     pub auth: Auth,
     /// Sockets and HTTP connections.
@@ -45,6 +48,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
             gateway_id: "gateway-1".to_owned(),
+            tls: Tls::default(),
             auth: Auth::default(),
             connections: Connections::default(),
             websocket: WebSocket::default(),
@@ -71,6 +75,40 @@ impl Config {
         } else {
             rules
         }
+    }
+}
+
+/// TLS 1.2 and 1.3 on the listener: HTTPS and WSS, and nothing else there. On when a certificate is
+/// named.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tls {
+    /// PEM file of the certificate, with its chain. Empty (the default): no TLS.
+    pub cert: PathBuf,
+    /// PEM file of its private key.
+    pub key: PathBuf,
+    /// Seconds between two looks at the files; changed ones are used from then on, unless they can't be.
+    /// Default 5.
+    pub reload_seconds: u64,
+    /// Milliseconds a handshake may take. Default 10,000.
+    pub handshake_timeout_ms: u64,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            cert: PathBuf::new(),
+            key: PathBuf::new(),
+            reload_seconds: 5,
+            handshake_timeout_ms: 10_000,
+        }
+    }
+}
+
+impl Tls {
+    /// Whether the listener speaks TLS.
+    pub fn is_on(&self) -> bool {
+        !self.cert.as_os_str().is_empty() || !self.key.as_os_str().is_empty()
     }
 }
 

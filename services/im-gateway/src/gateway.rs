@@ -27,6 +27,7 @@ use crate::pusher::Pusher;
 use crate::recents::Recents;
 use crate::revocations::{self, Revocations};
 use crate::state::{Gw, Shared};
+use crate::tls::Edge;
 use crate::tokens::Verifier;
 use crate::typing::{self, Typing};
 use crate::waiters::Waiters;
@@ -62,6 +63,8 @@ impl fmt::Debug for Ports {
 pub enum BindError {
     /// The address is taken or not ours.
     Listen(SocketAddr, io::Error),
+    /// The certificate or its key can't be used.
+    Certificate(String),
     /// The log could not be used.
     Log(MqError),
 }
@@ -70,6 +73,7 @@ impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(address, error) => write!(f, "can't listen on {address}: {error}"),
+            Self::Certificate(error) => write!(f, "TLS can't be used: {error}"),
             Self::Log(error) => write!(f, "the log can't be used: {error}"),
         }
     }
@@ -82,6 +86,7 @@ pub struct Gateway {
     gw: Gw,
     listener: TcpListener,
     local_addr: SocketAddr,
+    tls: Option<Arc<Edge>>,
     downstream: Box<dyn Consumer>,
     revocations: Option<Box<dyn Consumer>>,
     queues: Queues,
@@ -104,6 +109,7 @@ impl Gateway {
     pub async fn bind(config: Config, ports: Ports) -> Result<Self, BindError> {
         metrics::describe();
         let address = config.listen;
+        let tls = Edge::open(&config.tls).map_err(BindError::Certificate)?;
         let listener = server::listen(address, config.connections.backlog)
             .map_err(|e| BindError::Listen(address, e))?;
         let local_addr = listener
@@ -118,6 +124,7 @@ impl Gateway {
             gw,
             listener,
             local_addr,
+            tls,
             downstream,
             revocations,
             queues,
@@ -144,8 +151,13 @@ impl Gateway {
             revocations,
             queues,
             local_addr,
+            tls,
         } = self;
-        tracing::info!(%local_addr, gateway_id = &*gw.id, "gateway is serving");
+        let secure = tls.is_some();
+        tracing::info!(%local_addr, gateway_id = &*gw.id, tls = secure, "gateway is serving");
+        if !secure && !local_addr.ip().is_loopback() {
+            tracing::warn!(%local_addr, "tokens and messages travel unencrypted: set gateway.tls, or keep a proxy with TLS in front");
+        }
         let (accepting, working, leaving) = (
             CancellationToken::new(),
             CancellationToken::new(),
@@ -167,12 +179,16 @@ impl Gateway {
         workers.spawn(presence::bury(gw.clone(), working.clone()));
         workers.spawn(revocations::run(gw.clone(), revocations, working.clone()));
         workers.spawn(sweeper::run(gw.clone(), working.clone()));
+        if let Some(edge) = tls.clone() {
+            workers.spawn(edge.watch(working.clone()));
+        }
         for relays in queues.relays {
             workers.spawn(typing::run(gw.clone(), relays, working.clone()));
         }
         let mut leaver = tokio::spawn(presence::run_leaving(gw.clone(), leaving.clone()));
         let router = http::router(gw.clone());
-        let mut server = tokio::spawn(server::run(gw.clone(), listener, router, accepting.clone()));
+        let serving = server::run(gw.clone(), listener, router, tls, accepting.clone());
+        let mut server = tokio::spawn(serving);
 
         shutdown.cancelled().await;
         let time = Duration::from_millis(gw.config.drain_timeout_ms);

@@ -40,6 +40,7 @@ mod recents;
 mod revocations;
 mod server;
 mod state;
+mod tls;
 mod tokens;
 mod typing;
 mod upstream;

@@ -25,6 +25,11 @@ pub(crate) const SEND_FAILED: &str = "gochat_message_send_failures_total";
 /// Unauthenticated connections that had to make room.
 pub(crate) const SHED: &str = "gochat_connections_shed_total";
 
+/// Handshakes of TLS, label `result`.
+pub(crate) const TLS_HANDSHAKES: &str = "gochat_tls_handshakes_total";
+/// Changed certificate files, label `result`.
+pub(crate) const TLS_RELOADS: &str = "gochat_tls_reloads_total";
+
 /// Counts one finished HTTP request.
 pub(crate) fn http(method: &'static str, path: &str, status: u16, took: Duration) {
     let labels = [
@@ -74,5 +79,7 @@ pub(crate) fn describe() {
     );
     metrics::describe_counter!(SENT, "Messages accepted by the log.");
     metrics::describe_counter!(SEND_FAILED, "Messages the log refused.");
+    metrics::describe_counter!(TLS_HANDSHAKES, "TLS handshakes by result.");
+    metrics::describe_counter!(TLS_RELOADS, "Changed certificate files by result.");
     metrics::describe_counter!(SHED, "Unauthenticated connections closed to make room.");
 }

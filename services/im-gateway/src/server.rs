@@ -16,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,7 @@ use crate::config::Connections;
 use crate::http::{extract::Caller, middleware};
 use crate::metrics as names;
 use crate::state::Gw;
+use crate::tls::Edge;
 use crate::ws::handshake;
 
 /// Files a process needs besides its sockets.
@@ -126,7 +128,13 @@ impl Visitor {
 }
 
 /// Accepts until told to stop, then lets requests in progress finish.
-pub(crate) async fn run(gw: Gw, listener: TcpListener, router: Router, stop: CancellationToken) {
+pub(crate) async fn run(
+    gw: Gw,
+    listener: TcpListener,
+    router: Router,
+    tls: Option<Arc<Edge>>,
+    stop: CancellationToken,
+) {
     let limits = gw.config.connections.clone();
     let permits = Arc::new(Semaphore::new(max_connections(&limits)));
     let gate = Gate::new(limits.max_unauthenticated);
@@ -139,8 +147,14 @@ pub(crate) async fn run(gw: Gw, listener: TcpListener, router: Router, stop: Can
         match accepted {
             Ok((stream, peer, permit)) => {
                 let visitor = gate.enter(peer, permit);
-                let serving = serve(gw.clone(), router.clone(), stream, visitor, stop.clone());
-                tracker.spawn(serving);
+                let (gw, router, stop) = (gw.clone(), router.clone(), stop.clone());
+                match &tls {
+                    None => tracker.spawn(serve(gw, router, stream, visitor, stop)),
+                    Some(edge) => {
+                        let edge = edge.clone();
+                        tracker.spawn(secure(edge, gw, router, stream, visitor, stop))
+                    }
+                };
             }
             Err(error) => {
                 // Out of files, or the client gave up already: neither ends the listener.
@@ -168,13 +182,32 @@ async fn accept(
     Ok((stream, peer, permit))
 }
 
-async fn serve(
+/// Serves a connection under TLS. While it shakes hands it is a stranger among strangers.
+async fn secure(
+    edge: Arc<Edge>,
     gw: Gw,
     router: Router,
     stream: TcpStream,
     visitor: Arc<Visitor>,
     stop: CancellationToken,
 ) {
+    let secured = tokio::select! {
+        secured = Box::pin(edge.accept(stream)) => secured,
+        () = visitor.shed.notified() => None,
+        () = stop.cancelled() => None,
+    };
+    // The certificate may be renewed many times before this connection ends.
+    drop(edge);
+    match secured {
+        Some(stream) => serve(gw, router, stream, visitor, stop).await,
+        None => visitor.stop_waiting(),
+    }
+}
+
+async fn serve<S>(gw: Gw, router: Router, stream: S, visitor: Arc<Visitor>, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let header_timeout = Duration::from_millis(gw.config.connections.header_timeout_ms);
     let service = service_fn({
         let visitor = visitor.clone();

@@ -83,12 +83,17 @@ async fn stop(running: Running) -> Outcome {
 
 /// Says where it listens and what to try. On stdout: this is the answer to the command.
 fn greet(running: &Running, config: &Config) {
-    let url = format!("http://{}", running.addr());
+    let (http, ws) = if config.gateway.tls.is_on() {
+        ("https", "wss")
+    } else {
+        ("http", "ws")
+    };
+    let url = format!("{http}://{}", running.addr());
     println!(
         "GoChat {} is ready.\n\
          \n  chat page   {url}/\
          \n  API         {url}/api        docs {url}/api/docs\
-         \n  WebSocket   ws://{}/ws?token=<accessToken>\
+         \n  WebSocket   {ws}://{}/ws?token=<accessToken>\
          \n  data        {}\
          \n\nTry:\n  curl -s -X POST {url}/api/auth/guest\
          \n\nCtrl-C stops it; nothing acknowledged is lost.",

@@ -12,17 +12,16 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use super::socket::Socket;
+use crate::clock;
+use crate::presence::Gone;
+use crate::revocations::Scope;
+use crate::tokens::{Identity, TokenHash};
 use bytes::{Buf, Bytes};
 use gochat_core::ids::{ConnId, UserId};
 use gochat_core::session::machine::CloseCode;
 use gochat_core::session::wire;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
-
-use crate::clock;
-use crate::presence::Gone;
-use crate::revocations::Scope;
-use crate::tokens::{Identity, TokenHash};
 
 /// Frames handed to the kernel in one call.
 const IOVECS: usize = 32;
@@ -83,7 +82,7 @@ pub(crate) struct Conn {
     signed_out: AtomicBool,
     timed_out: AtomicBool,
     retired: AtomicBool,
-    socket: OnceLock<TcpStream>,
+    socket: OnceLock<Socket>,
     out: Mutex<Out>,
     about: Box<About>,
 }
@@ -158,12 +157,12 @@ impl Conn {
     }
 
     /// Gives the connection its socket; what waited goes out with the task's first poll.
-    pub(crate) fn attach(&self, socket: TcpStream) {
+    pub(crate) fn attach(&self, socket: Socket) {
         let _ = self.socket.set(socket);
         self.note_heard();
     }
 
-    pub(crate) fn socket(&self) -> Option<&TcpStream> {
+    pub(crate) fn socket(&self) -> Option<&Socket> {
         self.socket.get()
     }
 
@@ -230,7 +229,13 @@ impl Conn {
             && let Some(socket) = self.socket.get()
         {
             match socket.try_write(frame) {
-                Ok(n) if n == frame.len() => return Sent::Accepted,
+                Ok(n) if n == frame.len() => {
+                    if socket.try_flush().is_err() {
+                        // Taken and not out yet: the task sees to it.
+                        out.wake();
+                    }
+                    return Sent::Accepted;
+                }
                 Ok(n) => written = n,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => {
@@ -351,6 +356,9 @@ impl Conn {
         let mut out = self.out.lock();
         out.die();
         out.waker = None;
+        if let Some(socket) = self.socket.get() {
+            socket.say_goodbye();
+        }
     }
 }
 
@@ -384,7 +392,7 @@ impl Out {
     }
 
     /// Writes until the queue is empty (true) or the kernel is full (false).
-    fn write(&mut self, socket: &TcpStream) -> io::Result<bool> {
+    fn write(&mut self, socket: &Socket) -> io::Result<bool> {
         while !self.queue.is_empty() {
             let written = if self.queue.len() == 1 {
                 socket.try_write(&self.queue[0])
@@ -399,16 +407,27 @@ impl Out {
             match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => self.advance(n),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.stalled_s.get_or_insert_with(clock::ticks_s);
-                    return Ok(false);
-                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(self.stall(socket)),
                 Err(e) => return Err(e),
             }
+        }
+        match socket.try_flush() {
+            Ok(()) => self.stalled_s = None,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(self.stall(socket)),
+            Err(e) => return Err(e),
         }
         // Gives the queue's memory back: an idle connection has none.
         self.queue = VecDeque::new();
         Ok(true)
+    }
+
+    /// Notes that the kernel is full, and since when without any progress. False, for [`write`](Self::write).
+    fn stall(&mut self, socket: &Socket) -> bool {
+        if socket.take_moved() {
+            self.stalled_s = None;
+        }
+        self.stalled_s.get_or_insert_with(clock::ticks_s);
+        false
     }
 
     fn advance(&mut self, mut n: usize) {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
@@ -52,7 +52,7 @@ async fn what_was_sent_before_the_socket_is_there_goes_out_first_and_in_order() 
         conn.enqueue(&frame(b'b', 2), LIMITS),
         (Sent::Accepted, false)
     );
-    conn.attach(server);
+    conn.attach(Socket::Plain(server));
     assert_eq!(conn.send(&frame(b'c', 1), LIMITS), Sent::Accepted);
     assert!(finish_writes(&conn).await);
     let mut got = [0; 6];
@@ -64,7 +64,7 @@ async fn what_was_sent_before_the_socket_is_there_goes_out_first_and_in_order() 
 async fn several_frames_leave_with_one_flush() {
     let (server, mut client) = pair().await;
     let conn = conn();
-    conn.attach(server);
+    conn.attach(Socket::Plain(server));
     for (i, byte) in (b'a'..=b'e').enumerate() {
         assert_eq!(
             conn.enqueue(&frame(byte, 1), LIMITS),
@@ -86,7 +86,7 @@ async fn several_frames_leave_with_one_flush() {
 async fn a_frame_the_kernel_takes_in_parts_arrives_whole() {
     let (server, mut client) = pair().await;
     let conn = conn();
-    conn.attach(server);
+    conn.attach(Socket::Plain(server));
     let big = frame(b'x', 8 << 20);
     let limits = QueueLimits {
         frames: 8,
@@ -110,7 +110,7 @@ async fn a_frame_the_kernel_takes_in_parts_arrives_whole() {
 async fn a_slow_reader_is_closed_with_a_complete_frame_and_a_goodbye() {
     let (server, mut client) = pair().await;
     let conn = conn();
-    conn.attach(server);
+    conn.attach(Socket::Plain(server));
     let big = frame(b'x', 4 << 20);
     let limits = QueueLimits {
         frames: 3,
@@ -160,7 +160,7 @@ async fn the_queue_is_bounded_by_bytes_too() {
 async fn last_words_come_before_the_goodbye_and_nothing_after_it() {
     let (server, mut client) = pair().await;
     let conn = conn();
-    conn.attach(server);
+    conn.attach(Socket::Plain(server));
     assert!(conn.close(CloseCode::Replaced, Some(&frame(b'w', 3))));
     assert!(!conn.close(CloseCode::Normal, None), "once");
     assert_eq!(conn.send(&frame(b'z', 1), LIMITS), Sent::Closed);
@@ -176,7 +176,7 @@ async fn last_words_come_before_the_goodbye_and_nothing_after_it() {
 async fn a_write_without_progress_and_an_unanswered_goodbye_end() {
     let (server, _client) = pair().await;
     let stuck = conn();
-    stuck.attach(server);
+    stuck.attach(Socket::Plain(server));
     let limits = QueueLimits {
         frames: 8,
         bytes: 64 << 20,
@@ -200,7 +200,7 @@ async fn a_write_without_progress_and_an_unanswered_goodbye_end() {
 async fn a_peer_that_is_gone_is_noticed_by_the_writer() {
     let (server, mut client) = pair().await;
     let conn = conn();
-    conn.attach(server);
+    conn.attach(Socket::Plain(server));
     client.shutdown().await.unwrap();
     drop(client);
     // The first writes may still be taken by the kernel; the reset they cause ends the rest.

@@ -9,17 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use bytes::Bytes;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::session::machine::CloseCode;
 use http::{HeaderMap, Request, Response, header};
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_rustls::server::TlsStream;
 
 use super::conn::{About, Conn};
 use super::io::ConnTask;
+use super::socket::Socket;
 use crate::clock;
 use crate::presence;
 use crate::server::Visitor;
@@ -93,18 +96,30 @@ async fn attach(
     let Ok(Ok(upgraded)) = tokio::time::timeout(deadline, on_upgrade).await else {
         return;
     };
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-        return tracing::error!("the upgraded connection is not a TCP socket");
+    let Some((socket, early)) = socket_of(upgraded) else {
+        return tracing::error!("the upgraded connection is not one of this listener");
     };
     let (gw, conn) = admitted.into_parts();
-    conn.attach(parts.io.into_inner());
+    conn.attach(socket);
     let mut task = ConnTask::new(gw.clone(), conn.clone(), permit);
-    if !parts.read_buf.is_empty() {
-        task.take_in(&mut parts.read_buf.to_vec());
+    if !early.is_empty() {
+        task.take_in(&mut early.to_vec());
     }
     gw.conn_tasks.spawn(task);
     if gw.health.is_draining() {
         gw.close(&conn, CloseCode::GoingAway, "draining");
+    }
+}
+
+/// Takes the socket out of hyper, with what has been read of it already.
+fn socket_of(upgraded: Upgraded) -> Option<(Socket, Bytes)> {
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => Some((Socket::Plain(parts.io.into_inner()), parts.read_buf)),
+        Err(upgraded) => {
+            let parts = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
+            let (tcp, session) = parts.io.into_inner().into_inner();
+            Some((Socket::tls(tcp, session), parts.read_buf))
+        }
     }
 }
 

@@ -12,8 +12,6 @@ use std::task::{Context, Poll};
 
 use gochat_core::session::machine::{Admission, CloseCode, ServerSession};
 use gochat_core::session::wire::{self, Decoder, Item, Message};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::conn::Conn;
@@ -177,10 +175,15 @@ impl ConnTask {
             match socket.poll_read_ready(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    if socket.take_stuck() {
+                        cx.waker().wake_by_ref();
+                    }
+                    return Poll::Pending;
+                }
             }
             let read = BUFFER.with_borrow_mut(|buffer| {
-                let read = read(socket, buffer);
+                let read = socket.try_read(buffer);
                 if let Ok(n) = read {
                     self.take_in(&mut buffer[..n]);
                 }
@@ -196,21 +199,6 @@ impl ConnTask {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
-}
-
-/// Reads once. A read that does not fill the buffer has emptied the socket: saying so to the
-/// runtime saves the second read that would only find nothing.
-fn read(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut got = 0;
-    let outcome = socket.try_io(Interest::READABLE, || {
-        got = socket.try_read(buffer)?;
-        if got > 0 && got < buffer.len() {
-            Err(io::ErrorKind::WouldBlock.into())
-        } else {
-            Ok(got)
-        }
-    });
-    if got > 0 { Ok(got) } else { outcome }
 }
 
 impl Future for ConnTask {

@@ -2,12 +2,13 @@ use gochat_core::session::frame::ServerFrame;
 use gochat_infra::embedded::log::{EmbeddedLog, LogConfig};
 use gochat_infra::rpc::Channel;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::peers::NoPeers;
 use crate::tokens::Identity;
 use crate::ws::conn::About;
+use crate::ws::socket::Socket;
 use crate::{Config, Ports};
 
 /// A connection with its task running, and the client's end of it.
@@ -40,7 +41,7 @@ async fn rig(config: Config) -> Rig {
         expires_at: i64::MAX,
     };
     let conn = Arc::new(Conn::new(1, &identity, About::default()));
-    conn.attach(server.unwrap().0);
+    conn.attach(Socket::Plain(server.unwrap().0));
     let task = tokio::spawn(ConnTask::new(gw.clone(), conn, None));
     Rig {
         client: client.unwrap(),

@@ -5,5 +5,6 @@ pub(crate) mod drain;
 pub(crate) mod handshake;
 mod inbound;
 pub(crate) mod io;
+pub(crate) mod socket;
 pub(crate) mod sweeper;
 pub(crate) mod table;
