@@ -1,5 +1,8 @@
 //! Helpers and facts of the log on Kafka.
 
+mod chain;
+mod handover;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +50,10 @@ impl Reconnected {
         let config = config();
         let mq = connect(&config).await;
         Self { config, mq }
+    }
+
+    pub(crate) fn kafka(&self) -> &KafkaMq {
+        &self.mq
     }
 }
 

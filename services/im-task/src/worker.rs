@@ -265,7 +265,14 @@ impl<H: Handler> Worker<H> {
                 .map_or(0, |b| b.records.len());
             let committed = self.mq.committed(self.plan.group, tp).await.ok().flatten();
             if let (Ok(end), Some(committed)) = (self.mq.end_offset(tp).await, committed) {
-                let behind = end.saturating_sub(committed).saturating_sub(in_hand as u64);
+                let mut behind = end.saturating_sub(committed).saturating_sub(in_hand as u64);
+                // The end may lie beyond the last record.
+                if behind > 0
+                    && let Ok(next) = self.mq.read(tp, committed + in_hand as u64, 1).await
+                    && next.is_empty()
+                {
+                    behind = 0;
+                }
                 metrics::lag(self.plan.group, tp, behind);
             }
         }

@@ -40,7 +40,9 @@ pub struct KafkaConfig {
     /// with its default settings accepts.
     pub session_timeout_ms: u64,
     /// The broker aborts a transaction that was open for this long: as long can a killed process hold back readers of
-    /// what it was writing. Default 10,000.
+    /// what it was writing. Default 6,000, as the session: when the heir comes, the transaction is gone, too. (The
+    /// broker looks every `transaction.abort.timed.out.transaction.cleanup.interval.ms`: set 1,000 there, its default
+    /// is 10,000.)
     pub transaction_timeout_ms: u64,
     /// Longest wait of any other request. Default 5,000.
     pub request_timeout_ms: u64,
@@ -132,7 +134,7 @@ impl Default for KafkaConfig {
             queue_records: 100_000,
             queue_kib: 65_536,
             session_timeout_ms: 6_000,
-            transaction_timeout_ms: 10_000,
+            transaction_timeout_ms: 6_000,
             request_timeout_ms: 5_000,
             fetch_wait_ms: 50,
             memory_retention_ms: 3_600_000,

@@ -76,9 +76,18 @@ pub(super) fn watermarks<C: ConsumerContext>(
     place: &Place,
     timeout: Duration,
 ) -> MqResult<(u64, u64)> {
-    let (low, high) = client
-        .fetch_watermarks(&place.wire, place.partition, timeout)
-        .map_err(|error| from_kafka("the ends of a partition", &error))?;
+    let deadline = Instant::now() + timeout;
+    let (low, high) = loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match client.fetch_watermarks(&place.wire, place.partition, left) {
+            Ok(ends) => break ends,
+            // A topic is so new, or a leader so new, that not every broker has heard of it.
+            Err(error) if is_passing(&error) && !left.is_zero() => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(from_kafka("the ends of a partition", &error)),
+        }
+    };
     let natural = |offset| u64::try_from(offset).unwrap_or_default();
     Ok((natural(low), natural(high)))
 }

@@ -6,14 +6,14 @@
 
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{
-    BaseProducer, NoCustomPartitioner, Producer as _, ProducerContext, PurgeConfig,
+    NoCustomPartitioner, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -35,10 +35,42 @@ enum Trouble {
     Rebuild(MqError),
 }
 
-/// Remembers the first record of a transaction that could not be written.
+/// What became of the records of a transaction.
 #[derive(Default)]
 struct Deliveries {
-    failed: Mutex<Option<KafkaError>>,
+    state: Mutex<Delivered>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Delivered {
+    /// Written or not, but reported.
+    reported: usize,
+    /// Why the first of those that failed did.
+    failed: Option<KafkaError>,
+}
+
+impl Deliveries {
+    fn reset(&self) {
+        *self.state.lock() = Delivered::default();
+    }
+
+    /// Waits for the reports of `records` records, or for a failure.
+    fn wait(&self, records: usize, deadline: Instant) -> Result<(), Trouble> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(error) = state.failed.take() {
+                return Err(trouble(&error));
+            }
+            if state.reported >= records {
+                return Ok(());
+            }
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
+                let error = unavailable("outputs were not written in time");
+                return Err(Trouble::Abort(error));
+            }
+        }
+    }
 }
 
 impl ClientContext for Deliveries {
@@ -55,13 +87,17 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let mut state = self.state.lock();
+        state.reported += 1;
         if let Err((error, _)) = result {
-            self.failed.lock().get_or_insert_with(|| error.clone());
+            state.failed.get_or_insert_with(|| error.clone());
         }
+        self.changed.notify_one();
     }
 }
 
-type Producer = BaseProducer<Deliveries>;
+/// Its thread takes reports the moment they come; the binding's own `flush` looks every 100 ms only.
+type Producer = ThreadedProducer<Deliveries>;
 
 /// The transactional producers of one consumer.
 pub(super) struct Steps {
@@ -167,7 +203,7 @@ struct Step<'a> {
 
 impl Step<'_> {
     fn run(&self, producer: &Producer) -> Result<(), Trouble> {
-        producer.context().failed.lock().take();
+        producer.context().reset();
         self.again(|_| producer.begin_transaction())?;
         self.produce(producer)?;
         self.send_offsets(producer)?;
@@ -190,7 +226,7 @@ impl Step<'_> {
                     let error = from_kafka("an output was not taken", &error);
                     return Err(Trouble::Abort(error));
                 }
-                producer.poll(Duration::from_millis(1));
+                std::thread::sleep(Duration::from_millis(1));
                 record = refused;
             }
         }
@@ -212,22 +248,14 @@ impl Step<'_> {
         self.again(|left| producer.send_offsets_to_transaction(&list, &group, left))
     }
 
-    /// Waits until every output is written. Mostly that is so by now: the offsets took as many round trips.
+    /// Waits until every output is written, and the client has let go of them all: then the commit has nothing to flush.
     fn await_deliveries(&self, producer: &Producer) -> Result<(), Trouble> {
-        loop {
-            producer.poll(Duration::ZERO);
-            if let Some(error) = producer.context().failed.lock().take() {
-                return Err(trouble(&error));
-            }
-            if producer.in_flight_count() == 0 {
-                return Ok(());
-            }
-            if self.left().is_zero() {
-                let error = unavailable("outputs were not written in time");
-                return Err(Trouble::Abort(error));
-            }
-            producer.poll(Duration::from_millis(1));
+        let reports = producer.context();
+        reports.wait(self.outputs.len(), self.deadline)?;
+        while producer.in_flight_count() > 0 && !self.left().is_zero() {
+            std::thread::yield_now();
         }
+        Ok(())
     }
 
     /// Repeats a call as long as Kafka says so.
@@ -265,7 +293,7 @@ fn abort(producer: &Producer) -> Result<(), KafkaError> {
     let deadline = Instant::now() + ABORT;
     producer.purge(PurgeConfig::default().queue().inflight());
     while producer.in_flight_count() > 0 && Instant::now() < deadline {
-        producer.poll(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(1));
     }
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

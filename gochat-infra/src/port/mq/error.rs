@@ -32,6 +32,15 @@ pub enum MqErrorKind {
 }
 
 impl MqErrorKind {
+    /// Whether nothing but a new start of the process can help. Everything else passes, or is mended by a new
+    /// consumer: a service goes on through it.
+    pub const fn is_final(self) -> bool {
+        matches!(
+            self,
+            Self::Closed | Self::Corrupt | Self::Poisoned | Self::Locked
+        )
+    }
+
     /// Stable name for logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -13,6 +13,11 @@
 //!   buffer for as long as the process; its loss must be repaired by the protocol above.
 //! * **Visibility.** Readers see committed records only: what [`Consumer::transact`] wrote appears as a whole or
 //!   never. A record is visible when it is durable, except on topics with [`VisibleOn::Append`].
+//! * **The end.** [`Mq::end_offset`] lies beyond every record whose write was answered `Ok`, visible already or not, and
+//!   [`Mq::read`] answers "nothing more" only when it has got past all of those. Kafka makes the records of a
+//!   transaction visible a moment *after* it answered that it is committed; whoever takes over from the writer of
+//!   such records must not miss them. As the end may lie beyond the last record (a marker), "a group has
+//!   everything" is: its committed offset is at the end, or reading from there is empty.
 //! * **Delivery.** A group resumes at its committed offset. With [`Consumer::commit`] that is at-least-once; with
 //!   [`Consumer::transact`] exactly-once as far as the outputs and the offsets go.
 //! * **Errors.** `Err` from a write means: not visible now. It may still become durable when the failure hit the
@@ -22,6 +27,7 @@
 //!   effect (all of it or none); a dropped `poll` loses nothing.
 
 mod config;
+mod consume;
 mod error;
 mod record;
 mod topic;
@@ -32,6 +38,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use config::{ConsumerConfig, Start};
+pub use consume::{rewind, tail};
 pub use error::{MqError, MqErrorKind, MqResult};
 pub use record::{
     Batch, Headers, InRecord, MAX_RECORD_BYTES, OutRecord, Placed, Poll, Progress, Record,
@@ -130,7 +137,8 @@ pub trait Mq: Send + Sync + 'static {
     /// `UnknownTopic`, `Unavailable`, `Closed`.
     async fn consumer(&self, config: ConsumerConfig) -> MqResult<Box<dyn Consumer>>;
 
-    /// The group's committed offset (next to read); `None` when it never committed.
+    /// The group's committed offset (next to read); `None` when it never committed. Waits for steps that are being
+    /// committed, so that the answer is not older than the last `Ok`.
     ///
     /// # Errors
     /// `UnknownTopic`, `Unavailable`.
@@ -143,13 +151,15 @@ pub trait Mq: Send + Sync + 'static {
     async fn wait_committed(&self, group: &str, tp: &TopicPartition, offset: u64) -> MqResult<()>;
 
     /// Visible records from `from` on (or from the first kept one if that is later), at most `max`, possibly fewer
-    /// than there are. Empty = `from` is at the end.
+    /// than there are. Empty = there is nothing up to the end as it was when the call was made, including what was
+    /// acknowledged but not visible then: the call waits for that.
     ///
     /// # Errors
-    /// `UnknownTopic`, `Unavailable`, `Corrupt`.
+    /// `UnknownTopic`, `Corrupt`. `Unavailable`, also when a write that began before the call (of a process that was
+    /// killed, say) stays undecided for long: hold back and retry.
     async fn read(&self, tp: &TopicPartition, from: u64, max: usize) -> MqResult<Vec<InRecord>>;
 
-    /// Offset the next visible record will have or exceed.
+    /// Offset the next accepted record will have or exceed; beyond every acknowledged one.
     ///
     /// # Errors
     /// `UnknownTopic`, `Unavailable`.

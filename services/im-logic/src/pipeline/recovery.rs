@@ -25,8 +25,8 @@ pub(super) struct Owned {
 impl Owned {
     /// A machine that knows every message the database may not hold yet.
     ///
-    /// Must run after the log has handed out records of the partition: by then every step of the
-    /// owner before has either become visible or never will.
+    /// Must run after the log has handed out records of the partition: by then every step of the owner before was
+    /// either committed or never will be, and reading to the end shows all that were.
     pub(super) async fn take_over(mq: &dyn Mq, partition: u32, limits: Limits) -> Result<Self> {
         let persist = TopicPartition::new(topics::PERSIST, partition);
         let saved = mq
@@ -61,7 +61,8 @@ impl Owned {
             .committed(topics::TASK_PERSIST_GROUP, &self.persist)
             .await?
             .unwrap_or(0);
-        if saved >= end {
+        // The end may lie beyond the last record; then nothing is left to read before it.
+        if saved >= end || mq.read(&self.persist, saved, 1).await?.is_empty() {
             self.machine.saved(mark);
             self.pending = None;
         } else {
