@@ -3,7 +3,7 @@
 # cache, which a SIGKILL of the broker leaves alone.
 
 kafka_java() {
-    java -Dlog4j2.configurationFile="$INFRA_HOME/log4j2.xml" -cp "$(jar_dir)/*" "$@"
+    java -Xmx256m -Dgochat.log.level=ERROR -Dlog4j2.configurationFile="$INFRA_HOME/log4j2.xml" -cp "$(jar_dir)/*" "$@"
 }
 
 # Small internal topics start quickly; short timeouts let a test see a takeover within seconds. After
@@ -64,3 +64,20 @@ probe_kafka() { python3 -S "$INFRA_HOME/probe.py" kafka "$KAFKA_PORT" 2>"$RUN/ka
 stop_kafka() { end_process kafka TERM; }
 port_kafka() { echo "$KAFKA_PORT"; }
 inner_port_kafka() { echo "$KAFKA_CONTROLLER_PORT"; }
+
+# Kafka's own command line tools, pointed at this broker.
+kafka_tool() {
+    local tool=$1 class
+    shift
+    case $tool in
+        topics) class=TopicCommand ;;
+        groups) class=consumer.group.ConsumerGroupCommand ;;
+        configs) class=kafka.admin.ConfigCommand ;;
+        transactions) class=TransactionsCommand ;;
+        produce) class=ConsoleProducer ;;
+        consume) class=consumer.ConsoleConsumer ;;
+        *) die "kafka tools: topics, groups, configs, transactions, produce, consume" ;;
+    esac
+    [[ $class == kafka.* ]] || class=org.apache.kafka.tools.$class
+    kafka_java "$class" --bootstrap-server "127.0.0.1:$KAFKA_PORT" "$@"
+}
