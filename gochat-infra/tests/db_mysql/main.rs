@@ -3,6 +3,11 @@
 #![cfg(feature = "mysql")]
 
 mod kit;
+mod locks;
+mod outage;
+mod replicas;
+mod schema;
+mod server;
 
 mod contract {
     gochat_infra::db_suite!(super::kit::fresh());

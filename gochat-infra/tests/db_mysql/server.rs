@@ -1,0 +1,127 @@
+//! MariaDB servers of a test's own: to be killed, to turn read-only, to follow each other.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use mysql_async::prelude::Queryable as _;
+
+/// A server in a folder of its own, on a port of its own. Killed when dropped.
+pub(crate) struct Server {
+    folder: tempfile::TempDir,
+    pub(crate) port: u16,
+    id: u32,
+    child: Option<Child>,
+}
+
+/// May do anything; for the test itself.
+pub(crate) const ADMIN: &str = "boss:hush";
+/// What services have: everything in their databases, nothing beyond.
+pub(crate) const USER: &str = "gochat:hush";
+
+impl Server {
+    /// A new server that answers.
+    pub(crate) async fn start(id: u32) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("data");
+        let made = Command::new("mariadb-install-db")
+            .arg("--no-defaults")
+            .arg(format!("--datadir={}", data.display()))
+            .args([
+                "--user=root",
+                "--skip-test-db",
+                "--auth-root-authentication-method=normal",
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .expect("MariaDB is installed; `make infra-up` does that");
+        assert!(made.success(), "the data folder is prepared");
+        let setup = format!(
+            "CREATE USER IF NOT EXISTS boss@'127.0.0.1' IDENTIFIED BY 'hush';\n\
+             GRANT ALL ON *.* TO boss@'127.0.0.1' WITH GRANT OPTION;\n\
+             CREATE USER IF NOT EXISTS gochat@'127.0.0.1' IDENTIFIED BY 'hush';\n\
+             GRANT ALL ON `gochat\\_%`.* TO gochat@'127.0.0.1';\n"
+        );
+        std::fs::write(folder.path().join("init.sql"), setup).expect("written");
+        let mut server = Self {
+            folder,
+            port: free_port(),
+            id,
+            child: None,
+        };
+        server.resume().await;
+        server
+    }
+
+    pub(crate) fn url(&self, who: &str) -> String {
+        format!("mysql://{who}@127.0.0.1:{}", self.port)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts it on the data it has, and waits until it answers.
+    pub(crate) async fn resume(&mut self) {
+        assert!(self.child.is_none(), "it runs");
+        let log = std::fs::File::create(self.path("log")).expect("a log");
+        let child = Command::new("mariadbd")
+            .arg("--no-defaults")
+            .arg("--user=root")
+            .arg(format!("--datadir={}", self.path("data").display()))
+            .arg(format!("--socket={}", self.path("sock").display()))
+            .arg(format!("--pid-file={}", self.path("pid").display()))
+            .arg(format!("--init-file={}", self.path("init.sql").display()))
+            .arg(format!("--port={}", self.port))
+            .arg(format!("--server-id={}", self.id))
+            .args([
+                "--bind-address=127.0.0.1",
+                "--skip-name-resolve",
+                "--log-bin=bin",
+            ])
+            .args([
+                "--innodb-buffer-pool-size=64M",
+                "--innodb-log-file-size=48M",
+            ])
+            .args(["--binlog-format=ROW", "--innodb-flush-log-at-trx-commit=1"])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("mariadbd starts");
+        self.child = Some(child);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while mysql_async::Conn::from_url(self.url(USER)).await.is_err() {
+            assert!(Instant::now() < deadline, "the server never answered");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// SIGKILL, as in a crash.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("killed");
+            child.wait().expect("it is gone");
+        }
+    }
+
+    /// A statement as the administrator.
+    pub(crate) async fn admin(&self, statement: &str) {
+        let mut conn = mysql_async::Conn::from_url(self.url(ADMIN))
+            .await
+            .expect("it answers");
+        conn.query_drop(statement).await.expect("it is done");
+        conn.disconnect().await.expect("goodbye");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn free_port() -> u16 {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    socket.local_addr().expect("an address").port()
+}
