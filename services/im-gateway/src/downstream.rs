@@ -11,9 +11,7 @@ use bytes::Bytes;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConnId, ConversationKind, UserId};
 use gochat_core::signal::Signal;
-use gochat_infra::port::mq::{
-    Batch, Consumer, ConsumerConfig, MqError, MqErrorKind, MqResult, Progress,
-};
+use gochat_infra::port::mq::{self, Batch, Consumer, MqError, MqErrorKind, MqResult, Progress};
 use gochat_infra::rpc::Backoff;
 use gochat_infra::topics;
 use gochat_proto::mq::v1::{self, DownstreamKind, DownstreamMessage, Origin};
@@ -28,9 +26,6 @@ use crate::recents::About;
 use crate::state::Gw;
 use crate::ws::conn::{Conn, Sent};
 
-/// How long a consumer may take to find its place.
-const STAND_WITHIN: Duration = Duration::from_secs(15);
-
 /// Stands at the end of this gateway's topic: what was written before belongs to sockets that are gone.
 ///
 /// # Errors
@@ -39,38 +34,7 @@ pub(crate) async fn subscribe(gw: &Gw) -> Result<Box<dyn Consumer>, MqError> {
     gw.mq
         .ensure_topics(&[topics::downstream_spec(&gw.id)])
         .await?;
-    let consumer = gw
-        .mq
-        .consumer(ConsumerConfig::tail([topics::downstream(&gw.id)]))
-        .await?;
-    stand_at_the_end(consumer).await
-}
-
-/// Waits until a consumer without a group has its place: what is written from then on reaches it.
-///
-/// # Errors
-/// `Unavailable` when it has none for long.
-pub(crate) async fn stand_at_the_end(
-    mut consumer: Box<dyn Consumer>,
-) -> MqResult<Box<dyn Consumer>> {
-    let stand = async {
-        while consumer
-            .poll(0, Duration::from_secs(1))
-            .await?
-            .assigned
-            .is_empty()
-        {}
-        Ok(consumer)
-    };
-    let late = || {
-        MqError::new(
-            MqErrorKind::Unavailable,
-            "the end of the topic is not known",
-        )
-    };
-    tokio::time::timeout(STAND_WITHIN, stand)
-        .await
-        .unwrap_or_else(|_| Err(late()))
+    mq::tail(&*gw.mq, [topics::downstream(&gw.id)]).await
 }
 
 /// A new consumer in the place of one that failed, where that one was: its sockets must not miss what was
@@ -108,7 +72,7 @@ pub(crate) async fn run(gw: Gw, mut consumer: Box<dyn Consumer>, stop: Cancellat
                 tracing::warn!(%error, "the downstream topic can't be read");
                 tokio::time::sleep(backoff.next_delay()).await;
                 if !error.is_retryable()
-                    && error.kind != MqErrorKind::Closed
+                    && !error.kind.is_final()
                     && let Ok(again) = resume(&gw, &positions, &error).await
                 {
                     consumer = again;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::UserId;
 use gochat_core::session::machine::CloseCode;
-use gochat_infra::port::mq::{Consumer, ConsumerConfig, MqError};
+use gochat_infra::port::mq::{self, Consumer, MqError};
 use gochat_infra::rpc::Backoff;
 use gochat_infra::topics;
 use gochat_proto::im::repo::v1::{ListRevocationsRequest, Revocation};
@@ -23,7 +23,6 @@ use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::downstream::stand_at_the_end;
 use crate::presence::Gone;
 use crate::state::Gw;
 use crate::tokens::{Identity, TokenHash, hash_from_hex};
@@ -132,12 +131,8 @@ impl Known {
 /// # Errors
 /// The log or im-repo is away.
 pub(crate) async fn subscribe(gw: &Gw) -> Result<Box<dyn Consumer>, Error> {
-    let consumer = gw
-        .mq
-        .consumer(ConsumerConfig::tail([topics::TOKEN_EVENTS]))
-        .await?;
     // Takes the position at the end before the load begins.
-    let consumer = stand_at_the_end(consumer).await?;
+    let consumer = mq::tail(&*gw.mq, [topics::TOKEN_EVENTS]).await?;
     load(gw).await?;
     gw.revocations.loaded.store(true, Ordering::Release);
     Ok(consumer)

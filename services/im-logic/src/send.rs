@@ -15,7 +15,10 @@ use async_trait::async_trait;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, UserId};
 use gochat_core::message::{Draft, DraftLimits, Writer};
-use gochat_infra::port::mq::{Consumer, ConsumerConfig, Mq, MqResult, OutRecord, Producer};
+use gochat_infra::port::mq::{
+    self, Batch, Consumer, Mq, MqError, MqErrorKind, MqResult, OutRecord, Producer, Progress,
+    TopicSpec,
+};
 use gochat_infra::rpc::Backoff;
 use gochat_infra::topics;
 use gochat_proto::common::v1::{Message, UserInfo};
@@ -65,7 +68,11 @@ pub struct SendPath {
 
 /// Reads the answers of a [`SendPath`]; without it every call times out.
 pub struct AckReader {
+    mq: Arc<dyn Mq>,
+    topic: TopicSpec,
     consumer: Box<dyn Consumer>,
+    /// Where it has read to, by partition.
+    read_to: Vec<Progress>,
     waiting: Arc<Waiting>,
 }
 
@@ -83,8 +90,7 @@ impl SendPath {
     ) -> MqResult<(Self, AckReader)> {
         let gateway_id = format!("logic-{instance}");
         let topic = topics::downstream_spec(&gateway_id);
-        mq.ensure_topics(std::slice::from_ref(&topic)).await?;
-        let consumer = mq.consumer(ConsumerConfig::tail([topic.name])).await?;
+        let consumer = follow(&**mq, &topic).await?;
         let waiting = Arc::new(Waiting::new(config.waiting));
         let path = Self {
             producer: mq.producer(),
@@ -93,7 +99,14 @@ impl SendPath {
             timeout: Duration::from_millis(config.timeout_ms),
             limits,
         };
-        Ok((path, AckReader { consumer, waiting }))
+        let reader = AckReader {
+            mq: Arc::clone(mq),
+            topic,
+            consumer,
+            read_to: Vec::new(),
+            waiting,
+        };
+        Ok((path, reader))
     }
 
     async fn exchange(&self, message: UpstreamMessage) -> Result<DownstreamMessage> {
@@ -176,17 +189,48 @@ impl AckReader {
             match polled {
                 Ok(poll) => {
                     backoff.reset();
-                    let records = poll.batches.into_iter().flat_map(|batch| batch.records);
-                    records.for_each(|record| self.take(record.record.value));
+                    for batch in poll.batches {
+                        self.note_position(&batch);
+                        let records = batch.records.into_iter();
+                        records.for_each(|record| self.take(record.record.value));
+                    }
                 }
-                Err(error) if error.is_retryable() => {
+                Err(error) if error.kind.is_final() => return Err(error),
+                Err(error) => {
                     tracing::warn!(%error, "acks can't be read right now");
                     tokio::time::sleep(backoff.next_delay()).await;
+                    if !error.is_retryable() {
+                        self.reopen(&error).await;
+                    }
                 }
-                Err(error) => return Err(error),
             }
         }
         self.consumer.close().await
+    }
+
+    /// Puts a new consumer where this one was, so that no answer is missed.
+    async fn reopen(&mut self, error: &MqError) {
+        match follow(&*self.mq, &self.topic).await {
+            Ok(mut consumer) => {
+                // A topic that was deleted begins anew.
+                let same = error.kind != MqErrorKind::UnknownTopic;
+                if same && let Err(error) = consumer.seek(&self.read_to) {
+                    tracing::warn!(%error, "answers of the last moments are lost");
+                }
+                self.consumer = consumer;
+            }
+            Err(error) => tracing::warn!(%error, "acks can't be followed yet"),
+        }
+    }
+
+    fn note_position(&mut self, batch: &Batch) {
+        let Some(progress) = batch.progress() else {
+            return;
+        };
+        match self.read_to.iter_mut().find(|p| p.tp == progress.tp) {
+            Some(known) => known.offset = progress.offset,
+            None => self.read_to.push(progress),
+        }
     }
 
     fn take(&self, value: bytes::Bytes) {
@@ -195,6 +239,12 @@ impl AckReader {
             Err(error) => tracing::warn!(%error, "an answer can't be read"),
         }
     }
+}
+
+/// Stands at the end of the topic of answers: before anything is sent, or answers would be missed.
+async fn follow(mq: &dyn Mq, topic: &TopicSpec) -> MqResult<Box<dyn Consumer>> {
+    mq.ensure_topics(std::slice::from_ref(topic)).await?;
+    mq::tail(mq, [topic.name.clone()]).await
 }
 
 /// What can be refused at once; the sequencer judges the rest.

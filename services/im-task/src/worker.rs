@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use gochat_core::error::Result;
 use gochat_infra::port::mq::{
-    Batch, Consumer, ConsumerConfig, Mq, MqError, MqErrorKind, MqResult, OutRecord, Poll, Progress,
-    TopicPartition,
+    self, Batch, Consumer, ConsumerConfig, Mq, MqError, MqErrorKind, MqResult, OutRecord, Poll,
+    Progress, TopicPartition,
 };
 use gochat_infra::rpc::Backoff;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,8 @@ use crate::metrics;
 
 /// How long a poll waits when there is nothing to do.
 const IDLE: Duration = Duration::from_millis(500);
+/// After so many failures in a row the group is joined anew.
+const REJOIN_AFTER: u32 = 5;
 /// How often the lag is measured.
 const LAG_EVERY: Duration = Duration::from_secs(5);
 
@@ -30,10 +32,16 @@ pub(crate) trait Handler: Send {
     /// in an error but among the outputs, as dead letters.
     async fn handle(&mut self, batches: &[Batch]) -> Result<Vec<OutRecord>>;
 
-    /// Called when nothing came for a while.
+    /// Called when nothing came for a while. What it returns is written without offsets.
     async fn idle(&mut self) -> Vec<OutRecord> {
         Vec::new()
     }
+
+    /// What was returned last is written.
+    fn committed(&mut self) {}
+
+    /// What was returned last may be written or not; records of the last batch come again unless it is.
+    fn aborted(&mut self) {}
 }
 
 /// What a worker consumes.
@@ -53,6 +61,11 @@ pub(crate) struct Plan {
 /// One member of a consumer group.
 pub(crate) struct Worker<H> {
     mq: Arc<dyn Mq>,
+    join: ConsumerConfig,
+    /// The consumer's position is not known: it must be replaced.
+    broken: bool,
+    /// Failures in a row that this consumer may never get over.
+    failures: u32,
     consumer: Box<dyn Consumer>,
     plan: Plan,
     handler: H,
@@ -73,10 +86,13 @@ impl<H: Handler> Worker<H> {
         let config = ConsumerConfig::group(plan.group, plan.topics.iter().copied())
             .transactional(plan.transactional.clone())
             .max_poll_interval(Duration::from_secs(60));
-        let consumer = mq.consumer(config).await?;
+        let consumer = mq.consumer(config.clone()).await?;
         let lag_measured = Instant::now();
         Ok(Self {
             mq,
+            join: config,
+            broken: false,
+            failures: 0,
             consumer,
             plan,
             handler,
@@ -89,7 +105,7 @@ impl<H: Handler> Worker<H> {
     /// Works until `shutdown`; the batch in hand is finished or left uncommitted.
     ///
     /// # Errors
-    /// When the log is lost for good.
+    /// When only a new start of the process can help.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> MqResult<()> {
         let mut backoff = self.plan.backoff.clone();
         while !shutdown.is_cancelled() {
@@ -103,15 +119,52 @@ impl<H: Handler> Worker<H> {
                 Err(error) => Err(error),
             };
             match outcome {
-                Ok(()) => backoff.reset(),
-                Err(error) if error.is_retryable() || error.kind == MqErrorKind::UnknownTopic => {
+                Ok(()) => {
+                    backoff.reset();
+                    self.failures = 0;
+                }
+                Err(error) if error.kind.is_final() => return Err(error),
+                Err(error) => {
+                    self.failures += u32::from(!error.is_retryable());
                     tracing::warn!(%error, group = self.plan.group, "the log refused; trying again");
                     self.pause(backoff.next_delay(), &shutdown).await;
                 }
-                Err(error) => return Err(error),
+            }
+            if self.broken || self.failures >= REJOIN_AFTER {
+                self.rejoin(&shutdown, &mut backoff).await?;
             }
         }
         self.consumer.close().await
+    }
+
+    /// Leaves the group and joins it again: everything is read from the committed offsets then.
+    async fn rejoin(
+        &mut self,
+        shutdown: &CancellationToken,
+        backoff: &mut Backoff,
+    ) -> MqResult<()> {
+        while !shutdown.is_cancelled() {
+            match self.mq.consumer(self.join.clone()).await {
+                Ok(consumer) => {
+                    let old = std::mem::replace(&mut self.consumer, consumer);
+                    self.owned.clear();
+                    (self.broken, self.failures) = (false, 0);
+                    if let Err(error) = old.close().await {
+                        tracing::debug!(%error, "the old consumer was dropped");
+                    }
+                    return Ok(());
+                }
+                Err(error) if error.kind.is_final() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, group = self.plan.group, "the group can't be joined again yet");
+                    tokio::select! {
+                        () = shutdown.cancelled() => {}
+                        () = tokio::time::sleep(backoff.next_delay()) => {}
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Polls; lingers for a fuller batch when told to.
@@ -120,7 +173,10 @@ impl<H: Handler> Worker<H> {
         let missing = self.plan.max.saturating_sub(polled.len());
         if !self.plan.linger.is_zero() && missing > 0 && missing < self.plan.max {
             tokio::time::sleep(self.plan.linger).await;
-            let more = self.consumer.poll(missing, Duration::ZERO).await?;
+            // What is in hand is worked off first; the main loop meets the same error and decides.
+            let Ok(more) = self.consumer.poll(missing, Duration::ZERO).await else {
+                return Ok(polled);
+            };
             polled
                 .batches
                 .retain(|batch| !more.revoked.contains(&batch.tp));
@@ -143,7 +199,12 @@ impl<H: Handler> Worker<H> {
         self.measure_lag(&batches).await;
         if batches.is_empty() {
             let outputs = self.handler.idle().await;
-            return self.mq.producer().send(outputs).await.map(drop);
+            let sent = self.mq.producer().send(outputs).await.map(drop);
+            match sent {
+                Ok(()) => self.handler.committed(),
+                Err(_) => self.handler.aborted(),
+            }
+            return sent;
         }
         let mut backoff = self.plan.backoff.clone();
         loop {
@@ -178,6 +239,10 @@ impl<H: Handler> Worker<H> {
             );
         }
         match done {
+            Ok(()) => self.handler.committed(),
+            Err(_) => self.handler.aborted(),
+        }
+        match done {
             // Somebody else owns a partition now and does its work again; receivers drop repeats. The offsets of the
             // others are not committed either: go back to what is.
             Err(MqError {
@@ -191,20 +256,9 @@ impl<H: Handler> Worker<H> {
 
     /// Reads these records once more, as far as their partitions are still ours.
     fn rewind(&mut self, batches: &[Batch]) -> MqResult<()> {
-        for batch in batches {
-            let Some(first) = batch.records.first() else {
-                continue;
-            };
-            let back = Progress {
-                tp: batch.tp.clone(),
-                offset: first.offset,
-            };
-            match self.consumer.seek(&[back]) {
-                Err(error) if error.kind != MqErrorKind::Fenced => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        let outcome = mq::rewind(&mut *self.consumer, batches);
+        self.broken |= outcome.is_err();
+        outcome
     }
 
     /// Waits without leaving the group. Returns the partitions that were lost meanwhile.

@@ -84,6 +84,11 @@ impl Context {
         self.owned.remove(&partition);
     }
 
+    /// Forgets all partitions.
+    pub(super) fn disown_all(&mut self) {
+        self.owned.clear();
+    }
+
     /// Nothing of the batch was written.
     pub(super) fn aborted(&mut self, partition: u32) {
         if let Some(owned) = self.owned.get_mut(&partition) {

@@ -81,8 +81,13 @@ pub async fn run(
         let id = format!("logic-{}-{number}", ports.instance);
         let consumer = ConsumerConfig::group(topics::LOGIC_UPSTREAM_GROUP, [topics::UPSTREAM])
             .transactional(id);
-        let consumer = ports.mq.consumer(consumer).await?;
-        workers.spawn(Worker::new(&config, &ports, consumer).run(stop.clone()));
+        let (config, ports, stop) = (config.clone(), ports.clone(), stop.clone());
+        workers.spawn(async move {
+            match Worker::join(&config, &ports, consumer, &stop).await? {
+                Some(worker) => worker.run(stop).await,
+                None => Ok(()),
+            }
+        });
     }
     let mut outcome = Ok(());
     while let Some(ended) = workers.join_next().await {

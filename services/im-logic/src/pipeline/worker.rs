@@ -1,9 +1,12 @@
 //! One worker: a member of the group, and the loop around its machines.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gochat_core::error::Error;
-use gochat_infra::port::mq::{Batch, Consumer, MqError, MqErrorKind, MqResult, Poll, Progress};
+use gochat_infra::port::mq::{
+    self, Batch, Consumer, ConsumerConfig, Mq, MqError, MqErrorKind, MqResult, Poll,
+};
 use gochat_infra::rpc::Backoff;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -11,12 +14,16 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::lag::Lag;
 use super::stats::Stats;
+use super::world::World;
 use super::{PipelineConfig, PipelinePorts};
 
 /// Longest wait of an idle poll.
 const IDLE: Duration = Duration::from_millis(500);
 /// How often the machines learn how far the database is.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// After so many failures in a row the group is joined anew.
+const REJOIN_AFTER: u32 = 5;
 
 /// Why a batch didn't go through.
 enum Failure {
@@ -26,6 +33,13 @@ enum Failure {
     Write(MqError),
 }
 
+impl Failure {
+    /// Whether another consumer may get over what this one can't.
+    fn is_of_the_consumer(&self) -> bool {
+        matches!(self, Self::Write(error) if !error.is_retryable())
+    }
+}
+
 /// What a poll brought.
 enum Brought {
     Nothing,
@@ -33,21 +47,53 @@ enum Brought {
 }
 
 pub(super) struct Worker {
+    log: Arc<dyn Mq>,
+    join: ConsumerConfig,
     consumer: Box<dyn Consumer>,
     context: Context,
     lag: Lag,
+    world: World,
+    /// The consumer's position is not known: it must not be used any more.
+    broken: bool,
+    /// Failures in a row that the same consumer may never get over.
+    failures: u32,
 }
 
 impl Worker {
-    pub(super) fn new(
+    /// Joins the group; waits for a log that is away. `None` when `stop` came first.
+    ///
+    /// # Errors
+    /// What only a new start can mend.
+    pub(super) async fn join(
         config: &PipelineConfig,
         ports: &PipelinePorts,
-        consumer: Box<dyn Consumer>,
-    ) -> Self {
-        Self {
-            consumer,
-            context: Context::new(config, ports),
-            lag: Lag::new(ports.mq.clone()),
+        join: ConsumerConfig,
+        stop: &CancellationToken,
+    ) -> MqResult<Option<Self>> {
+        let mut backoff = Backoff::default();
+        loop {
+            let error = match ports.mq.consumer(join.clone()).await {
+                Ok(consumer) => {
+                    return Ok(Some(Self {
+                        log: Arc::clone(&ports.mq),
+                        join,
+                        consumer,
+                        context: Context::new(config, ports),
+                        lag: Lag::new(Arc::clone(&ports.mq)),
+                        world: World::default(),
+                        broken: false,
+                        failures: 0,
+                    }));
+                }
+                Err(error) if error.kind.is_final() => return Err(error),
+                Err(error) => error,
+            };
+            let delay = backoff.next_delay();
+            tracing::warn!(%error, "the sequencers' group can't be joined yet");
+            tokio::select! {
+                () = stop.cancelled() => return Ok(None),
+                () = tokio::time::sleep(delay) => {}
+            }
         }
     }
 
@@ -63,6 +109,8 @@ impl Worker {
             } else {
                 (0, pause)
             };
+            // A broken consumer hands nothing out until it is replaced.
+            let max = if self.broken { 0 } else { max };
             let polled = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -74,17 +122,27 @@ impl Worker {
             };
             match outcome {
                 Ok(Brought::Nothing) => {}
-                Ok(Brought::Records) => backoff.reset(),
+                Ok(Brought::Records) => {
+                    backoff.reset();
+                    self.failures = 0;
+                }
                 Err(failure) => {
                     let delay = backoff.next_delay();
+                    self.failures += u32::from(failure.is_of_the_consumer());
                     note(failure, delay)?;
                     paused_until = Instant::now() + delay;
                 }
+            }
+            if (self.broken || self.failures >= REJOIN_AFTER)
+                && let Err(error) = self.rejoin().await
+            {
+                tracing::warn!(%error, "the group can't be joined again yet");
             }
             if swept_at.elapsed() >= SWEEP {
                 swept_at = Instant::now();
                 self.context.sweep().await;
                 self.lag.measure();
+                self.world.publish();
             }
         }
         self.consumer.close().await
@@ -130,7 +188,8 @@ impl Worker {
         }
         let mut stats = Stats::default();
         stats.consumed(batches.iter().map(|batch| batch.records.len()).sum());
-        let mut decoded = self.context.decode(batches).map_err(Failure::Write)?;
+        let hold = |error: MqError| Failure::Hold(error.into());
+        let mut decoded = self.context.decode(batches).map_err(hold)?;
         self.context
             .look_up(&mut decoded)
             .await
@@ -150,25 +209,35 @@ impl Worker {
         batches
             .iter()
             .for_each(|batch| self.context.committed(batch.tp.partition));
+        self.world.note(stats.world_authors());
         stats.publish();
         Ok(())
     }
 
     /// Nothing was written: the machines forget the batch, and the log hands it out again.
     fn take_again(&mut self, batches: &[&Batch]) {
-        let mut positions = Vec::with_capacity(batches.len());
         for batch in batches {
             self.context.aborted(batch.tp.partition);
-            let first = batch.records.first().map(|record| record.offset);
-            positions.extend(first.map(|offset| Progress {
-                tp: batch.tp.clone(),
-                offset,
-            }));
         }
         // A partition that was lost meanwhile is reported by the next poll.
-        if let Err(error) = self.consumer.seek(&positions) {
-            tracing::info!(%error, "a batch can't be taken again here");
+        if let Err(error) = mq::rewind(&mut *self.consumer, batches.iter().copied()) {
+            tracing::warn!(%error, "a batch can't be taken again by this consumer");
+            self.broken = true;
         }
+    }
+
+    /// Leaves the group and joins it again: everything is read from the committed offsets then.
+    async fn rejoin(&mut self) -> MqResult<()> {
+        let fresh = self.log.consumer(self.join.clone()).await?;
+        let old = std::mem::replace(&mut self.consumer, fresh);
+        self.context.disown_all();
+        self.lag = Lag::new(Arc::clone(&self.log));
+        (self.broken, self.failures) = (false, 0);
+        metrics::counter!("gochat_logic_rejoins_total").increment(1);
+        if let Err(error) = old.close().await {
+            tracing::debug!(%error, "the old consumer was dropped");
+        }
+        Ok(())
     }
 }
 
@@ -181,10 +250,7 @@ fn note(failure: Failure, delay: Duration) -> MqResult<()> {
             tracing::warn!(%error, delay_ms, "upstream records are held back");
         }
         Failure::Write(error) => match error.kind {
-            MqErrorKind::Closed
-            | MqErrorKind::Poisoned
-            | MqErrorKind::Corrupt
-            | MqErrorKind::Locked => return Err(error),
+            kind if kind.is_final() => return Err(error),
             MqErrorKind::Fenced => tracing::info!(%error, "a partition went to another owner"),
             _ => tracing::warn!(%error, delay_ms, "a step failed and is taken again"),
         },

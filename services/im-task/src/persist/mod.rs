@@ -113,13 +113,23 @@ impl Handler for Persist {
             }
         }
         self.save(&rows, &mut outputs).await?;
+        self.recheck.begin();
         self.recheck.add(rows.into_iter().map(|row| row.message));
         outputs.extend(self.recheck.run().await);
         Ok(outputs)
     }
 
     async fn idle(&mut self) -> Vec<OutRecord> {
+        self.recheck.begin();
         self.recheck.run().await
+    }
+
+    fn committed(&mut self) {
+        self.recheck.committed();
+    }
+
+    fn aborted(&mut self) {
+        self.recheck.aborted();
     }
 }
 

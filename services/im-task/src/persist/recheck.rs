@@ -38,6 +38,10 @@ pub(super) struct Recheck {
     delivery: Delivery,
     arrivals: Arrivals,
     waiting: VecDeque<Waiting>,
+    /// How many waited before the batch in hand, whose records come again when it isn't committed.
+    before: usize,
+    /// How many of the front have records among the outputs in hand.
+    done: usize,
     bound: usize,
 }
 
@@ -62,8 +66,27 @@ impl Recheck {
             delivery,
             arrivals: Arrivals::default(),
             waiting: VecDeque::new(),
+            before: 0,
+            done: 0,
             bound,
         }
+    }
+
+    /// A new batch, or none: what is added from now on belongs to it.
+    pub(super) fn begin(&mut self) {
+        (self.before, self.done) = (self.waiting.len(), 0);
+    }
+
+    /// What [`run`](Self::run) returned is written.
+    pub(super) fn committed(&mut self) {
+        self.waiting.drain(..self.done);
+        self.done = 0;
+    }
+
+    /// It may not be: older messages wait on, those of the batch come again.
+    pub(super) fn aborted(&mut self) {
+        self.waiting.truncate(self.before);
+        self.done = 0;
     }
 
     /// Takes messages whose rows are written.
@@ -78,6 +101,7 @@ impl Recheck {
         self.waiting.extend(messages.filter_map(known));
         while self.waiting.len() > self.bound {
             self.waiting.pop_front();
+            self.before = self.before.saturating_sub(1);
             metrics::dropped("recheck", 1);
         }
     }
@@ -90,8 +114,8 @@ impl Recheck {
         }
         match self.look().await {
             Ok(now) => {
-                let waiting = std::mem::take(&mut self.waiting);
-                self.outputs(&waiting, &now)
+                self.done = self.waiting.len();
+                self.outputs(&self.waiting, &now)
             }
             Err(error) => {
                 tracing::warn!(%error, messages = self.waiting.len(), "recipients can't be looked up yet");
