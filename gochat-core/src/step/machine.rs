@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::effect::{Effect, Effects, Sequenced};
 use super::emit::{self, Emitter, Outgoing};
 use super::record::{Loaded, Need, Record, Submission, TailRecord};
-use super::store::{SlotIx, Store};
+use super::store::{Slot, SlotIx, Store};
 use super::{Limits, View};
 use crate::error::{Error, ErrorCode};
 use crate::fanout::{GatewayIx, Strategy};
@@ -40,6 +40,8 @@ pub type Mark = u64;
 ///   who has been removed since learns what became of the message.
 /// * A control record anywhere in a batch drops the cached facts *before* needs are computed, so
 ///   the whole batch is judged by facts at least as new as the change.
+/// * Facts older than [`Limits::facts_ttl`] are asked for again, and used on while no answer comes: whoever
+///   changed something may have died before it was announced.
 /// * A conversation whose newest messages may not be in the database yet is never evicted: the
 ///   database alone would answer an old head. When such conversations fill the memory, new
 ///   messages are refused, retryably.
@@ -117,6 +119,11 @@ impl PartitionMachine {
         self.mark
     }
 
+    /// Says what time it is, before a batch begins: facts age by it.
+    pub fn tick(&mut self, now: UnixMillis) {
+        self.now = self.now.max(now);
+    }
+
     /// Takes a batch. One that is still open is aborted first.
     pub fn begin(&mut self, records: impl IntoIterator<Item = Record>) {
         self.aborted();
@@ -172,7 +179,8 @@ impl PartitionMachine {
                 .facts
                 .as_ref()
                 .is_some_and(|f| f.covers(conversation, sender));
-            if slot.loaded && known {
+            let usable = slot.loaded && known;
+            if usable && !self.is_old(slot) {
                 continue;
             }
             let need = *by_slot.entry(ix).or_insert_with(|| {
@@ -180,9 +188,11 @@ impl PartitionMachine {
                     conversation,
                     with_recent: !slot.loaded,
                     senders: Vec::new(),
+                    refresh: true,
                 });
                 needs.len() - 1
             });
+            needs[need].refresh &= usable;
             if matches!(conversation, ConversationId::Group(_)) {
                 needs[need].senders.push(sender);
             }
@@ -199,7 +209,8 @@ impl PartitionMachine {
         let Some(ix) = self.store.find(conversation) else {
             return;
         };
-        let number = self.number;
+        let (number, now) = (self.number, self.now);
+        let old = self.is_old(self.store.slot(ix));
         let slot = self.store.slot_mut(ix);
         if slot.batch != number || self.touched.is_empty() {
             return;
@@ -213,9 +224,17 @@ impl PartitionMachine {
             slot.loaded = true;
         }
         match &mut slot.facts {
-            Some(known) => known.extend(facts),
-            none => *none = Some(facts),
+            Some(known) if !old => known.extend(facts),
+            none => {
+                *none = Some(facts);
+                slot.facts_at = now;
+            }
         }
+    }
+
+    /// Whether facts were loaded so long ago that a change may have gone by unannounced: its announcer may have died.
+    fn is_old(&self, slot: &Slot) -> bool {
+        self.now >= slot.facts_at.saturating_add(self.limits.facts_ttl)
     }
 
     /// Appends everybody whose presence the batch depends on; repeats are possible.

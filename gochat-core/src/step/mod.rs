@@ -69,15 +69,18 @@ pub struct Limits {
     pub memory: usize,
     /// Members up to which a group's messages are planned directly.
     pub direct_max: usize,
+    /// Milliseconds after which facts are loaded again although nobody announced a change.
+    pub facts_ttl: u64,
 }
 
 impl Default for Limits {
-    /// 100,000 conversations, 64 MiB, 500 members.
+    /// 100,000 conversations, 64 MiB, 500 members, a minute.
     fn default() -> Self {
         Self {
             conversations: 100_000,
             memory: 64 << 20,
             direct_max: 500,
+            facts_ttl: 60_000,
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct Need {
     pub with_recent: bool,
     /// Authors whose membership matters even when the group is too large to list. Distinct.
     pub senders: Vec<UserId>,
+    /// Facts are there and may be used on when no answer comes; they are only old.
+    pub refresh: bool,
 }
 
 /// Answer to a [`Need`].

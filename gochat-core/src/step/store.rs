@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 
 use super::facts::Facts;
-use crate::ids::ConversationId;
+use crate::ids::{ConversationId, UnixMillis};
 use crate::sequence::ConversationLog;
 
 /// Place of a conversation in the [`Store`].
@@ -17,6 +17,8 @@ pub(super) struct Slot {
     /// Head and window are united with what the database knows.
     pub(super) loaded: bool,
     pub(super) facts: Option<Facts>,
+    /// When they were loaded.
+    pub(super) facts_at: UnixMillis,
     /// The database answered in this batch that there is no such conversation.
     pub(super) absent: bool,
     /// Batch that touched the slot last.
@@ -42,6 +44,7 @@ impl Slot {
             log: ConversationLog::default(),
             loaded: false,
             facts: None,
+            facts_at: 0,
             absent: false,
             batch: 0,
             plan: None,

@@ -499,3 +499,38 @@ fn memory_beyond_twice_its_limit_refuses_new_messages_but_not_repeats() {
     assert_eq!(bench.send(g, 1, "x"), Err(ErrorCode::ServiceUnavailable));
     assert_eq!(bench.send(g, 1, "0"), Ok(1));
 }
+
+#[test]
+fn a_removal_nobody_announced_is_noticed_within_the_time_facts_are_believed() {
+    let mut bench = Bench::new();
+    let g = bench.store_group(1, &[1, 2]);
+    assert_eq!(bench.send(g, 2, "a"), Ok(1));
+    bench.store_group(1, &[1]);
+    bench.now += 59_999;
+    assert_eq!(bench.send(g, 2, "b"), Ok(2), "nobody knows yet");
+    bench.now += 1;
+    let record = bench.submit(g, 1, "c");
+    bench.machine.tick(bench.now);
+    bench.machine.begin([record.clone()]);
+    let needs = bench.machine.needs();
+    assert!(needs[0].refresh && !needs[0].with_recent);
+    bench.decide_provided();
+    bench.machine.committed();
+    assert_eq!(bench.send(g, 2, "d"), Err(ErrorCode::NotConversationMember));
+    assert_eq!(
+        bench.send(g, 1, "e"),
+        Ok(4),
+        "without an answer old facts went on"
+    );
+}
+
+#[test]
+fn a_new_conversation_is_not_asked_for_twice() {
+    let mut bench = Bench::new();
+    let g = bench.store_group(1, &[1]);
+    assert_eq!(bench.send(g, 1, "a"), Ok(1));
+    let record = bench.submit(g, 1, "b");
+    bench.machine.tick(bench.now);
+    bench.machine.begin([record]);
+    assert!(bench.machine.needs().is_empty());
+}

@@ -91,6 +91,7 @@ const LIMITS: Limits = Limits {
     conversations: 3,
     memory: 4_000,
     direct_max: 500,
+    facts_ttl: 60_000,
 };
 
 impl World {

@@ -115,6 +115,7 @@ impl Bench {
 
     /// A batch up to and with `decide`; what isn't stored is answered as absent.
     pub(crate) fn decide(&mut self, records: Vec<Record>) -> Vec<Effect> {
+        self.machine.tick(self.now);
         self.machine.begin(records);
         for need in self.machine.needs() {
             let absent = Loaded {

@@ -29,6 +29,9 @@ pub struct PipelineConfig {
     /// Beyond it, messages of conversations that aren't in memory are refused, retryably, so that
     /// the others go on. Default 3,000.
     pub facts_grace_ms: u64,
+    /// Seconds after which conversation facts are loaded again although no change was announced: whoever made one may
+    /// have died before. Default 60.
+    pub facts_ttl_s: u64,
     /// Authors' names kept in memory per worker. Default 50,000.
     pub people: usize,
     /// Seconds after which an author's name is read again. Default 60.
@@ -41,6 +44,7 @@ impl Default for PipelineConfig {
             conversations,
             memory,
             direct_max,
+            facts_ttl,
         } = Limits::default();
         Self {
             workers: 2,
@@ -51,6 +55,7 @@ impl Default for PipelineConfig {
             content_chars: DraftLimits::default().content_chars,
             rpc_timeout_ms: 2_000,
             facts_grace_ms: 3_000,
+            facts_ttl_s: facts_ttl / 1_000,
             people: 50_000,
             people_ttl_s: 60,
         }
@@ -83,6 +88,7 @@ impl PipelineConfig {
             conversations: self.conversations,
             memory: self.memory_bytes,
             direct_max: self.direct_max,
+            facts_ttl: self.facts_ttl_s.saturating_mul(1_000),
         }
     }
 

@@ -30,6 +30,9 @@ use super::{PipelineConfig, PipelinePorts};
 /// must not hold up every batch.
 const LOOKUP_PAUSE: Duration = Duration::from_millis(500);
 
+/// After old facts could not be loaded again, how long it isn't tried.
+const REFRESH_PAUSE: Duration = Duration::from_secs(30);
+
 /// State of a worker, without its consumer.
 pub(super) struct Context {
     pub(super) config: PipelineConfig,
@@ -47,6 +50,8 @@ pub(super) struct Context {
     effects: Effects,
     outage: Outage,
     lookups_next_try: Instant,
+    /// After old facts could not be loaded again: they are used on for a while before anybody waits for that again.
+    refresh_next_try: Instant,
 }
 
 impl Context {
@@ -67,6 +72,7 @@ impl Context {
             effects: Effects::default(),
             outage: Outage::new(config.facts_grace(), now),
             lookups_next_try: now,
+            refresh_next_try: now,
         }
     }
 
@@ -119,7 +125,7 @@ impl Context {
     pub(super) async fn look_up(&mut self, decoded: &mut [Decoded<'_>]) -> Result<()> {
         let now = Instant::now();
         let authors = self.unknown_authors(decoded, now);
-        let (needs, owners) = self.begin(decoded);
+        let (needs, owners) = self.begin(decoded, now);
         let broadcast = decoded.iter().any(|part| part.world);
         let ask_facts = !needs.is_empty() && self.outage.may_ask(now);
         let ask_users = !authors.is_empty() && now >= self.lookups_next_try;
@@ -136,7 +142,7 @@ impl Context {
         );
         self.take_users(authors, users, now);
         self.take_gateways(gateways, now);
-        let facts = self.judge_facts(facts, now)?;
+        let facts = self.judge_facts(&needs, facts, now)?;
         for ((need, partition), loaded) in needs.iter().zip(owners).zip(facts) {
             if let Some(owned) = self.owned.get_mut(&partition) {
                 owned.machine.provide(need.conversation, loaded);
@@ -155,13 +161,16 @@ impl Context {
     }
 
     /// Needs of all machines, and the partition of each.
-    fn begin(&mut self, decoded: &mut [Decoded<'_>]) -> (Vec<Need>, Vec<u32>) {
+    fn begin(&mut self, decoded: &mut [Decoded<'_>], now: Instant) -> (Vec<Need>, Vec<u32>) {
         let (mut needs, mut owners) = (Vec::new(), Vec::new());
+        let (may_refresh, wall) = (now >= self.refresh_next_try, now_ms());
         for part in decoded {
             let partition = part.batch.tp.partition;
             if let Some(owned) = self.owned.get_mut(&partition) {
+                owned.machine.tick(wall);
                 owned.machine.begin(part.records.drain(..));
-                needs.append(&mut owned.machine.needs());
+                let wanted = owned.machine.needs().into_iter();
+                needs.extend(wanted.filter(|need| may_refresh || !need.refresh));
                 owners.resize(needs.len(), partition);
             }
         }
@@ -170,10 +179,18 @@ impl Context {
 
     fn judge_facts(
         &mut self,
+        needs: &[Need],
         answer: Option<Result<Vec<Loaded>>>,
         now: Instant,
     ) -> Result<Vec<Loaded>> {
+        if matches!(answer, Some(Err(_))) {
+            self.refresh_next_try = now + REFRESH_PAUSE;
+        }
         match answer {
+            Some(Err(error)) if needs.iter().all(|need| need.refresh) => {
+                tracing::warn!(%error, "facts can't be loaded again: the old ones are used");
+                Ok(Vec::new())
+            }
             None => Ok(Vec::new()),
             Some(Ok(loaded)) => {
                 self.outage.succeeded();

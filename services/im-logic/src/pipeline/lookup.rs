@@ -285,6 +285,7 @@ mod tests {
         let need = Need {
             conversation,
             with_recent: true,
+            refresh: false,
             senders: vec![user(1), user(2)],
         };
         let mut answer = ConversationFacts {
@@ -311,6 +312,7 @@ mod tests {
         let need = Need {
             conversation,
             with_recent: true,
+            refresh: false,
             senders: vec![],
         };
         let answer = ConversationFacts {

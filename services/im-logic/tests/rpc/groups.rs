@@ -91,7 +91,7 @@ async fn an_added_member_reads_and_a_removed_one_does_not() {
 }
 
 #[tokio::test]
-async fn adding_again_names_the_reason_and_tells_nobody() {
+async fn adding_again_names_the_reason_tells_nobody_and_is_announced_for_one_who_died_before() {
     let logic = Logic::start().await;
     let [ann, bob] = logic.people(["ann", "bob"]).await;
     let group = logic.group(&ann, &[&bob]).await;
@@ -107,7 +107,7 @@ async fn adding_again_names_the_reason_and_tells_nobody() {
         ErrorCode::UserAlreadyInConversation.number()
     );
     assert_eq!(logic.events().await, before);
-    assert_eq!(logic.announced().await.len(), 1);
+    assert_eq!(logic.announced().await.len(), 2);
 }
 
 #[tokio::test]

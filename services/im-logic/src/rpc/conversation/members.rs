@@ -46,7 +46,7 @@ pub(crate) async fn add(
     let plan = decide_add(&facts.group, facts.standing(operator), role, &candidates)?;
     let added = admit(app, id, &plan.admit, role, plan.max_members).await?;
     let (events, failed) = plan.settle(&added, operator);
-    spread(app, id, operator, &events).await?;
+    spread(app, id, operator, &events, &failed).await?;
     Ok(pb::AddMembersResponse {
         success: failed.is_empty(),
         added_user_ids: added.iter().map(ToString::to_string).collect(),
@@ -62,7 +62,7 @@ pub(crate) async fn join(app: &App, id: ConversationId, user: UserId) -> Result<
     let plan = decide_join(&facts.group, user, standing)?;
     let added = admit(app, id, &plan.admit, Role::Member, plan.max_members).await?;
     let (events, failed) = plan.settle(&added, user);
-    spread(app, id, user, &events).await?;
+    spread(app, id, user, &events, &failed).await?;
     failed.into_iter().next().map_or(Ok(()), |f| Err(f.error))
 }
 
@@ -121,7 +121,12 @@ pub(crate) async fn leave(
     let user = parse::user(&request.user_id)?;
     let id = parse::group(&request.conversation_id)?;
     let facts = app.repo.facts(id, &[user]).await?;
-    decide_leave(&facts.group, user, facts.standing(user))?;
+    if let Err(error) = decide_leave(&facts.group, user, facts.standing(user)) {
+        if is_made_already(&error) {
+            app.facts.announce(id).await?;
+        }
+        return Err(error);
+    }
     let (_, failed) = expel(app, id, user, &[(user, Departure::Left)], Vec::new()).await?;
     match failed.into_iter().next() {
         Some(failed) => Err(failed.error),
@@ -152,7 +157,7 @@ async fn expel(
             Err(error) => failed.push(FailedUser { user: *user, error }),
         }
     }
-    spread(app, id, by, &events).await?;
+    spread(app, id, by, &events, &failed).await?;
     Ok((removed, failed))
 }
 
@@ -173,6 +178,7 @@ pub(crate) async fn change_role(
         role,
     )?;
     if change.changes.is_empty() {
+        app.facts.announce(id).await?;
         return Ok(pb::UpdateMemberRoleResponse { success: true });
     }
     if role == Role::Owner {
@@ -190,7 +196,7 @@ pub(crate) async fn change_role(
         };
         app.repo.update_role(write).await?;
     }
-    spread(app, id, operator, &change.events(operator)).await?;
+    spread(app, id, operator, &change.events(operator), &[]).await?;
     Ok(pb::UpdateMemberRoleResponse { success: true })
 }
 
@@ -268,9 +274,21 @@ pub(crate) async fn list(
 
 /// Spreads a change that was written: waits until the sequencer has passed the news and tells
 /// the world. The world is told even when the wait fails, because the change stands.
-async fn spread(app: &App, id: ConversationId, by: UserId, events: &[GroupEvent]) -> Result<()> {
+///
+/// A change that somebody finds made already is announced as well: whoever made it may have died in between, and this call
+/// may be the repeat.
+async fn spread(
+    app: &App,
+    id: ConversationId,
+    by: UserId,
+    events: &[GroupEvent],
+    failed: &[FailedUser],
+) -> Result<()> {
     if events.is_empty() {
-        return Ok(());
+        return match failed.iter().any(|f| is_made_already(&f.error)) {
+            true => app.facts.announce(id).await,
+            false => Ok(()),
+        };
     }
     let tell = async {
         // Events without a name are better than none.
@@ -281,6 +299,12 @@ async fn spread(app: &App, id: ConversationId, by: UserId, events: &[GroupEvent]
     };
     let (announced, ()) = tokio::join!(app.facts.announce(id), tell);
     announced
+}
+
+fn is_made_already(error: &Error) -> bool {
+    use ErrorCode::{NotConversationMember, UserAlreadyInConversation};
+    let made = [NotConversationMember, UserAlreadyInConversation];
+    made.contains(&error.code) || error.is_retryable()
 }
 
 fn failed_user(failed: &FailedUser) -> pb::FailedUser {
