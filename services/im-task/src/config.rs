@@ -109,6 +109,8 @@ pub struct Events {
     pub batch: usize,
     /// Event ids remembered to drop repeats. Default 20000.
     pub remembered: usize,
+    /// Members looked up at once, at most 1000; groups with more are told by records instead of calls. Default 1000.
+    pub members_page: u32,
     /// Groups with more members don't hear who read what. Default 500.
     pub receipt_members_max: i32,
     /// Authors told about one read receipt in a group. Default 200.
@@ -121,6 +123,7 @@ impl Default for Events {
             workers: 1,
             batch: 200,
             remembered: 20_000,
+            members_page: 1_000,
             receipt_members_max: 500,
             receipt_authors_max: 200,
         }

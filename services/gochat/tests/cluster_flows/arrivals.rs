@@ -1,7 +1,7 @@
 //! Sessions that come while a message is on its way. Rows are held back, so that a synchronisation finds nothing for
 //! certain; nothing further is sent to push things along.
 
-use crate::kit::{Socket, User, eventually};
+use crate::kit::{Socket, User, eventually, now};
 use crate::rig::{Cluster, SOON};
 
 const SAVE: &str = "BatchSaveMessages";
@@ -156,11 +156,12 @@ async fn rows_that_take_longer_than_gateways_remember_lose_nothing_either() {
     cluster.gates.hold("task", SAVE);
     author.say_acked(&chat, "slow", "c1").await;
     author.say_acked("world", "slow world", "c2").await;
-    let begun = tokio::time::Instant::now();
+    let sent = now();
     let mut laptop = b.connect().await;
     history_is_empty(&b, &chat).await;
     // Until the database writer must take its memory for gone.
-    tokio::time::sleep_until(begun + std::time::Duration::from_millis(4_100)).await;
+    let late = || async { (now() - sent >= 5).then_some(()) };
+    eventually("time passes", late).await;
     cluster.gates.open();
     hears_soon(&mut laptop, "slow").await;
     hears_soon(&mut laptop, "slow world").await;

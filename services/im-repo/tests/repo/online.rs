@@ -234,6 +234,48 @@ async fn heartbeats_name_the_sessions_to_register_again() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_starts_drops_what_its_earlier_run_left_and_nothing_of_its_own() {
+    let repo = Repo::start().await;
+    for (user, conn) in [("1", 100), ("2", 200)] {
+        online(&repo, session(user, "gw-1", conn)).await;
+    }
+    online(&repo, session("3", "gw-2", 50)).await;
+    let request = gochat_proto::im::repo::v1::DropGatewayRequest {
+        gateway_id: "gw-1".into(),
+        before_conn_id: 200,
+    };
+    let dropped = repo.online().drop_gateway(request).await.unwrap();
+    let dropped = dropped.into_inner();
+    assert_eq!(
+        (dropped.dropped_count, dropped.user_ids),
+        (1, vec!["1".to_owned()])
+    );
+}
+
+#[tokio::test]
+async fn arrivals_are_listed_after_a_position() {
+    let repo = Repo::start().await;
+    let list = |after: String| {
+        let mut client = repo.online();
+        let request = gochat_proto::im::repo::v1::ListArrivalsRequest { after, limit: 10 };
+        async move { client.list_arrivals(request).await.unwrap().into_inner() }
+    };
+    online(&repo, session("1", "gw-1", 1)).await;
+    let start = list(String::new()).await;
+    assert!(start.arrivals.is_empty() && start.gap);
+    online(&repo, session("2", "gw-2", 2)).await;
+    let next = list(start.next).await;
+    assert!(!next.gap);
+    let seen: Vec<_> = next
+        .arrivals
+        .iter()
+        .map(|a| (&*a.user_id, &*a.gateway_id))
+        .collect();
+    assert_eq!(seen, [("2", "gw-2")]);
+    assert!(list(next.next).await.arrivals.is_empty());
+}
+
+#[tokio::test]
 async fn a_clean_up_tells_who_is_offline_now() {
     let repo = Repo::start().await;
     online(&repo, session("1", "gw-1", 1)).await;

@@ -185,9 +185,10 @@ impl Events {
             }
             Ok(ConversationId::Group(_)) => {}
         }
+        let size = self.config.members_page.clamp(1, LOOKUP as u32);
         let mut after = String::new();
         loop {
-            let page = match self.repo.page(conversation_id, &after, LOOKUP as u32).await {
+            let page = match self.repo.page(conversation_id, &after, size).await {
                 Err(error) if is_gone(&error) => return Ok(()),
                 page => page?,
             };

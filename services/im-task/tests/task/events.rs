@@ -4,8 +4,9 @@ use gochat_core::signal::Signal;
 use gochat_infra::topics::*;
 use gochat_proto::common::v1::ConversationType::{Group, Single};
 use gochat_proto::mq::v1::{
-    ConversationEvent, FriendEvent, MessageEvent, NotificationEvent, UserEvent,
+    ConversationEvent, DownstreamMessage, FriendEvent, MessageEvent, NotificationEvent, UserEvent,
 };
+use prost::Message as _;
 use serde_json::{Value, json};
 
 use crate::world::{World, message, sorted};
@@ -207,6 +208,91 @@ async fn a_recall_is_told_to_all_members() {
     assert_eq!(data(&told[0].2), expected);
     all_done(&world).await;
     assert_eq!(world.signals("g1")[0].1, [a]);
+}
+
+/// Signals on a gateway's topic: type, targets, whether it is for everybody.
+async fn written(world: &World, gateway: &str) -> Vec<(String, Vec<String>, bool)> {
+    let records = world.records(&downstream(gateway)).await.into_iter();
+    let signal = |r: gochat_infra::port::mq::InRecord| {
+        DownstreamMessage::decode(r.record.value).unwrap().signal
+    };
+    let told = records.filter_map(signal);
+    told.map(|s| (s.signal_type, s.target_user_ids, s.broadcast))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_recall_in_a_group_of_several_pages_is_written_to_the_gateways_that_hold_members() {
+    let mut world = World::quiet().await;
+    world.config.events.members_page = 2;
+    world.start().await;
+    let members = world.people(["ada", "bob", "cleo", "dan", "eve"]).await;
+    let group = world.conversation(Group, &members).await;
+    for (member, gateway) in members.iter().zip(["g1", "g2", "g1", "g2"]) {
+        world.online(member, gateway).await;
+    }
+    let payload = json!({ "message_id": 42, "seq_id": 7, "reason": "" });
+    let event = message_event("message.recalled", &group, &members[0], payload);
+    world.produce(MESSAGE_EVENTS, &group, &event).await;
+    all_done(&world).await;
+    for (gateway, mut expected) in [
+        ("g1", vec![&members[0], &members[2]]),
+        ("g2", vec![&members[1], &members[3]]),
+    ] {
+        let told = written(&world, gateway).await;
+        assert!(
+            told.iter()
+                .all(|(kind, _, all)| kind == "message.recalled" && !all)
+        );
+        let mut users: Vec<_> = told.iter().flat_map(|(_, users, _)| users).collect();
+        users.sort();
+        expected.sort();
+        assert_eq!(users, expected);
+        assert!(world.signals(gateway).is_empty(), "nobody is called");
+    }
+}
+
+#[tokio::test]
+async fn a_recall_in_the_world_is_written_once_to_every_gateway_that_lives() {
+    let world = World::new().await;
+    let [a, b] = world.people(["ada", "bob"]).await;
+    world.online(&b, "g2").await;
+    let payload = json!({ "message_id": 42, "seq_id": 7, "reason": "" });
+    let event = message_event("message.recalled", "world", &a, payload);
+    world.produce(MESSAGE_EVENTS, "world", &event).await;
+    all_done(&world).await;
+    let told = written(&world, "g2").await;
+    assert_eq!(told, [("message.recalled".to_owned(), vec![], true)]);
+    assert!(written(&world, "g1").await.is_empty());
+}
+
+#[tokio::test]
+async fn who_was_away_when_their_gateway_stopped_is_offline_half_a_minute_later_unless_they_came_back()
+ {
+    let mut world = World::quiet().await;
+    let [a, gone, back] = world.people(["ada", "bob", "cleo"]).await;
+    for friend in [&gone, &back] {
+        world.befriend(&a, friend).await;
+    }
+    world.online(&a, "g1").await;
+    world.online(&back, "g2").await;
+    world.start().await;
+    for user in [&gone, &back] {
+        let event = UserEvent {
+            event_id: format!("away-{user}"),
+            event_type: "user.away".into(),
+            timestamp: 1_700_000_000,
+            user_id: user.clone(),
+            payload: json!({ "gateway_id": "g3", "delay_ms": 30_000 }).to_string(),
+        };
+        world.produce(USER_EVENTS, user, &event).await;
+    }
+    let told = world.signalled("g1", 1).await;
+    assert_eq!(told[0].0, Signal::FriendStatusChanged);
+    assert_eq!(data(&told[0].2)["userId"], json!(gone));
+    assert_eq!(data(&told[0].2)["status"], json!("offline"));
+    all_done(&world).await;
+    assert_eq!(world.signals("g1").len(), 1);
 }
 
 #[tokio::test]
