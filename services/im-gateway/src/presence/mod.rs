@@ -100,8 +100,28 @@ fn session_of(gw: &Gw, conn: &Conn, again: bool) -> SetUserOnlineRequest {
     }
 }
 
-/// Refreshes sessions; those im-repo has forgotten are registered again.
+/// Refreshes sessions; those im-repo has forgotten are registered again. When that is most of them, presence has lost its
+/// data: then all sessions are registered, because nobody here is reached until they are.
 pub(crate) async fn heartbeat(gw: Gw, conns: Vec<Arc<Conn>>) {
+    let forgotten = refresh(&gw, &conns).await;
+    if forgotten * 2 <= conns.len() {
+        return;
+    }
+    // Those without a socket are about to register by themselves.
+    let mut all = gw.table.all();
+    all.retain(|conn| conn.socket().is_some());
+    if all.len() > conns.len() {
+        let again = refresh(&gw, &all).await;
+        tracing::warn!(
+            sessions = forgotten + again,
+            "presence had forgotten this gateway's sessions"
+        );
+    }
+}
+
+/// Gives how many were forgotten.
+async fn refresh(gw: &Gw, conns: &[Arc<Conn>]) -> usize {
+    let mut forgotten = 0;
     for chunk in conns.chunks(CALL_MAX) {
         let sessions = chunk
             .iter()
@@ -125,17 +145,19 @@ pub(crate) async fn heartbeat(gw: Gw, conns: Vec<Arc<Conn>>) {
             .iter()
             .filter_map(|m| gw.table.find(m.user_id.parse().ok()?, m.conn_id))
             .collect();
+        forgotten += again.len();
         if again.is_empty() {
             continue;
         }
-        let sessions = again.iter().map(|c| session_of(&gw, c, true)).collect();
+        let sessions = again.iter().map(|c| session_of(gw, c, true)).collect();
         match gw
             .backend
             .set_users_online(SetUsersOnlineRequest { sessions })
             .await
         {
-            Ok(response) => register::settle(&gw, &again, response.results).await,
+            Ok(response) => register::settle(gw, &again, response.results).await,
             Err(error) => tracing::warn!(%error, "forgotten sessions could not be registered"),
         }
     }
+    forgotten
 }

@@ -29,11 +29,15 @@ pub(crate) async fn run(gw: Gw, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        let due = sweep(&gw).await;
+        let (mut due, canary) = sweep(&gw).await;
         see_off(&gw);
         typing::sweep(&gw);
         gw.recents.sweep();
         while heartbeats.try_join_next().is_some() {}
+        // One is asked about every second: when presence has lost everything, it shows here first.
+        if due.is_empty() {
+            due.extend(canary);
+        }
         // A slow im-repo must not pile up calls; what is left out now is due again a minute later.
         if !due.is_empty() && heartbeats.is_empty() {
             heartbeats.spawn(presence::heartbeat(gw.clone(), due));
@@ -41,9 +45,9 @@ pub(crate) async fn run(gw: Gw, stop: CancellationToken) {
     }
 }
 
-/// One round; gives the connections presence should hear of.
-async fn sweep(gw: &Gw) -> Vec<Arc<Conn>> {
-    let mut due = Vec::new();
+/// One round; gives the connections presence should hear of, and any one that it knows.
+async fn sweep(gw: &Gw) -> (Vec<Arc<Conn>>, Option<Arc<Conn>>) {
+    let (mut due, mut canary) = (Vec::new(), None);
     let mut conns = Vec::new();
     let ping = ping();
     for shard in 0..SHARDS {
@@ -53,13 +57,15 @@ async fn sweep(gw: &Gw) -> Vec<Arc<Conn>> {
             look_at(gw, &conn, now_s, unix_s, &ping);
             if conn.take_report(now_s, gw.config.presence.heartbeat_s) {
                 due.push(conn);
+            } else if canary.is_none() && conn.socket().is_some() {
+                canary = Some(conn);
             }
             if i % CHUNK == CHUNK - 1 {
                 tokio::task::yield_now().await;
             }
         }
     }
-    due
+    (due, canary)
 }
 
 /// Drops those who don't answer a goodbye.
