@@ -4,6 +4,9 @@
 
 #[path = "coord_etcd/access.rs"]
 mod access;
+#[cfg(feature = "grpc-tls")]
+#[path = "rpc_net/certificates.rs"]
+mod certificates;
 #[path = "coord_etcd/claims.rs"]
 mod claims;
 #[path = "coord_etcd/outage.rs"]
@@ -12,6 +15,9 @@ mod outage;
 mod proxy;
 #[path = "coord_etcd/server.rs"]
 mod server;
+#[cfg(feature = "grpc-tls")]
+#[path = "coord_etcd/tls.rs"]
+mod tls;
 
 mod contract {
     use std::sync::Arc;

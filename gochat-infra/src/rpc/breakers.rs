@@ -120,11 +120,8 @@ impl Breakers {
 
     /// What the breaker of this name does right now.
     pub fn state(&self, name: &str) -> State {
-        let named = self.shared.named.read();
-        named.get(name).map_or(State::Closed, |named| {
-            let state = named.breaker.lock().state();
-            state
-        })
+        let named = self.shared.named.read().get(name).cloned();
+        named.map_or(State::Closed, |named| named.breaker.lock().state())
     }
 
     /// The right to make a call, or `None` while the breaker is open.

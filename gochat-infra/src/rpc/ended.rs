@@ -149,13 +149,12 @@ mod tests {
     use crate::rpc::status_from;
 
     fn ended(response: Response<Body>) -> Option<End> {
-        let seen = Arc::new(Mutex::new(None));
+        let seen: Arc<Mutex<Option<End>>> = Arc::default();
         let slot = seen.clone();
         drop(on_end(response, move |end| {
             *slot.lock().unwrap() = Some(end);
         }));
-        let end = *seen.lock().unwrap();
-        end
+        *seen.lock().unwrap()
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(crate) struct Raw(pub(crate) String);
 
 impl Raw {
     pub(crate) async fn client(&self) -> Client {
-        Client::connect([&self.0], None).await.unwrap()
+        Box::pin(Client::connect([&self.0], None)).await.unwrap()
     }
 
     /// Somebody else takes everything below a prefix that hangs on a lease, and gives it back at once.
@@ -106,14 +106,25 @@ pub(crate) struct OwnEtcd {
     more: Vec<String>,
 }
 
+/// A free port below those that outgoing connections get: it must still be free when etcd comes back.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    let candidates = (0..1_000).map(|_| 15_000 + (rand_suffix() % 17_000) as u16);
+    let mut free = candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().unwrap()
 }
 
 impl OwnEtcd {
     pub(crate) async fn start() -> Self {
-        Self::start_with("http", Vec::new()).await
+        let etcd = Self::start_with("http", Vec::new()).await;
+        // An etcd that is killed in the first milliseconds of its life comes back without a leader, for ever: that is
+        // not what these tests are about.
+        let raw = etcd.raw();
+        until("etcd has a leader", || async {
+            let mut client = raw.client().await;
+            client.put("/first", "", None).await.is_ok()
+        })
+        .await;
+        etcd
     }
 
     pub(crate) async fn start_with(scheme: &str, more: Vec<String>) -> Self {
@@ -182,10 +193,14 @@ impl OwnEtcd {
         });
         self.child = Some(child);
         let address = ("127.0.0.1", self.port);
-        until("etcd listens", || async move {
-            tokio::net::TcpStream::connect(address).await.is_ok()
-        })
-        .await;
+        while tokio::net::TcpStream::connect(address).await.is_err() {
+            let ended = self
+                .child
+                .as_mut()
+                .and_then(|child| child.try_wait().unwrap());
+            assert!(ended.is_none(), "etcd ended: {ended:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 

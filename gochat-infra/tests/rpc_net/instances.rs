@@ -29,12 +29,16 @@ async fn channel(coord: &MemoryCoord, config: ChannelConfig) -> Channel {
 
 /// Calls until all of these have answered.
 async fn all_answer(channel: &Channel, names: &[&str]) {
-    let seen = std::cell::RefCell::new(BTreeSet::new());
-    until("every instance gets calls", || async {
-        seen.borrow_mut().extend(who(channel).await);
-        names.iter().all(|name| seen.borrow().contains(*name))
-    })
-    .await;
+    let mut missing: BTreeSet<&str> = names.iter().copied().collect();
+    let calling = async {
+        while !missing.is_empty() {
+            match who(channel).await {
+                Ok(name) => drop(missing.remove(&*name)),
+                Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    };
+    soon("every instance gets calls", calling).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

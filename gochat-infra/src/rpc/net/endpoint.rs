@@ -316,9 +316,10 @@ impl Flight {
             End::Dropped => self.give_up(),
             End::Failed => self.judge(Outcome::Failure, self.endpoint.limits.eject_after),
             // INTERNAL and RESOURCE_EXHAUSTED would come from any other instance as well.
-            End::Status { code, .. } if code == tonic::Code::Unavailable => {
-                self.judge(Outcome::Failure, self.endpoint.limits.eject_after);
-            }
+            End::Status {
+                code: tonic::Code::Unavailable,
+                ..
+            } => self.judge(Outcome::Failure, self.endpoint.limits.eject_after),
             End::Status { .. } => self.judge(Outcome::Success, 1),
         }
     }
