@@ -30,10 +30,22 @@ struct Entry {
     message: i64,
     /// Place in its conversation: late frames are handed to newcomers in their order.
     seq: i64,
-    frame: Bytes,
+    /// `None` once there were too many: only that it was sent is still known.
+    frame: Option<Bytes>,
 }
 
-type Shard = Mutex<HashMap<UserId, VecDeque<Entry>, ahash::RandomState>>;
+/// What one user was sent, oldest first.
+#[derive(Default)]
+struct Sent {
+    entries: VecDeque<Entry>,
+    /// Entries at the front without a frame.
+    bare: usize,
+}
+
+/// Entries per user, without frames for the most part: a frame is dropped much earlier.
+const ENTRIES: usize = 512;
+
+type Shard = Mutex<HashMap<UserId, Sent, ahash::RandomState>>;
 
 /// What a frame is about.
 #[derive(Debug, Clone, Copy)]
@@ -78,30 +90,49 @@ impl Recents {
         }
         let now = clock::ticks_ms();
         let mut shard = self.shard(user).lock();
-        let entries = shard.entry(user).or_default();
-        self.forget(entries, now);
-        if entries.len() >= self.limits.direct_max_frames
-            && let Some(oldest) = entries.pop_front()
-        {
-            self.bytes.fetch_sub(oldest.frame.len(), Ordering::Relaxed);
+        let sent = shard.entry(user).or_default();
+        self.forget(sent, now);
+        if sent.entries.len() - sent.bare >= self.limits.direct_max_frames {
+            self.strip_oldest(sent);
+        }
+        if sent.entries.len() >= ENTRIES {
+            self.drop_oldest(sent);
         }
         self.bytes.fetch_add(frame.len(), Ordering::Relaxed);
-        entries.push_back(Entry {
+        sent.entries.push_back(Entry {
             at_ms: now,
             skip,
             message: about.message,
             seq: about.seq,
-            frame: frame.clone(),
+            frame: Some(frame.clone()),
         });
+    }
+
+    /// Forgets the oldest frame that is left, and remembers that there was one.
+    fn strip_oldest(&self, sent: &mut Sent) {
+        if let Some(entry) = sent.entries.get_mut(sent.bare) {
+            let frame = entry.frame.take();
+            self.bytes
+                .fetch_sub(frame.map_or(0, |f| f.len()), Ordering::Relaxed);
+            sent.bare += 1;
+        }
+    }
+
+    fn drop_oldest(&self, sent: &mut Sent) {
+        match sent.entries.pop_front().and_then(|entry| entry.frame) {
+            Some(frame) => drop(self.bytes.fetch_sub(frame.len(), Ordering::Relaxed)),
+            None => sent.bare = sent.bare.saturating_sub(1),
+        }
     }
 
     /// Whether the user's connections here had this message: those that were there then got it, and those that
     /// came since found it here.
     pub(crate) fn has(&self, user: UserId, message: i64) -> bool {
-        let oldest = clock::ticks_ms().saturating_sub(self.limits.direct_max_age_ms);
+        let now = clock::ticks_ms();
+        let is_young = |at_ms| now.saturating_sub(at_ms) < self.limits.direct_max_age_ms;
         let shard = self.shard(user).lock();
-        let mut entries = shard.get(&user).into_iter().flatten();
-        entries.any(|entry| entry.message == message && entry.at_ms > oldest)
+        let mut entries = shard.get(&user).into_iter().flat_map(|sent| &sent.entries);
+        entries.any(|entry| entry.message == message && is_young(entry.at_ms))
     }
 
     /// Makes a newcomer visible with everything it may just have missed: frames of its user and
@@ -109,13 +140,15 @@ impl Recents {
     pub(crate) fn admit(&self, gw: &Gw, conn: &Arc<Conn>) {
         let now = clock::ticks_ms();
         let mut shard = self.shard(conn.user()).lock();
-        if let Some(entries) = shard.get_mut(&conn.user()) {
-            self.forget(entries, now);
+        if let Some(sent) = shard.get_mut(&conn.user()) {
+            self.forget(sent, now);
             // A push that came late to an older connection is not late for this one.
-            let mut missed: Vec<&Entry> = entries.iter().filter(|e| e.skip != conn.id()).collect();
-            missed.sort_by_key(|entry| entry.seq);
-            for entry in missed {
-                conn.enqueue(&entry.frame, gw.queue);
+            let others = sent.entries.iter().filter(|e| e.skip != conn.id());
+            let framed = others.filter_map(|entry| Some((entry.seq, entry.frame.as_ref()?)));
+            let mut missed: Vec<(i64, &Bytes)> = framed.collect();
+            missed.sort_by_key(|(seq, _)| *seq);
+            for (_, frame) in missed {
+                conn.enqueue(frame, gw.queue);
             }
         }
         gw.broadcasts.admit(gw, conn);
@@ -125,21 +158,18 @@ impl Recents {
     pub(crate) fn sweep(&self) {
         let now = clock::ticks_ms();
         for shard in &self.shards {
-            shard.lock().retain(|_, entries| {
-                self.forget(entries, now);
-                !entries.is_empty()
+            shard.lock().retain(|_, sent| {
+                self.forget(sent, now);
+                !sent.entries.is_empty()
             });
         }
     }
 
-    fn forget(&self, entries: &mut VecDeque<Entry>, now: u64) {
+    fn forget(&self, sent: &mut Sent, now: u64) {
         let max_age = self.limits.direct_max_age_ms;
-        while entries
-            .front()
-            .is_some_and(|e| now.saturating_sub(e.at_ms) >= max_age)
-            && let Some(oldest) = entries.pop_front()
-        {
-            self.bytes.fetch_sub(oldest.frame.len(), Ordering::Relaxed);
+        let is_old = |entry: &Entry| now.saturating_sub(entry.at_ms) >= max_age;
+        while sent.entries.front().is_some_and(is_old) {
+            self.drop_oldest(sent);
         }
     }
 
@@ -181,6 +211,20 @@ mod tests {
             recents.remember(user(n), 0, about(1), &frame(10));
         }
         assert_eq!(recents.bytes.load(Ordering::Relaxed), 100);
+    }
+
+    #[test]
+    fn a_message_is_known_longer_than_its_frame_is_kept() {
+        let recents = Recents::new(Replay {
+            direct_max_frames: 2,
+            ..Replay::default()
+        });
+        for message in 1..=ENTRIES as i64 + 1 {
+            recents.remember(user(1), 0, about(message), &frame(10));
+        }
+        assert_eq!(recents.bytes.load(Ordering::Relaxed), 20);
+        assert!(recents.has(user(1), 2) && recents.has(user(1), ENTRIES as i64 + 1));
+        assert!(!recents.has(user(1), 1), "this is bounded, too");
     }
 
     #[test]

@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::ServiceExt as _;
 
-use crate::kit::{Http, PASSWORD, PATIENCE, User, fresh_name};
+use crate::kit::http::Http;
+use crate::kit::{PASSWORD, PATIENCE, User, fresh_name};
 
 const PARTITIONS: u32 = 8;
 const SECRET: &str = "a secret that only these tests know, long enough";

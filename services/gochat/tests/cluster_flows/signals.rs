@@ -78,8 +78,8 @@ async fn a_call_to_one_gateway_reaches_the_other_ones_once_and_is_not_passed_on_
         .await
         .unwrap()
         .into_inner();
-    assert_eq!(told.delivered_user_ids, [b.id.clone()]);
-    assert_eq!(told.offline_user_ids, [stranger.id.clone()]);
+    assert_eq!(told.delivered_user_ids, [&*b.id]);
+    assert_eq!(told.offline_user_ids, [&*stranger.id]);
     assert!(told.failed.is_empty());
     for socket in &mut sockets {
         socket.expect("typing-indicator").await;

@@ -32,6 +32,10 @@ const MARGIN_MS: i64 = 3_000;
 /// Gateways remember broadcasts at least this long for whoever registers meanwhile.
 const REMEMBERED_MS: i64 = 3_000;
 
+/// Of each conversation so many messages of a batch, the newest ones, are pushed again. They show a newcomer that older
+/// ones are missing, which history has by now; all of a backlog would only overflow the newcomer's queue.
+const NEWEST: usize = 16;
+
 /// Messages whose recipients are looked at again, kept while presence is away.
 pub(super) struct Recheck {
     repo: Repo,
@@ -151,7 +155,16 @@ impl Recheck {
     fn outputs(&self, waiting: &VecDeque<Waiting>, now: &Now) -> Vec<OutRecord> {
         let mut outputs = Vec::new();
         let mut lost_sight = None;
+        let mut left: HashMap<ConversationId, usize> = HashMap::new();
         for waiting in waiting {
+            *left.entry(waiting.conversation).or_default() += 1;
+        }
+        for waiting in waiting {
+            let newer = left.entry(waiting.conversation).or_default();
+            *newer -= 1;
+            if *newer >= NEWEST {
+                continue;
+            }
             if waiting.conversation == ConversationId::World {
                 self.broadcast_again(waiting, now, &mut outputs);
                 let known = self.arrivals.is_complete_since(waiting.since());

@@ -4,13 +4,13 @@
 //! set `GOCHAT_TEST_URL=http://host:port` to run them against a server that is up already.
 
 mod back;
-mod http;
+pub mod http;
 mod server;
 mod socket;
 mod user;
 
 pub use back::{call_rpc, mute, set};
-pub use http::{Http, Reply};
+pub use http::Reply;
 pub use server::{FEW_ARE_MANY, Server, fresh_name};
 pub use socket::Socket;
 pub use user::{PASSWORD, User};
