@@ -1,7 +1,9 @@
 //! Helpers and facts of the log on Kafka.
 
 mod chain;
+mod facts;
 mod handover;
+mod outage;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -24,7 +24,6 @@ const FRESH: Duration = Duration::from_millis(250);
 /// Longest wait for a created or deleted topic to be known everywhere.
 const SETTLE: Duration = Duration::from_secs(15);
 /// Family whose members have a gateway's id in their name; one label in metrics.
-const PER_GATEWAY: &str = "gochat.messages.downstream";
 /// Topics whose records are not stamped by [`Stamp::Events`].
 const MESSAGE_PATH: &str = "gochat.messages.";
 
@@ -305,10 +304,7 @@ fn entry(known: &Map, config: &KafkaConfig, name: &str, topic: &MetadataTopic) -
     {
         return same.clone();
     }
-    let label = match name.starts_with(PER_GATEWAY) {
-        true => PER_GATEWAY.to_owned(),
-        false => name.to_owned(),
-    };
+    let label = crate::topics::metric_label(name).to_owned();
     // What comes in is counted by the services, who know what became of it.
     let meter = |result: &'static str| {
         metrics::counter!("gochat_kafka_messages_total",

@@ -70,6 +70,11 @@ impl KafkaConsumer {
         match rebalance {
             Rebalance::Assign(parts) => self.assign_task(&parts),
             Rebalance::Revoke { lost } => {
+                let paused = match self.paused {
+                    true => self.owned.iter().map(|o| o.place.clone()).collect(),
+                    false => Vec::new(),
+                };
+                self.paused = false;
                 // A member that lost its partitions must not take them up where it was.
                 if lost || self.expelled || self.client.assignment_lost() {
                     self.lose_everything();
@@ -77,7 +82,7 @@ impl KafkaConsumer {
                     self.limbo.append(&mut self.owned);
                     self.count_in_hand();
                 }
-                Task::GiveBack
+                Task::GiveBack(paused)
             }
         }
     }
@@ -184,7 +189,7 @@ impl KafkaConsumer {
         for gone in limbo {
             self.tell_revoked(gone.tp);
         }
-        (self.paused, self.expelled) = (false, false);
+        self.expelled = false;
         self.count_in_hand();
     }
 

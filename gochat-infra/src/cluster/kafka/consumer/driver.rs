@@ -4,14 +4,14 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
 use super::Client;
 use super::assignment::{Given, Origin};
 use crate::cluster::kafka::Shared;
-use crate::cluster::kafka::error::{fenced, from_code, from_kafka, invalid};
+use crate::cluster::kafka::error::{fenced, from_kafka, invalid};
 use crate::cluster::kafka::offsets::stable;
 use crate::cluster::kafka::producer::Routed;
 use crate::cluster::kafka::reader::{Place, watermarks};
@@ -26,12 +26,17 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 pub(super) enum Task {
     /// Start reading these partitions.
     Assign(Vec<Move>, Origin),
-    /// Let go of all partitions, so that the group can go on.
-    GiveBack,
+    /// Let go of all partitions, so that the group can go on. Those that are paused are named: the client remembers
+    /// the pause otherwise, should they come back.
+    GiveBack(Vec<Place>),
     /// Learn how a step ended.
     Settle(Vec<Place>),
     /// Read on elsewhere.
-    Move(Vec<(Place, u64)>),
+    Move {
+        moved: Vec<(Place, u64)>,
+        /// All partitions, and where to read on.
+        all: Vec<(Place, u64)>,
+    },
     /// Learn the ends of the partitions.
     Bound(Vec<Place>),
     /// Stop or go on fetching.
@@ -169,9 +174,9 @@ impl Work {
     pub(super) fn perform(&mut self, task: &Task) -> Outcome {
         let done = match task {
             Task::Assign(moves, origin) => self.assign(moves, *origin).map(Outcome::Assigned),
-            Task::GiveBack => self.give_back().map(|()| Outcome::Done),
+            Task::GiveBack(paused) => self.give_back(paused).map(|()| Outcome::Done),
             Task::Settle(places) => self.settle(places).map(Outcome::Settled),
-            Task::Move(positions) => self.seek(positions).map(Outcome::Moved),
+            Task::Move { moved, all } => self.seek(moved, all).map(Outcome::Moved),
             Task::Bound(places) => self.bounds(places).map(Outcome::Bounds),
             Task::Pause(pause, places) => self.pause(*pause, places),
             Task::Look(positions) => self.look(positions),
@@ -179,7 +184,7 @@ impl Work {
         };
         done.unwrap_or_else(|error| {
             let again = match task {
-                Task::Assign(..) | Task::GiveBack => Some(task.clone()),
+                Task::Assign(..) | Task::GiveBack(_) => Some(task.clone()),
                 // These are begun anew from the state they are about.
                 _ => None,
             };
@@ -266,7 +271,10 @@ impl Work {
         })
     }
 
-    fn give_back(&self) -> MqResult<()> {
+    fn give_back(&self, paused: &[Place]) -> MqResult<()> {
+        if !paused.is_empty() {
+            self.pause(false, paused)?;
+        }
         self.client
             .unassign()
             .map_err(|error| from_kafka("giving partitions back", &error))
@@ -277,21 +285,24 @@ impl Work {
         Ok(places.iter().cloned().zip(committed).collect())
     }
 
-    /// Moves are confirmed one by one: one that was not taken would skip records.
-    fn seek(&self, positions: &[(Place, u64)]) -> MqResult<Vec<(Place, u64)>> {
+    /// Moves are confirmed one by one: one that was not taken would skip records. A partition that is not being
+    /// fetched (it was out of range) takes none; then all are assigned anew.
+    fn seek(&self, moved: &[(Place, u64)], all: &[(Place, u64)]) -> MqResult<Vec<(Place, u64)>> {
         let sought = self
             .client
-            .seek_partitions(list(positions)?, ATTEMPT)
+            .seek_partitions(list(moved)?, ATTEMPT)
             .map_err(|error| from_kafka("a change of position", &error))?;
-        for part in sought.elements() {
-            if let Err(error) = part.error() {
-                let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-                // Not fetching yet, or stopping: soon over.
-                std::thread::sleep(Duration::from_millis(2));
-                return Err(from_code("a change of position", code));
-            }
+        if sought.elements().iter().all(|part| part.error().is_ok()) {
+            return Ok(moved.to_vec());
         }
-        Ok(positions.to_vec())
+        // The next poll hears of the loss; an assignment now would hide it.
+        if self.client.assignment_lost() {
+            return Err(fenced());
+        }
+        self.client
+            .assign(&list(all)?)
+            .map_err(|error| from_kafka("a change of position", &error))?;
+        Ok(moved.to_vec())
     }
 
     fn bounds(&self, places: &[Place]) -> MqResult<Vec<(Place, u64, u64)>> {

@@ -20,7 +20,9 @@ impl KafkaConsumer {
         let mut silences = 0;
         loop {
             let enough = max > 0 && self.in_hand >= max;
-            if enough || self.in_hand_bytes >= self.config.max_poll_bytes {
+            let full = self.in_hand_bytes >= self.config.max_poll_bytes;
+            // Nothing is fetched while paused: then only events come, which a full consumer must see, too.
+            if enough || full && !self.paused {
                 return Ok(());
             }
             match client.poll(Duration::ZERO) {

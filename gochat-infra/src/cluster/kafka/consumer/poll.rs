@@ -98,13 +98,14 @@ impl KafkaConsumer {
         if !in_doubt.is_empty() {
             return Some(Task::Settle(in_doubt));
         }
+        let all = || of(|_| true);
         let moved: Vec<_> = of(|o| o.moved)
             .map(|o| (o.place.clone(), o.position))
             .collect();
         if !moved.is_empty() {
-            return Some(Task::Move(moved));
+            let all = all().map(|o| (o.place.clone(), o.next())).collect();
+            return Some(Task::Move { moved, all });
         }
-        let all = || of(|_| true);
         let full = self.in_hand_bytes >= self.config.max_poll_bytes;
         if self.paused && max > 0 && !full || !self.paused && max == 0 && full {
             let places = all().map(|o| o.place.clone()).collect();
