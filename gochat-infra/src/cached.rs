@@ -63,7 +63,7 @@ impl Cached {
     {
         let token = match self.cache.get(key).await {
             Ok(Lookup::Hit(stored)) => {
-                count(1, 0);
+                count_looks(1, 0);
                 return Ok(Answer {
                     value: unpack(stored),
                     from_cache: true,
@@ -72,7 +72,7 @@ impl Cached {
             Ok(Lookup::Miss(token)) => Some(token),
             Err(error) => warn_miss(&error),
         };
-        count(0, 1);
+        count_looks(0, 1);
         let flight = Boarding::join(&self.flights, key);
         let loaded = flight
             .cell
@@ -135,7 +135,7 @@ impl Cached {
                 }
             }
         }
-        count(keys.len() - missing.len(), missing.len());
+        count_looks(keys.len() - missing.len(), missing.len());
         if missing.is_empty() {
             return Ok(answers);
         }
@@ -166,7 +166,9 @@ impl Cached {
                 flights.remove(key);
             }
         }
-        self.cache.delete_many(keys).await
+        self.cache.delete_many(keys).await?;
+        count("evict", keys.len());
+        Ok(())
     }
 
     async fn fill(&self, entries: Vec<(Entry, FillToken)>) {
@@ -177,12 +179,48 @@ impl Cached {
 }
 
 /// Counts look-ups; an unreachable cache is a miss too.
-fn count(hits: usize, misses: usize) {
-    for (operation, n) in [("hit", hits), ("miss", misses)] {
-        if n > 0 {
-            metrics::counter!("gochat_cache_operations_total", "operation" => operation)
-                .increment(n as u64);
-        }
+fn count_looks(hits: usize, misses: usize) {
+    count("hit", hits);
+    count("miss", misses);
+    if hits + misses > 0 {
+        let mut recent = RECENT.lock();
+        recent.look(hits, misses);
+        metrics::gauge!("gochat_cache_hit_ratio").set(recent.ratio());
+    }
+}
+
+/// Counts what happened to copies: `hit`, `miss`, `evict` (no room, or the original changed).
+pub(crate) fn count(operation: &'static str, n: usize) {
+    if n > 0 {
+        metrics::counter!("gochat_cache_operations_total", "operation" => operation)
+            .increment(n as u64);
+    }
+}
+
+/// Look-ups of this process lately, for the ratio; a metric, and so as global as its recorder.
+static RECENT: Mutex<Recent> = Mutex::new(Recent {
+    hits: 0.0,
+    all: 0.0,
+});
+
+/// Hits and look-ups, of which the newest [`Recent::SPAN`] or so count.
+struct Recent {
+    hits: f64,
+    all: f64,
+}
+
+impl Recent {
+    const SPAN: f64 = 1_000.0;
+
+    fn look(&mut self, hits: usize, misses: usize) {
+        let new = (hits + misses) as f64;
+        let kept = (-new / Self::SPAN).exp();
+        self.hits = self.hits * kept + hits as f64;
+        self.all = self.all * kept + new;
+    }
+
+    fn ratio(&self) -> f64 {
+        self.hits / self.all.max(1.0)
     }
 }
 

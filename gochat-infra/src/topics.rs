@@ -42,9 +42,21 @@ pub const EVENT_TOPICS: [&str; 5] = [
     FRIEND_EVENTS,
 ];
 
+/// What the topics of all gateways are called where one name must stand for them, as in metrics.
+pub const DOWNSTREAM: &str = "gochat.messages.downstream";
+
+/// The name of a topic in metrics: instances come and go, and must not add a series each.
+pub fn metric_label(topic: &str) -> &str {
+    if topic.starts_with(DOWNSTREAM) {
+        DOWNSTREAM
+    } else {
+        topic
+    }
+}
+
 /// Topic of the records for one gateway (or for an im-logic instance that waits for acks).
 pub fn downstream(gateway_id: &str) -> Arc<str> {
-    format!("gochat.messages.downstream.{gateway_id}").into()
+    format!("{DOWNSTREAM}.{gateway_id}").into()
 }
 
 /// Group of the one consumer of [`downstream`].

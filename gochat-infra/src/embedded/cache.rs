@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gochat_core::error::Result;
 use moka::Expiry;
+use moka::notification::RemovalCause;
 use parking_lot::Mutex;
 
 use crate::port::cache::{Cache, Entry, FillToken, Lookup};
@@ -60,6 +61,12 @@ impl MemoryCache {
                 u32::try_from(weight).unwrap_or(u32::MAX)
             })
             .expire_after(PerEntryTtl)
+            .eviction_listener(|_, _, cause| {
+                // What is deleted on a change is counted where the change is.
+                if cause == RemovalCause::Size {
+                    crate::cached::count("evict", 1);
+                }
+            })
             .build();
         let deletions = (0..STRIPES).map(|_| Mutex::new(0)).collect();
         Self {

@@ -29,7 +29,14 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Calls `routes` directly.
+    /// Calls `routes` directly. With the feature `grpc` calls are traced and counted as over the network.
+    #[cfg(feature = "grpc")]
+    pub fn in_process(routes: tonic::service::Routes) -> Self {
+        super::layer::in_process(routes.prepare())
+    }
+
+    /// Calls `routes` directly. With the feature `grpc` calls are traced and counted as over the network.
+    #[cfg(not(feature = "grpc"))]
     pub fn in_process(routes: tonic::service::Routes) -> Self {
         Self::new(routes.prepare())
     }

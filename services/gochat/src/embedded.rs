@@ -197,6 +197,11 @@ impl Running {
         self.repo.clone()
     }
 
+    /// The log, for embedders and tests.
+    pub fn log(&self) -> Arc<dyn Mq> {
+        self.mq.clone()
+    }
+
     /// The secret that signs tokens.
     pub fn jwt_secret(&self) -> &str {
         &self.secret

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use gochat_core::ids::{ConnId, UserId};
-use metrics::histogram;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +34,8 @@ const SPLIT_FROM: usize = 512;
 pub(crate) struct Broadcast {
     /// The message; 0 = a signal.
     pub(crate) message: i64,
+    /// A message of the world chat.
+    pub(crate) world: bool,
     pub(crate) frame: Bytes,
     /// The connection it came from; 0 = none.
     pub(crate) skip: ConnId,
@@ -140,7 +141,6 @@ pub(crate) async fn run(gw: Gw, mut queue: mpsc::Receiver<Broadcast>, stop: Canc
         if n == 0 {
             return;
         }
-        let began = Instant::now();
         gw.broadcasts.remember(&batch);
         let mut rest = batch.as_slice();
         while !rest.is_empty() {
@@ -148,8 +148,14 @@ pub(crate) async fn run(gw: Gw, mut queue: mpsc::Receiver<Broadcast>, stop: Canc
             rest = later;
             spread(&gw, Merged::new(run)).await;
         }
+        // The oldest waited longest; signals carry no number.
+        if let Some(oldest) = batch.iter().map(|b| b.message).find(|id| *id != 0) {
+            names::fanned_out(names::FANOUT, oldest);
+        }
+        if let Some(oldest) = batch.iter().find(|b| b.world) {
+            names::fanned_out(names::WORLD_FANOUT, oldest.message);
+        }
         batch.clear();
-        histogram!(names::BROADCAST).record(began.elapsed().as_secs_f64());
     }
 }
 
@@ -242,6 +248,7 @@ mod tests {
     fn frame(text: &str) -> Broadcast {
         Broadcast {
             message: 7,
+            world: true,
             frame: Bytes::copy_from_slice(text.as_bytes()),
             skip: 0,
             excluded: vec![],

@@ -101,6 +101,7 @@ async fn deliver(gw: &Gw, batch: &Batch) {
             "records were dropped before they were delivered"
         );
     }
+    names::consumed(batch.records.len());
     let mut round = Round::new(gw);
     for record in &batch.records {
         match DownstreamMessage::decode(record.record.value.clone()) {
@@ -122,6 +123,8 @@ struct Round<'a> {
     touched: Vec<Arc<Conn>>,
     delivered: usize,
     missed: usize,
+    /// The first message of the round that went to users of this gateway; 0 = none.
+    oldest: i64,
 }
 
 impl<'a> Round<'a> {
@@ -132,6 +135,7 @@ impl<'a> Round<'a> {
             touched: Vec::new(),
             delivered: 0,
             missed: 0,
+            oldest: 0,
         }
     }
 
@@ -161,10 +165,14 @@ impl<'a> Round<'a> {
                 .collect();
             return Some(Broadcast {
                 message: id,
+                world: to_world,
                 frame,
                 skip,
                 excluded,
             });
+        }
+        if self.oldest == 0 {
+            self.oldest = id;
         }
         let about = About {
             message: id,
@@ -195,6 +203,7 @@ impl<'a> Round<'a> {
         if signal.broadcast {
             return Some(Broadcast {
                 message: 0,
+                world: false,
                 frame,
                 skip: 0,
                 excluded: Vec::new(),
@@ -297,6 +306,9 @@ impl<'a> Round<'a> {
             conn.flush();
         }
         names::add(names::DELIVERED, self.delivered);
+        if self.oldest != 0 {
+            names::fanned_out(names::FANOUT, self.oldest);
+        }
         // Offline in the meantime: history has it.
         names::dropped("offline", self.missed as u64);
     }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use gochat_core::snowflake::Parts;
+use gochat_infra::topics;
 use metrics::{counter, gauge, histogram};
+
+use crate::clock;
 
 /// Sockets that passed the handshake.
 pub(crate) const WS_CONNECTIONS: &str = "gochat_ws_connections";
@@ -16,8 +20,8 @@ pub(crate) const WS_FRAMES: &str = "gochat_ws_frames_received_total";
 pub(crate) const DELIVERED: &str = "gochat_downstream_delivered_total";
 /// Frames that found no socket or a full queue, label `reason`.
 pub(crate) const DROPPED: &str = "gochat_downstream_dropped_total";
-/// Seconds one broadcast took to be written to every socket.
-pub(crate) const BROADCAST: &str = "gochat_fanout_latency_seconds";
+/// Seconds from the sequencing of a message to the last socket here.
+pub(crate) const FANOUT: &str = "gochat_fanout_latency_seconds";
 /// Messages handed to the log.
 pub(crate) const SENT: &str = "gochat_message_send_total";
 /// Messages the log did not take.
@@ -30,6 +34,9 @@ pub(crate) const TLS_HANDSHAKES: &str = "gochat_tls_handshakes_total";
 /// Changed certificate files, label `result`.
 pub(crate) const TLS_RELOADS: &str = "gochat_tls_reloads_total";
 
+/// Seconds from the sequencing of a world message to the last socket here.
+pub(crate) const WORLD_FANOUT: &str = "world_chat_fanout_latency";
+
 /// Counts one finished HTTP request.
 pub(crate) fn http(method: &'static str, path: &str, status: u16, took: Duration) {
     let labels = [
@@ -39,6 +46,20 @@ pub(crate) fn http(method: &'static str, path: &str, status: u16, took: Duration
     ];
     counter!("http_requests_total", &labels).increment(1);
     histogram!("http_request_duration_seconds", &labels[..2]).record(took.as_secs_f64());
+}
+
+/// Times the way of a message from its sequencing to the last socket here.
+pub(crate) fn fanned_out(name: &'static str, message_id: i64) {
+    let sequenced = Parts::of(message_id.unsigned_abs()).at;
+    let took = Duration::from_millis(clock::now_ms().saturating_sub(sequenced));
+    histogram!(name).record(took);
+}
+
+/// Records taken from this gateway's topic.
+pub(crate) fn consumed(records: usize) {
+    counter!("gochat_kafka_messages_total",
+        "topic" => topics::DOWNSTREAM, "direction" => "consume", "result" => "ok")
+    .increment(records as u64);
 }
 
 /// A socket was added (1) or taken away (-1).
@@ -58,6 +79,12 @@ pub(crate) fn count(name: &'static str, label: &'static str, value: &'static str
     counter!(name, label => value).increment(1);
 }
 
+fn add_none(names: &[&'static str]) {
+    for name in names {
+        counter!(*name).increment(0);
+    }
+}
+
 /// Counts frames that did not get to a socket.
 pub(crate) fn dropped(reason: &'static str, n: u64) {
     if n > 0 {
@@ -65,8 +92,30 @@ pub(crate) fn dropped(reason: &'static str, n: u64) {
     }
 }
 
-/// Describes the metrics to whatever recorder is installed.
+/// Describes the metrics to whatever recorder is installed, and begins the ones alerts look at: a
+/// counter that appears with its first event has never increased.
 pub(crate) fn describe() {
+    add_none(&[SENT, SEND_FAILED, SHED, DELIVERED]);
+    for reason in ["overflow", "offline", "lagged"] {
+        counter!(DROPPED, "reason" => reason).increment(0);
+    }
+    for result in ["renewed", "refused"] {
+        counter!(TLS_RELOADS, "result" => result).increment(0);
+    }
+    gauge!(WS_CONNECTIONS).increment(0.0);
+    gauge!(ONLINE_USERS).increment(0.0);
+    metrics::describe_histogram!(
+        WORLD_FANOUT,
+        "Seconds from the sequencing of a world message to the last socket of this gateway."
+    );
+    metrics::describe_counter!(
+        "http_requests_total",
+        "HTTP requests by method, route and status."
+    );
+    metrics::describe_histogram!(
+        "http_request_duration_seconds",
+        "Seconds of HTTP requests by route."
+    );
     metrics::describe_gauge!(WS_CONNECTIONS, "Open WebSocket connections.");
     metrics::describe_counter!(WS_CLOSED, "Closed WebSocket connections by reason.");
     metrics::describe_counter!(WS_REFUSED, "Refused WebSocket handshakes by error code.");
@@ -74,8 +123,8 @@ pub(crate) fn describe() {
     metrics::describe_counter!(DELIVERED, "Frames handed to sockets.");
     metrics::describe_counter!(DROPPED, "Frames that could not be delivered, by reason.");
     metrics::describe_histogram!(
-        BROADCAST,
-        "Seconds from a broadcast record to the last socket."
+        FANOUT,
+        "Seconds from the sequencing of a message to the last socket of this gateway."
     );
     metrics::describe_counter!(SENT, "Messages accepted by the log.");
     metrics::describe_counter!(SEND_FAILED, "Messages the log refused.");

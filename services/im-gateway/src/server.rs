@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -247,14 +247,16 @@ async fn answer(
     visitor.stop_waiting();
     let address = client_address(&gw.config.connections, visitor.peer.ip(), request.headers());
     let response = if request.uri().path() == "/ws" {
-        let trace = middleware::trace_of(request.headers());
-        match handshake::upgrade(&gw, &visitor, address, request).await {
+        let (began, trace) = (Instant::now(), middleware::trace_of(request.headers()));
+        let answer = match handshake::upgrade(&gw, &visitor, address, request).await {
             Ok(response) => response,
             Err(error) => {
                 names::count(names::WS_REFUSED, "code", error.code.code());
                 middleware::refusal(&error, &trace)
             }
-        }
+        };
+        names::http("GET", "/ws", answer.status().as_u16(), began.elapsed());
+        answer
     } else {
         request.extensions_mut().insert(Caller {
             address,

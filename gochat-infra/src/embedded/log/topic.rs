@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::port::mq::{Durability, InRecord, Record, TopicPartition, TopicSpec, VisibleOn};
+use crate::topics::metric_label;
 
 /// Names a partition inside the journal; topic ids are never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,6 +62,7 @@ pub(super) struct Partition {
     pub(super) visible_on_append: bool,
     deleted: AtomicBool,
     tail: Mutex<Tail>,
+    appended: metrics::Counter,
 }
 
 #[derive(Default)]
@@ -107,6 +109,8 @@ impl Partition {
             visible_on_append: spec.visible_on == VisibleOn::Append,
             deleted: AtomicBool::new(false),
             tail: Mutex::default(),
+            appended: metrics::counter!("gochat_kafka_messages_total",
+                "topic" => metric_label(&spec.name).to_owned(), "direction" => "produce", "result" => "ok"),
         }
     }
 
@@ -146,6 +150,7 @@ impl Partition {
             tail.records.push_back((timestamp_ms, record));
             tail.next += 1;
         }
+        self.appended.increment(tail.next - base);
         base
     }
 

@@ -116,6 +116,11 @@ pub(super) fn client<S: Calls>(calls: S, config: &ChannelConfig, broken: bool) -
     }
 }
 
+/// The layers around a callee in the same process.
+pub(super) fn in_process<S: Calls>(calls: S) -> Channel {
+    Channel::new(trace::Outgoing {}.layer(server(calls)))
+}
+
 /// The layers of a server.
 pub(super) fn server<S: Calls>(calls: S) -> impl Calls {
     let calls = deadline::Deadline { standard: None }.layer(calls);

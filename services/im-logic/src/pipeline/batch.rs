@@ -119,6 +119,12 @@ impl Writer<'_> {
                 continue;
             };
             self.stats.effect(effect, || kind(message));
+            if matches!(effect, Effect::Persist { .. })
+                && kind(message) == ConversationKind::World
+                && let Ok(author) = message.user_id.parse()
+            {
+                self.stats.world_author(author);
+            }
             if at != current {
                 let id = message.user_id.parse().ok();
                 author = id

@@ -38,6 +38,7 @@ mod recovery;
 mod stats;
 mod wire;
 mod worker;
+mod world;
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Counting what a batch did: one update of the metrics per batch.
 
-use gochat_core::ids::ConversationKind;
+use gochat_core::ids::{ConversationKind, UserId};
 use gochat_core::step::Effect;
 use gochat_infra::topics;
 
@@ -8,13 +8,12 @@ use gochat_infra::topics;
 #[derive(Debug, Default)]
 pub(super) struct Stats {
     consumed: u64,
-    persisted: u64,
-    downstream: u64,
-    fanout: u64,
     dead: u64,
     replays: u64,
     undeliverable: u64,
     sent: [u64; 3],
+    /// Authors of the messages to the world chat, repeats included.
+    world: Vec<UserId>,
     refused: Vec<(&'static str, u64)>,
 }
 
@@ -31,18 +30,12 @@ impl Stats {
     pub(super) fn effect(&mut self, effect: &Effect, kind: impl FnOnce() -> ConversationKind) {
         match effect {
             Effect::Persist { .. } => {
-                self.persisted += 1;
                 self.sent[kind() as usize - 1] += 1;
             }
-            Effect::Deliver { .. } | Effect::Broadcast { .. } => self.downstream += 1,
-            Effect::Ack { replay, .. } => {
-                self.downstream += 1;
-                self.replays += u64::from(*replay);
-            }
-            Effect::Fanout { .. } => self.fanout += 1,
+            Effect::Deliver { .. } | Effect::Broadcast { .. } | Effect::Fanout { .. } => {}
+            Effect::Ack { replay, .. } => self.replays += u64::from(*replay),
             Effect::DeadLetter { .. } => self.dead += 1,
             Effect::Nack { error, .. } => {
-                self.downstream += 1;
                 let code = error.code.code();
                 match self.refused.iter_mut().find(|(known, _)| *known == code) {
                     Some((_, count)) => *count += 1,
@@ -50,6 +43,16 @@ impl Stats {
                 }
             }
         }
+    }
+
+    /// A message of this author goes to the world chat.
+    pub(super) fn world_author(&mut self, author: UserId) {
+        self.world.push(author);
+    }
+
+    /// Who wrote to the world chat, once per message.
+    pub(super) fn world_authors(&self) -> &[UserId] {
+        &self.world
     }
 
     /// Publishes the counts of a step that stands.
@@ -66,14 +69,14 @@ impl Stats {
             metrics::counter!("gochat_message_send_failures_total", "code" => code)
                 .increment(count);
         }
-        records(topics::UPSTREAM, "in", self.consumed);
-        records(topics::PERSIST, "out", self.persisted);
-        records(
-            "gochat.messages.downstream",
-            "out",
-            self.downstream - self.undeliverable,
-        );
-        records(topics::FANOUT, "out", self.fanout);
+        // What is written is counted by the log.
+        if self.consumed > 0 {
+            metrics::counter!(
+                "gochat_kafka_messages_total",
+                "topic" => topics::UPSTREAM, "direction" => "consume", "result" => "ok"
+            )
+            .increment(self.consumed);
+        }
         if self.dead > 0 {
             metrics::counter!("gochat_dlq_total", "topic" => topics::UPSTREAM).increment(self.dead);
         }
@@ -84,15 +87,5 @@ impl Stats {
             metrics::counter!("gochat_downstream_dropped_total", "reason" => "no_such_gateway")
                 .increment(self.undeliverable);
         }
-    }
-}
-
-fn records(topic: &'static str, direction: &'static str, count: u64) {
-    if count > 0 {
-        metrics::counter!(
-            "gochat_kafka_messages_total",
-            "topic" => topic, "direction" => direction, "result" => "ok"
-        )
-        .increment(count);
     }
 }

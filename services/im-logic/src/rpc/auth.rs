@@ -23,10 +23,19 @@ super::service! {
 fn counted<T>(kind: &'static str, outcome: Result<T>) -> Result<T> {
     metrics::counter!("gochat_auth_requests_total", "type" => kind).increment(1);
     if let Err(error) = &outcome {
-        let reason = error.code.code();
+        let reason = reason(error.code);
         metrics::counter!("gochat_auth_failures_total", "reason" => reason).increment(1);
     }
     outcome
+}
+
+/// The reason of a failure as alerts and dashboards name it.
+fn reason(code: ErrorCode) -> String {
+    match code {
+        ErrorCode::InvalidCredentials => "invalid_password".to_owned(),
+        ErrorCode::TokenExpired => "token_expired".to_owned(),
+        other => other.code().to_ascii_lowercase(),
+    }
 }
 
 /// Telling a missing token from a bad one helps whoever forgot it.
