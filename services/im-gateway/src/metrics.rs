@@ -10,6 +10,10 @@ use crate::clock;
 
 /// Sockets that passed the handshake.
 pub(crate) const WS_CONNECTIONS: &str = "gochat_ws_connections";
+/// Users with a connection to this gateway.
+pub(crate) const ONLINE_USERS: &str = "gochat_online_users";
+/// How long the check of an access token takes.
+pub(crate) const TOKEN_CHECKS: &str = "gochat_token_validation_duration_seconds";
 /// Why sockets were closed, label `reason`.
 pub(crate) const WS_CLOSED: &str = "gochat_ws_closed_total";
 /// Handshakes that were refused, label `code`.
@@ -67,6 +71,16 @@ pub(crate) fn ws_connections(change: f64) {
     gauge!(WS_CONNECTIONS).increment(change);
 }
 
+/// A user's first connection here came (1) or their last one went (-1).
+pub(crate) fn online_users(change: f64) {
+    gauge!(ONLINE_USERS).increment(change);
+}
+
+/// A token was looked at, whatever came of it.
+pub(crate) fn token_checked(took: Duration) {
+    histogram!(TOKEN_CHECKS).record(took.as_secs_f64());
+}
+
 /// Adds to a counter without labels.
 pub(crate) fn add(name: &'static str, n: usize) {
     if n > 0 {
@@ -117,6 +131,8 @@ pub(crate) fn describe() {
         "Seconds of HTTP requests by route."
     );
     metrics::describe_gauge!(WS_CONNECTIONS, "Open WebSocket connections.");
+    metrics::describe_gauge!(ONLINE_USERS, "Users with a connection to this gateway.");
+    metrics::describe_histogram!(TOKEN_CHECKS, "Seconds of an access token's check.");
     metrics::describe_counter!(WS_CLOSED, "Closed WebSocket connections by reason.");
     metrics::describe_counter!(WS_REFUSED, "Refused WebSocket handshakes by error code.");
     metrics::describe_counter!(WS_FRAMES, "Frames received from clients by type.");

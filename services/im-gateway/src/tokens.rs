@@ -1,6 +1,8 @@
 //! Access tokens, checked on the spot: signature, issuer, expiry, type. Revocations are asked
 //! separately, see [`crate::revocations`].
 
+use std::time::Instant;
+
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::UserId;
 use jsonwebtoken::errors::ErrorKind;
@@ -75,6 +77,13 @@ impl Verifier {
     /// # Errors
     /// `TOKEN_EXPIRED` for a token that was good once, else `INVALID_TOKEN`.
     pub(crate) fn verify(&self, token: &str) -> Result<Identity, Error> {
+        let began = Instant::now();
+        let identity = self.identity(token);
+        crate::metrics::token_checked(began.elapsed());
+        identity
+    }
+
+    fn identity(&self, token: &str) -> Result<Identity, Error> {
         if !self.usable || token.len() > MAX_TOKEN_BYTES {
             return Err(ErrorCode::InvalidToken.into());
         }

@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use super::conn::Conn;
+use crate::metrics as names;
 
 /// Number of shards; a fan-out takes a snapshot of one after the other.
 pub(crate) const SHARDS: usize = 64;
@@ -55,6 +56,7 @@ impl Table {
         match shard.remove(&conn.user()) {
             None => {
                 shard.insert(conn.user(), Conns::One(conn));
+                names::online_users(1.0);
             }
             Some(Conns::One(first)) => {
                 shard.insert(conn.user(), Conns::Many(vec![first, conn]));
@@ -86,6 +88,7 @@ impl Table {
             }
         } else if conns.as_slice()[0].id() == conn.id() {
             shard.remove(&conn.user());
+            names::online_users(-1.0);
         } else {
             return false;
         }
