@@ -4,7 +4,12 @@
 //! but a disk. `rpc` carries calls between services.
 
 pub mod cached;
-#[cfg(any(feature = "kafka", feature = "mysql", feature = "redis", feature = "etcd"))]
+#[cfg(any(
+    feature = "kafka",
+    feature = "mysql",
+    feature = "redis",
+    feature = "etcd"
+))]
 pub mod cluster;
 pub mod embedded;
 pub mod ids;

@@ -3,6 +3,8 @@
 //! Every layer is compared with the tree of defaults, so an unknown key or a value of the wrong type is found in
 //! every layer at once, each with the place it came from.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 /// Prefix of environment variables; `__` separates levels: `GOCHAT_GATEWAY__SESSIONS_PER_USER=1`.
@@ -12,30 +14,49 @@ pub const ENV_PREFIX: &str = "GOCHAT_";
 #[derive(Debug, Clone)]
 pub struct Layers {
     tree: Value,
+    /// Maps that are empty by default take any key, however deep: rules by name. So do settings that are nothing by
+    /// default, such as certificates; the typed parse judges what they hold.
+    open: BTreeSet<String>,
+    /// Top-level keys that belong to somebody else.
+    skipped: BTreeSet<String>,
     errors: Vec<String>,
 }
 
 impl Layers {
     /// Starts from the tree of defaults.
     pub fn new(defaults: Value) -> Self {
+        let mut open = BTreeSet::new();
+        find_open("", &defaults, &mut open);
         Self {
             tree: defaults,
+            open,
+            skipped: BTreeSet::new(),
             errors: Vec::new(),
         }
+    }
+
+    /// Top-level keys that are no error and have no effect: the sections of other services in a file they share.
+    #[must_use]
+    pub fn skipping<'a>(mut self, keys: impl IntoIterator<Item = &'a str>) -> Self {
+        self.skipped.extend(keys.into_iter().map(str::to_owned));
+        self
     }
 
     /// Merges a parsed file over what is there.
     pub fn file(&mut self, source: &str, text: &str) {
         match parse_file(source, text) {
             Ok(Value::Null) => {}
-            Ok(layer @ Value::Object(_)) => {
-                merge(&mut self.tree, layer, "", source, &mut self.errors)
-            }
+            Ok(layer @ Value::Object(_)) => self.lay(layer, source),
             Ok(_) => self
                 .errors
                 .push(format!("{source}: the top level must be a map")),
             Err(e) => self.errors.push(format!("{source}: {e}")),
         }
+    }
+
+    /// Notes something that is wrong with a layer.
+    pub fn complain(&mut self, what: String) {
+        self.errors.push(what);
     }
 
     /// Merges variables that start with [`ENV_PREFIX`]; others are not looked at. `GOCHAT_CONFIG` names the file and
@@ -77,13 +98,17 @@ impl Layers {
         value: Value,
     ) -> Result<(), Vec<String>> {
         let mut tree = self.tree.clone();
-        let mut errors = Vec::new();
-        merge(&mut tree, nested(path, value), "", source, &mut errors);
-        if errors.is_empty() {
+        let mut merge = Merge {
+            open: &self.open,
+            source,
+            errors: Vec::new(),
+        };
+        merge.lay(&mut tree, nested(path, value), "");
+        if merge.errors.is_empty() {
             self.tree = tree;
             Ok(())
         } else {
-            Err(errors)
+            Err(merge.errors)
         }
     }
 
@@ -107,7 +132,11 @@ impl Layers {
 
     /// Sets one value from text; the text is read as the type of the default.
     pub fn set(&mut self, path: &[String], text: &str, source: &str) {
+        if path.first().is_some_and(|key| self.skipped.contains(key)) {
+            return;
+        }
         let value = match self.at(path) {
+            None if self.is_open(path) => untyped(path, text),
             None => {
                 self.errors.push(format!(
                     "{source}: there is no setting `{}`",
@@ -117,12 +146,27 @@ impl Layers {
             }
             Some(Value::String(_)) => Value::String(text.to_owned()),
             Some(Value::Array(_)) if !text.trim_start().starts_with('[') => listed(text),
-            Some(_) => {
-                serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
-            }
+            Some(_) => untyped(path, text),
         };
-        let layer = nested(path, value);
-        merge(&mut self.tree, layer, "", source, &mut self.errors);
+        self.lay(nested(path, value), source);
+    }
+
+    /// Whether the path lies in a map that takes any key.
+    pub fn is_open(&self, path: &[String]) -> bool {
+        is_open(&self.open, &path.join("."))
+    }
+
+    fn lay(&mut self, mut layer: Value, source: &str) {
+        if let Value::Object(layer) = &mut layer {
+            layer.retain(|key, _| !self.skipped.contains(key));
+        }
+        let mut merge = Merge {
+            open: &self.open,
+            source,
+            errors: Vec::new(),
+        };
+        merge.lay(&mut self.tree, layer, "");
+        self.errors.extend(merge.errors);
     }
 
     /// The merged tree.
@@ -144,6 +188,14 @@ fn nested(path: &[String], value: Value) -> Value {
     })
 }
 
+/// Text whose type only the reader knows. A password of digits is no number.
+fn untyped(path: &[String], text: &str) -> Value {
+    let name = path.last().map_or("", String::as_str);
+    let is_text = ["user", "username", "password", "secret"].contains(&name);
+    let parsed = serde_json::from_str(text).ok().filter(|_| !is_text);
+    parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
 /// A list as people write it in a variable: `a, b`.
 fn listed(text: &str) -> Value {
     let items = text.split(',').map(str::trim).filter(|i| !i.is_empty());
@@ -162,31 +214,64 @@ fn parse_file(name: &str, text: &str) -> Result<Value, String> {
     }
 }
 
-/// Lays `layer` over `tree`. Maps merge; everything else replaces a value of the same type.
-fn merge(tree: &mut Value, layer: Value, path: &str, source: &str, errors: &mut Vec<String>) {
-    match (tree, layer) {
-        // An empty map of defaults is open: rules by name.
-        (Value::Object(known), Value::Object(layer)) => {
-            let open = known.is_empty();
-            for (key, value) in layer {
-                let child = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
-                match known.get_mut(&key) {
-                    Some(slot) => merge(slot, value, &child, source, errors),
-                    None if open => drop(known.insert(key, value)),
-                    None => errors.push(format!("{source}: there is no setting `{child}`")),
+fn find_open(path: &str, node: &Value, open: &mut BTreeSet<String>) {
+    match node {
+        Value::Object(map) if map.is_empty() => drop(open.insert(path.to_owned())),
+        Value::Null => drop(open.insert(path.to_owned())),
+        Value::Object(map) => map
+            .iter()
+            .for_each(|(key, child)| find_open(&joined(path, key), child, open)),
+        _ => {}
+    }
+}
+
+fn is_open(open: &BTreeSet<String>, path: &str) -> bool {
+    open.iter().any(|root| {
+        path.strip_prefix(root.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
+}
+
+fn joined(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+/// One layer on its way into the tree.
+struct Merge<'a> {
+    open: &'a BTreeSet<String>,
+    source: &'a str,
+    errors: Vec<String>,
+}
+
+impl Merge<'_> {
+    /// Lays `layer` over `tree`. Maps merge; everything else replaces a value of the same type.
+    fn lay(&mut self, tree: &mut Value, layer: Value, path: &str) {
+        match (tree, layer) {
+            (Value::Object(known), Value::Object(layer)) => {
+                for (key, value) in layer {
+                    let child = joined(path, &key);
+                    match known.get_mut(&key) {
+                        Some(slot) => self.lay(slot, value, &child),
+                        None if is_open(self.open, path) => drop(known.insert(key, value)),
+                        None => self
+                            .errors
+                            .push(format!("{}: there is no setting `{child}`", self.source)),
+                    }
                 }
             }
+            (slot @ Value::Null, value) => *slot = value,
+            (slot, value) if is_open(self.open, path) || same_type(slot, &value) => *slot = value,
+            (slot, value) => self.errors.push(format!(
+                "{}: `{path}` takes {}, not {}",
+                self.source,
+                type_name(slot),
+                type_name(&value)
+            )),
         }
-        (slot, value) if same_type(slot, &value) => *slot = value,
-        (slot, value) => errors.push(format!(
-            "{source}: `{path}` takes {}, not {}",
-            type_name(slot),
-            type_name(&value)
-        )),
     }
 }
 
@@ -286,6 +371,35 @@ mod tests {
         assert_eq!(layers.at(&path).unwrap()["queue"], 256);
         layers.offer("centre", &path, json!({"queue": 3})).unwrap();
         assert_eq!(layers.finish().unwrap()["gateway"]["queue"], 3);
+    }
+
+    #[test]
+    fn a_setting_that_is_nothing_by_default_may_become_a_structure() {
+        let mut layers = Layers::new(json!({"tls": null, "sasl": null}));
+        layers.assignment("tls.ca_file=/etc/ca.pem");
+        layers.assignment("sasl.password=12345678");
+        let tree = layers.finish().unwrap();
+        let wanted = json!({"tls": {"ca_file": "/etc/ca.pem"}, "sasl": {"password": "12345678"}});
+        assert_eq!(tree, wanted);
+    }
+
+    #[test]
+    fn sections_of_others_are_skipped_in_every_layer() {
+        let mut layers = Layers::new(defaults()).skipping(["logic"]);
+        layers.file("c.json", r#"{"logic":{"workers":3},"listen":"x"}"#);
+        layers.environment([("GOCHAT_LOGIC__WORKERS".into(), "3".into())]);
+        assert_eq!(layers.finish().unwrap()["listen"], "x");
+    }
+
+    #[test]
+    fn an_open_map_stays_open_in_later_layers() {
+        let mut layers = Layers::new(defaults());
+        layers.file("c.json", r#"{"gateway":{"rules":{"a":{"rate":1}}}}"#);
+        layers.assignment("gateway.rules.a.capacity=4");
+        layers.assignment("gateway.rules.b.rate=2");
+        let tree = layers.finish().unwrap();
+        let rules = json!({"a": {"rate": 1, "capacity": 4}, "b": {"rate": 2}});
+        assert_eq!(tree["gateway"]["rules"], rules);
     }
 
     #[test]

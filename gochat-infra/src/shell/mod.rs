@@ -11,6 +11,8 @@ mod layers;
 mod logs;
 mod metrics;
 mod secret;
+#[cfg(feature = "cluster")]
+pub mod service;
 mod signals;
 mod stages;
 

@@ -56,6 +56,11 @@ impl Stages {
         self.stages.push(Stage { name, stop, tasks });
     }
 
+    /// Adds the parts of another list behind these.
+    pub fn append(&mut self, others: Stages) {
+        self.stages.extend(others.stages);
+    }
+
     /// Resolves when a part ends although nobody stopped it: the process should end, and restart.
     pub async fn failed(&mut self) -> Failed {
         let ended = self.stages.iter_mut().map(|s| Box::pin(s.ended()));

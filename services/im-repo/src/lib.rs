@@ -28,6 +28,8 @@
 
 mod args;
 mod claims;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 mod config;
 mod conversations;
 mod convert;

@@ -172,7 +172,11 @@ mod tests {
             ..config
         };
         assert_eq!(
-            config.connection_info().expect("valid").redis_settings().db(),
+            config
+                .connection_info()
+                .expect("valid")
+                .redis_settings()
+                .db(),
             7
         );
     }

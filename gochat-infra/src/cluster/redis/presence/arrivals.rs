@@ -60,8 +60,7 @@ fn parse(position: &str) -> Option<(&str, u64)> {
 fn arrival((_, fields): Entry) -> Result<Arrival> {
     let field = |name: &str| {
         let at = fields.chunks_exact(2).find(|field| field[0] == name);
-        at.map(|field| field[1].as_str())
-            .ok_or(ErrorCode::Internal)
+        at.map(|field| field[1].as_str()).ok_or(ErrorCode::Internal)
     };
     Ok(Arrival {
         user: field("user")?.parse().map_err(|_| ErrorCode::Internal)?,

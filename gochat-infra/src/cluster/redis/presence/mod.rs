@@ -33,9 +33,7 @@ use hashbrown::HashMap;
 
 use super::client::{Redis, read};
 use super::script::PRESENCE_BEAT;
-use crate::port::presence::{
-    Arrivals, Gone, Online, PresenceStore, Removed, SessionRef, Status,
-};
+use crate::port::presence::{Arrivals, Gone, Online, PresenceStore, Removed, SessionRef, Status};
 use record::{HASH_LIFE_MS, Keys, OTHERS_LIFE_MS};
 use update::{Change, Decision, Start};
 

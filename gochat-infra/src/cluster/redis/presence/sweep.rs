@@ -87,7 +87,10 @@ impl RedisPresence {
                 break;
             }
             let portion = found.len();
-            let found: Vec<Listed> = found.into_iter().filter(|(_, conn)| doomed(*conn)).collect();
+            let found: Vec<Listed> = found
+                .into_iter()
+                .filter(|(_, conn)| doomed(*conn))
+                .collect();
             spared += portion - found.len();
             self.sweep(gateway, found, drop, &mut gone).await?;
         }

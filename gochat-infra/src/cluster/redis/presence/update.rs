@@ -217,18 +217,24 @@ impl RedisPresence {
             .arg(user.get());
         let had = before.sessions.live().iter();
         let had = had.map(|session| (&*session.gateway, session.conn_id));
-        let listed = change.listed.iter().map(|(gateway, conn)| (&**gateway, *conn));
+        let listed = change
+            .listed
+            .iter()
+            .map(|(gateway, conn)| (&**gateway, *conn));
         for (gateway, conn_id) in had.chain(listed) {
-            let stays = |s: &gochat_core::presence::Session| {
-                s.conn_id == conn_id && &*s.gateway == gateway
-            };
+            let stays =
+                |s: &gochat_core::presence::Session| s.conn_id == conn_id && &*s.gateway == gateway;
             if !after.live().iter().any(stays) {
                 command.arg("-").arg(gateway).arg(conn_id).arg(0);
             }
         }
         for session in after.live() {
             let moment = session.last_seen;
-            command.arg("+").arg(&*session.gateway).arg(session.conn_id).arg(moment);
+            command
+                .arg("+")
+                .arg(&*session.gateway)
+                .arg(session.conn_id)
+                .arg(moment);
         }
         for gateway in arrivals {
             command.arg("*").arg(&**gateway).arg(0).arg(now);

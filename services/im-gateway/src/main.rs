@@ -1,0 +1,11 @@
+//! im-gateway as a process of a cluster.
+
+use std::process::ExitCode;
+
+// As in gochat: the system allocator keeps what it was given back, and is slower for many small values.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    im_gateway::cluster::main()
+}
