@@ -97,10 +97,14 @@ LINES = '{service=~"$service", level=~"$level"}'
 DASHBOARDS = [
     dashboard("applications", "gochat-gateway", "GoChat gateway", process("im-gateway") + [
         panel("WebSocket connections", [("sum by (instance) (gochat_ws_connections)", "{{instance}}")]),
+        panel("users online", [("sum(gochat_online_users)", "users")]),
         panel("connections closed per second", [(rate("gochat_ws_closed_total", "reason"), "{{reason}}")], "ops"),
         panel("HTTP requests per second", [(rate("http_requests_total", "path, status", GATEWAY),
                                             "{{path}} {{status}}")], "reqps"),
         panel("HTTP duration", quantiles("http_request_duration_seconds", GATEWAY), "s"),
+        panel("token check, duration", quantiles("gochat_token_validation_duration_seconds"), "s"),
+        panel("world chat", [(rate("gochat_message_send_total", where='job="im-logic", type="world"'), "messages")], "ops"),
+        panel("world chat, from sequencing to the last socket", quantiles("world_chat_fanout_latency"), "s"),
         panel("frames received per second", [(rate("gochat_ws_frames_received_total", "type"), "{{type}}")], "ops"),
         panel("messages handed to Kafka per second", [
             (rate("gochat_message_send_total", where=GATEWAY), "taken"),
@@ -123,7 +127,7 @@ DASHBOARDS = [
         panel("sign-ins refused per second", [(rate("gochat_auth_failures_total", "reason"), "{{reason}}")], "ops"),
     ] + grpc("im-logic")),
     dashboard("applications", "gochat-repo", "GoChat repo", process("im-repo") + [
-        panel("cache hits", "gochat_cache_hit_ratio", "percentunit"),
+        panel("cache hits", "gochat:cache_hit_ratio:rate5m", "percentunit"),
         panel("Redis calls per second", [(rate("gochat_redis_calls_total", "op"), "{{op}}")], "ops"),
         panel("Redis, duration", quantiles("gochat_redis_call_duration_seconds"), "s"),
     ] + grpc("im-repo")),
