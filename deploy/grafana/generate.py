@@ -127,7 +127,9 @@ DASHBOARDS = [
         panel("sign-ins refused per second", [(rate("gochat_auth_failures_total", "reason"), "{{reason}}")], "ops"),
     ] + grpc("im-logic")),
     dashboard("applications", "gochat-repo", "GoChat repo", process("im-repo") + [
-        panel("cache hits", "gochat:cache_hit_ratio:rate5m", "percentunit"),
+        panel("cache hits", [('sum(rate(gochat_cache_operations_total{operation="hit"}[$__rate_interval])) / '
+                              'sum(rate(gochat_cache_operations_total{operation=~"hit|miss"}[$__rate_interval]))',
+                              "share of look-ups")], "percentunit"),
         panel("Redis calls per second", [(rate("gochat_redis_calls_total", "op"), "{{op}}")], "ops"),
         panel("Redis, duration", quantiles("gochat_redis_call_duration_seconds"), "s"),
     ] + grpc("im-repo")),
