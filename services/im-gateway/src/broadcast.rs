@@ -34,6 +34,8 @@ const SPLIT_FROM: usize = 512;
 pub(crate) struct Broadcast {
     /// The message; 0 = a signal.
     pub(crate) message: i64,
+    /// Its place in its conversation.
+    pub(crate) seq: i64,
     /// A message of the world chat.
     pub(crate) world: bool,
     pub(crate) frame: Bytes,
@@ -96,11 +98,13 @@ impl Broadcasts {
         gw.table.insert(conn.clone());
     }
 
-    /// Whether this message was broadcast lately: who is here had it, and who came since found it here.
-    pub(crate) fn has(&self, message: i64) -> bool {
+    /// Whether this message of the world chat needs no second broadcast: it was broadcast lately, so who is here had it,
+    /// and who came since found it here; or a later one was, so that everybody knows the gap.
+    pub(crate) fn supersedes(&self, message: i64, seq: i64) -> bool {
         let mut recent = self.recent.lock();
         recent.forget(Instant::now());
-        recent.frames.iter().any(|(_, b)| b.message == message)
+        let mut frames = recent.frames.iter();
+        frames.any(|(_, b)| b.message == message || b.world && b.seq > seq)
     }
 
     fn remember(&self, batch: &[Broadcast]) {
@@ -248,6 +252,7 @@ mod tests {
     fn frame(text: &str) -> Broadcast {
         Broadcast {
             message: 7,
+            seq: 10,
             world: true,
             frame: Bytes::copy_from_slice(text.as_bytes()),
             skip: 0,
@@ -273,9 +278,9 @@ mod tests {
         recent.forget(Instant::now() + Duration::from_secs(61));
         assert_eq!((recent.bytes, recent.frames.len()), (0, 0));
         drop(recent);
-        assert!(!broadcasts.has(7));
+        assert!(!broadcasts.supersedes(7, 10));
         broadcasts.remember(&[frame("a")]);
-        assert!(broadcasts.has(7) && !broadcasts.has(8));
+        assert!(broadcasts.supersedes(7, 10) && !broadcasts.supersedes(8, 11));
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::metrics as names;
 use crate::recents::About;
 use crate::state::Gw;
 use crate::ws::conn::{Conn, Sent};
+use crate::ws::newest::Spot;
 
 /// Stands at the end of this gateway's topic: what was written before belongs to sockets that are gone.
 ///
@@ -152,7 +153,7 @@ impl<'a> Round<'a> {
         }
         let id = message.message_id;
         let to_world = message.conversation_type == ConversationKind::World as i32;
-        if message.again && to_world && self.gw.broadcasts.has(id) {
+        if message.again && to_world && self.gw.broadcasts.supersedes(id, message.seq_id) {
             return None;
         }
         let frame = frames::new_message(&message, self.now_s);
@@ -165,6 +166,7 @@ impl<'a> Round<'a> {
                 .collect();
             return Some(Broadcast {
                 message: id,
+                seq: message.seq_id,
                 world: to_world,
                 frame,
                 skip,
@@ -177,7 +179,9 @@ impl<'a> Round<'a> {
         let about = About {
             message: id,
             seq: message.seq_id,
+            conversation: self.gw.conversations.hash_one(&message.conversation_id) | 1,
         };
+        let again = message.again;
         let targets = message.target_user_ids.iter().chain(
             // The single-target form of the same list.
             std::iter::once(&message.target_user_id).filter(|id| !id.is_empty()),
@@ -185,7 +189,7 @@ impl<'a> Round<'a> {
         for target in targets {
             match target.parse::<UserId>() {
                 Ok(user) if message.again && self.gw.recents.has(user, id) => {}
-                Ok(user) => self.queue_for_user(user, skip, about, &frame),
+                Ok(user) => self.queue_for_user(user, skip, about, again, &frame),
                 Err(_) => self.missed += 1,
             }
         }
@@ -203,6 +207,7 @@ impl<'a> Round<'a> {
         if signal.broadcast {
             return Some(Broadcast {
                 message: 0,
+                seq: 0,
                 world: false,
                 frame,
                 skip: 0,
@@ -211,7 +216,7 @@ impl<'a> Round<'a> {
         }
         for target in &signal.target_user_ids {
             match target.parse::<UserId>() {
-                Ok(user) => self.queue_for_user(user, 0, About::SIGNAL, &frame),
+                Ok(user) => self.queue_for_user(user, 0, About::SIGNAL, false, &frame),
                 Err(_) => self.missed += 1,
             }
         }
@@ -256,8 +261,20 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn queue_for_user(&mut self, user: UserId, skip: ConnId, about: About, frame: &Bytes) {
+    fn queue_for_user(
+        &mut self,
+        user: UserId,
+        skip: ConnId,
+        about: About,
+        again: bool,
+        frame: &Bytes,
+    ) {
         let gw = self.gw;
+        let spot = Spot {
+            conversation: about.conversation,
+            seq: about.seq,
+            again,
+        };
         gw.recents.remember(user, skip, about, frame);
         let (touched, before) = (&mut self.touched, self.delivered);
         let mut overflown = Vec::new();
@@ -268,7 +285,7 @@ impl<'a> Round<'a> {
                 if conn.id() == skip {
                     continue;
                 }
-                let (sent, first) = conn.enqueue(frame, gw.queue);
+                let (sent, first) = conn.enqueue_message(frame, gw.queue, spot);
                 match sent {
                     Sent::Accepted => {
                         delivered += 1;

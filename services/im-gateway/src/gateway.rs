@@ -244,6 +244,7 @@ pub(crate) fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
         limits: Limits::new(config.rates.clone()),
         table: Default::default(),
         broadcasts,
+        conversations: ahash::RandomState::new(),
         recents: Recents::new(config.replay.clone()),
         held_bytes: Default::default(),
         presence,

@@ -19,6 +19,7 @@ use crate::clock;
 use crate::config::Replay;
 use crate::state::Gw;
 use crate::ws::conn::Conn;
+use crate::ws::newest::Spot;
 
 const SHARDS: usize = 64;
 
@@ -30,6 +31,8 @@ struct Entry {
     message: i64,
     /// Place in its conversation: late frames are handed to newcomers in their order.
     seq: i64,
+    /// Hash of that conversation; 0 = a signal.
+    conversation: u64,
     /// `None` once there were too many: only that it was sent is still known.
     frame: Option<Bytes>,
 }
@@ -54,6 +57,8 @@ pub(crate) struct About {
     pub(crate) message: i64,
     /// Its place in its conversation; signals come last.
     pub(crate) seq: i64,
+    /// Hash of its conversation; 0 = a signal.
+    pub(crate) conversation: u64,
 }
 
 impl About {
@@ -61,6 +66,7 @@ impl About {
     pub(crate) const SIGNAL: Self = Self {
         message: 0,
         seq: i64::MAX,
+        conversation: 0,
     };
 }
 
@@ -104,6 +110,7 @@ impl Recents {
             skip,
             message: about.message,
             seq: about.seq,
+            conversation: about.conversation,
             frame: Some(frame.clone()),
         });
     }
@@ -144,11 +151,16 @@ impl Recents {
             self.forget(sent, now);
             // A push that came late to an older connection is not late for this one.
             let others = sent.entries.iter().filter(|e| e.skip != conn.id());
-            let framed = others.filter_map(|entry| Some((entry.seq, entry.frame.as_ref()?)));
-            let mut missed: Vec<(i64, &Bytes)> = framed.collect();
-            missed.sort_by_key(|(seq, _)| *seq);
-            for (_, frame) in missed {
-                conn.enqueue(frame, gw.queue);
+            let framed = others.filter_map(|entry| Some((entry, entry.frame.as_ref()?)));
+            let mut missed: Vec<(&Entry, &Bytes)> = framed.collect();
+            missed.sort_by_key(|(entry, _)| entry.seq);
+            for (entry, frame) in missed {
+                let spot = Spot {
+                    conversation: entry.conversation,
+                    seq: entry.seq,
+                    again: false,
+                };
+                conn.enqueue_message(frame, gw.queue, spot);
             }
         }
         gw.broadcasts.admit(gw, conn);
@@ -188,7 +200,11 @@ mod tests {
     }
 
     fn about(message: i64) -> About {
-        About { message, seq: 1 }
+        About {
+            message,
+            seq: 1,
+            conversation: 1,
+        }
     }
 
     fn frame(len: usize) -> Bytes {

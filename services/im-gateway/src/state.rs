@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) table: Table,
     pub(crate) broadcasts: Broadcasts,
     pub(crate) recents: Recents,
+    /// Hashes conversation ids to numbers that connections remember.
+    pub(crate) conversations: ahash::RandomState,
     pub(crate) held_bytes: HeldBytes,
     pub(crate) presence: Presence,
     pub(crate) typing: Typing,

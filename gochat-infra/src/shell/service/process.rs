@@ -79,6 +79,21 @@ impl<P: Program> Process<P> {
         self.background.spawn(work);
     }
 
+    /// Who lives.
+    pub fn registry(&self) -> Arc<dyn Registry> {
+        self.coord.clone()
+    }
+
+    /// Locks by name.
+    pub fn locks(&self) -> Arc<dyn Locks> {
+        self.coord.clone()
+    }
+
+    /// The config centre.
+    pub fn config_center(&self) -> Arc<dyn ConfigCenter> {
+        self.coord.clone()
+    }
+
     /// Health and metrics as routes, for a service that serves them on its own port.
     pub fn admin_routes(&self) -> axum::Router {
         health::router(self.health.clone(), Some(self.metrics.clone()))

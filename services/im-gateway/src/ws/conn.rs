@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use super::newest::{Newest, Spot};
 use super::socket::Socket;
 use crate::clock;
 use crate::presence::Gone;
@@ -67,6 +68,8 @@ struct Out {
     phase: Phase,
     /// The connection's task.
     waker: Option<Waker>,
+    /// Newest messages pushed; none on a connection that was pushed nothing.
+    newest: Option<Box<Newest>>,
 }
 
 /// A registered (or registering) WebSocket.
@@ -126,6 +129,7 @@ impl Conn {
                 stalled_s: None,
                 phase: Phase::Open,
                 waker: None,
+                newest: None,
             }),
             about: Box::new(about),
         }
@@ -253,9 +257,22 @@ impl Conn {
     /// Queues a frame; the caller calls [`flush`](Self::flush) when it has no more. The second
     /// value is true when nothing waited before.
     pub(crate) fn enqueue(&self, frame: &Bytes, limits: QueueLimits) -> (Sent, bool) {
+        self.enqueue_message(frame, limits, Spot::NONE)
+    }
+
+    /// [`enqueue`](Self::enqueue) for the frame of a message. A late one that a later one has overtaken is left out.
+    pub(crate) fn enqueue_message(
+        &self,
+        frame: &Bytes,
+        limits: QueueLimits,
+        spot: Spot,
+    ) -> (Sent, bool) {
         let mut out = self.out.lock();
         if out.phase != Phase::Open {
             return (Sent::Closed, false);
+        }
+        if spot.conversation != 0 && !out.newest.get_or_insert_default().admits(spot) {
+            return (Sent::Accepted, false);
         }
         let first = out.queue.is_empty();
         let sent = out.push(frame.clone(), limits);

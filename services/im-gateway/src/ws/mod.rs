@@ -5,6 +5,7 @@ pub(crate) mod drain;
 pub(crate) mod handshake;
 mod inbound;
 pub(crate) mod io;
+pub(crate) mod newest;
 pub(crate) mod socket;
 pub(crate) mod sweeper;
 pub(crate) mod table;
