@@ -169,6 +169,11 @@ impl Layers {
         self.errors.extend(merge.errors);
     }
 
+    /// The tree as far as the layers could be merged, and every complaint of every layer.
+    pub fn parts(self) -> (Value, Vec<String>) {
+        (self.tree, self.errors)
+    }
+
     /// The merged tree.
     ///
     /// # Errors

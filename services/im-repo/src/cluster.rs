@@ -12,7 +12,7 @@ use gochat_infra::cluster::redis::{
     Redis, RedisCache, RedisCounters, RedisOnce, RedisPresence,
 };
 use gochat_infra::ids::IdSource;
-use gochat_infra::port::db::{Database as _, SharedDatabase};
+use gochat_infra::port::db::SharedDatabase;
 use gochat_infra::rpc::{self, Services};
 use gochat_infra::shell::service::{self, Process, Program, Settings};
 use gochat_infra::shell::{Failed, Need, Probe, Stages};

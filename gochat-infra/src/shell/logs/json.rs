@@ -13,6 +13,9 @@ use tracing_subscriber::registry::LookupSpan;
 /// Fields that tie lines of several services together; they stand in every line once a span or the event has them.
 const TRACE_FIELDS: [&str; 2] = ["trace_id", "span_id"];
 
+/// Fields that every line has.
+const FIXED: [&str; 5] = ["time", "level", "service", "namespace", "msg"];
+
 /// Formats events as `{"time", "level", "service", "namespace", "msg", "trace_id", "span_id", …}`.
 pub(super) struct JsonLines {
     service: &'static str,
@@ -63,10 +66,10 @@ where
             let recorded = extensions.get::<FormattedFields<JsonFields>>();
             let parsed = recorded.and_then(|f| serde_json::from_str(&f.fields).ok());
             if let Some(Value::Object(of_span)) = parsed {
-                line.extend(of_span);
+                add(&mut line, of_span);
             }
         }
-        line.extend(fields);
+        add(&mut line, fields);
         if self.source
             && let (Some(file), Some(number)) = (meta.file(), meta.line())
         {
@@ -76,6 +79,17 @@ where
             );
         }
         writeln!(writer, "{}", Value::Object(line))
+    }
+}
+
+/// Adds fields; one that has the name of a fixed field moves aside, so that `service` is always who logs.
+fn add(line: &mut Map<String, Value>, fields: Map<String, Value>) {
+    for (name, value) in fields {
+        let name = match FIXED.contains(&name.as_str()) {
+            true => format!("event_{name}"),
+            false => name,
+        };
+        line.insert(name, value);
     }
 }
 
@@ -195,6 +209,14 @@ mod tests {
         assert_eq!(line["rpc"], "SendMessage");
         let time = line["time"].as_str().unwrap();
         assert!(time.len() == 29 && time.ends_with("+00:00"), "{time}");
+    }
+
+    #[test]
+    fn a_field_never_hides_who_logs() {
+        let lines = lines_of(|| tracing::info!(service = "im-repo", level = 3, "connected"));
+        assert_eq!(lines[0]["service"], "im-logic");
+        assert_eq!(lines[0]["event_service"], "im-repo");
+        assert_eq!(lines[0]["level"], "info");
     }
 
     #[test]

@@ -102,9 +102,16 @@ impl Source {
         }
         layers.environment(self.vars.iter().cloned());
         self.assignments.iter().for_each(|a| layers.assignment(a));
-        let tree = layers.finish().map_err(ConfigError::new)?;
-        let settings = typed::<P>(tree)?;
-        let mut complaints = settings.shared.check();
+        // Values that could not be taken are at their defaults, so the rest can be judged all the same.
+        let (tree, mut complaints) = layers.parts();
+        let settings = match typed::<P>(tree) {
+            Ok(settings) => settings,
+            Err(error) => {
+                complaints.extend_from_slice(error.complaints());
+                return Err(ConfigError::new(complaints));
+            }
+        };
+        complaints.extend(settings.shared.check());
         complaints.extend(P::check(&settings));
         if complaints.is_empty() {
             Ok(settings)
