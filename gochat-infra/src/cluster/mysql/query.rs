@@ -147,18 +147,16 @@ const SIZES: [usize; 10] = [1_000, 500, 250, 100, 50, 25, 10, 5, 2, 1];
 const MAX_BYTES: usize = 4 << 20;
 
 /// How many of the next rows go into one statement; `bytes` are their sizes.
-fn take(mut bytes: impl ExactSizeIterator<Item = usize>) -> usize {
-    let left = bytes.len();
+fn take(bytes: impl Iterator<Item = usize>) -> usize {
     let mut total = 0;
     let mut fit = 0;
-    while let Some(size) = bytes.next() {
+    for size in bytes {
         total += size;
         if fit > 0 && total > MAX_BYTES {
             break;
         }
         fit += 1;
     }
-    let fit = fit.min(left);
     SIZES.into_iter().find(|size| *size <= fit).unwrap_or(1)
 }
 

@@ -64,6 +64,27 @@ const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     checksum   INTEGER NOT NULL
 )";
 
+/// The whole schema as SQL; it also notes the migrations as applied, so that the program finds
+/// them done.
+pub fn dump() -> String {
+    let mut text = String::from(
+        "-- The schema of GoChat for SQLite. Made by `gochat migrate dump sqlite`.\n\n",
+    );
+    text.push_str(CREATE_TABLE);
+    text.push_str(";\n");
+    for m in MIGRATIONS {
+        text.push_str(&format!("\n-- {:04} {}\n\n{}", m.number, m.name, m.up));
+        text.push_str(&format!(
+            "\nINSERT INTO schema_migrations (number, name, applied_at, checksum)\n\
+             VALUES ({}, '{}', CAST(strftime('%s', 'now') AS INTEGER) * 1000, {});\n",
+            m.number,
+            m.name,
+            m.checksum()
+        ));
+    }
+    text
+}
+
 fn applied(conn: &mut SqliteConnection) -> DbResult<Vec<Applied>> {
     if one::<HasTable, i64>(conn, &[])? == 0 {
         return Ok(Vec::new());

@@ -44,6 +44,7 @@ use gochat_core::ids::UnixMillis;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+pub use migrate::dump;
 pub use options::{SqliteOptions, Synchronous};
 
 use self::connect::Role;
