@@ -24,25 +24,27 @@ impl Server {
     pub(crate) async fn start(id: u32) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let data = folder.path().join("data");
+        // One at a time: each takes a good part of the machine, and of its asynchronous I/O.
+        static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let turn = TURN.lock().await;
         let made = Command::new("mariadb-install-db")
             .arg("--no-defaults")
             .arg(format!("--datadir={}", data.display()))
-            .args([
-                "--user=root",
-                "--skip-test-db",
-                "--auth-root-authentication-method=normal",
-            ])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
+            .args(["--user=root", "--skip-test-db", "--innodb-use-native-aio=0"])
+            .arg("--auth-root-authentication-method=normal")
+            .output()
             .expect("MariaDB is installed; `make infra-up` does that");
-        assert!(made.success(), "the data folder is prepared");
-        let setup = format!(
-            "CREATE USER IF NOT EXISTS boss@'127.0.0.1' IDENTIFIED BY 'hush';\n\
+        assert!(
+            made.status.success(),
+            "the data folder can't be prepared: {}{}",
+            String::from_utf8_lossy(&made.stdout),
+            String::from_utf8_lossy(&made.stderr)
+        );
+        drop(turn);
+        let setup = "CREATE USER IF NOT EXISTS boss@'127.0.0.1' IDENTIFIED BY 'hush';\n\
              GRANT ALL ON *.* TO boss@'127.0.0.1' WITH GRANT OPTION;\n\
              CREATE USER IF NOT EXISTS gochat@'127.0.0.1' IDENTIFIED BY 'hush';\n\
-             GRANT ALL ON `gochat\\_%`.* TO gochat@'127.0.0.1';\n"
-        );
+             GRANT ALL ON `gochat\\_%`.* TO gochat@'127.0.0.1';\n";
         std::fs::write(folder.path().join("init.sql"), setup).expect("written");
         let mut server = Self {
             folder,
@@ -84,6 +86,7 @@ impl Server {
                 "--innodb-buffer-pool-size=64M",
                 "--innodb-log-file-size=48M",
             ])
+            .arg("--innodb-use-native-aio=0")
             .args(["--binlog-format=ROW", "--innodb-flush-log-at-trx-commit=1"])
             .stdout(Stdio::null())
             .stderr(log)
