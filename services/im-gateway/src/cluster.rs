@@ -98,6 +98,12 @@ impl Program for ImGateway {
             return Ok(());
         };
         let http = gateway.local_addr();
+        let (set_rates, mut live) = (gateway.rates(), process.live.clone());
+        process.background(async move {
+            while live.changed().await.is_ok() {
+                set_rates(live.borrow_and_update().service.rates.clone());
+            }
+        });
         let services = Services::new(gateway.pusher_routes()).reflection();
         let grpc = settings.shared.server.grpc.clone();
         let mut stages = Stages::new();

@@ -18,7 +18,7 @@ use tonic::service::Routes;
 
 use crate::backend::Backend;
 use crate::broadcast::{self, Broadcast, Broadcasts};
-use crate::config::Config;
+use crate::config::{Config, Rates};
 use crate::health::Health;
 use crate::limits::Limits;
 use crate::peers::Peers;
@@ -134,6 +134,12 @@ impl Gateway {
     /// The address that was bound.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Changes the rate limits of the running gateway.
+    pub fn rates(&self) -> impl Fn(Rates) + Send + Sync + use<> {
+        let gw = self.gw.clone();
+        move |rates| gw.limits.set_rates(rates)
     }
 
     /// `PusherService`, to be served on the gRPC port or called in process.

@@ -2,7 +2,9 @@
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConversationId, UnixMillis, UserId};
 use gochat_core::ratelimit::{Rule, TokenBucket};
@@ -15,7 +17,7 @@ const SHARDS: usize = 16;
 
 /// All buckets of this instance.
 pub(crate) struct Limits {
-    rates: Rates,
+    rates: ArcSwap<Rates>,
     instance: Mutex<TokenBucket>,
     http: Buckets<IpAddr>,
     login: Buckets<IpAddr>,
@@ -45,8 +47,13 @@ impl Limits {
             register: Buckets::new(max),
             send: Buckets::new(max),
             world_send: Buckets::new(max),
-            rates,
+            rates: ArcSwap::from_pointee(rates),
         }
+    }
+
+    /// Judges by other rates from now on. Buckets keep their state, and their number.
+    pub(crate) fn set_rates(&self, rates: Rates) {
+        self.rates.store(Arc::new(rates));
     }
 
     /// Judges an HTTP request.
@@ -59,22 +66,19 @@ impl Limits {
         door: Door,
         now: UnixMillis,
     ) -> Result<(), Error> {
-        if self.rates.disabled {
+        let rates = self.rates.load();
+        if rates.disabled {
             return Ok(());
         }
         let address = network_of(address);
         // The address first: one loud neighbour must not use up the instance's tokens.
-        let passed = self.http.take(address, self.rates.http, now)
+        let passed = self.http.take(address, rates.http, now)
             && match door {
                 Door::Open => true,
-                Door::Login => self.login.take(address, self.rates.login, now),
-                Door::Register => self.register.take(address, self.rates.register, now),
+                Door::Login => self.login.take(address, rates.login, now),
+                Door::Register => self.register.take(address, rates.register, now),
             }
-            && self
-                .instance
-                .lock()
-                .try_take(self.rates.instance, now)
-                .is_ok();
+            && self.instance.lock().try_take(rates.instance, now).is_ok();
         verdict(passed)
     }
 
@@ -88,12 +92,13 @@ impl Limits {
         conversation: ConversationId,
         now: UnixMillis,
     ) -> Result<(), Error> {
-        if self.rates.disabled {
+        let rates = self.rates.load();
+        if rates.disabled {
             return Ok(());
         }
-        let passed = self.send.take(user, self.rates.send, now)
+        let passed = self.send.take(user, rates.send, now)
             && (conversation != ConversationId::World
-                || self.world_send.take(user, self.rates.world_send, now));
+                || self.world_send.take(user, rates.world_send, now));
         verdict(passed)
     }
 }
@@ -163,6 +168,19 @@ mod tests {
         }
         let held: usize = limits.http.shards.iter().map(|s| s.lock().len()).sum();
         assert!(held <= 160);
+    }
+
+    #[test]
+    fn other_rates_hold_at_once() {
+        let limits = Limits::new(Rates::default());
+        let address = IpAddr::from([10, 0, 0, 1]);
+        let mut ask = || limits.admit_http(address, Door::Register, 1_000).is_ok();
+        assert_eq!((0..10).filter(|_| ask()).count(), 3);
+        limits.set_rates(Rates {
+            register: Rule::new(1.0, 8.0),
+            ..Rates::default()
+        });
+        assert_eq!((0..10).filter(|_| ask()).count(), 5);
     }
 
     #[test]

@@ -20,7 +20,8 @@ struct ImLogic;
 impl Program for ImLogic {
     const NAME: &'static str = "im-logic";
     const SECTION: &'static str = "logic";
-    const ABOUT: &'static str = "GoChat's rules: sequences messages, decides who may do what and who hears of it.";
+    const ABOUT: &'static str =
+        "GoChat's rules: sequences messages, decides who may do what and who hears of it.";
     const VARIABLES: &'static [(&'static str, &'static str)] = &[
         ("JWT_SECRET", "logic.auth.secret"),
         ("SERVER_PORT", "server.grpc_port"),
@@ -76,6 +77,13 @@ impl Program for ImLogic {
         let Some(logic) = bound else {
             return Ok(());
         };
+        let direct_max = settings.service.pipeline.direct_max_live.clone();
+        let mut live = process.live.clone();
+        process.background(async move {
+            while live.changed().await.is_ok() {
+                direct_max.set(live.borrow_and_update().service.pipeline.direct_max);
+            }
+        });
         let services = Services::new(logic.routes()).reflection();
         let grpc = settings.shared.server.grpc.clone();
         let mut stages = Stages::new();

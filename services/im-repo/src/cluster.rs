@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use gochat_core::error::Result;
 use gochat_infra::cluster::mysql::MysqlDatabase;
-use gochat_infra::cluster::redis::{
-    Redis, RedisCache, RedisCounters, RedisOnce, RedisPresence,
-};
+use gochat_infra::cluster::redis::{Redis, RedisCache, RedisCounters, RedisOnce, RedisPresence};
 use gochat_infra::ids::IdSource;
 use gochat_infra::port::db::SharedDatabase;
 use gochat_infra::rpc::{self, Services};
@@ -111,7 +109,9 @@ impl Program for ImRepo {
 /// MySQL and Redis. Neither has to be there yet.
 async fn open(settings: &Settings<Config>, ids: Arc<dyn IdSource>) -> Result<(Ports, Redis)> {
     let shared = &settings.shared;
-    let db = MysqlDatabase::connect(shared.mysql.clone()).await.map_err(failed)?;
+    let db = MysqlDatabase::connect(shared.mysql.clone())
+        .await
+        .map_err(failed)?;
     let redis = Redis::connect(shared.redis.clone()).await?;
     let ports = Ports {
         db: Arc::new(db),

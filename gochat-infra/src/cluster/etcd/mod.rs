@@ -87,6 +87,14 @@ impl EtcdCoord {
         Ok(Self { store, holder })
     }
 
+    /// Writes settings: all of them or none. Etcd takes 128 in one transaction unless it is told otherwise.
+    ///
+    /// # Errors
+    /// When etcd is away or refuses; then nothing was written, or, after a lost answer, everything.
+    pub async fn set_all(&self, values: &[(String, String)]) -> Result<()> {
+        self.store.put_all(values).await
+    }
+
     /// Whether etcd answers right now.
     ///
     /// # Errors

@@ -189,6 +189,17 @@ impl Store {
         Ok(answer.succeeded().then_some(version))
     }
 
+    /// Writes all of these or none of them.
+    pub(super) async fn put_all(&self, values: &[(String, String)]) -> Result<()> {
+        let puts: Vec<_> = values
+            .iter()
+            .map(|(key, value)| TxnOp::put(self.key(key), value.as_str(), None))
+            .collect();
+        let mut kv = self.kv.clone();
+        within(self.timeout, kv.txn(Txn::new().and_then(puts))).await?;
+        Ok(())
+    }
+
     pub(super) async fn delete(&self, key: &str) -> Result<bool> {
         let mut kv = self.kv.clone();
         let answer = within(self.timeout, kv.delete(self.key(key), None)).await?;

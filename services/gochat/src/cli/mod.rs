@@ -1,5 +1,7 @@
 //! The command line.
 
+#[cfg(feature = "cluster")]
+mod cluster;
 mod doctor;
 mod migrate;
 mod serve;
@@ -43,6 +45,12 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Database migrations: status, up, down.
     Migrate(migrate::MigrateArgs),
+    /// Settings in the config centre of a cluster: sync, diff, get, list.
+    #[cfg(feature = "cluster")]
+    Config(cluster::config::ConfigCenterArgs),
+    /// Topics in Kafka: create-all, list, describe, delete, tail, groups.
+    #[cfg(feature = "cluster")]
+    Topic(cluster::topic::TopicArgs),
     /// Check configuration and data, and say what is wrong.
     Doctor(doctor::DoctorArgs),
     /// Measure a running server over real sockets; one JSON line per run.
@@ -97,6 +105,10 @@ pub fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(args),
         Command::Migrate(args) => migrate::run(args),
+        #[cfg(feature = "cluster")]
+        Command::Config(args) => block_on(cluster::config::run(args)),
+        #[cfg(feature = "cluster")]
+        Command::Topic(args) => block_on(cluster::topic::run(args)),
         Command::Doctor(args) => doctor::run(args),
         Command::Bench(args) => block_on(bench::run(args)),
         Command::Check(args) => block_on(check::run(args)),

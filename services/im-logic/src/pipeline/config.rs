@@ -1,10 +1,12 @@
 //! Settings of the pipeline.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::message::DraftLimits;
 use gochat_core::step::Limits;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the upstream workers. Every field has a default.
@@ -21,6 +23,9 @@ pub struct PipelineConfig {
     pub memory_bytes: usize,
     /// Members up to which a group is served directly (`fanout.direct_max`). Default 500, at most 10,000.
     pub direct_max: usize,
+    /// Lets [`direct_max`](Self::direct_max) change while the workers run.
+    #[serde(skip)]
+    pub direct_max_live: LiveNumber,
     /// Most characters of a message. Default 5,000.
     pub content_chars: usize,
     /// Longest wait for im-repo, in milliseconds. Default 2,000.
@@ -38,6 +43,22 @@ pub struct PipelineConfig {
     pub people_ttl_s: u64,
 }
 
+/// A number that somebody may set while others work with it. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct LiveNumber(Arc<Mutex<Option<usize>>>);
+
+impl LiveNumber {
+    /// Sets the number; workers take it with their next batch.
+    pub fn set(&self, number: usize) {
+        *self.0.lock() = Some(number);
+    }
+
+    /// The number, once it was set.
+    pub(super) fn get(&self) -> Option<usize> {
+        *self.0.lock()
+    }
+}
+
 impl Default for PipelineConfig {
     fn default() -> Self {
         let Limits {
@@ -52,6 +73,7 @@ impl Default for PipelineConfig {
             conversations,
             memory_bytes: memory,
             direct_max,
+            direct_max_live: LiveNumber::default(),
             content_chars: DraftLimits::default().content_chars,
             rpc_timeout_ms: 2_000,
             facts_grace_ms: 3_000,

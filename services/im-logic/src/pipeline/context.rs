@@ -76,6 +76,21 @@ impl Context {
         }
     }
 
+    /// Takes a changed `direct_max`. Machines that decided by the old one hold members of other groups than they need
+    /// now, so all are built anew, as by a new owner.
+    pub(super) fn follow_settings(&mut self) {
+        let now = self.config.direct_max_live.get();
+        if let Some(direct_max) = now.filter(|now| *now != self.config.direct_max) {
+            tracing::info!(
+                old = self.config.direct_max,
+                new = direct_max,
+                "direct_max changed"
+            );
+            self.config.direct_max = direct_max;
+            self.disown_all();
+        }
+    }
+
     /// Makes sure there is a machine for the partition.
     pub(super) async fn own(&mut self, partition: u32) -> Result<()> {
         if !self.owned.contains_key(&partition) {

@@ -49,7 +49,7 @@ use gochat_infra::topics;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use config::PipelineConfig;
+pub use config::{LiveNumber, PipelineConfig};
 use worker::Worker;
 
 /// What the pipeline needs from the world.

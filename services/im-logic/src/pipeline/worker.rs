@@ -162,6 +162,7 @@ impl Worker {
         if batches.is_empty() {
             return Ok(Brought::Nothing);
         }
+        self.context.follow_settings();
         match self.step(&batches).await {
             Ok(()) => Ok(Brought::Records),
             Err(Failure::Hold(error)) => {
