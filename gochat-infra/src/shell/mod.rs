@@ -22,6 +22,6 @@ pub use health::{Dependency, Health, Need, Probe};
 pub use layers::{ENV_PREFIX, Layers};
 pub use logs::{ExtraLayer, LogConfig, LogFormat, LogOutput, Logs, init_logs};
 pub use metrics::Metrics;
-pub use secret::{JWT_SECRET_MIN_BYTES, Secret, is_placeholder};
+pub use secret::{JWT_SECRET_MIN_BYTES, is_placeholder};
 pub use signals::shutdown_on_signals;
 pub use stages::{Failed, Stages, because};

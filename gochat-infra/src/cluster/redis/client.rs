@@ -181,11 +181,13 @@ async fn run_known(
 }
 
 fn refusals(answers: &[Value]) -> impl Iterator<Item = (usize, &ServerError)> {
-    let refusal = |(at, answer)| match answer {
-        &Value::ServerError(ref error) => Some((at, error)),
-        _ => None,
-    };
-    answers.iter().enumerate().filter_map(refusal)
+    answers
+        .iter()
+        .enumerate()
+        .filter_map(|(at, answer)| match answer {
+            Value::ServerError(error) => Some((at, error)),
+            _ => None,
+        })
 }
 
 async fn send(

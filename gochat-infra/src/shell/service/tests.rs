@@ -139,12 +139,13 @@ fn every_mistake_is_told_at_once() {
     )
     .settings::<Demo>();
     let complaints = wrong.err().unwrap().complaints().to_vec();
-    assert_eq!(complaints.len(), 4, "{complaints:#?}");
+    assert_eq!(complaints.len(), 5, "{complaints:#?}");
     for part in [
         "SERVER_GRPC_PORT",
         "GOCHAT_KAFKA__BROKER",
         "demo.direct_max",
         "nonsense",
+        "JWT_SECRET",
     ] {
         assert!(complaints.iter().any(|c| c.contains(part)), "{part}");
     }

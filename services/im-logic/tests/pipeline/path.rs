@@ -179,3 +179,28 @@ async fn a_large_group_becomes_a_task_and_its_author_is_served_at_once() {
     assert_eq!(world.values(topics::FANOUT).await.len(), 1);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_changed_threshold_holds_from_the_next_batch() {
+    let mut world = World::new().await;
+    world.users([1, 2, 3]).await;
+    let group = world.group(1, &[1, 2, 3]).await;
+    let mut gateway = world.gateway("gateway-1").await;
+    for user in [1, 2] {
+        world.online(user, "gateway-1").await;
+    }
+    let threshold = world.config.direct_max_live.clone();
+    let running = world.start();
+    world.produce(&[world.message(&group, 1, "a")]).await;
+    assert_eq!(gateway.next().await.target_user_ids.len(), 2, "direct");
+    threshold.set(2);
+    world.produce(&[world.message(&group, 1, "b")]).await;
+    let deferred = gateway.next().await;
+    assert_eq!((deferred.target_user_ids.len(), deferred.seq_id), (1, 2));
+    assert_eq!(world.values(topics::FANOUT).await.len(), 1);
+    threshold.set(500);
+    world.produce(&[world.message(&group, 1, "c")]).await;
+    let direct = gateway.next().await;
+    assert_eq!((direct.target_user_ids.len(), direct.seq_id), (2, 3));
+    running.stop().await;
+}

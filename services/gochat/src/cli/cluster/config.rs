@@ -139,8 +139,11 @@ async fn connect(args: &ConfigCenterArgs) -> Result<EtcdCoord, Failure> {
     EtcdCoord::connect(config).await.map_err(failed)
 }
 
+/// Keys and values of files, and which were meant.
+type Read = (Scope, BTreeMap<String, String>);
+
 /// The files that are meant; `None` when there are none.
-fn read(files: &Files) -> Result<Option<(Scope, BTreeMap<String, String>)>, Failure> {
+fn read(files: &Files) -> Result<Option<Read>, Failure> {
     let scope = Scope {
         env: files.env.clone(),
         service: files.service.clone(),
