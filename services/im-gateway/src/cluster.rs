@@ -98,6 +98,8 @@ impl Program for ImGateway {
             return Ok(());
         };
         let http = gateway.local_addr();
+        let around = process.health.clone();
+        gateway.ready_when(move || around.is_ready());
         let (set_rates, mut live) = (gateway.rates(), process.live.clone());
         process.background(async move {
             while live.changed().await.is_ok() {

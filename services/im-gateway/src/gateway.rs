@@ -136,6 +136,11 @@ impl Gateway {
         self.local_addr
     }
 
+    /// Makes `/health` ask this as well: whether the services behind the gateway can be used.
+    pub fn ready_when(&self, ready: impl Fn() -> bool + Send + Sync + 'static) {
+        self.gw.health.also(ready);
+    }
+
     /// Changes the rate limits of the running gateway.
     pub fn rates(&self) -> impl Fn(Rates) + Send + Sync + use<> {
         let gw = self.gw.clone();

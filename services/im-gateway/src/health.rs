@@ -1,5 +1,6 @@
 //! What `/health` answers.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::clock;
@@ -8,14 +9,21 @@ use crate::clock;
 const TOLERANCE_S: u32 = 10;
 
 /// Readiness of the instance.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Health {
+    /// What the process around the gateway knows of its dependencies.
+    around: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
     draining: AtomicBool,
     /// Seconds since start at which the log went away, plus one; 0 = it is there.
     log_away_since: AtomicU32,
 }
 
 impl Health {
+    /// Asks this as well from now on; only the first one counts.
+    pub(crate) fn also(&self, ready: impl Fn() -> bool + Send + Sync + 'static) {
+        let _ = self.around.set(Box::new(ready));
+    }
+
     /// The instance stops: nothing new is taken.
     pub(crate) fn set_draining(&self) {
         self.draining.store(true, Ordering::Release);
@@ -42,7 +50,8 @@ impl Health {
     pub(crate) fn is_ready(&self, loaded: bool) -> bool {
         let since = self.log_away_since.load(Ordering::Relaxed);
         let log_ok = since == 0 || clock::ticks_s() + 1 - since <= TOLERANCE_S;
-        loaded && log_ok && !self.is_draining()
+        let around_ok = self.around.get().is_none_or(|ready| ready());
+        loaded && log_ok && around_ok && !self.is_draining()
     }
 }
 
@@ -58,6 +67,13 @@ mod tests {
         health.set_log_ok(false);
         assert!(health.is_ready(true), "a short absence is tolerated");
         health.set_draining();
+        assert!(!health.is_ready(true));
+    }
+
+    #[test]
+    fn what_the_process_knows_counts_too() {
+        let health = Health::default();
+        health.also(|| false);
         assert!(!health.is_ready(true));
     }
 }
