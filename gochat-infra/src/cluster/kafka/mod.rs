@@ -5,7 +5,7 @@
 //! | `send` | one idempotent producer per process, `acks=all`; the partition is computed by us |
 //! | `poll` | one consumer of the classic group protocol per port consumer; records are taken from librdkafka's queue by the caller itself, woken by its callback |
 //! | `transact` | one transaction: outputs, offsets with the group's metadata (KIP-447), commit |
-//! | `read`, `end_offset` | up to the high watermark of the moment of the call, see [`reader`] |
+//! | `read`, `end_offset` | up to the high watermark of the moment of the call, see `reader` |
 //! | `partitions` | a list that is refreshed in the background |
 //!
 //! **Eager rebalances, on purpose.** Every member gives all partitions back before the group hands them out anew, and

@@ -218,7 +218,9 @@ fn place(tree: &mut Value, path: &str, put: impl FnOnce(&mut Value)) {
 fn remove_empty(tree: &mut Value, path: &str) {
     let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
     let parent = parent.split('.').filter(|key| !key.is_empty());
-    let parent = parent.into_iter().try_fold(tree, |node, key| node.get_mut(key));
+    let parent = parent
+        .into_iter()
+        .try_fold(tree, |node, key| node.get_mut(key));
     if let Some(Value::Object(map)) = parent
         && map.get(name).is_some_and(|v| v.as_str() == Some(""))
     {

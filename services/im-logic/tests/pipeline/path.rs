@@ -182,7 +182,7 @@ async fn a_large_group_becomes_a_task_and_its_author_is_served_at_once() {
 
 #[tokio::test]
 async fn a_changed_threshold_holds_from_the_next_batch() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     world.users([1, 2, 3]).await;
     let group = world.group(1, &[1, 2, 3]).await;
     let mut gateway = world.gateway("gateway-1").await;
