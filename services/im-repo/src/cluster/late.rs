@@ -40,7 +40,7 @@ impl LateRoutes {
 #[cfg(test)]
 mod tests {
     use gochat_infra::rpc::Channel;
-    use gochat_proto::im::repo::v1::SearchUsersRequest;
+    use gochat_proto::im::repo::v1::SearchUsersByUsernameRequest;
     use gochat_proto::im::repo::v1::user_service_client::UserServiceClient;
 
     use super::*;
@@ -49,10 +49,14 @@ mod tests {
     async fn calls_before_the_services_are_there_say_come_back() {
         let late = LateRoutes::default();
         let mut client = UserServiceClient::new(Channel::in_process(late.routes()));
-        let code = client.search_users(SearchUsersRequest::default()).await;
+        let code = client
+            .search_users_by_username(SearchUsersByUsernameRequest::default())
+            .await;
         assert_eq!(code.unwrap_err().code(), tonic::Code::Unavailable);
         late.set(Routes::default());
-        let code = client.search_users(SearchUsersRequest::default()).await;
+        let code = client
+            .search_users_by_username(SearchUsersByUsernameRequest::default())
+            .await;
         assert_eq!(code.unwrap_err().code(), tonic::Code::Unimplemented);
     }
 }
