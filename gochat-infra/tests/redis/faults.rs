@@ -193,7 +193,10 @@ async fn a_fill_from_before_a_flush_stores_nothing() {
     for _ in 0..100 {
         let fresh = miss(&cache, "k").await;
         assert_ne!(fresh, old);
-        cache.fill_many(vec![(entry("k", "old"), old)]).await.unwrap();
+        cache
+            .fill_many(vec![(entry("k", "old"), old)])
+            .await
+            .unwrap();
         miss(&cache, "k").await;
         cache.delete("k").await.unwrap();
     }
@@ -207,9 +210,15 @@ async fn readers_that_miss_together_share_a_token_until_a_deletion() {
     cache.delete("k").await.unwrap();
     let third = miss(&cache, "k").await;
     assert_ne!(third, first);
-    cache.fill_many(vec![(entry("k", "old"), second)]).await.unwrap();
+    cache
+        .fill_many(vec![(entry("k", "old"), second)])
+        .await
+        .unwrap();
     miss(&cache, "k").await;
-    cache.fill_many(vec![(entry("k", "new"), third)]).await.unwrap();
+    cache
+        .fill_many(vec![(entry("k", "new"), third)])
+        .await
+        .unwrap();
     assert_eq!(cache.get("k").await.unwrap().hit(), Some("new".into()));
 }
 
@@ -222,7 +231,11 @@ async fn scripts_that_redis_forgot_are_loaded_again() {
     server.command(&["SCRIPT", "FLUSH", "SYNC"]).await;
     let batch = (1..=50).map(online).collect();
     let answers = presence.set_online(NOW, batch).await.unwrap();
-    assert!(answers.iter().all(|a| a.as_ref().is_ok_and(|r| r.edge.is_some())));
+    assert!(
+        answers
+            .iter()
+            .all(|a| a.as_ref().is_ok_and(|r| r.edge.is_some()))
+    );
     server.command(&["SCRIPT", "FLUSH", "SYNC"]).await;
     miss(&cache, "k").await;
 }
@@ -248,7 +261,10 @@ async fn a_full_server_refuses_claims_and_forgets_none() {
     server.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
     let refusal = once.claim("other", "note".into(), LIFE).await.unwrap_err();
     assert!(refusal.is_retryable());
-    assert_eq!(once.look("k").await.unwrap(), Some(Claim::Pending("note".into())));
+    assert_eq!(
+        once.look("k").await.unwrap(),
+        Some(Claim::Pending("note".into()))
+    );
 }
 
 #[tokio::test]
@@ -265,21 +281,29 @@ async fn while_redis_is_away_limits_are_local_and_auth_denies() {
 
     server.kill();
     assert!(!limiter.allow("ip:1", "auth_login").await.is_allowed());
-    assert!(limiter.allow("ip:1", reset).await.is_allowed(), "a fresh local bucket");
+    assert!(
+        limiter.allow("ip:1", reset).await.is_allowed(),
+        "a fresh local bucket"
+    );
     assert!(!limiter.allow("ip:1", reset).await.is_allowed());
     assert!(!limiter.allow("ip:1", "no_such_rule").await.is_allowed());
     table.set(reset, Rule::new(0.001, 2.0)).unwrap();
     limiter.set_rules(table);
     let began = Instant::now();
     assert!(limiter.allow("ip:2", reset).await.is_allowed());
-    assert!(limiter.allow("ip:2", reset).await.is_allowed(), "the new rule");
+    assert!(
+        limiter.allow("ip:2", reset).await.is_allowed(),
+        "the new rule"
+    );
     assert!(!limiter.allow("ip:2", reset).await.is_allowed());
     assert!(began.elapsed() < PATIENCE);
 
     server.start_again();
     until_up(&redis).await;
     let shared = async { while !limiter.allow("ip:1", "auth_login").await.is_allowed() {} };
-    tokio::time::timeout(SOON, shared).await.expect("it is asked again");
+    tokio::time::timeout(SOON, shared)
+        .await
+        .expect("it is asked again");
 }
 
 #[tokio::test]

@@ -35,7 +35,14 @@ fn target() -> impl Strategy<Value = (u64, u8, Option<ConnId>)> {
 
 fn step() -> impl Strategy<Value = Step> {
     let device = prop::option::of(0u8..2);
-    let online = (users(), 0u8..3, 1u64..7, device, 1usize..4, prop::bool::weighted(0.2));
+    let online = (
+        users(),
+        0u8..3,
+        1u64..7,
+        device,
+        1usize..4,
+        prop::bool::weighted(0.2),
+    );
     prop_oneof![
         5 => prop::collection::vec(online, 1..4).prop_map(Step::Online),
         3 => prop::collection::vec(target(), 1..4).prop_map(Step::Offline),

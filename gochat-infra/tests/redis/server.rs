@@ -102,7 +102,6 @@ impl Server {
         let done = command.exec_async(&mut connection).await;
         done.expect("the command is valid");
     }
-
 }
 
 impl Drop for Server {

@@ -118,6 +118,11 @@ impl Server {
         self.running().map(Running::repo)
     }
 
+    /// Its log. `None` for a server that isn't embedded here.
+    pub fn log(&self) -> Option<std::sync::Arc<dyn gochat_infra::port::mq::Mq>> {
+        self.running().map(Running::log)
+    }
+
     /// What signs its tokens. `None` for a server that isn't embedded here.
     pub fn secret(&self) -> Option<&str> {
         self.running().map(Running::jwt_secret)

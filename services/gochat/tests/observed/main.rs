@@ -1,0 +1,13 @@
+//! What an operator sees of a running server: metrics, logs, and (with the feature `otel`) traces.
+// Tests may panic: that is how they report.
+#![allow(clippy::unwrap_used)]
+// A test binary has no outside: `pub` says what a module shows to its neighbours.
+#![allow(unreachable_pub)]
+
+// Shared with the flows; not all of it is needed here.
+#[allow(dead_code, unused_imports)]
+#[path = "../flows/kit/mod.rs"]
+mod kit;
+
+mod metrics;
+mod secrets;
