@@ -174,7 +174,7 @@ mod tests {
     fn other_rates_hold_at_once() {
         let limits = Limits::new(Rates::default());
         let address = IpAddr::from([10, 0, 0, 1]);
-        let mut ask = || limits.admit_http(address, Door::Register, 1_000).is_ok();
+        let ask = || limits.admit_http(address, Door::Register, 1_000).is_ok();
         assert_eq!((0..10).filter(|_| ask()).count(), 3);
         limits.set_rates(Rates {
             register: Rule::new(1.0, 8.0),

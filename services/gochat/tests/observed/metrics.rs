@@ -168,7 +168,8 @@ fn labels_are_bounded(page: &str) {
 /// Metrics of the page that the table does not explain, and those of the contract it forgot.
 fn the_table_of_the_docs_is_complete(page: &str) {
     let docs = include_str!("../../../../docs/observability.md");
-    let explained = |name: &str| docs.contains(&format!("`{name}`")) || docs.contains(&format!("`{name}{{"));
+    let explained =
+        |name: &str| docs.contains(&format!("`{name}`")) || docs.contains(&format!("`{name}{{"));
     let on_page: BTreeSet<&str> = page
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
@@ -182,5 +183,8 @@ fn the_table_of_the_docs_is_complete(page: &str) {
         .chain(wanted)
         .filter(|name| !explained(name))
         .collect();
-    assert!(unexplained.is_empty(), "not in docs/observability.md: {unexplained:#?}");
+    assert!(
+        unexplained.is_empty(),
+        "not in docs/observability.md: {unexplained:#?}"
+    );
 }

@@ -24,7 +24,12 @@ impl Process {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_gochat"))
             .args(["--set", "gateway.listen=127.0.0.1:0"])
-            .args(["--set", "log.format=json", "--set", &format!("log.level={level}")])
+            .args([
+                "--set",
+                "log.format=json",
+                "--set",
+                &format!("log.level={level}"),
+            ])
             .args(["--set", "logic.passwords.memory_kib=64"])
             .arg("--data-dir")
             .arg(dir.path().join("data"))
@@ -36,7 +41,11 @@ impl Process {
         let base = greeting
             .lines()
             .map_while(Result::ok)
-            .find_map(|line| line.trim().strip_prefix("chat page").map(|url| url.trim().to_owned()))
+            .find_map(|line| {
+                line.trim()
+                    .strip_prefix("chat page")
+                    .map(|url| url.trim().to_owned())
+            })
             .expect("a greeting");
         Self {
             child,
@@ -61,14 +70,22 @@ async fn account(http: &Http, name: &str) -> Value {
     let account = json!({"username": name, "password": PASSWORD});
     let registered = http.call("POST", "/auth/register", None, Some(account.clone()));
     registered.await.data();
-    http.call("POST", "/auth/login", None, Some(account)).await.data()
+    http.call("POST", "/auth/login", None, Some(account))
+        .await
+        .data()
 }
 
 /// Everything in which a secret travels, and every way it may go wrong. The secrets.
 async fn live(base: &str) -> Vec<String> {
     let http = Http::new(base.to_owned());
-    let (first, second) = (account(&http, "planted-a").await, account(&http, "planted-b").await);
-    let (a, b) = (User::new(http.clone(), &first), User::new(http.clone(), &second));
+    let (first, second) = (
+        account(&http, "planted-a").await,
+        account(&http, "planted-b").await,
+    );
+    let (a, b) = (
+        User::new(http.clone(), &first),
+        User::new(http.clone(), &second),
+    );
     let wrong = json!({"username": "planted-a", "password": format!("{PASSWORD}-wrong")});
     http.call("POST", "/auth/login", None, Some(wrong)).await;
     let mut socket = b.connect().await;
@@ -78,23 +95,41 @@ async fn live(base: &str) -> Vec<String> {
     socket.say(&chat, OTHER_CONTENT, "c1").await;
     socket.acked("c1").await;
     // Broken on purpose: parsers like to quote what they could not read.
-    socket.send_text(&format!("{{\"type\":\"send-message\",\"data\":{{\"content\":\"{OTHER_CONTENT}\"")).await;
+    socket
+        .send_text(&format!(
+            "{{\"type\":\"send-message\",\"data\":{{\"content\":\"{OTHER_CONTENT}\""
+        ))
+        .await;
     socket.expect("error").await;
     let broken = format!("{{\"messageType\":1,\"content\":\"{CONTENT}\",");
     let path = format!("/api/conversations/{chat}/messages");
     let bearer = format!("Bearer {}", a.token);
-    http.raw("POST", &path, &[("authorization", &bearer)], broken.into()).await;
+    http.raw("POST", &path, &[("authorization", &bearer)], broken.into())
+        .await;
     let forged = format!("{}x", a.token);
-    assert_eq!(Socket::open(base, &format!("token={forged}")).await.err(), Some(401));
-    http.call("GET", "/conversations", Some(&forged), None).await;
+    assert_eq!(
+        Socket::open(base, &format!("token={forged}")).await.err(),
+        Some(401)
+    );
+    http.call("GET", "/conversations", Some(&forged), None)
+        .await;
     let refresh = text(&first["refreshToken"]);
     let pair = json!({"refreshToken": refresh});
-    let renewed = http.call("POST", "/auth/refresh", None, Some(pair.clone())).await.data();
+    let renewed = http
+        .call("POST", "/auth/refresh", None, Some(pair.clone()))
+        .await
+        .data();
     // Used twice: an incident worth a line, without the token.
     http.call("POST", "/auth/refresh", None, Some(pair)).await;
     b.post("/auth/logout", json!({})).await;
-    eventually("rows", async || (a.history(&chat).await.len() == 2 || a.get("/conversations").await.status == 401).then_some(())).await;
-    let mut secrets: Vec<String> = [PASSWORD, CONTENT, OTHER_CONTENT].map(str::to_owned).to_vec();
+    eventually("rows", async || {
+        (a.history(&chat).await.len() == 2 || a.get("/conversations").await.status == 401)
+            .then_some(())
+    })
+    .await;
+    let mut secrets: Vec<String> = [PASSWORD, CONTENT, OTHER_CONTENT]
+        .map(str::to_owned)
+        .to_vec();
     for session in [&first, &second, &renewed] {
         for field in ["accessToken", "refreshToken"] {
             let token = text(&session[field]);
@@ -115,7 +150,9 @@ async fn nothing_leaks(level: &str) -> Vec<Value> {
         assert!(line.is_none(), "{secret} in {line:?}");
     }
     let parsed = log.lines().map(serde_json::from_str::<Value>);
-    parsed.map(|line| line.expect("one JSON object a line")).collect()
+    parsed
+        .map(|line| line.expect("one JSON object a line"))
+        .collect()
 }
 
 #[tokio::test]
@@ -129,5 +166,8 @@ async fn logs_at_debug_hold_no_secret_and_name_the_trace_of_each_request() {
     let lines = nothing_leaks("debug").await;
     let access = lines.iter().filter(|line| line["namespace"] == "access");
     let traced = access.filter(|line| line["trace_id"] != "");
-    assert!(traced.count() > 5, "requests are logged with their trace ids");
+    assert!(
+        traced.count() > 5,
+        "requests are logged with their trace ids"
+    );
 }

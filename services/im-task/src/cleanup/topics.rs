@@ -127,7 +127,8 @@ impl Taken {
     /// Whether the owner of `gochat.messages.downstream.{id}` lives.
     fn has(&self, id: &str) -> bool {
         // im-logic's instance `im-logic-7` reads the topic of `logic-7`.
-        let of_logic = |registered: &str| registered.strip_prefix("im-").unwrap_or(registered) == id;
+        let of_logic =
+            |registered: &str| registered.strip_prefix("im-").unwrap_or(registered) == id;
         self.gateways.iter().any(|g| g.id == id)
             || self.with_sessions.iter().any(|g| g == id)
             || self.logics.iter().any(|l| of_logic(&l.id))

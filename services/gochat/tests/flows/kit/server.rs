@@ -118,6 +118,10 @@ impl Server {
         self.running().map(Running::repo)
     }
 
+    #[allow(
+        dead_code,
+        reason = "the kit is shared, and only one suite writes to the log itself"
+    )]
     /// Its log. `None` for a server that isn't embedded here.
     pub fn log(&self) -> Option<std::sync::Arc<dyn gochat_infra::port::mq::Mq>> {
         self.running().map(Running::log)
