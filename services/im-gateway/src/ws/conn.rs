@@ -26,6 +26,9 @@ use parking_lot::Mutex;
 
 /// Frames handed to the kernel in one call.
 const IOVECS: usize = 32;
+/// Whole seconds after which a connection's client has read history and repairs gaps by itself. `gochat check` holds
+/// connections to strict order from 3 s on.
+const SETTLED_S: i64 = 2;
 /// Seconds a closing connection may take to say goodbye.
 const LINGER_S: u32 = 2;
 
@@ -260,7 +263,8 @@ impl Conn {
         self.enqueue_message(frame, limits, Spot::NONE)
     }
 
-    /// [`enqueue`](Self::enqueue) for the frame of a message. A late one that a later one has overtaken is left out.
+    /// [`enqueue`](Self::enqueue) for the frame of a message. A late one that a later one has overtaken is left out once
+    /// the connection has settled; while its client still reads history, what was missed comes at once, in any order.
     pub(crate) fn enqueue_message(
         &self,
         frame: &Bytes,
@@ -271,8 +275,11 @@ impl Conn {
         if out.phase != Phase::Open {
             return (Sent::Closed, false);
         }
-        if spot.conversation != 0 && !out.newest.get_or_insert_default().admits(spot) {
-            return (Sent::Accepted, false);
+        if spot.conversation != 0 {
+            let admitted = out.newest.get_or_insert_default().admits(spot);
+            if !admitted && clock::now_s() - self.about.connected_at >= SETTLED_S {
+                return (Sent::Accepted, false);
+            }
         }
         let first = out.queue.is_empty();
         let sent = out.push(frame.clone(), limits);
