@@ -161,11 +161,14 @@ pub async fn an_abandoned_or_failed_load_is_taken_up_by_the_next_caller(cache: S
 pub async fn a_load_that_began_before_a_change_is_not_shared_after_it(cache: Subject) {
     let cached = Cached::new(cache);
     let (release, wait) = tokio::sync::oneshot::channel::<()>();
+    let (begin, begun) = tokio::sync::oneshot::channel::<()>();
     let old = cached.get_or_load("k", KEEP, || async {
+        begin.send(()).expect("the change waits");
         wait.await.expect("released below");
         Ok(Some(Bytes::from_static(b"old")))
     });
     let change = async {
+        begun.await.expect("the old load begins");
         cached.forget(&["k".to_owned()]).await.unwrap();
         let load = || async { Ok(Some(Bytes::from_static(b"new"))) };
         let fresh = cached.get_or_load("k", KEEP, load).await.unwrap();

@@ -80,7 +80,7 @@ async fn every_port_fails_in_time(redis: &Redis) {
     fails_in_time(cache.delete("a")).await;
     fails_in_time(presence.set_online(NOW, vec![online(1)])).await;
     fails_in_time(presence.heartbeat(NOW, vec![target(1)])).await;
-    fails_in_time(presence.statuses(NOW, &[])).await;
+    fails_in_time(presence.statuses(NOW, &[online(1).user])).await;
     fails_in_time(presence.gateways()).await;
     fails_in_time(presence.drop_gateway("gw-1", None)).await;
     fails_in_time(once.claim("k", Bytes::new(), LIFE)).await;

@@ -8,7 +8,7 @@ use gochat_infra::shell::Metrics;
 use gochat_infra::topics;
 use serde_json::json;
 
-use crate::kit::{FEW_ARE_MANY, PASSWORD, Server, eventually, fresh_name};
+use crate::kit::{FEW_ARE_MANY, PASSWORD, Server, Socket, eventually, fresh_name};
 
 /// What the contract asks for, with a label that must be there.
 const WANTED: [&str; 42] = [
@@ -71,8 +71,8 @@ fn value(page: &str, start: &str) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum())
 }
 
-/// Everything the metrics above measure, once.
-async fn live(server: &Server) {
+/// Everything the metrics above measure, once. Gives the sockets, which count as long as they are open.
+async fn live(server: &Server) -> Vec<Socket> {
     let [a, b, c, d] = server.users().await;
     let wrong = json!({"username": fresh_name(), "password": "not this one"});
     server
@@ -91,7 +91,7 @@ async fn live(server: &Server) {
         .await
         .refused(401, "AUTH_INVALID_CREDENTIALS");
     let guest = server.guest().await;
-    let (mut sa, mut sb, _sd) = (a.connect().await, b.connect().await, d.connect().await);
+    let (mut sa, mut sb, sd) = (a.connect().await, b.connect().await, d.connect().await);
     a.befriend(&b).await;
     let chat = a.chat_with(&b).await;
     a.say(&chat, "one").await.data();
@@ -99,7 +99,7 @@ async fn live(server: &Server) {
     sa.say(&chat, "two", "c-two").await;
     sa.acked("c-two").await;
     // Nobody's conversation: refused by the sequencer.
-    sa.say("single_1_2", "no", "c-no").await;
+    sa.say("s_1_2", "no", "c-no").await;
     sa.expect("error").await;
     // Four members are many here: fan-out by im-task.
     let group = a.group("many", &[&b, &c, &d]).await;
@@ -109,6 +109,14 @@ async fn live(server: &Server) {
     a.history_of(&chat, 2).await;
     a.get("/friends").await.data();
     a.get("/users/profile").await.data();
+    // Gone before the acknowledgement comes.
+    for n in 0..10 {
+        let mut hasty = a.connect().await;
+        hasty.say(&chat, "and off", &format!("c-off-{n}")).await;
+        drop(hasty);
+        a.say(&chat, "a moment later").await.data();
+    }
+    vec![sa, sb, sd]
 }
 
 /// A record that can never be a message.
@@ -125,7 +133,7 @@ async fn every_metric_of_the_contract_exists_and_moves() {
         return;
     };
     let before = metrics.render();
-    live(&server).await;
+    let _open = live(&server).await;
     poison(&server).await;
     let mut missing: Vec<&str> = Vec::new();
     let moved = async || {
@@ -156,7 +164,10 @@ async fn every_metric_of_the_contract_exists_and_moves() {
 /// No id, token or name ever is a label: a path is a template, a topic of a gateway has one name.
 fn labels_are_bounded(page: &str) {
     for line in page.lines().filter(|line| !line.starts_with('#')) {
-        let labels = line.split_once('{').map_or("", |(_, rest)| rest);
+        let labels = line
+            .split_once('{')
+            .and_then(|(_, rest)| rest.split_once('}'))
+            .map_or("", |(labels, _)| labels);
         assert!(!labels.contains("single_"), "{line}");
         assert!(!labels.contains("downstream.gateway"), "{line}");
         let digits = labels.split(|c: char| !c.is_ascii_digit());

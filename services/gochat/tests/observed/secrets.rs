@@ -113,6 +113,10 @@ async fn live(base: &str) -> Vec<String> {
     );
     http.call("GET", "/conversations", Some(&forged), None)
         .await;
+    eventually("rows", async || {
+        (a.history(&chat).await.len() == 2).then_some(())
+    })
+    .await;
     let refresh = text(&first["refreshToken"]);
     let pair = json!({"refreshToken": refresh});
     let renewed = http
@@ -122,11 +126,6 @@ async fn live(base: &str) -> Vec<String> {
     // Used twice: an incident worth a line, without the token.
     http.call("POST", "/auth/refresh", None, Some(pair)).await;
     b.post("/auth/logout", json!({})).await;
-    eventually("rows", async || {
-        (a.history(&chat).await.len() == 2 || a.get("/conversations").await.status == 401)
-            .then_some(())
-    })
-    .await;
     let mut secrets: Vec<String> = [PASSWORD, CONTENT, OTHER_CONTENT]
         .map(str::to_owned)
         .to_vec();

@@ -191,6 +191,7 @@ impl PresenceStore for RedisPresence {
             Decision {
                 outcome: outcomes,
                 arrivals,
+                seen: None,
             }
         };
         let changes = changes(&grouped);
@@ -209,11 +210,17 @@ impl PresenceStore for RedisPresence {
         let grouped = by_user(batch.iter().map(|target| target.user));
         let decide = |place: usize, sessions: &mut Sessions| {
             let targets = grouped[place].1.iter().map(|position| &batch[*position]);
-            Decision::of(
-                targets
-                    .map(|target| unregister(sessions, target))
-                    .collect::<Vec<_>>(),
-            )
+            let mut seen = None;
+            let outcomes: Vec<_> = targets
+                .map(|target| {
+                    seen = sessions.last_seen().or(seen);
+                    unregister(sessions, target)
+                })
+                .collect();
+            Decision {
+                seen,
+                ..Decision::of(outcomes)
+            }
         };
         let changes = changes(&grouped);
         let made = self.update(now, &changes, Start::Read, decide).await?;

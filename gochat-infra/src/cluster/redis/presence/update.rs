@@ -54,6 +54,8 @@ pub(super) struct Decision<T> {
     pub(super) outcome: T,
     /// Gateways of new entries in the log of arrivals.
     pub(super) arrivals: Vec<Box<str>>,
+    /// Last sign of life before the entry that left the user without a session; `None`: as it stood before the change.
+    pub(super) seen: Option<UnixMillis>,
 }
 
 impl<T> Decision<T> {
@@ -61,6 +63,7 @@ impl<T> Decision<T> {
         Self {
             outcome,
             arrivals: Vec::new(),
+            seen: None,
         }
     }
 }
@@ -151,7 +154,11 @@ impl RedisPresence {
         for mut attempt in open {
             let change = &changes[attempt.place];
             let mut after = attempt.before.sessions.clone();
-            let Decision { outcome, arrivals } = decide(attempt.place, &mut after);
+            let Decision {
+                outcome,
+                arrivals,
+                seen,
+            } = decide(attempt.place, &mut after);
             let idle = after == attempt.before.sessions && attempt.read;
             if idle && arrivals.is_empty() && change.listed.is_empty() {
                 made[attempt.place] = Some(Made {
@@ -160,7 +167,8 @@ impl RedisPresence {
                 });
                 continue;
             }
-            commands.push(self.write(now, change, &attempt.before, &after, &arrivals)?);
+            let seen = seen.or(attempt.before.sessions.last_seen());
+            commands.push(self.write(now, change, &attempt.before, &after, seen, &arrivals)?);
             attempt.outcome = Some(outcome);
             written.push(attempt);
         }
@@ -188,6 +196,7 @@ impl RedisPresence {
         change: &Change,
         before: &Stored,
         after: &Sessions,
+        seen: Option<UnixMillis>,
         arrivals: &[Box<str>],
     ) -> Result<Cmd> {
         let user = change.user;
@@ -203,7 +212,7 @@ impl RedisPresence {
             (false, true) => (String::new(), 0),
         };
         let went = before.sessions.is_online() && !after.is_online();
-        let last_online = before.sessions.last_seen().filter(|_| went);
+        let last_online = seen.filter(|_| went);
         let mut command = PRESENCE_WRITE.call(&keys);
         command
             .arg(&*before.version)
