@@ -1,5 +1,6 @@
 //! `gochat serve`: everything in one process.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -89,16 +90,22 @@ fn greet(running: &Running, config: &Config) {
         ("http", "ws")
     };
     let url = format!("{http}://{}", running.addr());
-    println!(
+    let greeting = format!(
         "GoChat {} is ready.\n\
          \n  chat page   {url}/\
          \n  API         {url}/api        docs {url}/api/docs\
          \n  WebSocket   {ws}://{}/ws?token=<accessToken>\
          \n  data        {}\
          \n\nTry:\n  curl -s -X POST {url}/api/auth/guest\
-         \n\nCtrl-C stops it; nothing acknowledged is lost.",
+         \n\nCtrl-C stops it; nothing acknowledged is lost.\n",
         env!("CARGO_PKG_VERSION"),
         running.addr(),
         config.data_dir.display(),
     );
+    // Nobody has to read it: a closed pipe must not end the server.
+    let mut stdout = std::io::stdout();
+    let written = stdout.write_all(greeting.as_bytes());
+    if let Err(error) = written.and_then(|()| stdout.flush()) {
+        tracing::debug!(%error, "the greeting was not read");
+    }
 }

@@ -16,6 +16,8 @@ const OTHER_CONTENT: &str = "planted frame content 9902";
 struct Process {
     child: Child,
     base: String,
+    /// Kept open: a program whose output nobody takes any more may end.
+    _greeting: BufReader<std::process::ChildStdout>,
     _dir: tempfile::TempDir,
 }
 
@@ -37,8 +39,9 @@ impl Process {
             .stderr(std::fs::File::create(dir.path().join("log")).unwrap())
             .spawn()
             .unwrap();
-        let greeting = BufReader::new(child.stdout.take().unwrap());
+        let mut greeting = BufReader::new(child.stdout.take().unwrap());
         let base = greeting
+            .by_ref()
             .lines()
             .map_while(Result::ok)
             .find_map(|line| {
@@ -50,6 +53,7 @@ impl Process {
         Self {
             child,
             base: base.trim_end_matches('/').to_owned(),
+            _greeting: greeting,
             _dir: dir,
         }
     }
