@@ -89,8 +89,9 @@ async fn without_a_broker_sends_are_refused_in_time_and_then_go_on() {
     assert!(send().await.is_err() && mq.is_down());
     assert!(began.elapsed() < Duration::from_millis(200), "known by now");
     let polled = tail.poll(10, Duration::from_millis(100)).await;
+    // The first poll may tell of the assignment, and a busy client may say that the broker is away.
     assert!(
-        polled.is_ok_and(|poll| poll.is_empty()),
+        polled.map_or_else(|e| e.is_retryable(), |poll| poll.batches.is_empty()),
         "readers just wait"
     );
     broker.infra("start");
