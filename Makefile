@@ -49,10 +49,11 @@ infra-status:
 infra-wipe:
 	@deploy/infra/infra wipe
 
-## app-up: the four services on these servers, N of each, as processes of this machine
+## app-up: the four services on these servers, N of each (GATEWAYS= of the gateway), as processes of this machine
 N ?= 1
+GATEWAYS ?=
 app-up:
-	@deploy/infra/apps up $(N)
+	@deploy/infra/apps up $(N) $(GATEWAYS)
 
 ## app-down: stop them
 app-down:
