@@ -28,7 +28,7 @@ install_packages() {
     fi
     {
         $sudo apt-get update -qq &&
-            $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+            $sudo env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@"
     } >"$LOG/packages.log" 2>&1 || status=$?
     [ -z "$ours" ] || $sudo rm -f $policy
     if ((status)); then
