@@ -12,7 +12,7 @@ start_etcd() {
         --logger zap --log-level warn
 }
 
-probe_etcd() { python3 -S "$INFRA_HOME/probe.py" etcd "$ETCD_PORT" 2>"$RUN/etcd.probe"; }
+probe_etcd() { "$PYTHON" -S "$INFRA_HOME/probe.py" etcd "$ETCD_PORT" 2>"$RUN/etcd.probe"; }
 stop_etcd() { end_process etcd TERM; }
 port_etcd() { echo "$ETCD_PORT"; }
 inner_port_etcd() { echo "$ETCD_PEER_PORT"; }

@@ -60,7 +60,7 @@ start_kafka() {
         -cp "$(jar_dir)/*" kafka.Kafka "$RUN/kafka.properties"
 }
 
-probe_kafka() { python3 -S "$INFRA_HOME/probe.py" kafka "$KAFKA_PORT" 2>"$RUN/kafka.probe"; }
+probe_kafka() { "$PYTHON" -S "$INFRA_HOME/probe.py" kafka "$KAFKA_PORT" 2>"$RUN/kafka.probe"; }
 stop_kafka() { end_process kafka TERM; }
 port_kafka() { echo "$KAFKA_PORT"; }
 inner_port_kafka() { echo "$KAFKA_CONTROLLER_PORT"; }

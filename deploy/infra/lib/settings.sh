@@ -3,6 +3,9 @@
 SERVERS=(kafka mysql redis etcd)
 
 ROOT=$(cd "$INFRA_HOME/../.." && pwd)
+# The system's own when there is one: version managers' wrappers take many times the start of Python itself.
+PYTHON=/usr/bin/python3
+[ -x "$PYTHON" ] || PYTHON=python3
 DIR=${GOCHAT_INFRA_DIR:-$ROOT/.infra}
 mkdir -p "$DIR"
 DIR=$(cd "$DIR" && pwd)

@@ -135,6 +135,12 @@ impl Outbox {
             .min()
     }
 
+    /// When [`poll_expired`](Self::poll_expired) will next have something; what counts while nothing can be sent.
+    pub fn poll_expiry(&self) -> Option<Millis> {
+        let since = self.heads().map(|e| e.since).min()?;
+        Some(since.saturating_add(self.limits.give_up_after))
+    }
+
     /// Gives up one message that is too old.
     pub fn poll_expired(&mut self, now: Millis) -> Option<Settled> {
         let give_up = self.limits.give_up_after;

@@ -155,7 +155,8 @@ impl ClientSession {
         self.end(error, now);
     }
 
-    /// When [`poll_action`](Self::poll_action) will next have something to do by itself.
+    /// When [`poll_action`](Self::poll_action) will next have something to do by itself. Once that has been asked
+    /// until it had nothing more, this lies in the future: a driver may sleep until then.
     pub fn poll_timeout(&self) -> Option<Millis> {
         let own = match &self.phase {
             Phase::Waiting { until, .. } => Some(*until),
@@ -170,10 +171,13 @@ impl ClientSession {
             }
             _ => None,
         };
-        [own, self.outbox.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        // Offline a message that is due goes nowhere: waking up for it would be waking up all the time.
+        let outbox = if self.phase.is_online() {
+            self.outbox.poll_timeout()
+        } else {
+            self.outbox.poll_expiry()
+        };
+        [own, outbox].into_iter().flatten().min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Millis) {

@@ -112,6 +112,18 @@ fn a_listing_of_an_earlier_connection_is_ignored() {
 }
 
 #[test]
+fn a_message_that_waits_for_a_connection_wakes_nobody() {
+    let mut session = ready();
+    session.send(draft("a"), 0).unwrap();
+    session.handle_disconnected(None, 10);
+    let again = session.poll_timeout().unwrap();
+    assert!(again >= 1010, "not before the next attempt");
+    assert_eq!(actions(&mut session, again), [Action::Connect]);
+    let later = session.poll_timeout().unwrap();
+    assert!(later > again + 3_600_000, "an attempt under way ends by itself: only age counts");
+}
+
+#[test]
 fn later_listings_ask_only_for_what_changed() {
     let mut session = ready();
     session.handle_text(r#"{"type":"pong","timestamp":5000}"#, 1);

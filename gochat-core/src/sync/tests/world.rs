@@ -259,7 +259,8 @@ impl World {
             self.note(n, event);
         }
         if let Some(at) = self.clients[n].session.poll_timeout() {
-            self.schedule(n, at.saturating_sub(self.now).max(1), Happening::Wake);
+            assert!(at > self.now, "it would wake up for nothing, and again, and again");
+            self.schedule(n, at - self.now, Happening::Wake);
         }
     }
 

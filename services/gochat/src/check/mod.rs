@@ -91,8 +91,25 @@ pub async fn run(args: CheckArgs) -> Outcome {
 async fn check(args: &CheckArgs) -> Result<ExitCode> {
     let seed = args.seed.unwrap_or_else(rand::random);
     eprintln!("seed {seed}");
-    let started = Instant::now();
     let mut system = System::start(args).await?;
+    let outcome = tokio::select! {
+        outcome = examine(&mut system, args, seed) => outcome,
+        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+    };
+    // Whatever came of it, what was started here doesn't stay behind.
+    let stopped = system.stop().await;
+    let clean = outcome?;
+    stopped?;
+    Ok(if clean {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Load, faults, audit; prints the line of the run. `false`: rules were violated.
+async fn examine(system: &mut System, args: &CheckArgs, seed: u64) -> Result<bool> {
+    let started = Instant::now();
     let scene = Scene::build(system.urls(), args.clients, args.groups, seed).await?;
     let scene = Arc::new(scene);
 
@@ -115,7 +132,8 @@ async fn check(args: &CheckArgs) -> Result<ExitCode> {
     let command: Vec<String> = std::env::args().skip(1).collect();
     let line = json!({
         "check": "messages", "command": format!("gochat {}", command.join(" ")), "seed": seed,
-        "faults": system.faults(), "own_ends": system.own_ends(), "clients": args.clients,
+        "faults": system.faults(), "own_ends": system.own_ends(),
+        "slowest_recovery_ms": system.slowest_recovery_ms(), "clients": args.clients,
         "conversations": scene.places.len(), "acknowledged": observed.acks.len(),
         "unacknowledged": observed.unknown.len(), "pushes": observed.pushed(),
         "late_pushes": late, "push_gaps": skipped,
@@ -124,10 +142,5 @@ async fn check(args: &CheckArgs) -> Result<ExitCode> {
         "violations": violations.len(), "first": violations.first(), "ok": violations.is_empty(),
     });
     println!("{line}");
-    system.stop().await?;
-    Ok(if violations.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(violations.is_empty())
 }

@@ -70,6 +70,14 @@ impl System {
         }
     }
 
+    /// The slowest recovery of a cluster after a round of faults, in milliseconds.
+    pub(super) fn slowest_recovery_ms(&self) -> Option<u64> {
+        match self {
+            Self::Cluster(fleet) => u64::try_from(fleet.slowest_recovery().as_millis()).ok(),
+            _ => None,
+        }
+    }
+
     pub(super) async fn stop(self) -> Result<()> {
         match self {
             Self::Running(_) => Ok(()),

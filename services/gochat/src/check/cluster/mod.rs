@@ -30,7 +30,13 @@ use crate::bench::api::Api;
 
 /// Faults under way at a time.
 const AT_ONCE: usize = 3;
-/// How long a start may take.
+/// After so many faults the cluster gets to recover by itself, which is timed, and works undisturbed for [`CALM`].
+const ROUND: usize = 20;
+/// Undisturbed work between rounds: faults must meet a cluster under load, not one that is down already.
+const CALM: Duration = Duration::from_secs(3);
+/// Messages acknowledged after which the cluster counts as working again.
+const FLOWING: u64 = 100;
+/// How long a start, or a recovery, may take.
 const START: Duration = Duration::from_secs(120);
 
 /// Flags of a cluster of one's own.
@@ -76,6 +82,8 @@ pub(super) struct Fleet {
     keep: bool,
     /// Faults by what was done to whom.
     struck: BTreeMap<String, u32>,
+    /// The longest time from the last fault of a round until everything answered again.
+    slowest_recovery: Duration,
 }
 
 impl Fleet {
@@ -119,6 +127,7 @@ impl Fleet {
             folder,
             keep: args.keep,
             struck: BTreeMap::new(),
+            slowest_recovery: Duration::ZERO,
         };
         fleet.wait_ready().await?;
         Ok(fleet)
@@ -132,6 +141,11 @@ impl Fleet {
     /// Faults so far, by what and whom.
     pub(super) fn struck(&self) -> &BTreeMap<String, u32> {
         &self.struck
+    }
+
+    /// The longest it took after the last fault of a round until everything answered again.
+    pub(super) fn slowest_recovery(&self) -> Duration {
+        self.slowest_recovery
     }
 
     /// Processes that ended although nobody struck them.
@@ -149,26 +163,43 @@ impl Fleet {
         control: &Arc<Control>,
     ) -> Result<()> {
         let plan = faults::plan(seed, args.faults, &args.strike, args.instances.max(1));
+        let mut done = 0;
+        for round in plan.chunks(ROUND) {
+            self.strike_round(round, (done, plan.len()), control).await?;
+            done += round.len();
+            let took = self.recover(control).await?;
+            self.slowest_recovery = self.slowest_recovery.max(took);
+            eprintln!(
+                "everybody is served again {} ms after the last fault",
+                took.as_millis()
+            );
+            tokio::time::sleep(CALM).await;
+        }
+        Ok(())
+    }
+
+    /// One round of faults, several at a time; `done` of `all` came before.
+    async fn strike_round(
+        &mut self,
+        round: &[Fault],
+        (done, all): (usize, usize),
+        control: &Arc<Control>,
+    ) -> Result<()> {
         let places = Arc::new(Semaphore::new(AT_ONCE));
         // One fault at a time per part; the others go on meanwhile.
         let mut turns: HashMap<Target, Arc<Mutex<()>>> = HashMap::new();
         let mut under_way: JoinSet<Result<()>> = JoinSet::new();
-        for (n, fault) in plan.iter().enumerate() {
+        for (n, fault) in round.iter().enumerate() {
             tokio::time::sleep(fault.after).await;
             let place = places.clone().acquire_owned().await?;
-            let turn = turns
-                .entry(fault.target)
-                .or_default()
-                .clone()
-                .lock_owned()
-                .await;
-            let acknowledged = control.acknowledged.load(Ordering::Relaxed);
+            let turn = turns.entry(fault.target).or_default().clone();
+            let turn = turn.lock_owned().await;
             eprintln!(
-                "fault {} of {}: {}: {}; {acknowledged} acknowledged",
-                n + 1,
-                plan.len(),
+                "fault {} of {all}: {}: {}; {} acknowledged",
+                done + n + 1,
                 fault.target,
                 fault.action,
+                control.acknowledged.load(Ordering::Relaxed),
             );
             *self.struck.entry(label(fault)).or_default() += 1;
             let (infra, processes, fault) = (self.infra.clone(), self.processes.clone(), *fault);
@@ -184,19 +215,31 @@ impl Fleet {
         while let Some(done) = under_way.join_next().await {
             done??;
         }
-        let calm = Instant::now();
-        self.wait_ready().await?;
-        eprintln!(
-            "everything answers again {} ms after the last fault",
-            calm.elapsed().as_millis()
-        );
         Ok(())
+    }
+
+    /// Waits until every gateway is healthy and messages are acknowledged again, with nobody's help.
+    async fn recover(&self, control: &Arc<Control>) -> Result<Duration> {
+        let began = Instant::now();
+        let acknowledged = || control.acknowledged.load(Ordering::Relaxed);
+        let enough = acknowledged() + FLOWING;
+        self.wait_ready().await?;
+        while acknowledged() < enough {
+            if began.elapsed() > START {
+                let logs = self.folder.display();
+                return Err(format!("messages don't flow again; see {logs}").into());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(began.elapsed())
     }
 
     /// Stops services in order, then the servers; says which did not end well.
     pub(super) async fn stop(self) -> Result<()> {
         let Ok(processes) = Arc::try_unwrap(self.processes) else {
-            return Err("a fault is still under way".into());
+            // The run was cut short. Its services are killed when the fault lets go of them.
+            self.infra.stop().await;
+            return Err("a fault was still under way".into());
         };
         let mut bad = Vec::new();
         // The edge first, storage last.
