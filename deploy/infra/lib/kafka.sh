@@ -55,7 +55,8 @@ prepare_kafka() {
 }
 
 start_kafka() {
-    spawn kafka java -Xms256m -Xmx"$KAFKA_HEAP" -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:+ExitOnOutOfMemoryError \
+    # shellcheck disable=SC2086 # several options
+    spawn kafka java -Xms256m -Xmx"$KAFKA_HEAP" $KAFKA_JVM -XX:+ExitOnOutOfMemoryError \
         -Djava.awt.headless=true -Dlog4j2.configurationFile="$INFRA_HOME/log4j2.xml" \
         -cp "$(jar_dir)/*" kafka.Kafka "$RUN/kafka.properties"
 }

@@ -34,6 +34,11 @@ impl Infra {
             .collect();
         let dir = folder.join("infra").display().to_string();
         settings.push(("GOCHAT_INFRA_DIR", dir));
+        // Quick to start rather than quick in the long run: it is killed every few seconds.
+        let jvm = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1";
+        settings.push(("GOCHAT_INFRA_KAFKA_JVM", jvm.to_owned()));
+        // Three parts at a time may be starting on a small machine.
+        settings.push(("GOCHAT_INFRA_START_TIMEOUT", "180".to_owned()));
         let infra = Self {
             script: script.to_owned(),
             settings,

@@ -93,6 +93,22 @@ impl Fleet {
         std::fs::create_dir_all(&folder)?;
         eprintln!("data and logs in {}", folder.display());
         let infra = Infra::start(&args.infra, &folder).await?;
+        let started = tokio::select! {
+            started = Self::start_services(args, extra, infra.clone(), folder) => started,
+            _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        };
+        if started.is_err() {
+            infra.stop().await;
+        }
+        started
+    }
+
+    async fn start_services(
+        args: &ClusterArgs,
+        extra: &[String],
+        infra: Infra,
+        folder: PathBuf,
+    ) -> Result<Self> {
         let shared = settings::shared(infra.variables().await?, extra);
         let own = std::env::current_exe()?;
         let programs = match (&args.programs, own.parent()) {
@@ -165,7 +181,8 @@ impl Fleet {
         let plan = faults::plan(seed, args.faults, &args.strike, args.instances.max(1));
         let mut done = 0;
         for round in plan.chunks(ROUND) {
-            self.strike_round(round, (done, plan.len()), control).await?;
+            self.strike_round(round, (done, plan.len()), control)
+                .await?;
             done += round.len();
             let took = self.recover(control).await?;
             self.slowest_recovery = self.slowest_recovery.max(took);

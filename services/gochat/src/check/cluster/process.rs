@@ -134,7 +134,14 @@ fn launch(recipe: &Recipe) -> Result<Child> {
         .create(true)
         .append(true)
         .open(&recipe.log)?;
-    let child = Command::new(&recipe.program)
+    // Settings of whoever runs the checker are not those of its cluster.
+    let foreign = std::env::vars_os()
+        .filter(|(name, _)| name.to_str().is_some_and(|n| n.starts_with("GOCHAT_")));
+    let mut command = Command::new(&recipe.program);
+    for (name, _) in foreign {
+        command.env_remove(name);
+    }
+    let child = command
         .envs(recipe.variables.iter().cloned())
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
