@@ -22,6 +22,9 @@ use crate::bench::Result;
 /// connections that register meanwhile, and a little for the looks-again after rows are written.
 const SETTLING: Duration = Duration::from_secs(3);
 const RESEND: Duration = Duration::from_secs(5);
+/// Messages without an answer after which a client says nothing new. A repeat must come while the server remembers its first
+/// time (10,000 messages of the conversation): who piles up messages through a long outage repeats them too late.
+pub(super) const BACKLOG: usize = 64;
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -130,7 +133,7 @@ impl Client {
         if let Some(id) = overdue.map(|(id, _)| id.clone()) {
             return self.resend(&id, socket).await;
         }
-        if self.control.quiet.load(Ordering::Relaxed) {
+        if self.control.quiet.load(Ordering::Relaxed) || self.waiting.len() >= BACKLOG {
             return Ok(());
         }
         match self.random.random_range(0..20) {

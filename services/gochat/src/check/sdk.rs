@@ -10,6 +10,7 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 use tokio::task::JoinSet;
 
+use super::client::BACKLOG;
 use super::load::{Control, Scene};
 use super::observe::{Ack, Observed, Place, Row, Who};
 use crate::bench::Result;
@@ -82,7 +83,7 @@ pub(super) async fn run(
                     Err(_) => drop(observed.unknown.insert(client_id)),
                 }
             }
-            _ = tick.tick(), if !quiet => {
+            _ = tick.tick(), if !quiet && sends.len() < BACKLOG => {
                 made += 1;
                 let place = places[random.random_range(0..places.len())];
                 let message = compose(&scene, who, made, place)?;
