@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use gochat_core::error::{Error, ErrorCode, Result};
-use gochat_core::ratelimit::{Lookup, RuleTable, TokenBucket};
+use gochat_core::ratelimit::{Lookup, Rule, RuleTable, TokenBucket};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
@@ -60,18 +60,23 @@ impl MemoryLimiter {
     /// Takes one token without waiting for anything, see [`RateLimiter::allow`].
     pub fn check(&self, resource: &str, rule: &str) -> Verdict {
         let found = self.rules.read().find(rule);
-        let Lookup::Rule(limits) = found else {
+        let Lookup::Rule(numbers) = found else {
             self.report_unknown(rule);
             return Verdict::Limited {
                 retry_after: Duration::from_secs(1),
             };
         };
+        self.check_by(resource, rule, numbers)
+    }
+
+    /// Takes one token without waiting for anything, see [`RateLimiter::allow_by`].
+    pub fn check_by(&self, resource: &str, rule: &str, numbers: Rule) -> Verdict {
         // Monotonic, and never zero: a new bucket is full.
         let now = self.started.elapsed().as_millis() as u64 + 1;
         let key = self.hasher.hash_one((rule, resource));
         let mut shard = self.shards[(key >> 32) as usize % SHARDS].lock();
         shard.make_room(key, now, self.max_per_shard);
-        match shard.buckets.entry(key).or_default().try_take(limits, now) {
+        match shard.buckets.entry(key).or_default().try_take(numbers, now) {
             Ok(()) => Verdict::Allowed,
             Err(millis) => Verdict::Limited {
                 retry_after: Duration::from_millis(millis),
@@ -111,6 +116,10 @@ impl Shard {
 impl RateLimiter for MemoryLimiter {
     async fn allow(&self, resource: &str, rule: &str) -> Verdict {
         self.check(resource, rule)
+    }
+
+    async fn allow_by(&self, resource: &str, rule: &str, numbers: Rule) -> Verdict {
+        self.check_by(resource, rule, numbers)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use gochat_core::error::Result;
+use gochat_core::ratelimit::Rule;
 
 /// The judgement of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,11 @@ pub trait RateLimiter: Send + Sync + 'static {
     /// Takes one token of `rule` for `resource` (`user:{id}`, `ip:{addr}`, `api:{path}`,
     /// `device:{id}`, `machine`). A refusal takes nothing.
     async fn allow(&self, resource: &str, rule: &str) -> Verdict;
+
+    /// As [`allow`](Self::allow), by the numbers of a caller that has the rules itself: the bucket is the one of
+    /// that name, whatever numbers it was judged by before, and no rule has to be defined here. `numbers` are
+    /// [`validated`](Rule::validated).
+    async fn allow_by(&self, resource: &str, rule: &str, numbers: Rule) -> Verdict;
 }
 
 /// What a claim found.

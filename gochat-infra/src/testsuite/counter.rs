@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gochat_core::ratelimit::rules;
+use gochat_core::ratelimit::{Rule, rules};
 
 use crate::port::counter::{Claim, Counters, Once, RateLimiter, Verdict};
 
@@ -62,6 +62,36 @@ pub async fn an_unknown_rule_denies(limiter: Arc<dyn RateLimiter>) {
             .await
             .is_allowed()
     );
+}
+
+/// Who brings the numbers needs no rule defined, and the bucket outlives a change of them.
+pub async fn a_caller_s_own_numbers_hold(limiter: Arc<dyn RateLimiter>) {
+    // A token in a thousand seconds: nothing refills while the test runs.
+    let allowed = async |resource: &str, burst: f64| {
+        let verdict = limiter.allow_by(resource, "of_the_caller", Rule::new(0.001, burst));
+        verdict.await.is_allowed()
+    };
+    assert!(allowed("ip:10.0.0.1", 2.0).await);
+    assert!(allowed("ip:10.0.0.1", 2.0).await);
+    assert!(!allowed("ip:10.0.0.1", 2.0).await);
+    assert!(allowed("ip:10.0.0.2", 2.0).await);
+    assert!(allowed("ip:10.0.0.1", 3.0).await, "one more fits now");
+    assert!(!allowed("ip:10.0.0.1", 3.0).await);
+    let rule = Rule::new(0.001, 1.0);
+    let verdict = limiter.allow_by("ip:10.0.0.1", "of_the_caller", rule).await;
+    let Verdict::Limited { retry_after } = verdict else {
+        panic!("the bucket is empty")
+    };
+    assert!(retry_after > Duration::ZERO && retry_after <= Duration::from_secs(1_000));
+}
+
+/// A rule's bucket is the same one, whoever has the numbers.
+pub async fn a_name_is_one_bucket(limiter: Arc<dyn RateLimiter>) {
+    let reset = Rule::new(0.1, 1.0);
+    let by_numbers = limiter.allow_by("ip:10.0.0.1", rules::PASSWORD_RESET, reset);
+    assert!(by_numbers.await.is_allowed());
+    let by_name = limiter.allow("ip:10.0.0.1", rules::PASSWORD_RESET);
+    assert!(!by_name.await.is_allowed());
 }
 
 /// Of many claimants one works.
@@ -170,6 +200,8 @@ macro_rules! counter_suite {
                 a_burst_passes_and_the_next_request_waits,
                 resources_and_rules_have_buckets_of_their_own,
                 an_unknown_rule_denies,
+                a_caller_s_own_numbers_hold,
+                a_name_is_one_bucket,
             ]
         );
         $crate::__facts!(

@@ -287,6 +287,11 @@ async fn while_redis_is_away_limits_are_local_and_auth_denies() {
     );
     assert!(!limiter.allow("ip:1", reset).await.is_allowed());
     assert!(!limiter.allow("ip:1", "no_such_rule").await.is_allowed());
+    let numbers = Rule::new(0.001, 1.0);
+    let by_numbers = |rule| limiter.allow_by("ip:1", rule, numbers);
+    assert!(by_numbers("login").await.is_allowed());
+    assert!(!by_numbers("login").await.is_allowed());
+    assert!(!by_numbers("auth_other").await.is_allowed());
     table.set(reset, Rule::new(0.001, 2.0)).unwrap();
     limiter.set_rules(table);
     let began = Instant::now();
@@ -313,4 +318,9 @@ async fn instances_share_a_bucket() {
     let (a, b) = (limiter(), limiter());
     assert!(a.allow("ip:1", rules::PASSWORD_RESET).await.is_allowed());
     assert!(!b.allow("ip:1", rules::PASSWORD_RESET).await.is_allowed());
+    let numbers = Rule::new(0.001, 2.0);
+    for (limiter, allowed) in [(&a, true), (&b, true), (&a, false), (&b, false)] {
+        let verdict = limiter.allow_by("ip:1", "login", numbers).await;
+        assert_eq!(verdict.is_allowed(), allowed);
+    }
 }

@@ -16,8 +16,9 @@ use super::script::TAKE_TOKEN;
 use crate::embedded::counter::MemoryLimiter;
 use crate::port::counter::{RateLimiter, Verdict};
 
-/// A judgement must not take longer than the request it guards.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// A judgement must not take longer than the request it guards; and a gateway that asks through im-repo gives up
+/// after 300 ms, by when the answer of the local bucket should have reached it.
+const PATIENCE: Duration = Duration::from_millis(200);
 /// A bucket lives until it is full, at most this long.
 const BUCKET_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Scripts compute in doubles; what takes 142 years to fill is as good as what takes longer.
@@ -96,7 +97,7 @@ impl RedisLimiter {
     }
 
     /// Judges without Redis.
-    fn bridge(&self, resource: &str, name: &str, error: &Error) -> Verdict {
+    fn bridge(&self, resource: &str, name: &str, rule: Rule, error: &Error) -> Verdict {
         if !self.bridging.swap(true, Ordering::Relaxed) {
             tracing::warn!(%error, "rate limits are judged per instance until Redis is back");
         }
@@ -106,7 +107,7 @@ impl RedisLimiter {
                 retry_after: DENIED_FOR,
             };
         }
-        self.fallback.check(resource, name)
+        self.fallback.check_by(resource, name, rule)
     }
 }
 
@@ -125,6 +126,10 @@ impl RateLimiter for RedisLimiter {
             // Denies, and logs the name once.
             return self.fallback.check(resource, name);
         };
+        self.allow_by(resource, name, rule).await
+    }
+
+    async fn allow_by(&self, resource: &str, name: &str, rule: Rule) -> Verdict {
         match self.take(resource, name, rule, None).await {
             Ok(verdict) => {
                 if self.bridging.swap(false, Ordering::Relaxed) {
@@ -132,7 +137,7 @@ impl RateLimiter for RedisLimiter {
                 }
                 verdict
             }
-            Err(error) => self.bridge(resource, name, &error),
+            Err(error) => self.bridge(resource, name, rule, &error),
         }
     }
 }
