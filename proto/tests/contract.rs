@@ -67,6 +67,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ),
     ("im.repo.v1.SequenceService", "GetNextSeq GetCurrentSeq"),
     ("im.repo.v1.IdempotencyService", "CheckOrSet MarkDone"),
+    ("im.repo.v1.RateLimitService", "Allow"),
     (
         "im.repo.v1.TokenService",
         "StoreRefreshToken ConsumeRefreshToken BlacklistToken IsBlacklisted RevokeUserTokens \

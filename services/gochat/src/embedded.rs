@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 
+use gochat_core::ratelimit::RuleTable;
 use gochat_infra::embedded::cache::MemoryCache;
-use gochat_infra::embedded::counter::{MemoryCounters, MemoryOnce};
+use gochat_infra::embedded::counter::{MemoryCounters, MemoryLimiter, MemoryOnce};
 use gochat_infra::embedded::log::EmbeddedLog;
 use gochat_infra::embedded::presence::MemoryPresence;
 use gochat_infra::embedded::sqlite::SqliteDatabase;
@@ -177,6 +178,7 @@ fn repo_ports(config: &Config, parts: &Parts) -> im_repo::Ports {
         presence: Arc::new(MemoryPresence::new()),
         once: Arc::new(MemoryOnce::new(100_000)),
         counters: Arc::new(MemoryCounters::new(100_000)),
+        limiter: Arc::new(MemoryLimiter::new(RuleTable::default(), 100_000)),
         ids: parts.ids.clone(),
     }
 }

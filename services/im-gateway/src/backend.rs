@@ -13,6 +13,7 @@ use gochat_proto::im::repo::v1 as repo;
 use gochat_proto::im::repo::v1::conversation_service_client::ConversationServiceClient as RepoConversations;
 use gochat_proto::im::repo::v1::message_service_client::MessageServiceClient as RepoMessages;
 use gochat_proto::im::repo::v1::online_status_service_client::OnlineStatusServiceClient;
+use gochat_proto::im::repo::v1::rate_limit_service_client::RateLimitServiceClient;
 use gochat_proto::im::repo::v1::token_service_client::TokenServiceClient;
 use tonic::{Request, Response, Status};
 
@@ -31,6 +32,7 @@ pub(crate) struct Backend {
     tokens: TokenServiceClient<Channel>,
     facts: RepoConversations<Channel>,
     messages_stored: RepoMessages<Channel>,
+    rate_limits: RateLimitServiceClient<Channel>,
     timeout: Duration,
     read_attempts: u32,
 }
@@ -84,10 +86,27 @@ impl Backend {
                 .max_decoding_message_size(MAX_MESSAGE),
             tokens: TokenServiceClient::new(repo.clone()).max_decoding_message_size(MAX_MESSAGE),
             facts: RepoConversations::new(repo.clone()).max_decoding_message_size(MAX_MESSAGE),
-            messages_stored: RepoMessages::new(repo).max_decoding_message_size(MAX_MESSAGE),
+            messages_stored: RepoMessages::new(repo.clone()).max_decoding_message_size(MAX_MESSAGE),
+            rate_limits: RateLimitServiceClient::new(repo).max_decoding_message_size(MAX_MESSAGE),
             timeout: config.rpc_timeout(),
             read_attempts: config.read_attempts,
         }
+    }
+
+    /// Takes a token from a bucket that all gateways share: one attempt, a repeat could take two.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub(crate) async fn allow(
+        &self,
+        trace: &str,
+        request: repo::AllowRequest,
+    ) -> Result<repo::AllowResponse, Error> {
+        let clients = &self.rate_limits;
+        self.call(clients, trace, request, |mut c, r| async move {
+            c.allow(r).await
+        })
+        .await
     }
 
     /// A call that may have effects: one attempt, with a deadline.

@@ -10,6 +10,7 @@ use gochat_infra::shell::service::{self, Process, Program, Settings, check_jwt_s
 use gochat_infra::shell::{Failed, Stages};
 use gochat_infra::topics;
 
+use crate::config::RateMode;
 use crate::{BindError, Config, Gateway, Peers, Ports};
 
 /// The whole of `main`.
@@ -47,6 +48,8 @@ impl Program for ImGateway {
         settings.service.listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
         // `gateway-{number}`, see `run`.
         settings.service.gateway_id = String::new();
+        // One budget per address, however many gateways there are.
+        settings.service.rates.mode = RateMode::Distributed;
         // Leaves the end of the process's ten seconds to what comes after the sockets.
         settings.service.drain_timeout_ms = 6_000;
         settings

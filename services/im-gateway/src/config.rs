@@ -283,10 +283,24 @@ impl Default for Http {
     }
 }
 
+/// Which buckets sign-in and registration are judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RateMode {
+    /// Those of this process.
+    #[default]
+    Local,
+    /// Those of this process, and then those that all gateways share through im-repo.
+    Distributed,
+}
+
 /// Token buckets: `rate` per second, `capacity` at once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rates {
+    /// Whether [`login`](Self::login) and [`register`](Self::register) hold for all gateways together
+    /// (`distributed`) or for each one (`local`). Default `distributed` in a cluster, `local` in one process.
+    pub mode: RateMode,
     /// Any HTTP request, per address. Default 100/s, burst 200.
     pub http: Rule,
     /// Logins, guest logins and refreshes, per address. Default 5/s, burst 10.
@@ -308,6 +322,7 @@ pub struct Rates {
 impl Default for Rates {
     fn default() -> Self {
         Self {
+            mode: RateMode::Local,
             http: Rule::new(100.0, 200.0),
             login: Rule::new(5.0, 10.0),
             register: Rule::new(1.0, 3.0),

@@ -33,6 +33,9 @@ pub(crate) const SEND_FAILED: &str = "gochat_message_send_failures_total";
 /// Unauthenticated connections that had to make room.
 pub(crate) const SHED: &str = "gochat_connections_shed_total";
 
+/// Requests at a door that were judged without the shared bucket.
+pub(crate) const RATES_BRIDGED: &str = "gochat_ratelimit_bridged_total";
+
 /// Handshakes of TLS, label `result`.
 pub(crate) const TLS_HANDSHAKES: &str = "gochat_tls_handshakes_total";
 /// Changed certificate files, label `result`.
@@ -109,7 +112,7 @@ pub(crate) fn dropped(reason: &'static str, n: u64) {
 /// Describes the metrics to whatever recorder is installed, and begins the ones alerts look at: a
 /// counter that appears with its first event has never increased.
 pub(crate) fn describe() {
-    add_none(&[SENT, SEND_FAILED, SHED, DELIVERED]);
+    add_none(&[SENT, SEND_FAILED, SHED, DELIVERED, RATES_BRIDGED]);
     for reason in ["overflow", "offline", "lagged"] {
         counter!(DROPPED, "reason" => reason).increment(0);
     }
@@ -146,5 +149,9 @@ pub(crate) fn describe() {
     metrics::describe_counter!(SEND_FAILED, "Messages the log refused.");
     metrics::describe_counter!(TLS_HANDSHAKES, "TLS handshakes by result.");
     metrics::describe_counter!(TLS_RELOADS, "Changed certificate files by result.");
+    metrics::describe_counter!(
+        RATES_BRIDGED,
+        "Requests judged without the rate limits that instances share."
+    );
     metrics::describe_counter!(SHED, "Unauthenticated connections closed to make room.");
 }

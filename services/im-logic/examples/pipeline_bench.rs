@@ -10,8 +10,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gochat_core::ratelimit::RuleTable;
 use gochat_infra::embedded::cache::MemoryCache;
-use gochat_infra::embedded::counter::{MemoryCounters, MemoryOnce};
+use gochat_infra::embedded::counter::{MemoryCounters, MemoryLimiter, MemoryOnce};
 use gochat_infra::embedded::log::{EmbeddedLog, LogConfig};
 use gochat_infra::embedded::presence::MemoryPresence;
 use gochat_infra::embedded::sqlite::{SqliteDatabase, SqliteOptions};
@@ -47,6 +48,7 @@ async fn main() {
         presence: Arc::new(MemoryPresence::new()),
         once: Arc::new(MemoryOnce::new(100)),
         counters: Arc::new(MemoryCounters::new(100)),
+        limiter: Arc::new(MemoryLimiter::new(RuleTable::default(), 100)),
         ids: ids.clone(),
     };
     let service = im_repo::Service::bind(im_repo::Config::default(), ports)

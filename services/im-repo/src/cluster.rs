@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gochat_core::error::Result;
+use gochat_core::ratelimit::RuleTable;
 use gochat_infra::cluster::mysql::MysqlDatabase;
-use gochat_infra::cluster::redis::{Redis, RedisCache, RedisCounters, RedisOnce, RedisPresence};
+use gochat_infra::cluster::redis::{
+    Redis, RedisCache, RedisCounters, RedisLimiter, RedisOnce, RedisPresence,
+};
 use gochat_infra::ids::IdSource;
 use gochat_infra::port::db::SharedDatabase;
 use gochat_infra::rpc::{self, Services};
@@ -22,6 +25,10 @@ use late::LateRoutes;
 
 /// How long MySQL may be away before the instance calls itself not ready.
 const TOLERANCE: Duration = Duration::from_secs(10);
+/// Whose buckets RateLimitService holds, as their keys in Redis say: only gateways ask for them.
+const LIMITED: &str = "im-gateway";
+/// Buckets of this process while Redis is away, as many as a gateway has of a kind.
+const LOCAL_BUCKETS: usize = 200_000;
 
 /// The whole of `main`.
 pub fn main() -> ExitCode {
@@ -119,6 +126,12 @@ async fn open(settings: &Settings<Config>, ids: Arc<dyn IdSource>) -> Result<(Po
         presence: Arc::new(RedisPresence::new(redis.clone())),
         once: Arc::new(RedisOnce::new(redis.clone())),
         counters: Arc::new(RedisCounters::new(redis.clone())),
+        limiter: Arc::new(RedisLimiter::new(
+            redis.clone(),
+            LIMITED,
+            RuleTable::default(),
+            LOCAL_BUCKETS,
+        )),
         ids,
     };
     Ok((ports, redis))

@@ -13,6 +13,7 @@
 //! | FriendService | requests and friends |
 //! | TokenService | refresh tokens and revocations |
 //! | SequenceService, IdempotencyService | counters and claims for callers without the sequencer |
+//! | RateLimitService | token buckets that all gateways share |
 //!
 //! # What is cached
 //!

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gochat_core::error::Result;
 use gochat_infra::ids::{IdSource, now_ms};
 use gochat_infra::port::cache::Cache;
-use gochat_infra::port::counter::{Counters, Once};
+use gochat_infra::port::counter::{Counters, Once, RateLimiter};
 use gochat_infra::port::db::SharedDatabase;
 use gochat_infra::port::presence::PresenceStore;
 use gochat_proto::im::repo::v1::{
@@ -15,6 +15,7 @@ use gochat_proto::im::repo::v1::{
     idempotency_service_server::IdempotencyServiceServer,
     message_service_server::MessageServiceServer,
     online_status_service_server::OnlineStatusServiceServer,
+    rate_limit_service_server::RateLimitServiceServer,
     sequence_service_server::SequenceServiceServer, token_service_server::TokenServiceServer,
     user_service_server::UserServiceServer,
 };
@@ -28,6 +29,7 @@ use crate::services::friend::FriendApi;
 use crate::services::group::GroupApi;
 use crate::services::message::MessageApi;
 use crate::services::online::OnlineApi;
+use crate::services::rate_limit::RateLimitApi;
 use crate::services::sequence::{IdempotencyApi, SequenceApi};
 use crate::services::token::TokenApi;
 use crate::services::user::UserApi;
@@ -49,6 +51,8 @@ pub struct Ports {
     pub once: Arc<dyn Once>,
     /// Counters of SequenceService.
     pub counters: Arc<dyn Counters>,
+    /// Buckets of RateLimitService.
+    pub limiter: Arc<dyn RateLimiter>,
     /// Ids for rows whose caller brings none.
     pub ids: Arc<dyn IdSource>,
 }
@@ -98,6 +102,7 @@ impl Service {
             .add_service(server!(GroupServiceServer, GroupApi))
             .add_service(server!(SequenceServiceServer, SequenceApi))
             .add_service(server!(IdempotencyServiceServer, IdempotencyApi))
+            .add_service(server!(RateLimitServiceServer, RateLimitApi))
             .add_service(server!(TokenServiceServer, TokenApi))
     }
 

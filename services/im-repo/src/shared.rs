@@ -6,7 +6,7 @@ use gochat_core::error::Result;
 use gochat_core::ids::{RequestId, UnixMillis};
 use gochat_infra::cached::Cached;
 use gochat_infra::ids::{IdSource, now_ms};
-use gochat_infra::port::counter::{Counters, Once};
+use gochat_infra::port::counter::{Counters, Once, RateLimiter};
 use gochat_infra::port::db::SharedDatabase;
 use gochat_infra::port::presence::PresenceStore;
 
@@ -27,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) presence: Arc<dyn PresenceStore>,
     pub(crate) once: Arc<dyn Once>,
     pub(crate) counters: Arc<dyn Counters>,
+    pub(crate) limiter: Arc<dyn RateLimiter>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) passwords: Verifier,
 }
@@ -50,6 +51,7 @@ impl Shared {
             presence: ports.presence,
             once: ports.once,
             counters: ports.counters,
+            limiter: ports.limiter,
             ids: ports.ids,
         }
     }

@@ -16,6 +16,7 @@ mod rig;
 mod arrivals;
 mod eviction;
 mod gateways;
+mod limits;
 mod membership;
 mod owners;
 mod recall;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use gochat_core::ratelimit::RuleTable;
 use gochat_infra::embedded::cache::MemoryCache;
-use gochat_infra::embedded::counter::{MemoryCounters, MemoryOnce};
+use gochat_infra::embedded::counter::{MemoryCounters, MemoryLimiter, MemoryOnce};
 use gochat_infra::embedded::log::{EmbeddedLog, LogConfig};
 use gochat_infra::embedded::presence::MemoryPresence;
 use gochat_infra::embedded::sqlite::{SqliteDatabase, SqliteOptions};
@@ -42,6 +43,7 @@ pub struct Cluster {
     pub gates: Gates,
     db: SharedDatabase,
     cache: Arc<MemoryCache>,
+    limiter: Arc<MemoryLimiter>,
     directory: Directory,
     settings: Vec<String>,
     members: BTreeMap<String, Member>,
@@ -82,6 +84,7 @@ impl Cluster {
             gates: Gates::default(),
             db: Arc::new(db),
             cache: Arc::new(MemoryCache::new(4 << 20)),
+            limiter: Arc::new(MemoryLimiter::new(RuleTable::default(), 1_000)),
             directory: Directory::default(),
             settings: settings.iter().map(|s| (*s).to_owned()).collect(),
             members: BTreeMap::new(),
@@ -136,6 +139,7 @@ impl Cluster {
             presence: self.presence.clone(),
             once: Arc::new(MemoryOnce::new(1_000)),
             counters: Arc::new(MemoryCounters::new(1_000)),
+            limiter: self.limiter.clone(),
             ids: self.ids(),
         };
         let config = self.config(&[]).repo;
@@ -265,7 +269,7 @@ impl Cluster {
 
     /// A new user, signed in, who uses this gateway.
     pub async fn user(&self, gateway: &str) -> User {
-        let http = Http::new(self.edges[gateway].clone());
+        let http = self.http(gateway);
         let account = json!({"username": fresh_name(), "password": PASSWORD});
         let registered = http.call("POST", "/auth/register", None, Some(account.clone()));
         registered.await.data();
@@ -273,10 +277,15 @@ impl Cluster {
         User::new(http, &session.data())
     }
 
+    /// A client of this gateway that is not signed in.
+    pub fn http(&self, gateway: &str) -> Http {
+        Http::new(self.edges[gateway].clone())
+    }
+
     /// The same user and token at another gateway.
     pub fn at(&self, gateway: &str, user: &User) -> User {
         User {
-            http: Http::new(self.edges[gateway].clone()),
+            http: self.http(gateway),
             ..user.clone()
         }
     }

@@ -14,7 +14,6 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use super::AUTH_BODY_MAX;
 use super::extract::{Caller, Trace};
 use super::reply::{ApiError, too_large};
-use crate::clock;
 use crate::limits::Door;
 use crate::metrics;
 use crate::state::Gw;
@@ -66,7 +65,7 @@ pub(crate) async fn guard(State(gw): State<Gw>, mut request: Request, next: Next
     let mut response = if method == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        serve(&gw, request, next, &path).await
+        serve(&gw, request, next, &path, &trace).await
     };
     if let Some(refusal) = response.extensions_mut().remove::<ApiError>() {
         response = refusal.render(&trace);
@@ -81,14 +80,15 @@ pub(crate) async fn guard(State(gw): State<Gw>, mut request: Request, next: Next
     response
 }
 
-async fn serve(gw: &Gw, request: Request, next: Next, path: &str) -> Response {
+async fn serve(gw: &Gw, request: Request, next: Next, path: &str, trace: &str) -> Response {
     if let Some(caller) = request.extensions().get::<Caller>()
         && path != "/health"
-        && let Err(error) = gw
+        && let Err(refused) = gw
             .limits
-            .admit_http(caller.address, door_of(path), clock::now_ms())
+            .admit(&gw.backend, caller.address, door_of(path), trace)
+            .await
     {
-        return ApiError::from(error).into_response();
+        return ApiError::limited(refused).into_response();
     }
     if claims_too_much(gw, &request, path) {
         return too_large().into_response();

@@ -6,6 +6,8 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::limits::Refused;
+
 /// A success on its way out.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Envelope<T> {
@@ -98,12 +100,21 @@ impl<T: Serialize> IntoResponse for Reply<T> {
 pub(crate) struct ApiError {
     pub(crate) error: Error,
     status: Option<StatusCode>,
+    retry_after_s: Option<u64>,
 }
 
 impl ApiError {
     /// A malformed request, in words.
     pub(crate) fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         Error::new(ErrorCode::InvalidParams, message).into()
+    }
+
+    /// Over a rate limit, and when to come back.
+    pub(crate) fn limited(refused: Refused) -> Self {
+        Self {
+            retry_after_s: Some(refused.retry_after_ms.div_ceil(1_000).max(1)),
+            ..Self::from(refused)
+        }
     }
 
     /// Another HTTP status than the catalogue's.
@@ -133,7 +144,12 @@ impl ApiError {
                 retryable: self.error.is_retryable(),
             },
         };
-        json_response(self.status(), &body)
+        let mut response = json_response(self.status(), &body);
+        if let Some(seconds) = self.retry_after_s {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 
@@ -148,6 +164,7 @@ impl<E: Into<Error>> From<E> for ApiError {
         Self {
             error: error.into(),
             status: None,
+            retry_after_s: None,
         }
     }
 }

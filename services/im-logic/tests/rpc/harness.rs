@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gochat_core::error::{Error, ErrorCode};
+use gochat_core::ratelimit::RuleTable;
 use gochat_infra::embedded::cache::MemoryCache;
-use gochat_infra::embedded::counter::{MemoryCounters, MemoryOnce};
+use gochat_infra::embedded::counter::{MemoryCounters, MemoryLimiter, MemoryOnce};
 use gochat_infra::embedded::log::{EmbeddedLog, LogConfig};
 use gochat_infra::embedded::presence::MemoryPresence;
 use gochat_infra::embedded::sqlite::{SqliteDatabase, SqliteOptions};
@@ -62,6 +63,7 @@ impl Logic {
             presence: Arc::new(MemoryPresence::new()),
             once: Arc::new(MemoryOnce::new(100)),
             counters: Arc::new(MemoryCounters::new(100)),
+            limiter: Arc::new(MemoryLimiter::new(RuleTable::default(), 100)),
             ids: Arc::new(SnowflakeIds::new(1, CancellationToken::new()).unwrap()),
         };
         let repo = im_repo::Service::bind(im_repo::Config::default(), ports)

@@ -5,6 +5,7 @@ pub(crate) mod friend;
 pub(crate) mod group;
 pub(crate) mod message;
 pub(crate) mod online;
+pub(crate) mod rate_limit;
 pub(crate) mod sequence;
 pub(crate) mod token;
 pub(crate) mod user;

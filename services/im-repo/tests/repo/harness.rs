@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use gochat_core::error::{Error, ErrorCode};
+use gochat_core::ratelimit::RuleTable;
 use gochat_infra::embedded::cache::MemoryCache;
-use gochat_infra::embedded::counter::{MemoryCounters, MemoryOnce};
+use gochat_infra::embedded::counter::{MemoryCounters, MemoryLimiter, MemoryOnce};
 use gochat_infra::embedded::presence::MemoryPresence;
 use gochat_infra::embedded::sqlite::{SqliteDatabase, SqliteOptions};
 use gochat_infra::ids::{SnowflakeIds, now_ms};
@@ -50,6 +51,7 @@ impl Repo {
             presence: Arc::new(MemoryPresence::new()),
             once: Arc::new(MemoryOnce::new(1_000)),
             counters: Arc::new(MemoryCounters::new(1_000)),
+            limiter: Arc::new(MemoryLimiter::new(RuleTable::default(), 1_000)),
             ids: Arc::new(SnowflakeIds::new(1, CancellationToken::new()).unwrap()),
         };
         let service = Service::bind(Config::default(), ports.clone())

@@ -15,6 +15,7 @@ mod members;
 mod messages;
 mod online;
 mod races;
+mod rate_limit;
 mod read;
 mod sequence;
 mod tokens;

@@ -5,8 +5,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gochat_core::ratelimit::RuleTable;
 use gochat_infra::embedded::cache::MemoryCache;
-use gochat_infra::embedded::counter::{MemoryCounters, MemoryOnce};
+use gochat_infra::embedded::counter::{MemoryCounters, MemoryLimiter, MemoryOnce};
 use gochat_infra::embedded::presence::MemoryPresence;
 use gochat_infra::embedded::sqlite::{SqliteDatabase, SqliteOptions};
 use gochat_infra::ids::SnowflakeIds;
@@ -80,6 +81,7 @@ pub(crate) async fn repo(folder: &std::path::Path) -> Channel {
         presence: Arc::new(MemoryPresence::new()),
         once: Arc::new(MemoryOnce::new(1_000)),
         counters: Arc::new(MemoryCounters::new(1_000)),
+        limiter: Arc::new(MemoryLimiter::new(RuleTable::default(), 1_000)),
         ids: Arc::new(SnowflakeIds::new(1, CancellationToken::new()).unwrap()),
     };
     let service = im_repo::Service::bind(im_repo::Config::default(), ports)

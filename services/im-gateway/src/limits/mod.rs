@@ -1,0 +1,169 @@
+//! Token buckets per address, per user and for the instance; those at the doors are shared by all gateways.
+
+mod buckets;
+mod shared;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use gochat_core::error::{Error, ErrorCode};
+use gochat_core::ids::{ConversationId, UnixMillis, UserId};
+use gochat_core::ratelimit::{Rule, TokenBucket, rules};
+use gochat_proto::im::repo::v1::AllowRequest;
+use parking_lot::Mutex;
+
+use crate::backend::Backend;
+use crate::clock;
+use crate::config::{RateMode, Rates};
+use buckets::Buckets;
+use shared::Shared;
+
+/// All buckets of this instance, and the way to those it shares.
+pub(crate) struct Limits {
+    rates: ArcSwap<Rates>,
+    instance: Mutex<TokenBucket>,
+    http: Buckets<IpAddr>,
+    login: Buckets<IpAddr>,
+    register: Buckets<IpAddr>,
+    send: Buckets<UserId>,
+    world_send: Buckets<UserId>,
+    shared: Shared,
+}
+
+/// Which bucket of an address a request draws from besides the general one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Nothing special.
+    Open,
+    /// Login, guest login, refresh.
+    Login,
+    /// Registration.
+    Register,
+}
+
+/// Over a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// Milliseconds until a token will be there.
+    pub(crate) retry_after_ms: u64,
+}
+
+impl From<Refused> for Error {
+    fn from(_: Refused) -> Self {
+        ErrorCode::RateLimited.into()
+    }
+}
+
+/// The verdict of a bucket that knows milliseconds.
+fn verdict(taken: Result<(), u64>) -> Result<(), Refused> {
+    taken.map_err(|retry_after_ms| Refused { retry_after_ms })
+}
+
+impl Limits {
+    pub(crate) fn new(rates: Rates) -> Self {
+        let max = rates.max_buckets;
+        Self {
+            instance: Mutex::default(),
+            http: Buckets::new(max),
+            login: Buckets::new(max),
+            register: Buckets::new(max),
+            send: Buckets::new(max),
+            world_send: Buckets::new(max),
+            shared: Shared::default(),
+            rates: ArcSwap::from_pointee(rates),
+        }
+    }
+
+    /// Judges by other rates from now on. Buckets keep their state, and their number.
+    pub(crate) fn set_rates(&self, rates: Rates) {
+        self.rates.store(Arc::new(rates));
+    }
+
+    /// Judges an HTTP request by the buckets of this process, and at a door by the one that all gateways share.
+    ///
+    /// The own ones first: a flood is refused without a call, and they are the verdict when nobody answers.
+    pub(crate) async fn admit(
+        &self,
+        backend: &Backend,
+        address: IpAddr,
+        door: Door,
+        trace: &str,
+    ) -> Result<(), Refused> {
+        self.admit_http(address, door, clock::now_ms())?;
+        match self.question(address, door) {
+            Some(question) => self.shared.judge(backend, trace, question).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Judges an HTTP request by the buckets of this process.
+    fn admit_http(&self, address: IpAddr, door: Door, now: UnixMillis) -> Result<(), Refused> {
+        let rates = self.rates.load();
+        if rates.disabled {
+            return Ok(());
+        }
+        let address = network_of(address);
+        // The address first: one loud neighbour must not use up the instance's tokens.
+        verdict(self.http.take(address, rates.http, now))?;
+        verdict(match door {
+            Door::Open => Ok(()),
+            Door::Login => self.login.take(address, rates.login, now),
+            Door::Register => self.register.take(address, rates.register, now),
+        })?;
+        verdict(self.instance.lock().try_take(rates.instance, now))
+    }
+
+    /// What to ask im-repo about a request at a door; nothing where buckets are not shared.
+    fn question(&self, address: IpAddr, door: Door) -> Option<AllowRequest> {
+        let rates = self.rates.load();
+        if rates.disabled || rates.mode == RateMode::Local {
+            return None;
+        }
+        let (name, rule): (&str, Rule) = match door {
+            Door::Open => return None,
+            Door::Login => (rules::LOGIN, rates.login),
+            Door::Register => (rules::REGISTER, rates.register),
+        };
+        Some(AllowRequest {
+            resource: format!("ip:{}", network_of(address)),
+            rule: name.to_owned(),
+            rate: rule.rate,
+            burst: rule.capacity,
+        })
+    }
+
+    /// Judges a message by its author.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`.
+    pub(crate) fn admit_send(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        now: UnixMillis,
+    ) -> Result<(), Error> {
+        let rates = self.rates.load();
+        if rates.disabled {
+            return Ok(());
+        }
+        verdict(self.send.take(user, rates.send, now))?;
+        if conversation == ConversationId::World {
+            verdict(self.world_send.take(user, rates.world_send, now))?;
+        }
+        Ok(())
+    }
+}
+
+/// An IPv6 customer has a whole /64: it counts as one address.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 => v4,
+    }
+}
