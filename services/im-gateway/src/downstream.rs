@@ -133,6 +133,9 @@ fn push(gw: &Gw, parent: Context, message: &DownstreamMessage) -> Span {
     };
     span.set("gochat.push", what);
     span.set("gochat.gateway", gw.id.to_string());
+    if message.again {
+        span.set("gochat.again", 1i64);
+    }
     if message.broadcast {
         span.set("gochat.broadcast", 1i64);
     } else {

@@ -95,7 +95,7 @@ impl Traces {
                 println!("{drawn}");
                 last = drawn;
             }
-            let count = |name: &str| trace.0.iter().filter(|s| s.name == name).count();
+            let count = |name: &str| trace.all(name).len();
             let whole = wanted.iter().all(|(name, n)| count(name) == *n);
             whole.then_some(trace)
         });
@@ -107,9 +107,11 @@ impl Traces {
 pub struct Trace(pub Vec<Received>);
 
 impl Trace {
-    /// All spans of a name.
+    /// All spans of a name, but for repeats: whoever connected a moment before the message has it pushed again.
     pub fn all(&self, name: &str) -> Vec<&Received> {
-        self.0.iter().filter(|span| span.name == name).collect()
+        let first = |span: &&Received| span.attribute("gochat.again").is_none();
+        let named = self.0.iter().filter(|span| span.name == name);
+        named.filter(first).collect()
     }
 
     /// The only span of a name.
