@@ -78,13 +78,13 @@ compose-app-up:
 compose-app-down:
 	$(COMPOSE) -f deploy/compose/applications.yml stop im-gateway im-task im-logic im-repo
 
-## monitoring-up: Prometheus, Grafana, Loki, Promtail and node_exporter in containers
+## monitoring-up: Prometheus, Grafana, Loki, Promtail, Jaeger and node_exporter in containers
 monitoring-up:
 	$(COMPOSE) -f deploy/compose/monitoring.yml --profile monitoring up -d --wait
 
 ## monitoring-down: stop them
 monitoring-down:
-	$(COMPOSE) -f deploy/compose/monitoring.yml stop prometheus grafana loki promtail node-exporter
+	$(COMPOSE) -f deploy/compose/monitoring.yml stop prometheus grafana loki promtail jaeger node-exporter
 
 ## deploy-check: compose files, manifests, alert rules, dashboards and scripts, as far as they can be checked here
 deploy-check:

@@ -1,7 +1,8 @@
 //! Ports of GoChat and their adapters.
 //!
 //! [`port`] holds the traits; their docs are the contract. [`embedded`] holds the adapters that need nothing
-//! but a disk. `rpc` carries calls between services.
+//! but a disk. `rpc` carries calls between services,
+//! [`telemetry`] the traces of messages and calls.
 
 pub mod cached;
 #[cfg(any(
@@ -19,6 +20,7 @@ pub mod rules;
 #[cfg(feature = "shell")]
 pub mod shell;
 mod sql;
+pub mod telemetry;
 #[cfg(feature = "testsuite")]
 pub mod testsuite;
 pub mod topics;

@@ -1,11 +1,10 @@
-//! The trace of the call in hand.
+//! The trace id of the call in hand.
 //!
-//! Every call has a trace id, the header `x-trace-id`: taken from the caller or made up, passed on to every call made
-//! meanwhile. A tracing system is added with [`install`]: it gets the headers of every call going out, and makes
-//! the span of every call coming in (`traceparent`, `baggage`).
+//! Every call has one, the header `x-trace-id`: taken from the caller or made up, passed on to every call made
+//! meanwhile. Spans of calls that are sampled are [`telemetry`](crate::telemetry)'s business.
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
 use tracing::Span;
@@ -16,22 +15,6 @@ const MAX_BYTES: usize = 128;
 
 tokio::task_local! {
     static TRACE: Arc<str>;
-}
-
-/// What a tracing system adds.
-pub trait Propagation: Send + Sync + 'static {
-    /// Writes the current span into the headers of a call going out.
-    fn inject(&self, headers: &mut HeaderMap);
-
-    /// The span of a call that came in with these headers, `path` being `/service/method`.
-    fn span(&self, headers: &HeaderMap, path: &str, trace_id: &str) -> Span;
-}
-
-static INSTALLED: OnceLock<Box<dyn Propagation>> = OnceLock::new();
-
-/// Adds a tracing system to all channels and servers of the process; `false` when there is one already.
-pub fn install(propagation: impl Propagation) -> bool {
-    INSTALLED.set(Box::new(propagation)).is_ok()
 }
 
 /// The trace id of the call in hand; `None` outside of one.
@@ -52,22 +35,17 @@ pub(super) fn inject(headers: &mut HeaderMap) {
             headers.insert(HEADER, value);
         }
     }
-    if let Some(system) = INSTALLED.get() {
-        system.inject(headers);
-    }
 }
 
-/// The trace id and span of a call that came in.
+/// The trace id of a call that came in, and the span its log lines stand in.
 pub(super) fn extract(headers: &HeaderMap, path: &str) -> (Arc<str>, Span) {
     let sent = headers.get(HEADER).and_then(|value| value.to_str().ok());
     let id = match sent.filter(|id| !id.is_empty() && id.len() <= MAX_BYTES) {
         Some(id) => id.into(),
         None => made_up(),
     };
-    let span = match INSTALLED.get() {
-        Some(system) => system.span(headers, path, &id),
-        None => tracing::debug_span!("rpc", method = path.trim_start_matches('/'), trace_id = %id),
-    };
+    let method = path.trim_start_matches('/');
+    let span = tracing::debug_span!("rpc", method, trace_id = %id, span_id = tracing::field::Empty);
     (id, span)
 }
 

@@ -15,6 +15,7 @@ mod secret;
 pub mod service;
 mod signals;
 mod stages;
+mod telemetry;
 
 pub use admin::Admin;
 pub use errors::{ConfigError, EXIT_SETTINGS};
@@ -25,3 +26,6 @@ pub use metrics::Metrics;
 pub use secret::{JWT_SECRET_MIN_BYTES, is_placeholder};
 pub use signals::shutdown_on_signals;
 pub use stages::{Failed, Stages, because};
+#[cfg(feature = "otel")]
+pub use telemetry::collector;
+pub use telemetry::{Exporter, Sampler, TELEMETRY_VARIABLES, TelemetryConfig};

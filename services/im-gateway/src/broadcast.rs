@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use gochat_core::ids::{ConnId, UserId};
+use gochat_infra::telemetry::Span;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -52,9 +53,12 @@ impl Broadcast {
 
 /// The queue of broadcasts and the memory of recent ones.
 pub(crate) struct Broadcasts {
-    queue: mpsc::Sender<Broadcast>,
+    queue: mpsc::Sender<(Broadcast, Option<Span>)>,
     recent: Mutex<Recent>,
 }
+
+/// Where broadcasts wait, those of traced messages with a span that ends when they are written.
+pub(crate) type Queue = mpsc::Receiver<(Broadcast, Option<Span>)>;
 
 struct Recent {
     limits: Replay,
@@ -63,7 +67,7 @@ struct Recent {
 }
 
 impl Broadcasts {
-    pub(crate) fn new(limits: Replay) -> (Self, mpsc::Receiver<Broadcast>) {
+    pub(crate) fn new(limits: Replay) -> (Self, Queue) {
         let (queue, rx) = mpsc::channel(QUEUE);
         let recent = Recent {
             limits,
@@ -80,9 +84,9 @@ impl Broadcasts {
     }
 
     /// Queues a broadcast; waits while the queue is full.
-    pub(crate) async fn publish(&self, broadcast: Broadcast) {
+    pub(crate) async fn publish(&self, broadcast: Broadcast, span: Option<Span>) {
         // The receiver lives as long as the gateway: a failure means that it stops.
-        let _ = self.queue.send(broadcast).await;
+        let _ = self.queue.send((broadcast, span)).await;
     }
 
     /// Makes a newcomer visible and gives it what was broadcast just before, in one step: what is
@@ -135,15 +139,20 @@ impl Recent {
 }
 
 /// Writes broadcasts until the gateway stops.
-pub(crate) async fn run(gw: Gw, mut queue: mpsc::Receiver<Broadcast>, stop: CancellationToken) {
-    let mut batch = Vec::new();
+pub(crate) async fn run(gw: Gw, mut queue: Queue, stop: CancellationToken) {
+    let mut waiting = Vec::new();
+    let (mut batch, mut spans) = (Vec::new(), Vec::new());
     loop {
         let n = tokio::select! {
             () = stop.cancelled() => return,
-            n = queue.recv_many(&mut batch, MERGE) => n,
+            n = queue.recv_many(&mut waiting, MERGE) => n,
         };
         if n == 0 {
             return;
+        }
+        for (broadcast, span) in waiting.drain(..) {
+            batch.push(broadcast);
+            spans.extend(span);
         }
         gw.broadcasts.remember(&batch);
         let mut rest = batch.as_slice();
@@ -152,6 +161,7 @@ pub(crate) async fn run(gw: Gw, mut queue: mpsc::Receiver<Broadcast>, stop: Canc
             rest = later;
             spread(&gw, Merged::new(run)).await;
         }
+        spans.drain(..).for_each(Span::end);
         // The oldest waited longest; signals carry no number.
         if let Some(oldest) = batch.iter().map(|b| b.message).find(|id| *id != 0) {
             names::fanned_out(names::FANOUT, oldest);

@@ -13,6 +13,7 @@ use gochat_core::ids::{ConnId, ConversationKind, UserId};
 use gochat_core::signal::Signal;
 use gochat_infra::port::mq::{self, Batch, Consumer, MqError, MqErrorKind, MqResult, Progress};
 use gochat_infra::rpc::Backoff;
+use gochat_infra::telemetry::{Context, Kind, Span};
 use gochat_infra::topics;
 use gochat_proto::mq::v1::{self, DownstreamKind, DownstreamMessage, Origin};
 use prost::Message as _;
@@ -107,8 +108,12 @@ async fn deliver(gw: &Gw, batch: &Batch) {
     for record in &batch.records {
         match DownstreamMessage::decode(record.record.value.clone()) {
             Ok(message) => {
-                if let Some(broadcast) = round.take(message) {
-                    gw.broadcasts.publish(broadcast).await;
+                let context = Context::of(&record.record.headers);
+                let span = context.map(|parent| push(gw, parent, &message));
+                match round.take(message) {
+                    // Its span ends when the last socket has it.
+                    Some(broadcast) => gw.broadcasts.publish(broadcast, span).await,
+                    None => round.spans.extend(span),
                 }
             }
             Err(error) => tracing::warn!(%error, "a downstream record can't be decoded"),
@@ -117,11 +122,35 @@ async fn deliver(gw: &Gw, batch: &Batch) {
     round.finish();
 }
 
+/// The last span of a traced message: from its record to the sockets.
+fn push(gw: &Gw, parent: Context, message: &DownstreamMessage) -> Span {
+    let mut span = Span::child(parent, "push", Kind::Consumer);
+    let what = match message.kind() {
+        DownstreamKind::Message => "message",
+        DownstreamKind::Ack => "ack",
+        DownstreamKind::Error => "error",
+        DownstreamKind::Signal => "signal",
+    };
+    span.set("gochat.push", what);
+    span.set("gochat.gateway", gw.id.to_string());
+    if message.again {
+        span.set("gochat.again", 1i64);
+    }
+    if message.broadcast {
+        span.set("gochat.broadcast", 1i64);
+    } else {
+        span.set("gochat.targets", message.target_user_ids.len());
+    }
+    span
+}
+
 /// The frames of one batch, and the connections they wait at.
 struct Round<'a> {
     gw: &'a Gw,
     now_s: i64,
     touched: Vec<Arc<Conn>>,
+    /// Those of traced messages.
+    spans: Vec<Span>,
     delivered: usize,
     missed: usize,
     /// The first message of the round that went to users of this gateway; 0 = none.
@@ -134,6 +163,7 @@ impl<'a> Round<'a> {
             gw,
             now_s: clock::now_s(),
             touched: Vec::new(),
+            spans: Vec::new(),
             delivered: 0,
             missed: 0,
             oldest: 0,
@@ -322,6 +352,7 @@ impl<'a> Round<'a> {
         for conn in &self.touched {
             conn.flush();
         }
+        self.spans.into_iter().for_each(Span::end);
         names::add(names::DELIVERED, self.delivered);
         if self.oldest != 0 {
             names::fanned_out(names::FANOUT, self.oldest);

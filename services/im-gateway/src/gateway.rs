@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use gochat_infra::port::mq::{Consumer, Mq, MqError, OutRecord};
+use gochat_infra::port::mq::{Consumer, Mq, MqError};
 use gochat_infra::rpc::Channel;
 use gochat_infra::topics;
 use tokio::net::TcpListener;
@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use crate::backend::Backend;
-use crate::broadcast::{self, Broadcast, Broadcasts};
+use crate::broadcast::{self, Broadcasts};
 use crate::config::{Config, Rates};
 use crate::health::Health;
 use crate::limits::Limits;
@@ -94,8 +94,8 @@ pub struct Gateway {
 
 /// Receiving ends of the gateway's tasks.
 pub(crate) struct Queues {
-    upstream: mpsc::Receiver<OutRecord>,
-    broadcasts: mpsc::Receiver<Broadcast>,
+    upstream: mpsc::Receiver<upstream::Queued>,
+    broadcasts: broadcast::Queue,
     registrations: mpsc::Receiver<presence::Registration>,
     relays: Vec<mpsc::Receiver<typing::Relay>>,
 }

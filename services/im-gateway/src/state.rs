@@ -8,7 +8,7 @@ use gochat_core::error::Error;
 use gochat_core::ids::{ConnId, ConversationId, SeqId, UserId};
 use gochat_core::session::machine::{CloseCode, Rules};
 use gochat_core::session::wire;
-use gochat_infra::port::mq::{Mq, OutRecord};
+use gochat_infra::port::mq::Mq;
 use gochat_proto::common::v1::User;
 use gochat_proto::im::logic::v1::{GetProfileRequest, MarkAsReadRequest};
 use parking_lot::Mutex;
@@ -28,6 +28,7 @@ use crate::recents::Recents;
 use crate::revocations::Revocations;
 use crate::tokens::Verifier;
 use crate::typing::Typing;
+use crate::upstream::Queued;
 use crate::waiters::Waiters;
 use crate::ws::conn::{Conn, QueueLimits, Sent};
 use crate::ws::io::HeldBytes;
@@ -58,7 +59,7 @@ pub(crate) struct Shared {
     pub(crate) presence: Presence,
     pub(crate) typing: Typing,
     pub(crate) waiters: Waiters,
-    pub(crate) upstream: mpsc::Sender<OutRecord>,
+    pub(crate) upstream: mpsc::Sender<Queued>,
     pub(crate) upstream_topic: Arc<str>,
     pub(crate) health: Health,
     /// Connection tasks: a stop waits for them.

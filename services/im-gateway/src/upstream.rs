@@ -10,7 +10,8 @@ use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConnId, UserId};
 use gochat_core::message::{Draft, DraftLimits, Writer};
 use gochat_core::session::frame::SendMessage;
-use gochat_infra::port::mq::{MqError, OutRecord, Producer};
+use gochat_infra::port::mq::{Headers, MqError, OutRecord, Producer};
+use gochat_infra::telemetry::{self, Kind, Span};
 use gochat_proto::mq::v1::UpstreamMessage;
 use prost::Message as _;
 use tokio::sync::mpsc;
@@ -27,6 +28,29 @@ pub(crate) struct Origin {
     pub(crate) user: UserId,
     /// 0 = an HTTP caller that waits by trace id.
     pub(crate) conn_id: ConnId,
+}
+
+/// A message on its way to the log, and the span that ends when the log has it.
+pub(crate) struct Queued {
+    record: OutRecord,
+    /// Boxed: nearly all messages have none.
+    span: Option<Box<Span>>,
+}
+
+/// The first span of a traced message: from here until the log has it. HTTP requests were decided on before.
+fn receive(gw: &Gw, origin: Origin, trace: &str) -> Option<Span> {
+    let mut span = match origin.conn_id {
+        0 => Span::child(telemetry::current()?, "receive", Kind::Producer),
+        _ => telemetry::root("receive", Kind::Producer, trace)?,
+    };
+    let transport = if origin.conn_id == 0 {
+        "http"
+    } else {
+        "websocket"
+    };
+    span.set("gochat.transport", transport);
+    span.set("gochat.gateway", gw.id.to_string());
+    Some(span)
 }
 
 /// A new trace id: a UUID v7 from the clock, a counter and a seed, without a system call.
@@ -72,6 +96,7 @@ pub(crate) fn accept(
     }
     gw.limits
         .admit_send(origin.user, message.conversation_id, clock::now_ms())?;
+    let span = receive(gw, origin, &trace);
     let conversation_id = message.conversation_id.to_string();
     let key = Bytes::copy_from_slice(conversation_id.as_bytes());
     let record = UpstreamMessage {
@@ -87,8 +112,12 @@ pub(crate) fn accept(
         conn_id: origin.conn_id,
         ..Default::default()
     };
-    let record = OutRecord::new(gw.upstream_topic.clone(), key, record.encode_to_vec());
-    gw.upstream.try_send(record).map_err(|_| {
+    let mut record = OutRecord::new(gw.upstream_topic.clone(), key, record.encode_to_vec());
+    if let Some(span) = &span {
+        record.record.headers = span.context().on(Headers::none());
+    }
+    let span = span.map(Box::new);
+    gw.upstream.try_send(Queued { record, span }).map_err(|_| {
         names::add(names::SEND_FAILED, 1);
         ErrorCode::ServiceUnavailable.into()
     })
@@ -98,7 +127,7 @@ pub(crate) fn accept(
 ///
 /// A few writes may be in flight; each takes its place in the log's order when it is first polled,
 /// which is why finished writes are looked at before a new one is begun.
-pub(crate) async fn run(gw: Gw, mut queue: mpsc::Receiver<OutRecord>, stop: CancellationToken) {
+pub(crate) async fn run(gw: Gw, mut queue: mpsc::Receiver<Queued>, stop: CancellationToken) {
     let producer = gw.mq.producer();
     let limits = &gw.config.backend;
     let mut in_flight = FuturesUnordered::new();
@@ -121,12 +150,19 @@ pub(crate) async fn run(gw: Gw, mut queue: mpsc::Receiver<OutRecord>, stop: Canc
     }
 }
 
-async fn write(gw: &Gw, producer: &dyn Producer, batch: Vec<OutRecord>) {
+async fn write(gw: &Gw, producer: &dyn Producer, mut queued: Vec<Queued>) {
+    let spans = queued.iter_mut().filter_map(|q| q.span.take());
+    let spans: Vec<Box<Span>> = spans.collect();
+    let batch: Vec<OutRecord> = queued.into_iter().map(|q| q.record).collect();
     let count = batch.len();
     // Records share their bytes: this copy is a list of references.
     let Err(error) = producer.send(batch.clone()).await else {
+        spans.into_iter().for_each(|span| span.end());
         return names::add(names::SENT, count);
     };
+    for span in spans {
+        span.fail(error.kind.as_str());
+    }
     if !error.is_retryable() && count > 1 {
         // One record the log can never take must not take the others down with it.
         for record in batch {

@@ -16,10 +16,11 @@ use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, UserId};
 use gochat_core::message::{Draft, DraftLimits, Writer};
 use gochat_infra::port::mq::{
-    self, Batch, Consumer, Mq, MqError, MqErrorKind, MqResult, OutRecord, Producer, Progress,
-    TopicSpec,
+    self, Batch, Consumer, Headers, Mq, MqError, MqErrorKind, MqResult, OutRecord, Producer,
+    Progress, TopicSpec,
 };
 use gochat_infra::rpc::Backoff;
+use gochat_infra::telemetry::{self, Kind, Span};
 use gochat_infra::topics;
 use gochat_proto::common::v1::{Message, UserInfo};
 use gochat_proto::im::logic::v1::{SendMessageRequest, SendMessageResponse};
@@ -112,9 +113,16 @@ impl SendPath {
     async fn exchange(&self, message: UpstreamMessage) -> Result<DownstreamMessage> {
         let answer = self.waiting.register(&message.trace_id)?;
         let key = message.conversation_id.clone();
-        let record = OutRecord::new(topics::UPSTREAM, key, message.encode_to_vec());
+        let mut record = OutRecord::new(topics::UPSTREAM, key, message.encode_to_vec());
+        let span = receive(&message.trace_id);
+        if let Some(span) = &span {
+            record.record.headers = span.context().on(Headers::none());
+        }
         let exchange = async {
             self.producer.send(vec![record]).await?;
+            if let Some(span) = span {
+                span.end();
+            }
             answer.wait().await
         };
         match tokio::time::timeout(self.timeout, exchange).await {
@@ -171,6 +179,17 @@ impl SendMessage for SendPath {
             _ => Ok(response(request, answer)),
         }
     }
+}
+
+/// The span of a traced message until the log has it. A traced call was decided on before; for others this is where
+/// messages come in.
+fn receive(trace_id: &str) -> Option<Span> {
+    let mut span = match telemetry::current() {
+        Some(parent) => Span::child(parent, "receive", Kind::Producer),
+        None => telemetry::root("receive", Kind::Producer, trace_id)?,
+    };
+    span.set("gochat.transport", "grpc");
+    Some(span)
 }
 
 impl AckReader {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gochat_infra::port::mq::{Headers, Mq, OutRecord};
+use gochat_infra::telemetry::Context;
 use gochat_infra::topics;
 use gochat_proto::mq::v1::DownstreamMessage;
 use hashbrown::HashMap;
@@ -43,17 +44,28 @@ impl Delivery {
         self.mq.partitions(&topic).is_ok().then_some(topic)
     }
 
-    /// The record with these targets; `body` keeps everything but its targets.
+    /// The record with these targets; `body` keeps everything but its targets. `traced` when its message is.
     pub(crate) fn record(
         &self,
         topic: Arc<str>,
         body: &mut DownstreamMessage,
         targets: Vec<String>,
+        traced: Option<Context>,
     ) -> OutRecord {
         body.target_user_ids = targets;
-        let trace = Bytes::copy_from_slice(body.trace_id.as_bytes());
+        let headers = with_trace(&self.headers, &body.trace_id, traced);
         OutRecord::new(topic, body.conversation_id.clone(), body.encode_to_vec())
-            .with_headers(self.headers.clone().with("X-Trace-ID", trace))
+            .with_headers(headers)
+    }
+}
+
+/// Headers and what belongs to one message: its trace id, and its place in a trace.
+pub(crate) fn with_trace(headers: &Headers, trace_id: &str, traced: Option<Context>) -> Headers {
+    let trace = Bytes::copy_from_slice(trace_id.as_bytes());
+    let headers = headers.clone().with("X-Trace-ID", trace);
+    match traced {
+        Some(context) => context.on(headers),
+        None => headers,
     }
 }
 

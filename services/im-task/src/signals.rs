@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use gochat_core::error::{Error, Result};
 use gochat_infra::port::mq::{OutRecord, Producer};
+use gochat_infra::telemetry;
 use gochat_proto::mq::v1::{DownstreamKind, DownstreamMessage, Signal};
 
 use crate::delivery::{Delivery, by_gateway};
@@ -109,7 +110,10 @@ impl Signals {
             signal: Some(signal),
             ..Default::default()
         };
-        Some(self.delivery.record(topic, &mut body, Vec::new()))
+        Some(
+            self.delivery
+                .record(topic, &mut body, Vec::new(), telemetry::current()),
+        )
     }
 }
 

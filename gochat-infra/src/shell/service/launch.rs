@@ -16,9 +16,10 @@ use super::source::{Source, dump};
 use crate::port::coord::ConfigCenter;
 use crate::rpc::Breakers;
 use crate::shell::{
-    ConfigError, EXIT_SETTINGS, Failed, Health, LogOutput, Logs, Metrics, Need, Probe, because,
-    init_logs, shutdown_on_signals,
+    ConfigError, EXIT_SETTINGS, Exporter, Failed, Health, LogOutput, Logs, Metrics, Need, Probe,
+    TelemetryConfig, because, init_logs, shutdown_on_signals,
 };
+use crate::telemetry;
 
 /// Why the process ends badly.
 enum Exit {
@@ -112,6 +113,8 @@ async fn start<P: Program>(source: Source, logs: Logs, metrics: Metrics) -> Resu
     let following = live::follow::<P>(coord.clone(), source, sender, shutdown.clone());
     background.spawn(following);
     background.spawn(follow_level(live.clone(), logs));
+    let traces = Exporter::start(P::NAME, &settings.shared.telemetry).map_err(ConfigError::one)?;
+    background.spawn(follow_sampling(live.clone()));
     let breakers = Breakers::default();
     let prefix = format!("/config/{}/{}/breakers/", settings.shared.env, P::NAME);
     let policies = breakers.clone();
@@ -126,7 +129,11 @@ async fn start<P: Program>(source: Source, logs: Logs, metrics: Metrics) -> Resu
         version = crate::shell::build::VERSION,
         "starting"
     );
-    P::run(process).await.map_err(Exit::Failed)
+    let outcome = P::run(process).await.map_err(Exit::Failed);
+    if let Some(traces) = traces {
+        traces.stop().await;
+    }
+    outcome
 }
 
 /// etcd only degrades: whoever knows its neighbours goes on without.
@@ -146,6 +153,24 @@ fn watch_etcd(
         }
     };
     background.spawn(Probe::default().run(etcd, shutdown.clone(), ask));
+}
+
+/// Applies changes of how much is traced.
+async fn follow_sampling<C>(mut live: live::Live<C>) {
+    let mut known = live.borrow().shared.telemetry.clone();
+    while live.changed().await.is_ok() {
+        let new = live.borrow_and_update().shared.telemetry.clone();
+        // Without an endpoint nobody takes spans: that one changes with the next start.
+        if known.is_on() && new.sampling() != known.sampling() {
+            let sampling = new.sampling();
+            telemetry::set_sampling(&sampling);
+            tracing::warn!(ratio = sampling.ratio, "the share of traces changed");
+            known = TelemetryConfig {
+                endpoint: known.endpoint,
+                ..new
+            };
+        }
+    }
 }
 
 /// Applies changes of the log level.

@@ -9,7 +9,7 @@ use crate::cluster::kafka::KafkaConfig;
 use crate::cluster::mysql::MysqlConfig;
 use crate::cluster::redis::RedisConfig;
 use crate::rpc::{ChannelConfig, ServerConfig};
-use crate::shell::{JWT_SECRET_MIN_BYTES, LogConfig, LogFormat, is_placeholder};
+use crate::shell::{JWT_SECRET_MIN_BYTES, LogConfig, LogFormat, TelemetryConfig, is_placeholder};
 
 /// All settings of a process: what services share, and the section of its own.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +28,8 @@ pub struct Shared {
     pub env: String,
     /// Logging. Default: JSON on stdout at `info`.
     pub log: LogConfig,
+    /// Traces. Default: none.
+    pub telemetry: TelemetryConfig,
     /// Where this process listens.
     pub server: Server,
     /// etcd: who is there, what is configured, who has which number.
@@ -52,6 +54,7 @@ impl Default for Shared {
                 format: LogFormat::Json,
                 ..LogConfig::default()
             },
+            telemetry: TelemetryConfig::default(),
             server: Server::default(),
             coord: Coord::default(),
             rpc: Rpc::default(),
@@ -201,6 +204,7 @@ impl Shared {
             "`coord.instance_id` must be 1 to 1023",
         );
         wrong.extend(self.log.filter().err());
+        wrong.extend(self.telemetry.check());
         let grpc = SocketAddr::new(self.server.host, self.server.grpc_port);
         wrong.extend(
             self.server

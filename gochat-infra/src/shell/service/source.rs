@@ -8,7 +8,7 @@ use super::center::{self, Entry};
 use super::program::Program;
 use super::settings::{SECRETS, SECTIONS, Settings, Shared, VARIABLES};
 use crate::port::coord::ConfigState;
-use crate::shell::{ConfigError, Layers};
+use crate::shell::{ConfigError, Layers, TELEMETRY_VARIABLES};
 
 /// Everything but the config centre, read once.
 pub(super) struct Source {
@@ -95,6 +95,7 @@ impl Source {
     /// Lays environment and flags over `layers`, and parses.
     fn finish<P: Program>(&self, mut layers: Layers) -> Result<Settings<P::Config>, ConfigError> {
         layers.variables(&VARIABLES, &self.vars);
+        layers.variables(&TELEMETRY_VARIABLES, &self.vars);
         layers.variables(P::VARIABLES, &self.vars);
         for (name, path, text) in redis_addr(&self.vars).chain(P::derived(&self.vars)) {
             let path: Vec<String> = path.split('.').map(str::to_owned).collect();

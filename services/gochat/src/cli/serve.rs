@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use gochat_infra::shell::{
-    Admin, Health, LogOutput, Metrics, health, init_logs, shutdown_on_signals,
+    Admin, Exporter, Health, LogOutput, Metrics, health, init_logs, shutdown_on_signals,
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -42,14 +42,19 @@ pub(super) fn run(args: ServeArgs) -> Outcome {
         let shutdown = shutdown_on_signals()
             .map_err(|e| Failure::new(format!("can't listen for signals: {e}")))?;
         let _metrics = serve_metrics(metrics, config.metrics_listen.as_deref()).await?;
+        let traces = Exporter::start("gochat", &config.telemetry).map_err(Failure::new)?;
         let mut running = embedded::start(config.clone())
             .await
             .map_err(|e| Failure::new(e.to_string()))?;
         greet(&running, &config);
-        tokio::select! {
+        let outcome = tokio::select! {
             () = shutdown.cancelled() => stop(running).await,
             error = running.failed() => Err(Failure::new(error.to_string())),
+        };
+        if let Some(traces) = traces {
+            traces.stop().await;
         }
+        outcome
     })
 }
 

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use gochat_infra::embedded::log::{Fsync, LogConfig};
 use gochat_infra::embedded::sqlite::{SqliteOptions, Synchronous};
-use gochat_infra::shell::{ConfigError, Layers, LogConfig as Logging};
+use gochat_infra::shell::{
+    ConfigError, Layers, LogConfig as Logging, TELEMETRY_VARIABLES, TelemetryConfig,
+};
 use serde::{Deserialize, Serialize};
 
 pub use secret::{SecretError, load_or_create};
@@ -24,6 +26,8 @@ pub struct Config {
     pub grpc_listen: Option<String>,
     /// Logging.
     pub log: Logging,
+    /// Traces. Default: none.
+    pub telemetry: TelemetryConfig,
     /// The embedded log and database.
     pub storage: Storage,
     /// im-gateway.
@@ -43,6 +47,7 @@ impl Default for Config {
             metrics_listen: None,
             grpc_listen: None,
             log: Logging::default(),
+            telemetry: TelemetryConfig::default(),
             storage: Storage::default(),
             gateway: im_gateway::Config::default(),
             logic: im_logic::Config::default(),
@@ -107,6 +112,8 @@ impl Config {
                 Err(e) => return Err(ConfigError::one(format!("{name}: {e}"))),
             }
         }
+        let env: Vec<_> = env.into_iter().collect();
+        layers.variables(&TELEMETRY_VARIABLES, &env);
         layers.environment(env);
         assignments.iter().for_each(|a| layers.assignment(a));
         let tree = layers.finish().map_err(ConfigError::new)?;
@@ -120,6 +127,7 @@ impl Config {
     fn check(&self) -> Result<(), Vec<String>> {
         let mut errors = Vec::new();
         errors.extend(self.log.filter().err());
+        errors.extend(self.telemetry.check());
         if !(1..=1024).contains(&self.storage.partitions) {
             errors.push("`storage.partitions` must be 1 to 1024".to_owned());
         }

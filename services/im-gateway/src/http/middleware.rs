@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 use gochat_core::error::{Error, ErrorCode};
+use gochat_infra::telemetry::{self, Kind, Span};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::AUTH_BODY_MAX;
@@ -61,11 +62,13 @@ pub(crate) async fn guard(State(gw): State<Gw>, mut request: Request, next: Next
     let method = request.method().clone();
     let origin = request.headers().get(header::ORIGIN).cloned();
     let path = template_of(&request);
+    let span = span_of(request.headers(), &method, &path, &trace);
 
     let mut response = if method == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        serve(&gw, request, next, &path, &trace).await
+        let context = span.as_ref().map(Span::context);
+        telemetry::within(context, serve(&gw, request, next, &path, &trace)).await
     };
     if let Some(refusal) = response.extensions_mut().remove::<ApiError>() {
         response = refusal.render(&trace);
@@ -74,10 +77,37 @@ pub(crate) async fn guard(State(gw): State<Gw>, mut request: Request, next: Next
     cors(&gw, origin.as_ref(), response.headers_mut());
 
     let (status, took) = (response.status().as_u16(), began.elapsed());
+    if let Some(span) = span {
+        finish(span, response.status());
+    }
     metrics::http(method_name(&method), &path, status, took);
     // The template, not the address: queries may carry tokens and searches.
     tracing::debug!(target: "access", %method, path, status, took_ms = took.as_millis(), trace_id = trace);
     response
+}
+
+/// The span of a request that is traced. Nobody wants to see probes.
+fn span_of(headers: &HeaderMap, method: &Method, path: &str, trace: &str) -> Option<Span> {
+    if *method == Method::OPTIONS || path == "/health" {
+        return None;
+    }
+    let mut span = match telemetry::accepted(headers) {
+        Some(parent) => Span::child(parent, "request", Kind::Server),
+        None => telemetry::root("request", Kind::Server, trace)?,
+    };
+    span.rename(format!("{} {path}", method_name(method)));
+    span.set("http.request.method", method_name(method));
+    span.set("http.route", path.to_owned());
+    Some(span)
+}
+
+fn finish(mut span: Span, status: StatusCode) {
+    span.set("http.response.status_code", i64::from(status.as_u16()));
+    if status.is_server_error() {
+        span.fail(status.canonical_reason().unwrap_or("failed"));
+    } else {
+        span.end();
+    }
 }
 
 async fn serve(gw: &Gw, request: Request, next: Next, path: &str, trace: &str) -> Response {

@@ -14,6 +14,7 @@ use gochat_core::ids::{ConversationId, SeqId, UserId};
 use gochat_core::membership::GroupEvent;
 use gochat_infra::port::mq::{Headers, OutRecord, Producer};
 use gochat_infra::rpc::with_retry;
+use gochat_infra::telemetry;
 use gochat_infra::topics;
 use gochat_proto::common::v1::User;
 use gochat_proto::mq::v1::{FriendEvent, MessageEvent, NotificationEvent, TokenEvent, UserEvent};
@@ -263,6 +264,10 @@ fn record(topic: &'static str, name: &str, key: String, event: &impl Message) ->
             Bytes::copy_from_slice(trace::current().as_bytes()),
         )
         .with("X-Source", Bytes::from_static(b"im-logic"));
+    let headers = match telemetry::current() {
+        Some(context) => context.on(headers),
+        None => headers,
+    };
     OutRecord::new(topic, key, event.encode_to_vec()).with_headers(headers)
 }
 

@@ -1,18 +1,20 @@
 //! One batch of one partition: decoded records, and what becomes of their effects.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use gochat_core::fanout::{GatewayIx, Presence, PresenceMap};
 use gochat_core::ids::{ConversationId, ConversationKind, UserId};
 use gochat_core::message::DraftLimits;
 use gochat_core::step::{Effect, Effects, Record, Sender, View};
-use gochat_infra::port::mq::{Batch, Mq, OutRecord};
+use gochat_infra::port::mq::{Batch, Headers, Mq, OutRecord};
 use hashbrown::HashSet;
 
 use super::decode::{self, Place, Upstream};
 use super::encode::{Encoder, Source};
 use super::gateways::Gateways;
 use super::people::People;
+use super::spans::Spans;
 use super::stats::Stats;
 
 /// A batch and its records as the step sees them.
@@ -23,6 +25,8 @@ pub(super) struct Decoded<'a> {
     pub(super) records: Vec<Record>,
     /// Some message goes to the world chat.
     pub(super) world: bool,
+    /// Of its sampled messages.
+    pub(super) spans: Spans,
 }
 
 impl<'a> Decoded<'a> {
@@ -31,6 +35,7 @@ impl<'a> Decoded<'a> {
         partitions: u32,
         limits: &DraftLimits,
         gateways: &mut Gateways,
+        came_at: SystemTime,
     ) -> Self {
         let place = Place {
             partition: batch.tp.partition,
@@ -53,6 +58,7 @@ impl<'a> Decoded<'a> {
             messages,
             records,
             world,
+            spans: Spans::begin(batch, came_at),
         }
     }
 
@@ -103,22 +109,26 @@ impl Writer<'_> {
     /// Appends the records of one partition's effects.
     pub(super) fn write(
         &mut self,
-        decoded: &Decoded<'_>,
+        decoded: &mut Decoded<'_>,
         effects: &Effects,
         out: &mut Vec<OutRecord>,
     ) {
         self.encoder.begin();
+        let (batch, spans) = (decoded.batch, &mut decoded.spans);
         // Effects come grouped by record: the author is looked up once per message.
-        let (mut current, mut author) = (usize::MAX, None);
+        let (mut current, mut author, mut headers) = (usize::MAX, None, Headers::none());
         for effect in &effects.list {
             let at = effect.record();
-            let record = &decoded.batch.records[at];
+            let record = &batch.records[at];
             let Some(message) = &decoded.messages[at] else {
                 self.stats.effect(effect, || ConversationKind::Single);
-                out.extend(self.dead_letter(decoded, effect));
+                out.extend(self.dead_letter(batch, effect));
                 continue;
             };
             self.stats.effect(effect, || kind(message));
+            if let Effect::Persist { message: given, .. } = effect {
+                spans.sequenced(kind(message), given);
+            }
             if matches!(effect, Effect::Persist { .. })
                 && kind(message) == ConversationKind::World
                 && let Ok(author) = message.user_id.parse()
@@ -130,14 +140,16 @@ impl Writer<'_> {
                 author = id
                     .and_then(|id| self.people.find(id))
                     .map(|person| &*person.info);
+                headers = spans.headers(at);
                 current = at;
             }
             let source = Source {
                 record,
                 message,
                 author,
+                headers: &headers,
             };
-            match self.record(&source, decoded, effect, effects) {
+            match self.record(&source, batch, effect, effects) {
                 Some(record) => out.push(record),
                 None => self.stats.undeliverable(),
             }
@@ -148,7 +160,7 @@ impl Writer<'_> {
     fn record(
         &mut self,
         source: &Source<'_>,
-        decoded: &Decoded<'_>,
+        batch: &Batch,
         effect: &Effect,
         effects: &Effects,
     ) -> Option<OutRecord> {
@@ -188,15 +200,15 @@ impl Writer<'_> {
                 let topic = self.topic(*gateway)?;
                 self.encoder.nack(source, topic, error)
             }
-            Effect::DeadLetter { .. } => return self.dead_letter(decoded, effect),
+            Effect::DeadLetter { .. } => return self.dead_letter(batch, effect),
         })
     }
 
-    fn dead_letter(&mut self, decoded: &Decoded<'_>, effect: &Effect) -> Option<OutRecord> {
+    fn dead_letter(&mut self, batch: &Batch, effect: &Effect) -> Option<OutRecord> {
         let Effect::DeadLetter { record, reason } = effect else {
             return None;
         };
-        let (partition, record) = (decoded.batch.tp.partition, &decoded.batch.records[*record]);
+        let (partition, record) = (batch.tp.partition, &batch.records[*record]);
         tracing::warn!(
             partition,
             offset = record.offset,

@@ -1,7 +1,7 @@
 //! What a worker knows: its machines, and what it looked up for them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::fanout::PresenceMap;
@@ -125,11 +125,16 @@ impl Context {
     }
 
     /// Reads the records of a poll.
-    pub(super) fn decode<'a>(&mut self, batches: &[&'a Batch]) -> MqResult<Vec<Decoded<'a>>> {
+    pub(super) fn decode<'a>(
+        &mut self,
+        batches: &[&'a Batch],
+        came_at: SystemTime,
+    ) -> MqResult<Vec<Decoded<'a>>> {
         let partitions = self.mq.partitions(topics::UPSTREAM)?;
         let gateways = &mut self.gateways;
         gateways.begin();
-        let decode = |batch: &&'a Batch| Decoded::new(batch, partitions, &self.drafts, gateways);
+        let drafts = &self.drafts;
+        let decode = |batch: &&'a Batch| Decoded::new(batch, partitions, drafts, gateways, came_at);
         Ok(batches.iter().map(decode).collect())
     }
 
@@ -303,7 +308,7 @@ impl Context {
     /// Those of the ids.
     pub(super) fn decide(
         &mut self,
-        decoded: &[Decoded<'_>],
+        decoded: &mut [Decoded<'_>],
         stats: &mut Stats,
     ) -> Result<Vec<OutRecord>> {
         let now = now_ms();

@@ -64,11 +64,16 @@ pub(super) struct Source<'a> {
     pub(super) message: &'a Upstream<'a>,
     /// Encoded `UserInfo` of the author, when it is known.
     pub(super) author: Option<&'a [u8]>,
+    /// What records made of it carry: nothing, unless it is traced.
+    pub(super) headers: &'a Headers,
 }
 
 impl Source<'_> {
     fn out(&self, topic: Arc<str>, value: Vec<u8>) -> OutRecord {
-        let record = Record::new(self.record.record.key.clone(), value);
+        let record = Record {
+            headers: self.headers.clone(),
+            ..Record::new(self.record.record.key.clone(), value)
+        };
         OutRecord {
             topic,
             partition: None,
@@ -385,6 +390,7 @@ mod tests {
             record: &record,
             message: &message,
             author: Some(&author),
+            headers: &Headers::none(),
         };
         let mut encoder = Encoder::default();
         let later = Later {

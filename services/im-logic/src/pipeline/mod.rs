@@ -22,7 +22,8 @@
 //! succeed go to the dead-letter topic within the same step. Nothing is ever skipped.
 //!
 //! Records of the hot path carry no headers: the trace id is a field of every payload, and a
-//! topic has one type.
+//! topic has one type. Only those of a sampled message have one, `traceparent`, which goes from the record that came in
+//! to all that are made of it (see [`spans`]).
 
 mod batch;
 mod config;
@@ -35,6 +36,7 @@ mod lookup;
 mod outage;
 mod people;
 mod recovery;
+mod spans;
 mod stats;
 mod wire;
 mod worker;

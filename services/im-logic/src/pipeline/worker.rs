@@ -1,13 +1,14 @@
 //! One worker: a member of the group, and the loop around its machines.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gochat_core::error::Error;
 use gochat_infra::port::mq::{
     self, Batch, Consumer, ConsumerConfig, Mq, MqError, MqErrorKind, MqResult, Poll,
 };
 use gochat_infra::rpc::Backoff;
+use gochat_infra::telemetry;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -181,6 +182,8 @@ impl Worker {
 
     /// One atomic step over all batches.
     async fn step(&mut self, batches: &[&Batch]) -> Result<(), Failure> {
+        // Where the spans of traced messages begin.
+        let came_at = SystemTime::now();
         for batch in batches {
             self.context
                 .own(batch.tp.partition)
@@ -190,14 +193,14 @@ impl Worker {
         let mut stats = Stats::default();
         stats.consumed(batches.iter().map(|batch| batch.records.len()).sum());
         let hold = |error: MqError| Failure::Hold(error.into());
-        let mut decoded = self.context.decode(batches).map_err(hold)?;
-        self.context
-            .look_up(&mut decoded)
+        let mut decoded = self.context.decode(batches, came_at).map_err(hold)?;
+        let traced = decoded.iter().find_map(|part| part.spans.first());
+        telemetry::within(traced, self.context.look_up(&mut decoded))
             .await
             .map_err(Failure::Hold)?;
         let outputs = self
             .context
-            .decide(&decoded, &mut stats)
+            .decide(&mut decoded, &mut stats)
             .map_err(Failure::Hold)?;
         let offsets = batches
             .iter()
@@ -207,6 +210,7 @@ impl Worker {
             .transact(outputs, offsets)
             .await
             .map_err(Failure::Write)?;
+        decoded.into_iter().for_each(|part| part.spans.end());
         batches
             .iter()
             .for_each(|batch| self.context.committed(batch.tp.partition));

@@ -21,7 +21,8 @@ use futures_util::future::try_join_all;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::ConversationId;
 use gochat_core::signal::Signal;
-use gochat_infra::port::mq::{Batch, OutRecord};
+use gochat_infra::port::mq::{Batch, InRecord, OutRecord};
+use gochat_infra::telemetry::{self, Context, Kind, Span};
 use gochat_infra::topics::TASK_EVENTS_GROUP;
 use gochat_proto::common::v1::Conversation;
 use gochat_proto::im::repo::v1::BatchGetConversationsRequest;
@@ -85,7 +86,7 @@ impl Events {
         let mut dead = Vec::new();
         for record in &batch.records {
             let outcome = match Event::decode(&batch.tp.topic, &record.record) {
-                Ok(event) => self.once(&event).await,
+                Ok(event) => self.traced(record, &event).await,
                 Err(reason) => Err(Failure::Never(reason)),
             };
             match outcome {
@@ -103,6 +104,18 @@ impl Events {
             }
         }
         Ok(dead)
+    }
+
+    /// Reacts, under a span of its own when what caused the event is traced.
+    async fn traced(&self, record: &InRecord, event: &Event) -> Reaction {
+        let Some(parent) = Context::of(&record.record.headers) else {
+            return self.once(event).await;
+        };
+        let mut span = Span::child(parent, "event", Kind::Consumer);
+        span.set("gochat.event", event.kind.clone());
+        telemetry::within(Some(span.context()), self.once(event)).await?;
+        span.end();
+        Ok(())
     }
 
     /// Reacts unless this event was reacted to before.

@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use gochat_core::error::Result;
 use gochat_infra::port::mq::{Batch, Headers, OutRecord};
 use gochat_infra::rpc::Backoff;
+use gochat_infra::telemetry::{self, Context, Kind, Span};
 use gochat_infra::topics::{self, TASK_FANOUT_GROUP};
 use gochat_proto::im::repo::v1::{FactsQuery, LoadConversationFactsRequest};
 use hashbrown::{HashMap, HashSet};
@@ -134,11 +135,20 @@ impl Fanout {
     }
 
     fn follow_up(&self, task: &Task) -> OutRecord {
-        let trace = bytes::Bytes::copy_from_slice(task.trace_id.as_bytes());
-        let headers = self.headers.clone().with("X-Trace-ID", trace);
+        let headers = delivery::with_trace(&self.headers, &task.trace_id, task.parent);
         let key = task.conversation_id.clone();
         OutRecord::new(topics::FANOUT, key, task.encode_to_vec()).with_headers(headers)
     }
+}
+
+/// The span of a traced message's page: from its task to its records for the gateways.
+fn span(parent: Context, task: &Task) -> Span {
+    let mut span = Span::child(parent, "fan-out", Kind::Consumer);
+    span.set("gochat.seq", task.seq_id);
+    if task.again {
+        span.set("gochat.again", 1i64);
+    }
+    span
 }
 
 #[async_trait]
@@ -146,10 +156,17 @@ impl Handler for Fanout {
     async fn handle(&mut self, batches: &[Batch]) -> Result<Vec<OutRecord>> {
         let mut outputs = Vec::new();
         let mut tasks = Vec::new();
+        let mut spans = Vec::new();
         for batch in batches {
             for record in &batch.records {
                 match Task::decode(record.record.value.clone()) {
-                    Ok(task) => tasks.push(task),
+                    Ok(task) => {
+                        let parent = Context::of(&record.record.headers);
+                        let span = parent.map(|parent| span(parent, &task));
+                        let place = span.as_ref().map(Span::context);
+                        spans.extend(span);
+                        tasks.push(task.traced(parent, place));
+                    }
                     Err(reason) => {
                         outputs.push(dead_letter::record(
                             TASK_FANOUT_GROUP,
@@ -162,8 +179,9 @@ impl Handler for Fanout {
                 }
             }
         }
+        let traced = spans.first().map(Span::context);
         if tasks.iter().any(Task::needs_row) {
-            self.await_rows(&mut tasks).await;
+            telemetry::within(traced, self.await_rows(&mut tasks)).await;
         }
         if tasks.iter().all(|task| !task.is_due() && !task.is_gone()) && !tasks.is_empty() {
             // Nothing but repeats that wait for their rows: don't write them round and round.
@@ -171,10 +189,11 @@ impl Handler for Fanout {
         } else {
             self.late.reset();
         }
-        let pages = self.pages(&tasks).await?;
+        let pages = telemetry::within(traced, self.pages(&tasks)).await?;
         for task in tasks {
             self.output(task, &pages, &mut outputs);
         }
+        spans.into_iter().for_each(Span::end);
         Ok(outputs)
     }
 }

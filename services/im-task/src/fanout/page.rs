@@ -52,7 +52,7 @@ impl Page {
                 .cloned()
                 .collect();
             if !targets.is_empty() {
-                outputs.push(delivery.record(topic.clone(), &mut body, targets));
+                outputs.push(delivery.record(topic.clone(), &mut body, targets, task.place));
             }
         }
     }

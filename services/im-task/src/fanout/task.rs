@@ -4,6 +4,7 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 use gochat_core::ids::ConversationId;
+use gochat_infra::telemetry::Context;
 use gochat_proto::mq::v1::{DownstreamMessage, FanoutTask};
 use hashbrown::HashMap;
 use prost::Message;
@@ -15,6 +16,10 @@ use super::page::PageKey;
 pub(super) struct Task {
     task: FanoutTask,
     row: Row,
+    /// What its span is below; the tasks that follow it are below the same.
+    pub(super) parent: Option<Context>,
+    /// Its span, when it is traced.
+    pub(super) place: Option<Context>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +47,21 @@ impl Task {
         } else {
             Row::There
         };
-        Ok(Self { task, row })
+        Ok(Self {
+            task,
+            row,
+            parent: None,
+            place: None,
+        })
+    }
+
+    /// Notes where it is in a trace.
+    pub(super) fn traced(self, parent: Option<Context>, place: Option<Context>) -> Self {
+        Self {
+            parent,
+            place,
+            ..self
+        }
     }
 
     /// Whether it is worth looking for the row.
@@ -85,6 +104,7 @@ impl Task {
         Self {
             task,
             row: Row::Late,
+            ..*self
         }
     }
 
@@ -97,6 +117,7 @@ impl Task {
         Self {
             task,
             row: Row::There,
+            ..*self
         }
     }
 

@@ -13,6 +13,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_infra::port::mq::{Batch, InRecord, OutRecord, TopicPartition};
+use gochat_infra::telemetry::{self, Context, Kind, Span};
 use gochat_infra::topics::TASK_PERSIST_GROUP;
 use gochat_proto::im::repo::v1::{BatchSaveMessagesRequest, SaveMessageRequest};
 use gochat_proto::mq::v1::PersistenceMessage;
@@ -35,6 +36,8 @@ struct Row<'b> {
     message: PersistenceMessage,
     tp: &'b TopicPartition,
     record: &'b InRecord,
+    /// Until it is in the database, when it is traced.
+    span: Option<Span>,
 }
 
 impl Persist {
@@ -90,7 +93,8 @@ impl Persist {
 impl Handler for Persist {
     async fn handle(&mut self, batches: &[Batch]) -> Result<Vec<OutRecord>> {
         let mut outputs = Vec::new();
-        let mut rows = Vec::with_capacity(batches.iter().map(|batch| batch.records.len()).sum());
+        let size = batches.iter().map(|batch| batch.records.len()).sum();
+        let mut rows = Vec::with_capacity(size);
         for batch in batches {
             for record in &batch.records {
                 match PersistenceMessage::decode(record.record.value.clone()) {
@@ -98,6 +102,7 @@ impl Handler for Persist {
                         message,
                         tp: &batch.tp,
                         record,
+                        span: span(record, size),
                     }),
                     Err(error) => {
                         let text = format!("can't be decoded: {error}");
@@ -112,9 +117,12 @@ impl Handler for Persist {
                 }
             }
         }
-        self.save(&rows, &mut outputs).await?;
+        // The call is made once for all of them: it is shown under the first that is traced.
+        let traced = rows.iter().find_map(|row| row.span.as_ref());
+        let traced = traced.map(Span::context);
+        telemetry::within(traced, self.save(&rows, &mut outputs)).await?;
         self.recheck.begin();
-        self.recheck.add(rows.into_iter().map(|row| row.message));
+        self.recheck.add(rows.into_iter().map(Row::saved));
         outputs.extend(self.recheck.run().await);
         Ok(outputs)
     }
@@ -133,7 +141,24 @@ impl Handler for Persist {
     }
 }
 
+/// The span of a traced message from its record to its row.
+fn span(record: &InRecord, batch: usize) -> Option<Span> {
+    let parent = Context::of(&record.record.headers)?;
+    let mut span = Span::child(parent, "persist", Kind::Consumer);
+    span.set("gochat.batch", batch);
+    Some(span)
+}
+
 impl Row<'_> {
+    /// It is written, or among the dead letters.
+    fn saved(self) -> (PersistenceMessage, Option<Context>) {
+        let traced = self.span.as_ref().map(Span::context);
+        if let Some(span) = self.span {
+            span.end();
+        }
+        (self.message, traced)
+    }
+
     fn dead_letter(&self, reason: &str) -> OutRecord {
         dead_letter::record(TASK_PERSIST_GROUP, self.tp, self.record, reason, 1)
     }

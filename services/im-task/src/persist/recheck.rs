@@ -18,6 +18,7 @@ use std::sync::Arc;
 use gochat_core::error::Result;
 use gochat_core::ids::ConversationId;
 use gochat_infra::port::mq::OutRecord;
+use gochat_infra::telemetry::Context;
 use gochat_proto::mq::v1::{DownstreamMessage, PersistenceMessage};
 use hashbrown::{HashMap, HashSet};
 
@@ -51,6 +52,8 @@ pub(super) struct Recheck {
 
 struct Waiting {
     message: PersistenceMessage,
+    /// Where it is in its trace.
+    traced: Option<Context>,
     conversation: ConversationId,
 }
 
@@ -94,11 +97,15 @@ impl Recheck {
     }
 
     /// Takes messages whose rows are written.
-    pub(super) fn add(&mut self, messages: impl Iterator<Item = PersistenceMessage>) {
-        let known = |message: PersistenceMessage| {
+    pub(super) fn add(
+        &mut self,
+        messages: impl Iterator<Item = (PersistenceMessage, Option<Context>)>,
+    ) {
+        let known = |(message, traced): (PersistenceMessage, Option<Context>)| {
             let conversation = message.conversation_id.parse().ok()?;
             Some(Waiting {
                 message,
+                traced,
                 conversation,
             })
         };
@@ -225,7 +232,8 @@ impl Recheck {
                 broadcast: true,
                 ..waiting.body()
             };
-            outputs.push(self.delivery.record(topic, &mut body, Vec::new()));
+            let traced = waiting.traced;
+            outputs.push(self.delivery.record(topic, &mut body, Vec::new(), traced));
         }
     }
 
@@ -240,6 +248,7 @@ impl Recheck {
                     topic.clone(),
                     &mut waiting.body(),
                     targets.to_vec(),
+                    waiting.traced,
                 ));
             }
         }
