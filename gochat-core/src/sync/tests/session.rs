@@ -120,7 +120,10 @@ fn a_message_that_waits_for_a_connection_wakes_nobody() {
     assert!(again >= 1010, "not before the next attempt");
     assert_eq!(actions(&mut session, again), [Action::Connect]);
     let later = session.poll_timeout().unwrap();
-    assert!(later > again + 3_600_000, "an attempt under way ends by itself: only age counts");
+    assert!(
+        later > again + 3_600_000,
+        "an attempt under way ends by itself: only age counts"
+    );
 }
 
 #[test]

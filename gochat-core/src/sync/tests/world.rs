@@ -259,7 +259,10 @@ impl World {
             self.note(n, event);
         }
         if let Some(at) = self.clients[n].session.poll_timeout() {
-            assert!(at > self.now, "it would wake up for nothing, and again, and again");
+            assert!(
+                at > self.now,
+                "it would wake up for nothing, and again, and again"
+            );
             self.schedule(n, at - self.now, Happening::Wake);
         }
     }
