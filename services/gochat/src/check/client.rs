@@ -18,9 +18,9 @@ use super::socket::Socket;
 use crate::bench::Result;
 
 /// Time without an acknowledgement after which a message is sent again.
-/// Time after opening in which messages from before may be pushed late: as long as a gateway keeps frames for
-/// connections that register meanwhile, and a little for the looks-again after rows are written.
-const SETTLING: Duration = Duration::from_secs(3);
+/// Time after opening in which messages from before may be pushed late. Gateways let late ones through for two seconds;
+/// the rest is for a machine so busy that frames wait that long in sockets (with 3 s a run beside a full test suite failed).
+const SETTLING: Duration = Duration::from_secs(8);
 const RESEND: Duration = Duration::from_secs(5);
 /// Messages without an answer after which a client says nothing new. A repeat must come while the server remembers its first
 /// time (10,000 messages of the conversation): who piles up messages through a long outage repeats them too late.
