@@ -9,6 +9,7 @@ For each server: SIGKILL, a look at everything a user does while it is away, sta
 message that was acknowledged before, meanwhile and after. Exits non-zero if one is missing, doubled or out of order.
 """
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -72,7 +73,8 @@ class Person:
         while (left := until - time.monotonic()) > 0:
             try:
                 if self.socket is None:
-                    self.socket = connect(BASE.replace("http", "ws", 1) + f"/ws?token={self.token}", open_timeout=5)
+                    url = BASE.replace("http", "ws", 1) + f"/ws?token={self.token}"
+                    self.socket = contextlib.ExitStack().enter_context(connect(url, open_timeout=5))
                 frame = json.loads(self.socket.recv(timeout=left))
             except TimeoutError:
                 return
