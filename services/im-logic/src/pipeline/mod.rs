@@ -23,7 +23,7 @@
 //!
 //! Records of the hot path carry no headers: the trace id is a field of every payload, and a
 //! topic has one type. Only those of a sampled message have one, `traceparent`, which goes from the record that came in
-//! to all that are made of it (see [`spans`]).
+//! to all that are made of it (see `spans`).
 
 mod batch;
 mod config;
