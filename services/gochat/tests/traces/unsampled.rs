@@ -1,8 +1,7 @@
 //! What is not sampled leaves nothing, and who may ask to be traced.
 
-use std::time::Duration;
-
 use bytes::Bytes;
+use gochat_infra::telemetry::{self, Sampling};
 use serde_json::json;
 
 use crate::kit::{Server, User};
@@ -37,9 +36,19 @@ async fn nothing_is_exported_of_what_is_not_sampled() {
     // Nor because a stranger says so.
     send_with_parent(&server, &a, PARENT).await;
     a.history("world").await;
-    // Longer than the exporter waits for a batch, and im-task for rows.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(traces.spans(), []);
+    // A fence: what is sampled after them comes by the same queues, and is all there is.
+    telemetry::set_sampling(&Sampling {
+        ratio: 1.0,
+        accept_parent: false,
+    });
+    socket.say_acked("world", "traced", "c-traced").await;
+    let fence = traces
+        .of_message(&[("receive", 1), ("sequence", 1), ("persist", 1)])
+        .await;
+    let fence = &fence.one("receive").trace;
+    let spans = traces.spans();
+    let others: Vec<_> = spans.iter().filter(|s| s.trace != *fence).collect();
+    assert!(others.is_empty(), "{others:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
