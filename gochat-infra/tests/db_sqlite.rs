@@ -210,8 +210,17 @@ async fn a_changed_or_newer_schema_is_refused() {
     other
         .batch_execute(
             "UPDATE schema_migrations SET checksum = checksum - 1;
-             INSERT INTO schema_migrations VALUES (999, 'future', 0, 0)",
+             INSERT INTO schema_migrations VALUES (998, '+index', 0, 0)",
         )
+        .expect("a future");
+    let none = db
+        .migrate_up(NOW)
+        .await
+        .expect("a newer program only added");
+    assert!(none.is_empty());
+    assert!(db.migrate_down(1).await.is_err(), "how is not known here");
+    other
+        .batch_execute("INSERT INTO schema_migrations VALUES (999, 'future', 0, 0)")
         .expect("a future");
     assert!(
         db.migrate_up(NOW).await.is_err(),

@@ -8,6 +8,7 @@ kafka_java() {
 
 # Small internal topics start quickly; short timeouts let a test see a takeover within seconds. After
 # a SIGKILL the broker may register again only when the session of its former self is over.
+# Offsets are loaded in small reads, and their log is kept short: see "Kafka's coordinator" in docs/operations.md.
 kafka_config() {
     cat <<CONFIG
 process.roles=broker,controller
@@ -25,6 +26,8 @@ default.replication.factor=1
 min.insync.replicas=1
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=8
+offsets.load.buffer.size=65536
+offsets.topic.segment.bytes=1048576
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=8

@@ -11,7 +11,7 @@ use super::MysqlDatabase;
 use super::fault::{self, Class};
 use super::query::{At, Conn, batch, binds, execute, one, rows, statements};
 use super::run::work;
-use crate::port::db::{DbError, DbResult, MigrationStatus, Migrator};
+use crate::port::db::{DbError, DbResult, MigrationStatus, Migrator, is_additive};
 
 /// A migration as this program carries it.
 struct Migration {
@@ -33,7 +33,10 @@ macro_rules! migration {
 }
 
 /// In ascending order, without gaps.
-const MIGRATIONS: &[Migration] = &[migration!(1, "initial", "0001_initial")];
+const MIGRATIONS: &[Migration] = &[
+    migration!(1, "initial", "0001_initial"),
+    migration!(2, "+client_ids", "0002_client_ids"),
+];
 
 /// Seconds to wait for another program that migrates.
 const LOCK_WAIT_S: i64 = 10;
@@ -53,13 +56,13 @@ impl Migration {
     }
 }
 
-/// Number, time, checksum.
-type Applied = (u32, UnixMillis, u32);
+/// Number, time, checksum, name.
+type Applied = (u32, UnixMillis, u32, String);
 
 statements! {
     HasTable = "SELECT COUNT(*) FROM information_schema.tables \
                 WHERE table_schema = DATABASE() AND table_name = 'schema_migrations'";
-    ListApplied = "SELECT number, applied_at, checksum FROM schema_migrations ORDER BY number";
+    ListApplied = "SELECT number, applied_at, checksum, name FROM schema_migrations ORDER BY number";
     Note = "INSERT INTO schema_migrations (number, name, applied_at, checksum) \
             VALUES (?1, ?2, ?3, ?4)";
     Forget = "DELETE FROM schema_migrations WHERE number = ?1";
@@ -113,8 +116,9 @@ async fn status(conn: &mut Conn, _: &()) -> DbResult<Vec<MigrationStatus>> {
 
 /// Refuses databases this program doesn't understand.
 fn check(applied: &[Applied]) -> DbResult<()> {
-    for (number, _, checksum) in applied {
+    for (number, _, checksum, name) in applied {
         match MIGRATIONS.iter().find(|m| m.number == *number) {
+            None if is_additive(name) => {}
             None => {
                 return Err(DbError::internal(format!(
                     "migration {number} is applied but unknown: the database belongs to a newer program"
@@ -166,7 +170,7 @@ async fn apply(conn: &mut Conn, now: UnixMillis) -> DbResult<Vec<MigrationStatus
         batch(conn, m.up).await?;
         let checksum = m.checksum();
         execute::<Note>(conn, &binds![m.number, m.name, At(now), checksum]).await?;
-        done.push(m.status(Some(&(m.number, now, checksum))));
+        done.push(m.status(Some(&(m.number, now, checksum, m.name.to_owned()))));
     }
     Ok(done)
 }

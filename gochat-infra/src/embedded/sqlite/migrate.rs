@@ -7,7 +7,7 @@ use gochat_core::ids::UnixMillis;
 
 use super::SqliteDatabase;
 use super::query::{binds, execute, one, rows, statements};
-use crate::port::db::{DbError, DbResult, MigrationStatus, Migrator};
+use crate::port::db::{DbError, DbResult, MigrationStatus, Migrator, is_additive};
 
 /// A migration as this program carries it.
 struct Migration {
@@ -29,7 +29,10 @@ macro_rules! migration {
 }
 
 /// In ascending order, without gaps.
-const MIGRATIONS: &[Migration] = &[migration!(1, "initial", "0001_initial")];
+const MIGRATIONS: &[Migration] = &[
+    migration!(1, "initial", "0001_initial"),
+    migration!(2, "+client_ids", "0002_client_ids"),
+];
 
 impl Migration {
     fn checksum(&self) -> u32 {
@@ -46,12 +49,12 @@ impl Migration {
     }
 }
 
-/// Number, time, checksum.
-type Applied = (u32, UnixMillis, u32);
+/// Number, time, checksum, name.
+type Applied = (u32, UnixMillis, u32, String);
 
 statements! {
     HasTable = "SELECT count(*) FROM sqlite_schema WHERE name = 'schema_migrations'";
-    ListApplied = "SELECT number, applied_at, checksum FROM schema_migrations ORDER BY number";
+    ListApplied = "SELECT number, applied_at, checksum, name FROM schema_migrations ORDER BY number";
     Note = "INSERT INTO schema_migrations (number, name, applied_at, checksum) \
             VALUES (?1, ?2, ?3, ?4)";
     Forget = "DELETE FROM schema_migrations WHERE number = ?1";
@@ -100,8 +103,9 @@ fn status(conn: &mut SqliteConnection) -> DbResult<Vec<MigrationStatus>> {
 
 /// Refuses files this program doesn't understand.
 fn check(applied: &[Applied]) -> DbResult<()> {
-    for (number, _, checksum) in applied {
+    for (number, _, checksum, name) in applied {
         match MIGRATIONS.iter().find(|m| m.number == *number) {
+            None if is_additive(name) => {}
             None => {
                 return Err(DbError::internal(format!(
                     "migration {number} is applied but unknown: the file belongs to a newer program"
@@ -130,7 +134,7 @@ fn up(conn: &mut SqliteConnection, now: UnixMillis) -> DbResult<Vec<MigrationSta
         }
         conn.batch_execute(m.up)?;
         execute::<Note>(conn, &binds![m.number, m.name, now, m.checksum()])?;
-        done.push(m.status(Some(&(m.number, now, m.checksum()))));
+        done.push(m.status(Some(&(m.number, now, m.checksum(), m.name.to_owned()))));
     }
     Ok(done)
 }

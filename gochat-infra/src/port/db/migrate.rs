@@ -20,7 +20,8 @@ pub struct MigrationStatus {
 
 /// Schema migrations: numbered, checksummed, each in a transaction of its own.
 ///
-/// The database of a newer program (an unknown number is applied) is refused by `up` and `down`.
+/// The database of a newer program (an unknown number is applied) is refused by `up` and `down`, unless what is unknown
+/// is only [additive](is_additive).
 #[async_trait]
 pub trait Migrator: Send + Sync {
     /// All known migrations in order.
@@ -31,4 +32,14 @@ pub trait Migrator: Send + Sync {
 
     /// Takes the newest `steps` applied migrations back and returns them. **Loses their data.**
     async fn migrate_down(&self, steps: u32) -> DbResult<Vec<MigrationStatus>>;
+}
+
+/// Whether the migration of this name only adds what older programs don't look at, so that they run on beside newer
+/// ones and start again after it was applied: names of such migrations begin with `+`.
+///
+/// ```
+/// assert!(gochat_infra::port::db::is_additive("+client_ids"));
+/// ```
+pub fn is_additive(name: &str) -> bool {
+    name.starts_with('+')
 }

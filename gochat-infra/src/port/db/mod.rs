@@ -49,7 +49,7 @@ pub use message::{
     Direction, MessageEntry, MessagePage, MessageRow, MessageStore, NewMessage, RangeQuery,
     ReadOutcome, RecallOutcome, SaveOutcome,
 };
-pub use migrate::{MigrationStatus, Migrator};
+pub use migrate::{MigrationStatus, Migrator, is_additive};
 pub use token::{
     ConsumeOutcome, ConsumeRefresh, RefreshRecord, Revocation, RevocationKey, TokenStore,
 };

@@ -1,0 +1,1 @@
+DROP INDEX idx_conv_sender_client;
