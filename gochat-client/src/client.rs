@@ -127,10 +127,12 @@ impl Client {
             message_type: 1,
             content: text.into(),
             extra: None,
+            resend: false,
         })
     }
 
-    /// Sends any message. A client id that is waiting already is taken for the same message.
+    /// Sends any message. A client id that is waiting already is taken for the same message. Set `resend` on messages that
+    /// an earlier run of your application left unsettled: they are stored once all the same.
     pub fn send_message(&self, message: Outgoing) -> Sending {
         let (reply, receiver) = oneshot::channel();
         let failed = match self.commands.try_send(Command::Send { message, reply }) {

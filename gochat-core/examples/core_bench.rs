@@ -105,6 +105,7 @@ fn step(what: &str, batch: u64, rounds: u64) {
                 conversation: conversation.unwrap_or(ConversationId::World),
                 key: ClientKey::new(sender, &format!("{next}-{n}")),
                 gateway,
+                resend: false,
             })
         }));
         for need in machine.needs() {
@@ -114,6 +115,7 @@ fn step(what: &str, batch: u64, rounds: u64) {
                 Loaded {
                     head: 0,
                     recent: vec![],
+                    resends: vec![],
                     facts,
                 },
             );

@@ -59,5 +59,6 @@ fn answer(message: &Message, me: UserId) -> Option<Outgoing> {
         message_type: 1,
         content,
         extra: None,
+        resend: false,
     })
 }

@@ -54,7 +54,7 @@ impl Api {
         .await
     }
 
-    /// Sends a message by HTTP. Trying again with the same client id is safe and gives the same message.
+    /// Sends a message by HTTP. Trying again with the same client id is safe and gives the same message; set `resend` then.
     pub async fn send(&self, message: &Outgoing) -> Result<Message> {
         let path = format!("/conversations/{}/messages", message.conversation_id);
         let mut body = json!({
@@ -64,6 +64,9 @@ impl Api {
         });
         if let Some(extra) = &message.extra {
             body["extra"] = json!(extra);
+        }
+        if message.resend {
+            body["resend"] = json!(true);
         }
         self.call(Method::POST, &path, Some(&body)).await
     }

@@ -104,6 +104,13 @@ impl ConversationLog {
         })
     }
 
+    /// Every message from this number on is inside the window: what [`find`](Self::find) doesn't know was not among
+    /// them. 1 while the window reaches back to the first message.
+    pub fn known_from(&self, now: UnixMillis) -> SeqId {
+        let oldest = self.window.oldest(self.head, now);
+        oldest.unwrap_or(self.head.saturating_add(1))
+    }
+
     /// Gives the next number to a message that [`find`](Self::find) doesn't know. Staged.
     pub fn append(&mut self, key: ClientKey, message_id: MessageId, now: UnixMillis) -> Assigned {
         let seq = self.head.saturating_add(1);

@@ -75,6 +75,12 @@ impl Window {
         found.filter(|entry| entry.is_live(head, now))
     }
 
+    /// Number of the oldest live entry.
+    pub(super) fn oldest(&self, head: SeqId, now: UnixMillis) -> Option<SeqId> {
+        let dead = self.ring.partition_point(|entry| !entry.is_live(head, now));
+        self.ring.get(dead).map(|entry| entry.seq)
+    }
+
     /// Adds the newest entry. A dead entry of the same key stops being found.
     pub(super) fn push(&mut self, entry: Entry) {
         self.ring.push_back(entry);

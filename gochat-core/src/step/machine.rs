@@ -38,6 +38,9 @@ pub type Mark = u64;
 ///   the partition ever had, provided each owner recovers from `persist` and database.
 /// * A repeat is acked with its first numbers before anything else is looked at: even a sender
 ///   who has been removed since learns what became of the message.
+/// * A message that says it may be a repeat ([`Submission::resend`]) gets a number only when window and database
+///   together prove that it has none yet, however long ago it was sent first. While they can't, it is refused,
+///   retryably.
 /// * A control record anywhere in a batch drops the cached facts *before* needs are computed, so
 ///   the whole batch is judged by facts at least as new as the change.
 /// * Facts older than [`Limits::facts_ttl`] are asked for again, and used on while no answer comes: whoever
@@ -172,15 +175,16 @@ impl PartitionMachine {
     pub fn needs(&self) -> Vec<Need> {
         let mut needs: Vec<Need> = Vec::new();
         let mut by_slot: HashMap<SlotIx, usize> = HashMap::new();
-        for (submission, ix) in self.submissions() {
+        for (place, submission, ix) in self.submissions() {
             let slot = self.store.slot(ix);
+            let resend = slot.must_look_up(submission, self.now);
             let (conversation, sender) = (submission.conversation, submission.sender());
             let known = slot
                 .facts
                 .as_ref()
                 .is_some_and(|f| f.covers(conversation, sender));
             let usable = slot.loaded && known;
-            if usable && !self.is_old(slot) {
+            if usable && !resend && !self.is_old(slot) {
                 continue;
             }
             let need = *by_slot.entry(ix).or_insert_with(|| {
@@ -188,11 +192,15 @@ impl PartitionMachine {
                     conversation,
                     with_recent: !slot.loaded,
                     senders: Vec::new(),
+                    resends: Vec::new(),
                     refresh: true,
                 });
                 needs.len() - 1
             });
-            needs[need].refresh &= usable;
+            needs[need].refresh &= usable && !resend;
+            if resend {
+                needs[need].resends.push(place);
+            }
             if matches!(conversation, ConversationId::Group(_)) {
                 needs[need].senders.push(sender);
             }
@@ -215,6 +223,8 @@ impl PartitionMachine {
         if slot.batch != number || self.touched.is_empty() {
             return;
         }
+        slot.looked_to = loaded.head;
+        slot.looked = loaded.resends;
         let Some(facts) = loaded.facts else {
             slot.absent = true;
             return;
@@ -253,20 +263,19 @@ impl PartitionMachine {
             let pages = |ix| emit::strategy(self.store.slot(ix), direct_max) == Strategy::Deferred;
             users.extend(
                 self.submissions()
-                    .filter(|(_, ix)| pages(*ix))
-                    .map(|(s, _)| s.sender()),
+                    .filter(|(_, _, ix)| pages(*ix))
+                    .map(|(_, s, _)| s.sender()),
             );
         }
     }
 
-    fn submissions(&self) -> impl Iterator<Item = (&Submission, SlotIx)> {
-        self.batch
-            .iter()
-            .zip(&self.places)
-            .filter_map(|(record, place)| match record {
-                Record::Submit(submission) => Some((submission, (*place)?)),
-                _ => None,
-            })
+    /// Messages that found a slot, each with its place in the batch.
+    fn submissions(&self) -> impl Iterator<Item = (usize, &Submission, SlotIx)> {
+        let records = self.batch.iter().zip(&self.places).enumerate();
+        records.filter_map(|(at, (record, slot))| match record {
+            Record::Submit(submission) => Some((at, submission, (*slot)?)),
+            _ => None,
+        })
     }
 
     /// Numbers the batch. `effects` is cleared and filled in the order of the records.
@@ -370,6 +379,14 @@ impl PartitionMachine {
         if let Some(first) = slot.log.find(&submission.key, self.now) {
             return Ok(Admission::Replay(sequenced(first)));
         }
+        if slot.must_look_up(submission, self.now) {
+            match slot.looked_up(&submission.key, self.now) {
+                Some(Some(first)) => return Ok(Admission::Replay(sequenced(first))),
+                Some(None) => {}
+                None if slot.absent => {}
+                None => return Ok(Admission::Refused(ErrorCode::ServiceUnavailable.into())),
+            }
+        }
         let facts = match &slot.facts {
             _ if slot.absent => {
                 return Ok(Admission::Refused(ErrorCode::ConversationNotFound.into()));
@@ -420,6 +437,7 @@ impl PartitionMachine {
     fn close(&mut self, ix: SlotIx) {
         let slot = self.store.slot_mut(ix);
         slot.absent = false;
+        slot.looked.clear();
         // Nothing was learned about it, so nothing needs to be kept: a flood of made-up ids
         // must not push real conversations out.
         if !slot.loaded && slot.log.head() == 0 {

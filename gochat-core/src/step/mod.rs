@@ -29,10 +29,10 @@
 //! let mut machine = PartitionMachine::new(Limits::default());
 //!
 //! let key = ClientKey::new(a, "c-1");
-//! machine.begin([Record::Submit(Submission { conversation, key, gateway })]);
+//! machine.begin([Record::Submit(Submission { conversation, key, gateway, resend: false })]);
 //! assert_eq!(machine.needs().len(), 1);
 //! let facts = Some(Facts::open(Members::Implicit));
-//! machine.provide(conversation, Loaded { head: 41, recent: vec![], facts });
+//! machine.provide(conversation, Loaded { head: 41, recent: vec![], resends: vec![], facts });
 //!
 //! let mut effects = Effects::default();
 //! let id = || MessageId::new(7).ok_or(());
@@ -55,7 +55,7 @@ mod store;
 pub use effect::{Effect, Effects, Later, Sequenced, Users};
 pub use facts::{Facts, MemberList, Members, Standing};
 pub use machine::{Mark, PartitionMachine};
-pub use record::{Loaded, Need, Record, Sender, Submission, TailRecord};
+pub use record::{Loaded, Looked, Need, Record, Sender, Submission, TailRecord};
 
 use crate::fanout::Presence;
 use crate::ids::UserId;

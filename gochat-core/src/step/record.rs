@@ -37,6 +37,8 @@ pub struct Submission {
     pub key: ClientKey,
     /// Where the author's answer goes.
     pub gateway: GatewayIx,
+    /// The author may have sent it before: when the idempotency window doesn't know it, the database is asked.
+    pub resend: bool,
 }
 
 impl Submission {
@@ -55,6 +57,9 @@ pub struct Need {
     pub with_recent: bool,
     /// Authors whose membership matters even when the group is too large to list. Distinct.
     pub senders: Vec<UserId>,
+    /// Places in the batch of resends that are to be looked for in the database: the window doesn't reach back far
+    /// enough to tell.
+    pub resends: Vec<usize>,
     /// Facts are there and may be used on when no answer comes; they are only old.
     pub refresh: bool,
 }
@@ -66,8 +71,19 @@ pub struct Loaded {
     pub head: SeqId,
     /// Messages inside the idempotency window, in any order; empty unless they were asked for.
     pub recent: Vec<Recorded>,
+    /// What was found of the resends that were asked for.
+    pub resends: Vec<Looked>,
     /// Facts; `None` when there is no such conversation.
     pub facts: Option<Facts>,
+}
+
+/// What the database knows of one message that may be a repeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Looked {
+    /// Author and client id, as asked.
+    pub key: ClientKey,
+    /// The stored message; `None` when there is none up to [`Loaded::head`].
+    pub found: Option<Recorded>,
 }
 
 /// A message found in the tail of `persist` when a partition is taken over.

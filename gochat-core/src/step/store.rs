@@ -3,8 +3,9 @@
 use hashbrown::HashMap;
 
 use super::facts::Facts;
-use crate::ids::{ConversationId, UnixMillis};
-use crate::sequence::ConversationLog;
+use super::record::{Looked, Submission};
+use crate::ids::{ConversationId, SeqId, UnixMillis};
+use crate::sequence::{Assigned, ClientKey, ConversationLog};
 
 /// Place of a conversation in the [`Store`].
 pub(super) type SlotIx = usize;
@@ -21,6 +22,10 @@ pub(super) struct Slot {
     pub(super) facts_at: UnixMillis,
     /// The database answered in this batch that there is no such conversation.
     pub(super) absent: bool,
+    /// What the database knows of resends of this batch.
+    pub(super) looked: Vec<Looked>,
+    /// The newest number it had when it was asked.
+    pub(super) looked_to: SeqId,
     /// Batch that touched the slot last.
     pub(super) batch: u64,
     /// Plan of this batch, an index; see `machine`.
@@ -46,12 +51,36 @@ impl Slot {
             facts: None,
             facts_at: 0,
             absent: false,
+            looked: Vec::new(),
+            looked_to: 0,
             batch: 0,
             plan: None,
             unsaved: 0,
             used: true,
             weight: 0,
         }
+    }
+
+    /// Whether the database must be asked what became of this message: it may be a repeat of one that the window
+    /// doesn't reach back to.
+    pub(super) fn must_look_up(&self, submission: &Submission, now: UnixMillis) -> bool {
+        submission.resend
+            && self.log.find(&submission.key, now).is_none()
+            && !(self.loaded && self.log.known_from(now) <= 1)
+    }
+
+    /// What the database knows of this message; the outer `None` when that isn't known: nobody asked, or what was
+    /// stored when it was asked and what the window holds don't meet.
+    pub(super) fn looked_up(&self, key: &ClientKey, now: UnixMillis) -> Option<Option<Assigned>> {
+        let looked = self.looked.iter().find(|looked| looked.key == *key)?;
+        let Some(first) = looked.found else {
+            return (self.log.known_from(now) <= self.looked_to.saturating_add(1)).then_some(None);
+        };
+        Some(Some(Assigned {
+            message_id: first.message_id,
+            seq: first.seq,
+            at: first.at,
+        }))
     }
 
     /// Nothing would be lost by forgetting it.

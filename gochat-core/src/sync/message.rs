@@ -63,6 +63,9 @@ pub struct Outgoing {
     pub content: String,
     /// JSON text that travels with it.
     pub extra: Option<String>,
+    /// Whether it may have been sent before. The outbox sets it on every repetition; set it yourself for a message
+    /// that an earlier run of your application left unsettled.
+    pub resend: bool,
 }
 
 impl Outgoing {
@@ -74,6 +77,7 @@ impl Outgoing {
             message_type: self.message_type,
             client_msg_id: Some(self.client_msg_id.as_str().into()),
             extra: self.extra.as_deref().map(Into::into),
+            resend: self.resend,
         })
     }
 }

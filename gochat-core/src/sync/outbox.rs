@@ -61,7 +61,8 @@ struct Entry {
 ///   them has to be repeated. Conversations don't wait for each other.
 /// * No answer within [`OutboxLimits::resend_after`]: sent again. A retryable refusal: sent
 ///   again after a back-off. A final refusal, or too long a time: given up, and said so.
-/// * Giving up comes well before the server forgets client ids (24 h), so a repetition can't double.
+/// * Repetitions say so ([`Outgoing::resend`]): the server then looks beyond the window in which it knows client ids
+///   by heart, so a repetition can't double however many messages others sent meanwhile.
 #[derive(Debug)]
 pub struct Outbox {
     limits: OutboxLimits,
@@ -123,6 +124,7 @@ impl Outbox {
             .filter(|e| e.due <= now)
             .min_by_key(|e| (e.due, e.since))?;
         entry.due = now.saturating_add(self.limits.resend_after);
+        entry.message.resend |= entry.sent;
         entry.sent = true;
         Some(&entry.message)
     }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use gochat_core::ids::{ConversationId, MessageId, SeqId, UserId};
-use gochat_core::sequence::{ClientKey, Recorded};
+use gochat_core::sequence::{ClientKey, Recorded, WINDOW_MS};
 use gochat_core::step::*;
 use proptest::prelude::*;
 
@@ -62,6 +62,7 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         2 => (1..10usize).prop_map(|most| Event::Save { most }),
         1 => (0..5_000u64).prop_map(|ms| Event::Wait { ms }),
+        1 => (WINDOW_MS..2 * WINDOW_MS).prop_map(|ms| Event::Wait { ms }),
         1 => Just(Event::Learn),
     ]
 }
@@ -82,6 +83,8 @@ struct World {
     owner: PartitionMachine,
     /// Persist length by mark, for `saved`.
     marks: Vec<(Mark, usize)>,
+    /// Everything that was ever sent, so that repetitions say what they are.
+    sent: HashSet<(ConversationId, ClientKey)>,
     acks: HashMap<(ConversationId, ClientKey), (MessageId, SeqId)>,
     now: u64,
     next_id: u64,
@@ -94,6 +97,9 @@ const LIMITS: Limits = Limits {
     facts_ttl: 60_000,
 };
 
+/// Messages the database hands out for the window: few, so that repeats from before it are common.
+const RECENT: usize = 3;
+
 impl World {
     fn new() -> Self {
         let all = || (1..4).map(user).collect();
@@ -105,6 +111,7 @@ impl World {
             members: (0..4).map(|n| (group(n), all())).collect(),
             owner: PartitionMachine::new(LIMITS),
             marks: vec![],
+            sent: HashSet::new(),
             acks: HashMap::new(),
             now: NOW,
             next_id: 0,
@@ -121,10 +128,12 @@ impl World {
                 let key = ClientKey::new(user(sender), &client.to_string());
                 let gateway = gateways(1)[0];
                 let conversation = group(conversation);
+                let resend = !self.sent.insert((conversation, key));
                 self.upstream.push(Record::Submit(Submission {
                     conversation,
                     key,
                     gateway,
+                    resend,
                 }));
             }
             Event::ToggleMember {
@@ -154,19 +163,30 @@ impl World {
         }
     }
 
-    /// What `LoadConversationFacts` answers: only what im-task has written.
-    fn load(&self, conversation: ConversationId) -> Loaded {
+    /// What `LoadConversationFacts` answers: only what im-task has written, and of that only the newest for the window.
+    fn load(&self, need: &Need, records: &[Record]) -> Loaded {
+        let conversation = need.conversation;
         let rows = self.persist[..self.saved]
             .iter()
             .filter(|row| row.conversation == conversation);
-        let recent: Vec<Recorded> = rows.map(|row| row.recorded).collect();
-        let head = recent.iter().map(|r| r.seq).max().unwrap_or(0);
+        let stored: Vec<Recorded> = rows.map(|row| row.recorded).collect();
+        let head = stored.iter().map(|r| r.seq).max().unwrap_or(0);
+        let resends = need.resends.iter().map(|at| {
+            let Record::Submit(Submission { key, .. }) = records[*at] else {
+                panic!("only messages are repeated");
+            };
+            let found = stored.iter().find(|row| row.key == key).copied();
+            Looked { key, found }
+        });
+        let resends = resends.collect();
+        let recent = stored[stored.len().saturating_sub(RECENT)..].to_vec();
         let members = self.members[&conversation]
             .iter()
             .map(|m| Standing::plain(*m));
         Loaded {
             head,
             recent,
+            resends,
             facts: Some(Facts::open(Members::all(members))),
         }
     }
@@ -174,11 +194,12 @@ impl World {
     fn batch(&mut self, most: usize, fate: Fate, database_away: bool) {
         let end = (self.committed + most).min(self.upstream.len());
         let records = self.upstream[self.committed..end].to_vec();
+        self.owner.tick(self.now);
         self.owner.begin(records.clone());
         if !database_away {
             for need in self.owner.needs() {
-                self.owner
-                    .provide(need.conversation, self.load(need.conversation));
+                let loaded = self.load(&need, &records);
+                self.owner.provide(need.conversation, loaded);
             }
         }
         let mut effects = Effects::default();
@@ -333,7 +354,7 @@ proptest! {
             .collect();
         let answers = bench.run(batch.clone()).iter().filter_map(outcome).count();
         prop_assert!(answers >= batch.len());
-        bench.machine.provide(group(9), Loaded { head: 1, recent: vec![], facts: None });
+        bench.machine.provide(group(9), Loaded { head: 1, recent: vec![], resends: vec![], facts: None });
         bench.machine.aborted();
         bench.machine.committed();
     }

@@ -82,6 +82,7 @@ impl Bench {
         let loaded = Loaded {
             head: 0,
             recent: vec![],
+            resends: vec![],
             facts: Some(facts),
         };
         self.stored.insert(conversation, loaded);
@@ -110,7 +111,24 @@ impl Bench {
             conversation,
             key,
             gateway: self.live[0],
+            resend: false,
         })
+    }
+
+    /// The same, marked as a repetition.
+    pub(crate) fn resend(
+        &self,
+        conversation: ConversationId,
+        sender: u64,
+        client_id: &str,
+    ) -> Record {
+        match self.submit(conversation, sender, client_id) {
+            Record::Submit(submission) => Record::Submit(Submission {
+                resend: true,
+                ..submission
+            }),
+            other => other,
+        }
     }
 
     /// A batch up to and with `decide`; what isn't stored is answered as absent.
@@ -121,6 +139,7 @@ impl Bench {
             let absent = Loaded {
                 head: 0,
                 recent: vec![],
+                resends: vec![],
                 facts: None,
             };
             let loaded = self

@@ -3,7 +3,10 @@
 use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixMillis, UserId};
 use hashbrown::{HashMap, HashSet};
 
-use crate::port::db::{ConversationFacts, ConversationRow, FactsRequest, MemberRow, RecentMessage};
+use super::text::json_array;
+use crate::port::db::{
+    ConversationFacts, ConversationRow, FactsOf, FactsRequest, MemberRow, RecentMessage,
+};
 
 /// A recent message as it is read: conversation, author, client id, id, seq, time.
 pub(crate) type RecentLine = (ConversationId, UserId, String, MessageId, SeqId, UnixMillis);
@@ -15,6 +18,21 @@ pub(crate) struct Found {
     members: HashMap<ConversationId, Vec<MemberRow>>,
     blocked: Vec<ConversationId>,
     recent: HashMap<ConversationId, Vec<RecentMessage>>,
+    resends: HashMap<ConversationId, Vec<RecentMessage>>,
+}
+
+/// The resends asked for: a JSON array of `[conversation, sender, client id]`; `None` when there are none.
+pub(crate) fn resends(request: &FactsRequest) -> Option<String> {
+    let of = |asked: &FactsOf| {
+        let id = asked.id;
+        let entry = |(sender, client): &(UserId, String)| {
+            let client = serde_json::Value::from(client.as_str());
+            format!("[\"{id}\",{sender},{client}]")
+        };
+        asked.resends.iter().map(entry).collect::<Vec<_>>()
+    };
+    let entries: Vec<String> = request.conversations.iter().flat_map(of).collect();
+    (!entries.is_empty()).then(|| json_array(entries))
 }
 
 /// The single chats asked for, with their pair.
@@ -94,14 +112,20 @@ impl Found {
 
     /// Takes recent messages; those of one conversation oldest first.
     pub(crate) fn recent(&mut self, found: Vec<RecentLine>) {
-        for (id, sender_id, client_msg_id, message_id, seq_id, created_at) in found {
-            self.recent.entry(id).or_default().push(RecentMessage {
-                sender_id,
-                client_msg_id,
-                message_id,
-                seq_id,
-                created_at,
-            });
+        for line in found {
+            self.recent.entry(line.0).or_default().push(message(line));
+        }
+    }
+
+    /// Takes stored messages that were looked for, oldest first: the first of each counts.
+    pub(crate) fn resends(&mut self, found: Vec<RecentLine>) {
+        for line in found {
+            let of = self.resends.entry(line.0).or_default();
+            let known =
+                |known: &RecentMessage| known.sender_id == line.1 && known.client_msg_id == line.2;
+            if !of.iter().any(known) {
+                of.push(message(line));
+            }
         }
     }
 
@@ -124,6 +148,18 @@ impl Found {
             members: self.members.remove(&id).unwrap_or_default(),
             blocked: self.blocked.contains(&id),
             recent: self.recent.remove(&id).unwrap_or_default(),
+            resends: self.resends.remove(&id).unwrap_or_default(),
         }
+    }
+}
+
+fn message(line: RecentLine) -> RecentMessage {
+    let (_, sender_id, client_msg_id, message_id, seq_id, created_at) = line;
+    RecentMessage {
+        sender_id,
+        client_msg_id,
+        message_id,
+        seq_id,
+        created_at,
     }
 }

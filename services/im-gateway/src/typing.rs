@@ -228,6 +228,7 @@ async fn audience(gw: &Gw, conversation: ConversationId) -> Result<Arc<[UserId]>
         conversation_id: conversation.to_string(),
         sender_ids: vec![],
         with_recent: false,
+        resends: Vec::new(),
     };
     let max_members = gw.config.presence.typing_max_members;
     let request = LoadConversationFactsRequest {

@@ -110,6 +110,7 @@ pub(crate) fn accept(
         timestamp: clock::now_s(),
         extra: extra.into_owned(),
         conn_id: origin.conn_id,
+        resend: message.resend,
         ..Default::default()
     };
     let mut record = OutRecord::new(gw.upstream_topic.clone(), key, record.encode_to_vec());

@@ -165,6 +165,7 @@ impl SendMessage for SendPath {
             client_msg_id: request.client_msg_id.clone(),
             timestamp: clock::now_s(),
             extra: request.extra.clone(),
+            resend: request.resend,
             ..Default::default()
         };
         let answer = self.exchange(message).await?;

@@ -44,6 +44,8 @@ pub struct SendMessage<'a> {
     pub client_msg_id: Option<Cow<'a, str>>,
     /// JSON text that travels with the message.
     pub extra: Option<Cow<'a, str>>,
+    /// The client may have sent it before: it is stored once however long ago that was.
+    pub resend: bool,
 }
 
 /// Why a frame was refused. The connection stays open.
@@ -97,6 +99,8 @@ struct SendData<'a> {
     client_id_temp: Option<Text<'a>>,
     #[serde(borrow, default)]
     extra: Option<Text<'a>>,
+    #[serde(default)]
+    resend: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -190,6 +194,7 @@ fn send_message(data: &str) -> Result<ClientFrame<'_>, FrameError> {
         message_type,
         client_msg_id,
         extra: data.extra.map(|text| text.0),
+        resend: data.resend.unwrap_or(false),
     }))
 }
 

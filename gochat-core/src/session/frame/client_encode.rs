@@ -24,6 +24,8 @@ struct SendOut<'a> {
     client_msg_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extra: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    resend: bool,
 }
 
 #[derive(Serialize)]
@@ -52,6 +54,7 @@ impl ClientFrame<'_> {
                     message_type: message.message_type,
                     client_msg_id: message.client_msg_id.as_deref(),
                     extra: message.extra.as_deref(),
+                    resend: message.resend,
                 };
                 write("send-message", Some(data), out);
             }

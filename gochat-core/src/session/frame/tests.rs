@@ -261,6 +261,7 @@ fn a_server_reads_what_a_client_wrote() {
             message_type: 1,
             client_msg_id: Some("c".into()),
             extra: None,
+            resend: true,
         }),
     ];
     for frame in frames {

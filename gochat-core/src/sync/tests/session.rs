@@ -56,6 +56,7 @@ fn draft(id: &str) -> Outgoing {
         message_type: 1,
         content: "hello".into(),
         extra: None,
+        resend: false,
     }
 }
 

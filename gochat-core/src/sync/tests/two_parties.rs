@@ -11,6 +11,7 @@ fn outgoing(from: usize, n: usize, conversation_id: ConversationId) -> Outgoing 
         message_type: 1,
         content: format!("number {n} of {from}"),
         extra: None,
+        resend: false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The facts the sequencer judges by, for many conversations in at most five statements of one
+//! The facts the sequencer judges by, for many conversations in at most six statements of one
 //! snapshot.
 
 use super::query::{At, Conn, binds, json_array, json_ids, rows, statements};
@@ -52,6 +52,16 @@ statements! {
               AND m.seq_id >= j.low \
          WHERE m.created_at >= ?2 AND m.client_msg_id IS NOT NULL \
          ORDER BY j.n, m.seq_id";
+    // ?1 [[conversation, sender, client id], …]
+    Resends = "SELECT m.conversation_id, m.sender_id, m.client_msg_id, m.id, m.seq_id, \
+              m.created_at FROM \
+         JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
+             (id VARCHAR(64) PATH '$[0]', sender BIGINT PATH '$[1]', \
+              client VARCHAR(64) PATH '$[2]')) j \
+         STRAIGHT_JOIN messages m FORCE INDEX (idx_conv_sender_client) \
+              ON m.conversation_id = j.id COLLATE utf8mb4_bin AND m.sender_id = j.sender \
+              AND m.client_msg_id = j.client COLLATE utf8mb4_bin \
+         ORDER BY m.seq_id";
 }
 
 pub(super) async fn load(
@@ -83,6 +93,9 @@ pub(super) async fn load(
         let ranges = json_array(windows.iter().map(range));
         let binds = binds![ranges, At(request.recent_since)];
         found.recent(rows::<Recent, _>(conn, &binds).await?);
+    }
+    if let Some(resends) = facts::resends(request) {
+        found.resends(rows::<Resends, _>(conn, &binds![resends]).await?);
     }
     Ok(found.answer(request))
 }

@@ -1,4 +1,4 @@
-//! The facts the sequencer judges by, for many conversations in at most five statements.
+//! The facts the sequencer judges by, for many conversations in at most six statements.
 
 use diesel::connection::Connection as _;
 use diesel::sqlite::SqliteConnection;
@@ -36,6 +36,12 @@ statements! {
          CROSS JOIN messages m ON m.conversation_id = j.value ->> 0 AND m.seq_id >= j.value ->> 1 \
          WHERE m.created_at >= ?2 AND m.client_msg_id IS NOT NULL \
          ORDER BY j.key, m.seq_id";
+    // ?1 [[conversation, sender, client id], …]
+    Resends = "SELECT m.conversation_id, m.sender_id, m.client_msg_id, m.id, m.seq_id, \
+              m.created_at FROM json_each(?1) j \
+         CROSS JOIN messages m ON m.conversation_id = j.value ->> 0 AND m.sender_id = j.value ->> 1 \
+              AND m.client_msg_id = j.value ->> 2 \
+         ORDER BY m.seq_id";
 }
 
 pub(super) fn load(
@@ -69,6 +75,9 @@ pub(super) fn load(
                 .map(|(id, lowest)| format!("[\"{id}\",{lowest}]"));
             let binds = binds![json_array(ranges), request.recent_since];
             found.recent(rows::<Recent, _>(conn, &binds)?);
+        }
+        if let Some(resends) = facts::resends(request) {
+            found.resends(rows::<Resends, _>(conn, &binds![resends])?);
         }
         Ok(found.answer(request))
     })

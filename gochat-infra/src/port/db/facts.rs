@@ -25,6 +25,8 @@ pub struct FactsOf {
     pub id: ConversationId,
     /// Users whose membership is needed even when the member list is too long.
     pub senders: Vec<UserId>,
+    /// Messages to look for, by author and the author's own id, however old.
+    pub resends: Vec<(UserId, String)>,
 }
 
 /// The facts of one conversation.
@@ -42,6 +44,9 @@ pub struct ConversationFacts {
     pub blocked: bool,
     /// Newest messages that carry a client id, oldest first.
     pub recent: Vec<RecentMessage>,
+    /// Of each asked resend the stored message with the lowest number, if there is one. What isn't here is not stored up
+    /// to the row's newest number: both are of one snapshot.
+    pub resends: Vec<RecentMessage>,
 }
 
 /// A stored message as the idempotency window remembers it.

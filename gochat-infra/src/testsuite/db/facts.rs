@@ -7,6 +7,7 @@ fn asking(asked: &[(ConversationId, &[u64])]) -> FactsRequest {
     let of = |(id, senders): &(ConversationId, &[u64])| FactsOf {
         id: *id,
         senders: senders.iter().copied().map(user).collect(),
+        resends: Vec::new(),
     };
     FactsRequest {
         conversations: asked.iter().map(of).collect(),
@@ -56,6 +57,40 @@ pub async fn facts_answer_members_head_and_window(subject: Subject) {
         ..asking(&[(group(1), &[])])
     };
     assert!(facts(&db, none).await[0].recent.is_empty());
+}
+
+/// A repeat is found however old its first sending is, and nobody else's message is taken for it.
+pub async fn facts_find_resends_of_any_age(subject: Subject) {
+    let db = subject.db();
+    open(&db, group(1), 1, &[2]).await;
+    let mut batch = run_of(group(1), 1..=10, 1);
+    batch[1].client_msg_id = Some("it's \"ünlike\" c1".into());
+    // The same id again, as after a window without the mark: the first one is the message.
+    batch[9].client_msg_id = Some("c1".into());
+    save(&db, batch, NOW).await;
+    save(&db, run_of(group(2), 1..=1, 1), NOW).await;
+    let wanted = ["c1", "it's \"ünlike\" c1", "C1", "nobody"];
+    let mut request = asking(&[(group(1), &[]), (group(2), &[])]);
+    (request.recent_max, request.recent_since) = (0, NOW + 1_000_000);
+    request.conversations[0].resends = wanted.map(|id| (user(1), id.to_owned())).to_vec();
+    request.conversations[0]
+        .resends
+        .push((user(2), "c1".into()));
+    request.conversations[1].resends = vec![(user(1), "c2".into())];
+    let found = facts(&db, request).await;
+    let mut seqs: Vec<_> = found[0]
+        .resends
+        .iter()
+        .map(|r| (r.seq_id, r.client_msg_id.as_str()))
+        .collect();
+    seqs.sort_unstable();
+    assert_eq!(seqs, [(1, "c1"), (2, "it's \"ünlike\" c1")]);
+    assert_eq!(found[0].resends[0].sender_id, user(1));
+    assert_eq!(
+        found[0].conversation.as_ref().map(|c| c.last_seq_id),
+        Some(10)
+    );
+    assert!(found[1].resends.is_empty(), "another conversation's");
 }
 
 /// A large member list stays where it is.

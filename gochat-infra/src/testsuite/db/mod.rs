@@ -213,6 +213,7 @@ macro_rules! db_suite {
             an_empty_page_still_knows_the_total,
             conversations_are_found_by_their_name_or_the_peers,
             facts_answer_members_head_and_window,
+            facts_find_resends_of_any_age,
             facts_of_a_large_group_hold_only_the_askers,
             facts_need_as_many_statements_for_many_as_for_one,
             facts_tell_blocks_and_absence,

@@ -160,12 +160,12 @@ impl Client {
             content,
             sent: Instant::now(),
         };
-        let frame = self.frame(&id, &waiting);
+        let frame = self.frame(&id, &waiting, false);
         self.waiting.insert(id, waiting);
         socket.send(&frame).await
     }
 
-    fn frame(&self, id: &str, waiting: &Waiting) -> Vec<u8> {
+    fn frame(&self, id: &str, waiting: &Waiting, resend: bool) -> Vec<u8> {
         let mut out = Vec::new();
         // Ids of the scene came from the server.
         if let Ok(conversation_id) = self.scene.places[waiting.place].0.parse() {
@@ -175,6 +175,7 @@ impl Client {
                 message_type: 1,
                 client_msg_id: Some(id.into()),
                 extra: None,
+                resend,
             })
             .encode(&mut out);
         }
@@ -199,11 +200,12 @@ impl Client {
         waiting.sent = Instant::now();
         let (place, content) = (waiting.place, waiting.content.clone());
         if !by_http {
-            let frame = self.frame(id, &self.waiting[id]);
+            let frame = self.frame(id, &self.waiting[id], true);
             return socket.send(&frame).await;
         }
         let path = format!("/conversations/{}/messages", self.scene.places[place].0);
-        let body = json!({ "messageType": 1, "content": content, "client_msg_id": id });
+        let body =
+            json!({ "messageType": 1, "content": content, "client_msg_id": id, "resend": true });
         let token = &self.scene.users[self.who].token;
         let gate = self.random.random_range(0..self.scene.gates.len());
         let api = &self.scene.gate(gate).api;

@@ -106,6 +106,7 @@ fn compose(scene: &Scene, who: Who, made: u64, place: Place) -> Result<Outgoing>
         message_type: 1,
         content: format!("{who} says number {made} by SDK"),
         extra: None,
+        resend: false,
     })
 }
 

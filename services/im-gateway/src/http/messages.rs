@@ -66,6 +66,9 @@ pub(super) struct SendBody {
     /// JSON text that travels along.
     #[serde(default)]
     extra: Option<String>,
+    /// Say `true` whenever it may have been sent before with this id: it is stored once, however long ago that was.
+    #[serde(default)]
+    resend: Option<bool>,
 }
 
 /// A message type as number or name.
@@ -227,6 +230,7 @@ pub(super) async fn send(
         message_type: body.message_type.number(),
         client_msg_id: Some(client_msg_id.into()),
         extra: body.extra.as_deref().map(Cow::Borrowed),
+        resend: body.resend.unwrap_or(false),
     };
     let origin = Origin {
         user: me.user,

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use gochat_core::fanout::{GatewayIx, Presence, PresenceMap};
 use gochat_core::ids::{ConversationId, ConversationKind, UserId};
 use gochat_core::message::DraftLimits;
+use gochat_core::sequence::ClientKey;
 use gochat_core::step::{Effect, Effects, Record, Sender, View};
 use gochat_infra::port::mq::{Batch, Headers, Mq, OutRecord};
 use hashbrown::HashSet;
@@ -13,6 +14,7 @@ use hashbrown::HashSet;
 use super::decode::{self, Place, Upstream};
 use super::encode::{Encoder, Source};
 use super::gateways::Gateways;
+use super::lookup::Resend;
 use super::people::People;
 use super::spans::Spans;
 use super::stats::Stats;
@@ -60,6 +62,17 @@ impl<'a> Decoded<'a> {
             world,
             spans: Spans::begin(batch, came_at),
         }
+    }
+
+    /// What identifies the message at this place, which may be a repeat.
+    pub(super) fn resend(&self, at: usize) -> Option<Resend<'a>> {
+        let message = self.messages.get(at)?.as_ref()?;
+        let sender = message.user_id.parse().ok()?;
+        let client_msg_id = message.client_msg_id;
+        Some(Resend {
+            key: ClientKey::new(sender, client_msg_id),
+            client_msg_id,
+        })
     }
 
     /// Authors of the batch, repeats included.

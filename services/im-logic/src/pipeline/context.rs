@@ -7,7 +7,7 @@ use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::fanout::PresenceMap;
 use gochat_core::ids::{MessageId, UserId};
 use gochat_core::message::DraftLimits;
-use gochat_core::step::{Effects, Loaded, Need};
+use gochat_core::step::{Effects, Loaded};
 use gochat_infra::ids::{IdSource, now_ms};
 use gochat_infra::port::mq::{Batch, Mq, MqResult, OutRecord};
 use gochat_infra::topics;
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::batch::{Decoded, Looked, Writer};
 use super::encode::Encoder;
 use super::gateways::Gateways;
-use super::lookup::Lookup;
+use super::lookup::{Lookup, Question};
 use super::outage::{Outage, Verdict};
 use super::people::People;
 use super::recovery::Owned;
@@ -163,9 +163,9 @@ impl Context {
         self.take_users(authors, users, now);
         self.take_gateways(gateways, now);
         let facts = self.judge_facts(&needs, facts, now)?;
-        for ((need, partition), loaded) in needs.iter().zip(owners).zip(facts) {
+        for ((asked, partition), loaded) in needs.iter().zip(owners).zip(facts) {
             if let Some(owned) = self.owned.get_mut(&partition) {
-                owned.machine.provide(need.conversation, loaded);
+                owned.machine.provide(asked.need.conversation, loaded);
             }
         }
         self.look_presence_up(decoded, now).await;
@@ -181,7 +181,11 @@ impl Context {
     }
 
     /// Needs of all machines, and the partition of each.
-    fn begin(&mut self, decoded: &mut [Decoded<'_>], now: Instant) -> (Vec<Need>, Vec<u32>) {
+    fn begin<'a>(
+        &mut self,
+        decoded: &mut [Decoded<'a>],
+        now: Instant,
+    ) -> (Vec<Question<'a>>, Vec<u32>) {
         let (mut needs, mut owners) = (Vec::new(), Vec::new());
         let (may_refresh, wall) = (now >= self.refresh_next_try, now_ms());
         for part in decoded {
@@ -190,7 +194,17 @@ impl Context {
                 owned.machine.tick(wall);
                 owned.machine.begin(part.records.drain(..));
                 let wanted = owned.machine.needs().into_iter();
-                needs.extend(wanted.filter(|need| may_refresh || !need.refresh));
+                let wanted = wanted.filter(|need| may_refresh || !need.refresh);
+                needs.extend(wanted.map(|need| {
+                    Question {
+                        resends: need
+                            .resends
+                            .iter()
+                            .filter_map(|at| part.resend(*at))
+                            .collect(),
+                        need,
+                    }
+                }));
                 owners.resize(needs.len(), partition);
             }
         }
@@ -199,7 +213,7 @@ impl Context {
 
     fn judge_facts(
         &mut self,
-        needs: &[Need],
+        needs: &[Question<'_>],
         answer: Option<Result<Vec<Loaded>>>,
         now: Instant,
     ) -> Result<Vec<Loaded>> {
@@ -207,7 +221,7 @@ impl Context {
             self.refresh_next_try = now + REFRESH_PAUSE;
         }
         match answer {
-            Some(Err(error)) if needs.iter().all(|need| need.refresh) => {
+            Some(Err(error)) if needs.iter().all(|asked| asked.need.refresh) => {
                 tracing::warn!(%error, "facts can't be loaded again: the old ones are used");
                 Ok(Vec::new())
             }

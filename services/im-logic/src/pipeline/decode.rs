@@ -24,6 +24,7 @@ pub(super) struct Upstream<'a> {
     pub(super) extra: &'a str,
     pub(super) kind: i32,
     pub(super) conn_id: u64,
+    pub(super) resend: bool,
 }
 
 impl<'a> Upstream<'a> {
@@ -44,6 +45,7 @@ impl<'a> Upstream<'a> {
                 9 => message.extra = value.text()?,
                 10 => message.kind = value.number()? as i32,
                 11 => message.conn_id = value.number()?,
+                12 => message.resend = value.number()? != 0,
                 _ => {}
             }
         }
@@ -129,6 +131,7 @@ fn submission(
                 conversation,
                 key,
                 gateway,
+                resend: message.resend,
             })
         }
         Err(error) => refused(error),
@@ -156,6 +159,7 @@ mod tests {
             extra: "{}".into(),
             kind: 0,
             conn_id: u64::MAX,
+            resend: true,
         }
     }
 
@@ -191,6 +195,7 @@ mod tests {
             extra: "{}",
             kind: 0,
             conn_id: u64::MAX,
+            resend: true,
         };
         assert_eq!(read, expected);
     }

@@ -9,7 +9,7 @@ use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, UnixMillis, UserId};
 use gochat_core::membership::Role;
 use gochat_core::sequence::{ClientKey, Recorded, WINDOW_MESSAGES, WINDOW_MS};
-use gochat_core::step::{Facts, Loaded, Members, Need, Standing};
+use gochat_core::step::{Facts, Loaded, Looked, Members, Need, Standing};
 use gochat_infra::rpc::{Channel, error_from};
 use gochat_proto::common::v1::User;
 use gochat_proto::im::repo::v1::conversation_service_client::ConversationServiceClient;
@@ -18,18 +18,34 @@ use gochat_proto::im::repo::v1::user_service_client::UserServiceClient;
 use gochat_proto::im::repo::v1::{
     ConversationFacts, FactsQuery, GetUsersOnlineStatusRequest, GetUsersRequest,
     ListOnlineGatewaysRequest, LoadConversationFactsRequest, MemberFact, OnlineStatus,
-    RecentMessage,
+    RecentMessage, ResendQuery,
 };
+use hashbrown::HashMap;
 use tonic::{Response, Status};
 
 /// Users of one call.
 const USERS: usize = 1_000;
 /// Conversations of one call; few, because a hot one answers up to 10,000 recent messages.
 const CONVERSATIONS: usize = 128;
+/// Resends looked for in one conversation and batch; more are refused, retryably.
+const RESENDS: usize = 10_000;
 /// Calls of one kind at the same time.
 const PARALLEL: usize = 4;
 /// Largest answer: a full chunk of hot conversations.
 const ANSWER_BYTES: usize = 128 << 20;
+
+/// A need, and the names of the resends in it.
+pub(super) struct Question<'a> {
+    pub(super) need: Need,
+    pub(super) resends: Vec<Resend<'a>>,
+}
+
+/// A message that may be a repeat.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Resend<'a> {
+    pub(super) key: ClientKey,
+    pub(super) client_msg_id: &'a str,
+}
 
 /// Clients of im-repo with a deadline. No retries here: the worker has its own way to wait.
 #[derive(Clone)]
@@ -54,7 +70,7 @@ impl Lookup {
     /// Answers to the needs, in their order.
     pub(super) async fn facts(
         &self,
-        needs: &[Need],
+        needs: &[Question<'_>],
         direct_max: usize,
         now: UnixMillis,
     ) -> Result<Vec<Loaded>> {
@@ -69,7 +85,7 @@ impl Lookup {
     /// one by one.
     async fn facts_of(
         &self,
-        needs: &[Need],
+        needs: &[Question<'_>],
         direct_max: usize,
         now: UnixMillis,
     ) -> Result<Vec<Loaded>> {
@@ -88,7 +104,7 @@ impl Lookup {
 
     async fn facts_call(
         &self,
-        needs: &[Need],
+        needs: &[Question<'_>],
         direct_max: usize,
         now: UnixMillis,
     ) -> Result<Vec<Loaded>> {
@@ -180,22 +196,44 @@ fn texts(ids: &[UserId]) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
-fn query(need: &Need) -> FactsQuery {
+fn query(asked: &Question<'_>) -> FactsQuery {
+    let Question { need, resends } = asked;
+    let resends = resends.iter().take(RESENDS).map(|resend| ResendQuery {
+        sender_id: resend.key.sender.to_string(),
+        client_msg_id: resend.client_msg_id.to_owned(),
+    });
     FactsQuery {
         conversation_id: need.conversation.to_string(),
         sender_ids: texts(&need.senders),
         with_recent: need.with_recent,
+        resends: resends.collect(),
     }
 }
 
-fn loaded(need: &Need, facts: ConversationFacts) -> Loaded {
+fn loaded(asked: &Question<'_>, facts: ConversationFacts) -> Loaded {
     let head = u64::try_from(facts.last_seq_id).unwrap_or(0);
     let recent = facts.recent.iter().filter_map(recorded).collect();
     Loaded {
         head,
         recent,
-        facts: facts.found.then(|| facts_from(need, &facts)),
+        resends: looked(&asked.resends, &facts),
+        facts: facts.found.then(|| facts_from(&asked.need, &facts)),
     }
+}
+
+/// Nothing when im-repo is of a version that doesn't look for resends: they are refused then, retryably, and another
+/// instance may know.
+fn looked(asked: &[Resend<'_>], facts: &ConversationFacts) -> Vec<Looked> {
+    if asked.is_empty() || !(facts.resends_answered || !facts.found) {
+        return Vec::new();
+    }
+    let found = facts.resends.iter().filter_map(recorded);
+    let found: HashMap<ClientKey, Recorded> = found.map(|row| (row.key, row)).collect();
+    let of = |resend: &Resend<'_>| Looked {
+        key: resend.key,
+        found: found.get(&resend.key).copied(),
+    };
+    asked.iter().take(RESENDS).map(of).collect()
 }
 
 fn facts_from(need: &Need, facts: &ConversationFacts) -> Facts {
@@ -286,7 +324,12 @@ mod tests {
             conversation,
             with_recent: true,
             refresh: false,
+            resends: vec![],
             senders: vec![user(1), user(2)],
+        };
+        let asked = Question {
+            need,
+            resends: vec![],
         };
         let mut answer = ConversationFacts {
             found: true,
@@ -294,7 +337,7 @@ mod tests {
             settings: r#"{"group_settings":{"mute_all":true}}"#.into(),
             ..Default::default()
         };
-        let facts = loaded(&need, answer.clone()).facts.unwrap();
+        let facts = loaded(&asked, answer.clone()).facts.unwrap();
         assert!(facts.mute_all);
         assert!(
             facts.covers(conversation, user(2)),
@@ -302,7 +345,7 @@ mod tests {
         );
         assert!(!facts.covers(conversation, user(3)), "nobody asked");
         answer.members_complete = true;
-        let facts = loaded(&need, answer).facts.unwrap();
+        let facts = loaded(&asked, answer).facts.unwrap();
         assert_eq!(facts.members.list(), Some(&[user(1)][..]));
     }
 
@@ -313,7 +356,12 @@ mod tests {
             conversation,
             with_recent: true,
             refresh: false,
+            resends: vec![0, 1],
             senders: vec![],
+        };
+        let asked = Question {
+            need,
+            resends: vec![],
         };
         let answer = ConversationFacts {
             last_seq_id: -4,
@@ -322,8 +370,49 @@ mod tests {
         let expected = Loaded {
             head: 0,
             recent: vec![],
+            resends: vec![],
             facts: None,
         };
-        assert_eq!(loaded(&need, answer), expected);
+        assert_eq!(loaded(&asked, answer), expected);
+    }
+
+    #[test]
+    fn resends_are_looked_up_by_author_and_id_and_only_where_im_repo_knows_how() {
+        let author = UserId::new(1).unwrap();
+        let resend = |client_msg_id| Resend {
+            key: ClientKey::new(author, client_msg_id),
+            client_msg_id,
+        };
+        let asked = Question {
+            need: Need {
+                conversation: ConversationId::World,
+                with_recent: false,
+                refresh: false,
+                resends: vec![0, 1],
+                senders: vec![],
+            },
+            resends: vec![resend("a"), resend("b")],
+        };
+        let row = |sender: &str| RecentMessage {
+            sender_id: sender.into(),
+            client_msg_id: "a".into(),
+            message_id: "9".into(),
+            seq_id: 4,
+            created_at: 7,
+        };
+        let mut answer = ConversationFacts {
+            found: true,
+            resends: vec![row("1"), row("2")],
+            resends_answered: true,
+            ..Default::default()
+        };
+        let looked = loaded(&asked, answer.clone()).resends;
+        assert_eq!(
+            looked[0].found.map(|row| (row.seq, row.at)),
+            Some((4, 7_000))
+        );
+        assert_eq!((looked[1].key, looked[1].found), (resend("b").key, None));
+        answer.resends_answered = false;
+        assert!(loaded(&asked, answer).resends.is_empty());
     }
 }

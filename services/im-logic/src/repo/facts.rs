@@ -58,6 +58,7 @@ impl Repo {
             conversation_id: id.to_string(),
             sender_ids: users.iter().map(ToString::to_string).collect(),
             with_recent: false,
+            resends: Vec::new(),
         };
         let request = LoadConversationFactsRequest {
             queries: vec![query],

@@ -288,7 +288,7 @@ impl World {
         let mut values = Vec::new();
         for partition in 0..self.mq.partitions(topic).unwrap() {
             let tp = TopicPartition::new(topic, partition);
-            let records = self.mq.read(&tp, 0, 10_000).await.unwrap();
+            let records = self.mq.read(&tp, 0, 20_000).await.unwrap();
             values.extend(records.into_iter().map(|record| record.record.value));
         }
         values

@@ -1,7 +1,7 @@
 //! A message's way when everything works, and across restarts.
 
 use gochat_infra::topics;
-use gochat_proto::mq::v1::DownstreamKind;
+use gochat_proto::mq::v1::{DownstreamKind, UpstreamMessage};
 use im_logic::Announcer;
 
 use crate::harness::World;
@@ -202,5 +202,51 @@ async fn a_changed_threshold_holds_from_the_next_batch() {
     world.produce(&[world.message(&group, 1, "c")]).await;
     let direct = gateway.next().await;
     assert_eq!((direct.target_user_ids.len(), direct.seq_id), (2, 3));
+    running.stop().await;
+}
+
+/// The window holds the newest 10,000 messages. What is older is found in the database, if the author says that it may be
+/// a repeat; while the database may not hold it yet, the author has to wait.
+#[tokio::test]
+async fn a_marked_repeat_from_before_the_window_is_the_same_message() {
+    let world = World::new().await;
+    world.users([1, 2]).await;
+    let chat = world.single(1, 2).await;
+    let mut gateway = world.gateway("gateway-1").await;
+    let running = world.start();
+    let first = world.message(&chat, 1, "first");
+    world.produce(std::slice::from_ref(&first)).await;
+    let ack = gateway.next().await;
+    let others: Vec<_> = (0..10_000)
+        .map(|n| world.message(&chat, 2, &n.to_string()))
+        .collect();
+    for others in others.chunks(500) {
+        world.produce(others).await;
+        for _ in others {
+            gateway.answer().await.expect("it is in the world");
+        }
+    }
+
+    let marked = |message: &UpstreamMessage| UpstreamMessage {
+        resend: true,
+        ..message.clone()
+    };
+    world.produce(&[marked(&first)]).await;
+    assert_eq!(
+        gateway.answer().await,
+        Err("SERVICE_UNAVAILABLE".to_owned()),
+        "nobody knows yet"
+    );
+    world.save_all().await;
+    world.produce(&[marked(&first)]).await;
+    let again = gateway.next().await;
+    assert_eq!(
+        (again.seq_id, again.message_id),
+        (ack.seq_id, ack.message_id)
+    );
+    let unknown = marked(&world.message(&chat, 1, "never-sent"));
+    world.produce(&[unknown]).await;
+    assert_eq!(gateway.answer().await, Ok(10_002));
+    assert_eq!(world.persisted().await.len(), 10_002);
     running.stop().await;
 }

@@ -19,6 +19,7 @@ fn request(user: u64, conversation: &str, client_id: &str) -> SendMessageRequest
         r#type: 1,
         client_msg_id: client_id.into(),
         extra: String::new(),
+        resend: false,
     }
 }
 

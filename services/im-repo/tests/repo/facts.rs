@@ -1,7 +1,7 @@
 //! ConversationService: what the sequencer loads.
 
 use gochat_core::error::ErrorCode;
-use gochat_proto::im::repo::v1::{FactsQuery, LoadConversationFactsRequest};
+use gochat_proto::im::repo::v1::{FactsQuery, LoadConversationFactsRequest, ResendQuery};
 
 use crate::harness::{Repo, code};
 
@@ -10,6 +10,7 @@ fn query(id: &str, senders: &[&str], with_recent: bool) -> FactsQuery {
         conversation_id: id.into(),
         sender_ids: senders.iter().map(ToString::to_string).collect(),
         with_recent,
+        resends: vec![],
     }
 }
 
@@ -65,6 +66,41 @@ async fn facts_come_in_the_order_of_the_queries_with_windows_where_asked() {
     assert_eq!(small.last_seq_id, 4);
     assert!(small.last_message_at > 0);
     assert!(world.found);
+}
+
+#[tokio::test]
+async fn resends_are_looked_for_without_a_window() {
+    let repo = Repo::start().await;
+    let [ann, bob] = repo.people(["ann", "bob"]).await;
+    let chat = repo.single(&ann, &bob).await;
+    repo.fill(&chat, &bob, 4).await;
+    let resend = |sender: &str, id: &str| ResendQuery {
+        sender_id: sender.into(),
+        client_msg_id: id.into(),
+    };
+    let load = async |resends: Vec<ResendQuery>| {
+        let queries = vec![FactsQuery {
+            resends,
+            ..query(&chat, &[], false)
+        }];
+        let request = LoadConversationFactsRequest {
+            queries,
+            ..Default::default()
+        };
+        repo.conversations().load_conversation_facts(request).await
+    };
+    let asked = vec![resend(&bob, "c-2"), resend(&ann, "c-2"), resend(&bob, "x")];
+    let facts = load(asked).await.unwrap().into_inner().facts.remove(0);
+    assert!(facts.resends_answered && facts.recent.is_empty());
+    let found: Vec<_> = facts
+        .resends
+        .iter()
+        .map(|m| (m.seq_id, &m.sender_id))
+        .collect();
+    assert_eq!((found, facts.last_seq_id), (vec![(2, &bob)], 4));
+    for bad in [vec![resend(&bob, "")], vec![resend(&bob, "x"); 10_001]] {
+        assert_eq!(code(load(bad).await), ErrorCode::InvalidParams);
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! caches facts itself and is told when they change, so its loads must see every commit.
 
 use gochat_core::error::Result;
+use gochat_core::ids::UserId;
 use gochat_infra::port::db::{ConversationFacts as Facts, FactsOf, FactsRequest};
 use gochat_proto::im::repo::v1::*;
 
@@ -11,6 +12,10 @@ use crate::{args, convert};
 
 /// Most members listed per conversation.
 const MEMBERS_MAX: u32 = 10_000;
+/// Most resends looked for in one call.
+const RESENDS_MAX: usize = 10_000;
+/// Longest client id.
+const CLIENT_ID_MAX: usize = 64;
 /// Most recent messages per conversation.
 const RECENT_MAX: u32 = 10_000;
 
@@ -20,6 +25,12 @@ impl ConversationApi {
         request: LoadConversationFactsRequest,
     ) -> Result<LoadConversationFactsResponse> {
         args::batch(request.queries.len(), "queries")?;
+        let resends = request.queries.iter().map(|query| query.resends.len());
+        if resends.sum::<usize>() > RESENDS_MAX {
+            return Err(args::invalid(
+                "At most 10,000 `resends` are answered at once.",
+            ));
+        }
         let load = FactsRequest {
             conversations: Vec::new(),
             max_members: args::limit(request.max_members, 0, MEMBERS_MAX),
@@ -40,6 +51,7 @@ impl ConversationApi {
             let of = FactsOf {
                 id: args::conversation(&query.conversation_id)?,
                 senders: args::users(&query.sender_ids, "sender_ids")?,
+                resends: query.resends.iter().map(resend).collect::<Result<_>>()?,
             };
             windows.push(query.with_recent);
             let list = if query.with_recent {
@@ -72,6 +84,12 @@ impl ConversationApi {
     }
 }
 
+fn resend(query: &ResendQuery) -> Result<(UserId, String)> {
+    let sender = args::user(&query.sender_id, "sender_id")?;
+    let client_id = args::text(&query.client_msg_id, "client_msg_id", CLIENT_ID_MAX)?;
+    Ok((sender, client_id.to_owned()))
+}
+
 fn wire(facts: Facts) -> ConversationFacts {
     let mut answer = ConversationFacts {
         conversation_id: facts.id.to_string(),
@@ -79,6 +97,8 @@ fn wire(facts: Facts) -> ConversationFacts {
         members: facts.members.iter().map(convert::member_fact).collect(),
         members_complete: facts.members_complete,
         recent: facts.recent.iter().rev().map(convert::recent).collect(),
+        resends: facts.resends.iter().map(convert::recent).collect(),
+        resends_answered: true,
         blocked: facts.blocked,
         ..Default::default()
     };
