@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Replay;
 use crate::metrics as names;
 use crate::state::Gw;
-use crate::ws::conn::{Conn, QueueLimits, Sent};
+use crate::ws::conn::{Conn, Sent};
 use crate::ws::table::SHARDS;
 
 /// Broadcasts that may wait; beyond it the reader of the log waits.
@@ -39,6 +40,8 @@ pub(crate) struct Broadcast {
     pub(crate) seq: i64,
     /// A message of the world chat.
     pub(crate) world: bool,
+    /// Broadcast once more, late: not for those who had a later one.
+    pub(crate) again: bool,
     pub(crate) frame: Bytes,
     /// The connection it came from; 0 = none.
     pub(crate) skip: ConnId,
@@ -49,12 +52,19 @@ impl Broadcast {
     fn is_for(&self, conn: &Conn) -> bool {
         self.skip != conn.id() && !self.excluded.contains(&conn.user())
     }
+
+    /// Signals may be about messages: newcomers hear them last.
+    fn order(&self) -> i64 {
+        if self.world { self.seq } else { i64::MAX }
+    }
 }
 
 /// The queue of broadcasts and the memory of recent ones.
 pub(crate) struct Broadcasts {
     queue: mpsc::Sender<(Broadcast, Option<Span>)>,
     recent: Mutex<Recent>,
+    /// Newest number of the world chat that was broadcast here.
+    newest: AtomicI64,
 }
 
 /// Where broadcasts wait, those of traced messages with a span that ends when they are written.
@@ -78,6 +88,7 @@ impl Broadcasts {
             Self {
                 queue,
                 recent: Mutex::new(recent),
+                newest: AtomicI64::new(0),
             },
             rx,
         )
@@ -94,12 +105,23 @@ impl Broadcasts {
     pub(crate) fn admit(&self, gw: &Gw, conn: &Arc<Conn>) {
         let mut recent = self.recent.lock();
         recent.forget(Instant::now());
-        for (_, broadcast) in &recent.frames {
-            if broadcast.is_for(conn) {
-                conn.enqueue(&broadcast.frame, gw.queue);
-            }
+        let given = recent.frames.iter().map(|(_, broadcast)| broadcast);
+        let mut given: Vec<&Broadcast> = given.filter(|b| b.is_for(conn)).collect();
+        given.sort_by_key(|broadcast| broadcast.order());
+        for broadcast in &given {
+            conn.enqueue(&broadcast.frame, gw.queue);
         }
+        let newest = self.newest.load(Ordering::Relaxed);
+        let had_newest = given.iter().any(|b| b.world && b.seq == newest);
+        conn.set_world_since(newest - i64::from(had_newest));
         gw.table.insert(conn.clone());
+    }
+
+    /// Whether a message of the world chat that comes late has been overtaken on this connection: its client has seen the
+    /// gap, and history has what is missing.
+    pub(crate) fn has_overtaken(&self, seq: i64, conn: &Conn) -> bool {
+        let newest = self.newest.load(Ordering::Relaxed);
+        seq < newest && newest > conn.world_since()
     }
 
     /// Whether this message of the world chat needs no second broadcast: it was broadcast lately, so who is here had it,
@@ -115,6 +137,9 @@ impl Broadcasts {
         let now = Instant::now();
         let mut recent = self.recent.lock();
         for broadcast in batch {
+            if broadcast.world {
+                self.newest.fetch_max(broadcast.seq, Ordering::Relaxed);
+            }
             recent.bytes += broadcast.frame.len();
             recent.frames.push_back((now, broadcast.clone()));
         }
@@ -200,7 +225,9 @@ impl Merged {
                 all.freeze()
             }
         };
-        let has_exclusions = run.iter().any(|b| b.skip != 0 || !b.excluded.is_empty());
+        let has_exclusions = run
+            .iter()
+            .any(|b| b.again || b.skip != 0 || !b.excluded.is_empty());
         Arc::new(Self {
             all,
             parts: run.to_vec(),
@@ -209,13 +236,16 @@ impl Merged {
     }
 
     /// Writes to one connection what it should get.
-    fn write(&self, conn: &Conn, limits: QueueLimits) -> Sent {
-        if !self.has_exclusions || self.parts.iter().all(|b| b.is_for(conn)) {
-            return conn.send(&self.all, limits);
+    fn write(&self, conn: &Conn, gw: &Gw) -> Sent {
+        let is_for = |b: &Broadcast| {
+            b.is_for(conn) && !(b.again && b.world && gw.broadcasts.has_overtaken(b.seq, conn))
+        };
+        if !self.has_exclusions || self.parts.iter().all(is_for) {
+            return conn.send(&self.all, gw.queue);
         }
         let mut sent = Sent::Accepted;
-        for part in self.parts.iter().filter(|b| b.is_for(conn)) {
-            sent = conn.send(&part.frame, limits);
+        for part in self.parts.iter().filter(|b| is_for(b)) {
+            sent = conn.send(&part.frame, gw.queue);
         }
         sent
     }
@@ -240,7 +270,7 @@ async fn write_shards(gw: Gw, merged: Arc<Merged>, shards: std::ops::Range<usize
     for shard in shards {
         gw.table.snapshot(shard, &mut conns);
         for conn in conns.drain(..) {
-            match merged.write(&conn, gw.queue) {
+            match merged.write(&conn, &gw) {
                 Sent::Accepted => delivered += merged.parts.len(),
                 Sent::Overflow => gw.note_overflow(&conn),
                 Sent::Closed => {}
@@ -258,12 +288,15 @@ async fn write_shards(gw: Gw, merged: Arc<Merged>, shards: std::ops::Range<usize
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tokens::Identity;
+    use crate::ws::conn::About;
 
     fn frame(text: &str) -> Broadcast {
         Broadcast {
             message: 7,
             seq: 10,
             world: true,
+            again: false,
             frame: Bytes::copy_from_slice(text.as_bytes()),
             skip: 0,
             excluded: vec![],
@@ -301,5 +334,35 @@ mod tests {
         assert_eq!(mergeable(&[huge.clone(), big]), 1);
         let merged = Merged::new(&[frame("ab"), frame("c")]);
         assert_eq!(&merged.all[..], b"abc");
+    }
+
+    #[test]
+    fn a_late_message_is_overtaken_where_a_newer_one_was_broadcast() {
+        let (broadcasts, _rx) = Broadcasts::new(Replay::default());
+        let conn = |since| {
+            let identity = Identity {
+                user: UserId::new(7).unwrap(),
+                guest: false,
+                username: None,
+                token: [0; 16],
+                issued_at: 0,
+                expires_at: i64::MAX,
+            };
+            let conn = Conn::new(1, &identity, About::default());
+            conn.set_world_since(since);
+            conn
+        };
+        let (here, given, later) = (conn(0), conn(9), conn(10));
+        assert!(!broadcasts.has_overtaken(9, &here), "nothing was yet");
+        broadcasts.remember(&[frame("number 10")]);
+        assert!(broadcasts.has_overtaken(9, &here) && broadcasts.has_overtaken(9, &given));
+        assert!(!broadcasts.has_overtaken(10, &here) && !broadcasts.has_overtaken(11, &here));
+        assert!(!broadcasts.has_overtaken(9, &later), "it came after 10");
+        let newer = Broadcast {
+            seq: 11,
+            ..frame("number 11")
+        };
+        broadcasts.remember(&[newer, frame("late")]);
+        assert!(broadcasts.has_overtaken(10, &later));
     }
 }

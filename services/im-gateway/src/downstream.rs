@@ -144,6 +144,15 @@ fn push(gw: &Gw, parent: Context, message: &DownstreamMessage) -> Span {
     span
 }
 
+/// Whether a message is pushed once more because it may have been missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Late {
+    No,
+    Again,
+    /// Others had it as a broadcast.
+    AgainToWorld,
+}
+
 /// The frames of one batch, and the connections they wait at.
 struct Round<'a> {
     gw: &'a Gw,
@@ -198,6 +207,7 @@ impl<'a> Round<'a> {
                 message: id,
                 seq: message.seq_id,
                 world: to_world,
+                again: message.again,
                 frame,
                 skip,
                 excluded,
@@ -211,7 +221,11 @@ impl<'a> Round<'a> {
             seq: message.seq_id,
             conversation: self.gw.conversations.hash_one(&message.conversation_id) | 1,
         };
-        let again = message.again;
+        let late = match (message.again, to_world) {
+            (false, _) => Late::No,
+            (true, false) => Late::Again,
+            (true, true) => Late::AgainToWorld,
+        };
         let targets = message.target_user_ids.iter().chain(
             // The single-target form of the same list.
             std::iter::once(&message.target_user_id).filter(|id| !id.is_empty()),
@@ -219,7 +233,7 @@ impl<'a> Round<'a> {
         for target in targets {
             match target.parse::<UserId>() {
                 Ok(user) if message.again && self.gw.recents.has(user, id) => {}
-                Ok(user) => self.queue_for_user(user, skip, about, again, &frame),
+                Ok(user) => self.queue_for_user(user, skip, about, late, &frame),
                 Err(_) => self.missed += 1,
             }
         }
@@ -239,6 +253,7 @@ impl<'a> Round<'a> {
                 message: 0,
                 seq: 0,
                 world: false,
+                again: false,
                 frame,
                 skip: 0,
                 excluded: Vec::new(),
@@ -246,7 +261,7 @@ impl<'a> Round<'a> {
         }
         for target in &signal.target_user_ids {
             match target.parse::<UserId>() {
-                Ok(user) => self.queue_for_user(user, 0, About::SIGNAL, false, &frame),
+                Ok(user) => self.queue_for_user(user, 0, About::SIGNAL, Late::No, &frame),
                 Err(_) => self.missed += 1,
             }
         }
@@ -296,14 +311,14 @@ impl<'a> Round<'a> {
         user: UserId,
         skip: ConnId,
         about: About,
-        again: bool,
+        late: Late,
         frame: &Bytes,
     ) {
         let gw = self.gw;
         let spot = Spot {
             conversation: about.conversation,
             seq: about.seq,
-            again,
+            again: late != Late::No,
         };
         gw.recents.remember(user, skip, about, frame);
         let (touched, before) = (&mut self.touched, self.delivered);
@@ -312,7 +327,9 @@ impl<'a> Round<'a> {
         gw.table.with_user(user, |conns| {
             for conn in conns {
                 known = true;
-                if conn.id() == skip {
+                let overtaken =
+                    late == Late::AgainToWorld && gw.broadcasts.has_overtaken(about.seq, conn);
+                if conn.id() == skip || overtaken {
                     continue;
                 }
                 let (sent, first) = conn.enqueue_message(frame, gw.queue, spot);

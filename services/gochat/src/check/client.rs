@@ -1,15 +1,18 @@
 //! A plain client: sends, resends, leaves, comes back, and writes down what it is told.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use gochat_core::session::frame::{ClientFrame, SendMessage, ServerFrame};
 use hyper::Method;
 use rand::Rng as _;
 use rand::rngs::StdRng;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{interval, timeout};
 
 use super::load::{Control, Scene};
@@ -18,13 +21,12 @@ use super::socket::Socket;
 use crate::bench::Result;
 
 /// Time without an acknowledgement after which a message is sent again.
-/// Time after opening in which messages from before may be pushed late. Gateways let late ones through for two seconds;
-/// the rest is for a machine so busy that frames wait that long in sockets (with 3 s a run beside a full test suite failed).
-const SETTLING: Duration = Duration::from_secs(8);
 const RESEND: Duration = Duration::from_secs(5);
 /// Messages without an answer after which a client says nothing new. A repeat must come while the server remembers its first
 /// time (10,000 messages of the conversation): who piles up messages through a long outage repeats them too late.
 pub(super) const BACKLOG: usize = 64;
+/// HTTP requests under way of one client.
+const ASKING: usize = 4;
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -39,6 +41,22 @@ struct Client {
     made: u64,
     /// Highest number seen per conversation, to report as read.
     seen: BTreeMap<Place, u64>,
+    /// HTTP requests under way: the socket is read meanwhile.
+    asking: FuturesUnordered<Asking>,
+    settling: Duration,
+}
+
+type Asking = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// What an HTTP request led to.
+enum Answer {
+    Nothing,
+    Sent {
+        client_id: String,
+        message_id: String,
+        seq: u64,
+    },
+    Read(Place, u64),
 }
 
 struct Waiting {
@@ -53,6 +71,7 @@ pub(super) async fn run(
     scene: Arc<Scene>,
     control: Arc<Control>,
     rate: f64,
+    settling: Duration,
     random: StdRng,
 ) -> Result<Observed> {
     let places = scene.places_of(who);
@@ -66,11 +85,16 @@ pub(super) async fn run(
         waiting: BTreeMap::new(),
         made: 0,
         seen: BTreeMap::new(),
+        asking: FuturesUnordered::new(),
+        settling,
     };
     while !client.is_done() {
         client.one_connection(rate).await;
         let pause = client.random.random_range(1..200);
         tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    while let Some(answer) = client.asking.next().await {
+        client.take(answer);
     }
     client.control.writing.fetch_sub(1, Ordering::Relaxed);
     let unknown = client.waiting.keys().cloned().collect();
@@ -112,11 +136,15 @@ impl Client {
             while !self.is_done() && Instant::now() < leave {
                 let going = tokio::select! {
                     text = socket.next() => text.map(|text| {
-                        if opened.elapsed() >= SETTLING {
+                        if opened.elapsed() >= self.settling {
                             seen.settled.get_or_insert(seen.pushes.len());
                         }
                         self.handle(&text, &mut seen);
                     }),
+                    Some(answer) = self.asking.next() => {
+                        self.take(answer);
+                        Ok(())
+                    }
                     _ = tick.tick() => self.act(&mut socket).await,
                 };
                 if going.is_err() {
@@ -137,7 +165,7 @@ impl Client {
             return Ok(());
         }
         match self.random.random_range(0..20) {
-            0 => self.read_something().await,
+            0 => self.read_something(),
             1 => {
                 // A repetition nobody asked for: the server must recognise it.
                 if let Some(id) = self.waiting.keys().next().cloned() {
@@ -192,7 +220,7 @@ impl Client {
 
     /// The same message again, mostly by the socket, sometimes by HTTP.
     async fn resend(&mut self, id: &str, socket: &mut Socket) -> std::io::Result<()> {
-        let by_http = self.random.random_range(0..4) == 0;
+        let by_http = self.random.random_range(0..4) == 0 && self.asking.len() < ASKING;
         self.observed.resent += 1;
         let Some(waiting) = self.waiting.get_mut(id) else {
             return Ok(());
@@ -206,32 +234,67 @@ impl Client {
         let path = format!("/conversations/{}/messages", self.scene.places[place].0);
         let body =
             json!({ "messageType": 1, "content": content, "client_msg_id": id, "resend": true });
-        let token = &self.scene.users[self.who].token;
-        let gate = self.random.random_range(0..self.scene.gates.len());
-        let api = &self.scene.gate(gate).api;
-        let asking = api.once(Method::POST, &path, token, Some(&body));
-        if let Ok(Ok((201, answer))) = timeout(PATIENCE, asking).await {
+        let client_id = id.to_owned();
+        self.ask(Method::POST, path, body, move |status, answer| {
             let message = &answer["data"];
-            let message_id = message["id"].as_str().unwrap_or_default().to_owned();
-            self.acknowledge(id, message_id, message["seqId"].as_u64().unwrap_or(0));
-        }
+            match (status, message["id"].as_str()) {
+                (201, Some(message_id)) => Answer::Sent {
+                    client_id,
+                    message_id: message_id.to_owned(),
+                    seq: message["seqId"].as_u64().unwrap_or(0),
+                },
+                _ => Answer::Nothing,
+            }
+        });
         Ok(())
     }
 
-    async fn read_something(&mut self) {
+    fn read_something(&mut self) {
         let place = self.places[self.random.random_range(0..self.places.len())];
-        let Some(&seq) = self.seen.get(&place) else {
+        let seq = self.seen.get(&place).copied();
+        let Some(seq) = seq.filter(|_| self.asking.len() < ASKING) else {
             return;
         };
         let path = format!("/conversations/{}/read", self.scene.places[place].0);
-        let token = &self.scene.users[self.who].token;
         let body = json!({ "seqId": seq });
+        self.ask(Method::PUT, path, body, move |status, _| match status {
+            200 => Answer::Read(place, seq),
+            _ => Answer::Nothing,
+        });
+    }
+
+    /// Asks any gateway by HTTP; what came of it is taken while the socket is read.
+    fn ask(
+        &mut self,
+        method: Method,
+        path: String,
+        body: Value,
+        read: impl FnOnce(u16, Value) -> Answer + Send + 'static,
+    ) {
+        let token = self.scene.users[self.who].token.clone();
         let gate = self.random.random_range(0..self.scene.gates.len());
-        let api = &self.scene.gate(gate).api;
-        let asking = api.once(Method::PUT, &path, token, Some(&body));
-        if let Ok(Ok((200, _))) = timeout(PATIENCE, asking).await {
-            let read = self.observed.read.entry((self.who, place)).or_default();
-            *read = seq.max(*read);
+        let api = self.scene.gate(gate).api.clone();
+        self.asking.push(Box::pin(async move {
+            let asking = api.once(method, &path, &token, Some(&body));
+            match timeout(PATIENCE, asking).await {
+                Ok(Ok((status, answer))) => read(status, answer),
+                _ => Answer::Nothing,
+            }
+        }));
+    }
+
+    fn take(&mut self, answer: Answer) {
+        match answer {
+            Answer::Nothing => {}
+            Answer::Sent {
+                client_id,
+                message_id,
+                seq,
+            } => self.acknowledge(&client_id, message_id, seq),
+            Answer::Read(place, seq) => {
+                let read = self.observed.read.entry((self.who, place)).or_default();
+                *read = seq.max(*read);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use super::CheckArgs;
 use super::observe::{Observed, Place, Who};
 use super::{client, sdk};
 use crate::bench::Result;
@@ -122,18 +123,19 @@ impl Scene {
 pub(super) fn start(
     scene: &Arc<Scene>,
     control: &Arc<Control>,
-    rate: f64,
-    sdk_clients: usize,
+    args: &CheckArgs,
     seed: u64,
 ) -> JoinSet<Result<Observed>> {
     let mut clients = JoinSet::new();
     control.writing.store(scene.users.len(), Ordering::Relaxed);
-    let plain = scene.users.len().saturating_sub(sdk_clients);
+    let plain = scene.users.len().saturating_sub(args.sdk_clients);
+    let rate = args.rate;
     for who in 0..scene.users.len() {
         let (scene, control) = (scene.clone(), control.clone());
         let random = StdRng::seed_from_u64(seed ^ (who as u64 + 1));
         if who < plain {
-            clients.spawn(client::run(who, scene, control, rate, random));
+            let settling = Duration::from_secs_f64(args.settling.clamp(0.0, 3600.0));
+            clients.spawn(client::run(who, scene, control, rate, settling, random));
         } else {
             clients.spawn(sdk::run(who, scene, control, rate, random));
         }

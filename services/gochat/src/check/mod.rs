@@ -70,6 +70,10 @@ pub struct CheckArgs {
     /// Messages per second of each client.
     #[arg(long, default_value_t = 10.0)]
     rate: f64,
+    /// Seconds after opening in which messages from before may be pushed after newer ones; 0: never. Gateways of versions
+    /// that do that want some 8 on a busy machine.
+    #[arg(long, default_value_t = 0.0)]
+    settling: f64,
     /// Makes the run repeatable as far as the machine allows; default: a new one, printed.
     #[arg(long)]
     seed: Option<u64>,
@@ -114,7 +118,7 @@ async fn examine(system: &mut System, args: &CheckArgs, seed: u64) -> Result<boo
     let scene = Arc::new(scene);
 
     let control = Arc::new(Control::default());
-    let clients = load::start(&scene, &control, args.rate, args.sdk_clients, seed);
+    let clients = load::start(&scene, &control, args, seed);
     system.disturb(args, seed, &control).await?;
     eprintln!("load ends; waiting for what is still on its way");
     control.quiet.store(true, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use super::newest::{Newest, Spot};
@@ -26,9 +26,6 @@ use parking_lot::Mutex;
 
 /// Frames handed to the kernel in one call.
 const IOVECS: usize = 32;
-/// Whole seconds after which a connection's client has read history and repairs gaps by itself. `gochat check` holds
-/// connections to strict order from 3 s on.
-const SETTLED_S: i64 = 2;
 /// Seconds a closing connection may take to say goodbye.
 const LINGER_S: u32 = 2;
 
@@ -88,6 +85,8 @@ pub(crate) struct Conn {
     signed_out: AtomicBool,
     timed_out: AtomicBool,
     retired: AtomicBool,
+    /// See [`world_since`](Self::world_since).
+    world_since: AtomicI64,
     socket: OnceLock<Socket>,
     out: Mutex<Out>,
     about: Box<About>,
@@ -124,6 +123,7 @@ impl Conn {
             signed_out: AtomicBool::new(false),
             timed_out: AtomicBool::new(false),
             retired: AtomicBool::new(false),
+            world_since: AtomicI64::new(0),
             socket: OnceLock::new(),
             out: Mutex::new(Out {
                 queue: VecDeque::new(),
@@ -209,6 +209,16 @@ impl Conn {
         }
     }
 
+    /// Messages of the world chat with a greater number that were broadcast here were broadcast to this connection, too.
+    pub(crate) fn world_since(&self) -> i64 {
+        self.world_since.load(Ordering::Relaxed)
+    }
+
+    /// Puts [`world_since`](Self::world_since), before the connection is in the table.
+    pub(crate) fn set_world_since(&self, seq: i64) {
+        self.world_since.store(seq, Ordering::Relaxed);
+    }
+
     /// True the first time: the connection is to be forgotten here and in presence.
     pub(crate) fn retire(&self) -> bool {
         !self.retired.swap(true, Ordering::Relaxed)
@@ -263,8 +273,8 @@ impl Conn {
         self.enqueue_message(frame, limits, Spot::NONE)
     }
 
-    /// [`enqueue`](Self::enqueue) for the frame of a message. A late one that a later one has overtaken is left out once
-    /// the connection has settled; while its client still reads history, what was missed comes at once, in any order.
+    /// [`enqueue`](Self::enqueue) for the frame of a message. A late one that a later one has overtaken is left out: its
+    /// client has seen the gap, and history has what is missing.
     pub(crate) fn enqueue_message(
         &self,
         frame: &Bytes,
@@ -275,11 +285,8 @@ impl Conn {
         if out.phase != Phase::Open {
             return (Sent::Closed, false);
         }
-        if spot.conversation != 0 {
-            let admitted = out.newest.get_or_insert_default().admits(spot);
-            if !admitted && clock::now_s() - self.about.connected_at >= SETTLED_S {
-                return (Sent::Accepted, false);
-            }
+        if spot.conversation != 0 && !out.newest.get_or_insert_default().admits(spot) {
+            return (Sent::Accepted, false);
         }
         let first = out.queue.is_empty();
         let sent = out.push(frame.clone(), limits);

@@ -224,7 +224,8 @@ fn loaded(asked: &Question<'_>, facts: ConversationFacts) -> Loaded {
 /// Nothing when im-repo is of a version that doesn't look for resends: they are refused then, retryably, and another
 /// instance may know.
 fn looked(asked: &[Resend<'_>], facts: &ConversationFacts) -> Vec<Looked> {
-    if asked.is_empty() || !(facts.resends_answered || !facts.found) {
+    let is_answered = facts.resends_answered || !facts.found;
+    if asked.is_empty() || !is_answered {
         return Vec::new();
     }
     let found = facts.resends.iter().filter_map(recorded);
