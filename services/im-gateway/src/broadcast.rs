@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Replay;
 use crate::metrics as names;
 use crate::state::Gw;
-use crate::ws::conn::{Conn, Sent};
+use crate::ws::conn::{Conn, QueueLimits, Sent};
 use crate::ws::table::SHARDS;
 
 /// Broadcasts that may wait; beyond it the reader of the log waits.
@@ -40,8 +40,8 @@ pub(crate) struct Broadcast {
     pub(crate) seq: i64,
     /// A message of the world chat.
     pub(crate) world: bool,
-    /// Broadcast once more, late: not for those who had a later one.
-    pub(crate) again: bool,
+    /// Broadcast once more, late: it is not for those who had or get this number or a greater one up to it; 0 = for all.
+    pub(crate) late_after: i64,
     pub(crate) frame: Bytes,
     /// The connection it came from; 0 = none.
     pub(crate) skip: ConnId,
@@ -50,7 +50,8 @@ pub(crate) struct Broadcast {
 
 impl Broadcast {
     fn is_for(&self, conn: &Conn) -> bool {
-        self.skip != conn.id() && !self.excluded.contains(&conn.user())
+        let is_overtaken = self.seq < self.late_after && self.late_after > conn.world_since();
+        self.skip != conn.id() && !is_overtaken && !self.excluded.contains(&conn.user())
     }
 
     /// Signals may be about messages: newcomers hear them last.
@@ -63,8 +64,10 @@ impl Broadcast {
 pub(crate) struct Broadcasts {
     queue: mpsc::Sender<(Broadcast, Option<Span>)>,
     recent: Mutex<Recent>,
-    /// Newest number of the world chat that was broadcast here.
+    /// Newest number of the world chat that was remembered for newcomers.
     newest: AtomicI64,
+    /// Newest number of the world chat that was queued; ahead of `newest` while broadcasts wait.
+    queued: AtomicI64,
 }
 
 /// Where broadcasts wait, those of traced messages with a span that ends when they are written.
@@ -89,6 +92,7 @@ impl Broadcasts {
                 queue,
                 recent: Mutex::new(recent),
                 newest: AtomicI64::new(0),
+                queued: AtomicI64::new(0),
             },
             rx,
         )
@@ -117,11 +121,17 @@ impl Broadcasts {
         gw.table.insert(conn.clone());
     }
 
-    /// Whether a message of the world chat that comes late has been overtaken on this connection: its client has seen the
-    /// gap, and history has what is missing.
-    pub(crate) fn has_overtaken(&self, seq: i64, conn: &Conn) -> bool {
-        let newest = self.newest.load(Ordering::Relaxed);
-        seq < newest && newest > conn.world_since()
+    /// Notes a message of the world chat that is about to be queued; the newest number before it.
+    pub(crate) fn note_queued(&self, seq: i64) -> i64 {
+        self.queued.fetch_max(seq, Ordering::Relaxed)
+    }
+
+    /// Whether a connection had this message of the world chat as a broadcast, or had or will have a later one: then its
+    /// client sees the gap, and history has what is missing. Broadcasts that wait count: what is pushed to single users
+    /// doesn't wait behind them.
+    pub(crate) fn covers(&self, seq: i64, conn: &Conn) -> bool {
+        let queued = self.queued.load(Ordering::Relaxed);
+        seq <= queued && queued > conn.world_since()
     }
 
     /// Whether this message of the world chat needs no second broadcast: it was broadcast lately, so who is here had it,
@@ -227,7 +237,7 @@ impl Merged {
         };
         let has_exclusions = run
             .iter()
-            .any(|b| b.again || b.skip != 0 || !b.excluded.is_empty());
+            .any(|b| b.late_after != 0 || b.skip != 0 || !b.excluded.is_empty());
         Arc::new(Self {
             all,
             parts: run.to_vec(),
@@ -236,16 +246,13 @@ impl Merged {
     }
 
     /// Writes to one connection what it should get.
-    fn write(&self, conn: &Conn, gw: &Gw) -> Sent {
-        let is_for = |b: &Broadcast| {
-            b.is_for(conn) && !(b.again && b.world && gw.broadcasts.has_overtaken(b.seq, conn))
-        };
-        if !self.has_exclusions || self.parts.iter().all(is_for) {
-            return conn.send(&self.all, gw.queue);
+    fn write(&self, conn: &Conn, limits: QueueLimits) -> Sent {
+        if !self.has_exclusions || self.parts.iter().all(|b| b.is_for(conn)) {
+            return conn.send(&self.all, limits);
         }
         let mut sent = Sent::Accepted;
-        for part in self.parts.iter().filter(|b| is_for(b)) {
-            sent = conn.send(&part.frame, gw.queue);
+        for part in self.parts.iter().filter(|b| b.is_for(conn)) {
+            sent = conn.send(&part.frame, limits);
         }
         sent
     }
@@ -270,7 +277,7 @@ async fn write_shards(gw: Gw, merged: Arc<Merged>, shards: std::ops::Range<usize
     for shard in shards {
         gw.table.snapshot(shard, &mut conns);
         for conn in conns.drain(..) {
-            match merged.write(&conn, &gw) {
+            match merged.write(&conn, gw.queue) {
                 Sent::Accepted => delivered += merged.parts.len(),
                 Sent::Overflow => gw.note_overflow(&conn),
                 Sent::Closed => {}
@@ -296,7 +303,7 @@ mod tests {
             message: 7,
             seq: 10,
             world: true,
-            again: false,
+            late_after: 0,
             frame: Bytes::copy_from_slice(text.as_bytes()),
             skip: 0,
             excluded: vec![],
@@ -353,16 +360,18 @@ mod tests {
             conn
         };
         let (here, given, later) = (conn(0), conn(9), conn(10));
-        assert!(!broadcasts.has_overtaken(9, &here), "nothing was yet");
-        broadcasts.remember(&[frame("number 10")]);
-        assert!(broadcasts.has_overtaken(9, &here) && broadcasts.has_overtaken(9, &given));
-        assert!(!broadcasts.has_overtaken(10, &here) && !broadcasts.has_overtaken(11, &here));
-        assert!(!broadcasts.has_overtaken(9, &later), "it came after 10");
-        let newer = Broadcast {
-            seq: 11,
-            ..frame("number 11")
+        assert!(!broadcasts.covers(9, &here), "nothing was yet");
+        assert_eq!(broadcasts.note_queued(10), 0);
+        assert!(broadcasts.covers(9, &here) && broadcasts.covers(10, &given));
+        assert!(!broadcasts.covers(11, &here), "it is newer");
+        assert!(!broadcasts.covers(9, &later), "it came after 10");
+        assert_eq!(broadcasts.note_queued(9), 10);
+        let late = Broadcast {
+            seq: 9,
+            late_after: 10,
+            ..frame("late")
         };
-        broadcasts.remember(&[newer, frame("late")]);
-        assert!(broadcasts.has_overtaken(10, &later));
+        assert!(late.is_for(&later) && !late.is_for(&here) && !late.is_for(&given));
+        assert!(frame("in time").is_for(&here));
     }
 }

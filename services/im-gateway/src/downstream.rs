@@ -198,6 +198,11 @@ impl<'a> Round<'a> {
         let frame = frames::new_message(&message, self.now_s);
         let skip = origin.as_ref().map_or(0, |o| o.conn_id);
         if message.broadcast {
+            let before = match to_world {
+                true => self.gw.broadcasts.note_queued(message.seq_id),
+                false => 0,
+            };
+            let late_after = if message.again { before } else { 0 };
             let excluded = message
                 .exclude_user_ids
                 .iter()
@@ -207,7 +212,7 @@ impl<'a> Round<'a> {
                 message: id,
                 seq: message.seq_id,
                 world: to_world,
-                again: message.again,
+                late_after,
                 frame,
                 skip,
                 excluded,
@@ -253,7 +258,7 @@ impl<'a> Round<'a> {
                 message: 0,
                 seq: 0,
                 world: false,
-                again: false,
+                late_after: 0,
                 frame,
                 skip: 0,
                 excluded: Vec::new(),
@@ -327,9 +332,9 @@ impl<'a> Round<'a> {
         gw.table.with_user(user, |conns| {
             for conn in conns {
                 known = true;
-                let overtaken =
-                    late == Late::AgainToWorld && gw.broadcasts.has_overtaken(about.seq, conn);
-                if conn.id() == skip || overtaken {
+                let is_covered =
+                    late == Late::AgainToWorld && gw.broadcasts.covers(about.seq, conn);
+                if conn.id() == skip || is_covered {
                     continue;
                 }
                 let (sent, first) = conn.enqueue_message(frame, gw.queue, spot);
