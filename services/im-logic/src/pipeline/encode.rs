@@ -339,6 +339,7 @@ mod tests {
             extra: "{}",
             kind: 0,
             conn_id: 9,
+            resend: false,
         }
     }
 
