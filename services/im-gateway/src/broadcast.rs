@@ -105,18 +105,21 @@ impl Broadcasts {
     }
 
     /// Makes a newcomer visible and gives it what was broadcast just before, in one step: what is
-    /// broadcast later finds it in the table.
-    pub(crate) fn admit(&self, gw: &Gw, conn: &Arc<Conn>) {
+    /// broadcast later finds it in the table. `of_world` are messages of the world chat, by number, that its user was
+    /// pushed apart from that.
+    pub(crate) fn admit(&self, gw: &Gw, conn: &Arc<Conn>, of_world: Vec<(i64, Bytes)>) {
         let mut recent = self.recent.lock();
         recent.forget(Instant::now());
         let given = recent.frames.iter().map(|(_, broadcast)| broadcast);
-        let mut given: Vec<&Broadcast> = given.filter(|b| b.is_for(conn)).collect();
-        given.sort_by_key(|broadcast| broadcast.order());
-        for broadcast in &given {
-            conn.enqueue(&broadcast.frame, gw.queue);
+        let given = given.filter(|b| b.is_for(conn));
+        let given = given.map(|b| (b.order(), b.frame.clone()));
+        let given = given.chain(of_world).collect();
+        let given = in_order(given);
+        for (_, frame) in &given {
+            conn.enqueue(frame, gw.queue);
         }
         let newest = self.newest.load(Ordering::Relaxed);
-        let had_newest = given.iter().any(|b| b.world && b.seq == newest);
+        let had_newest = given.iter().any(|(seq, _)| *seq == newest);
         conn.set_world_since(newest - i64::from(had_newest));
         gw.table.insert(conn.clone());
     }
@@ -155,6 +158,13 @@ impl Broadcasts {
         }
         recent.forget(now);
     }
+}
+
+/// By number, and of one number the first.
+fn in_order(mut frames: Vec<(i64, Bytes)>) -> Vec<(i64, Bytes)> {
+    frames.sort_by_key(|(order, _)| *order);
+    frames.dedup_by(|b, a| a.0 == b.0 && a.0 != i64::MAX);
+    frames
 }
 
 impl Recent {
@@ -373,5 +383,17 @@ mod tests {
         };
         assert!(late.is_for(&later) && !late.is_for(&here) && !late.is_for(&given));
         assert!(frame("in time").is_for(&here));
+    }
+
+    #[test]
+    fn a_newcomer_gets_the_world_in_order_and_signals_last() {
+        let frame = |text: &'static str| Bytes::from_static(text.as_bytes());
+        let broadcasts = [(3, "3"), (i64::MAX, "x"), (4, "4"), (i64::MAX, "y")];
+        let of_user = [(4, "again 4"), (1, "again 1")];
+        let frames = broadcasts.into_iter().chain(of_user);
+        let frames = frames.map(|(order, text)| (order, frame(text)));
+        let sorted = in_order(frames.collect());
+        let texts: Vec<_> = sorted.iter().map(|(_, f)| &f[..]).collect();
+        assert_eq!(texts, [&b"again 1"[..], b"3", b"4", b"x", b"y"]);
     }
 }

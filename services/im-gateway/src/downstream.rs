@@ -224,7 +224,7 @@ impl<'a> Round<'a> {
         let about = About {
             message: id,
             seq: message.seq_id,
-            conversation: self.gw.conversations.hash_one(&message.conversation_id) | 1,
+            conversation: self.gw.hash_of(&message.conversation_id),
         };
         let late = match (message.again, to_world) {
             (false, _) => Late::No,

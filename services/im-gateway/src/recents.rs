@@ -22,6 +22,8 @@ use crate::ws::conn::Conn;
 use crate::ws::newest::Spot;
 
 const SHARDS: usize = 64;
+/// Id of the world chat.
+const WORLD: &str = "world";
 
 struct Entry {
     at_ms: u64,
@@ -146,6 +148,9 @@ impl Recents {
     /// broadcasts. What is sent later finds it in the table.
     pub(crate) fn admit(&self, gw: &Gw, conn: &Arc<Conn>) {
         let now = clock::ticks_ms();
+        let world = gw.hash_of(WORLD);
+        // Messages of the world chat come from both memories: they are put in order together.
+        let mut of_world = Vec::new();
         let mut shard = self.shard(conn.user()).lock();
         if let Some(sent) = shard.get_mut(&conn.user()) {
             self.forget(sent, now);
@@ -155,6 +160,10 @@ impl Recents {
             let mut missed: Vec<(&Entry, &Bytes)> = framed.collect();
             missed.sort_by_key(|(entry, _)| entry.seq);
             for (entry, frame) in missed {
+                if entry.conversation == world {
+                    of_world.push((entry.seq, frame.clone()));
+                    continue;
+                }
                 let spot = Spot {
                     conversation: entry.conversation,
                     seq: entry.seq,
@@ -163,7 +172,7 @@ impl Recents {
                 conn.enqueue_message(frame, gw.queue, spot);
             }
         }
-        gw.broadcasts.admit(gw, conn);
+        gw.broadcasts.admit(gw, conn, of_world);
     }
 
     /// Forgets what is too old; called about once per second.

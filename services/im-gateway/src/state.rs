@@ -78,6 +78,11 @@ impl Shared {
         self.next_conn_id.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// A conversation as a number other than 0.
+    pub(crate) fn hash_of(&self, conversation: &str) -> u64 {
+        self.conversations.hash_one(conversation) | 1
+    }
+
     /// Sends a frame to one connection; false when it is closing.
     pub(crate) fn send(&self, conn: &Arc<Conn>, frame: &Bytes) -> bool {
         let sent = conn.send(frame, self.queue);
