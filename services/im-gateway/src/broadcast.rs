@@ -50,7 +50,8 @@ pub(crate) struct Broadcast {
 
 impl Broadcast {
     fn is_for(&self, conn: &Conn) -> bool {
-        let is_overtaken = self.seq < self.late_after && self.late_after > conn.world_since();
+        let is_overtaken =
+            self.seq < self.late_after && self.late_after > conn.world_since() && conn.is_settled();
         self.skip != conn.id() && !is_overtaken && !self.excluded.contains(&conn.user())
     }
 
@@ -134,7 +135,7 @@ impl Broadcasts {
     /// doesn't wait behind them.
     pub(crate) fn covers(&self, seq: i64, conn: &Conn) -> bool {
         let queued = self.queued.load(Ordering::Relaxed);
-        seq <= queued && queued > conn.world_since()
+        seq <= queued && queued > conn.world_since() && conn.is_settled()
     }
 
     /// Whether this message of the world chat needs no second broadcast: it was broadcast lately, so who is here had it,

@@ -182,8 +182,9 @@ pub(super) fn late_and_skipped(observed: &Observed) -> (usize, usize) {
 
 /// The order of pushes of one conversation on one connection.
 ///
-/// Repetitions are legal: clients drop them. Nothing comes late: a message whose row was late is left out once a newer one
-/// was pushed, for the gap tells. Gateways of older versions push such ones while a connection settles (`--settling`).
+/// Repetitions are legal: clients drop them. While a connection settles, messages from *before* it may come late, once
+/// their rows are written (recipients who were offline are looked up again then), mixed with newer ones. On a settled
+/// connection nothing comes late: what was overtaken is left out, for the gap tells.
 #[derive(Debug, Default)]
 struct Order {
     seen: BTreeSet<u64>,

@@ -70,9 +70,9 @@ pub struct CheckArgs {
     /// Messages per second of each client.
     #[arg(long, default_value_t = 10.0)]
     rate: f64,
-    /// Seconds after opening in which messages from before may be pushed after newer ones; 0: never. Gateways of versions
-    /// that do that want some 8 on a busy machine.
-    #[arg(long, default_value_t = 0.0)]
+    /// Seconds after opening in which messages from before may be pushed after newer ones. Gateways do that for two seconds;
+    /// on a busy machine frames wait in sockets.
+    #[arg(long, default_value_t = 8.0)]
     settling: f64,
     /// Makes the run repeatable as far as the machine allows; default: a new one, printed.
     #[arg(long)]

@@ -26,6 +26,9 @@ use parking_lot::Mutex;
 
 /// Frames handed to the kernel in one call.
 const IOVECS: usize = 32;
+/// Whole seconds after which a connection's client has read history and repairs gaps by itself. Until then it may have
+/// looked for what is missing before the row was there. `gochat check` holds connections to strict order some seconds later.
+const SETTLED_S: i64 = 2;
 /// Seconds a closing connection may take to say goodbye.
 const LINGER_S: u32 = 2;
 
@@ -209,6 +212,12 @@ impl Conn {
         }
     }
 
+    /// Whether its client has had the time to read history. While it hasn't, what it may have missed comes at once, in any
+    /// order.
+    pub(crate) fn is_settled(&self) -> bool {
+        clock::now_s() - self.about.connected_at >= SETTLED_S
+    }
+
     /// Messages of the world chat with a greater number that were broadcast here were broadcast to this connection, too.
     pub(crate) fn world_since(&self) -> i64 {
         self.world_since.load(Ordering::Relaxed)
@@ -273,8 +282,8 @@ impl Conn {
         self.enqueue_message(frame, limits, Spot::NONE)
     }
 
-    /// [`enqueue`](Self::enqueue) for the frame of a message. A late one that a later one has overtaken is left out: its
-    /// client has seen the gap, and history has what is missing.
+    /// [`enqueue`](Self::enqueue) for the frame of a message. A late one that a later one has overtaken is left out once
+    /// the connection has settled: its client has seen the gap, and history has what is missing.
     pub(crate) fn enqueue_message(
         &self,
         frame: &Bytes,
@@ -285,8 +294,11 @@ impl Conn {
         if out.phase != Phase::Open {
             return (Sent::Closed, false);
         }
-        if spot.conversation != 0 && !out.newest.get_or_insert_default().admits(spot) {
-            return (Sent::Accepted, false);
+        if spot.conversation != 0 {
+            let is_admitted = out.newest.get_or_insert_default().admits(spot);
+            if !is_admitted && self.is_settled() {
+                return (Sent::Accepted, false);
+            }
         }
         let first = out.queue.is_empty();
         let sent = out.push(frame.clone(), limits);

@@ -1,7 +1,7 @@
 //! The newest message of each conversation that a connection was pushed.
 //!
 //! A message whose row was late is pushed again to those who may have missed it. Whoever was pushed a *later* message of
-//! the conversation meanwhile has seen the gap and fetches it, so the late one would only come out of order. It exists on
+//! the conversation meanwhile has seen the gap and fetches it, so on a settled connection the late one would only come out of order. It exists on
 //! connections that were pushed something, and is bounded: of a conversation beyond the newest ones a late message may
 //! come out of order, and clients put it in its place by its number.
 
