@@ -119,12 +119,10 @@ impl Found {
 
     /// Takes stored messages that were looked for, oldest first: the first of each counts.
     pub(crate) fn resends(&mut self, found: Vec<RecentLine>) {
+        let mut seen = HashSet::new();
         for line in found {
-            let of = self.resends.entry(line.0).or_default();
-            let known =
-                |known: &RecentMessage| known.sender_id == line.1 && known.client_msg_id == line.2;
-            if !of.iter().any(known) {
-                of.push(message(line));
+            if seen.insert((line.0, line.1, line.2.clone())) {
+                self.resends.entry(line.0).or_default().push(message(line));
             }
         }
     }

@@ -306,8 +306,6 @@ async fn write_shards(gw: Gw, merged: Arc<Merged>, shards: std::ops::Range<usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokens::Identity;
-    use crate::ws::conn::About;
 
     fn frame(text: &str) -> Broadcast {
         Broadcast {
@@ -358,15 +356,7 @@ mod tests {
     fn a_late_message_is_overtaken_where_a_newer_one_was_broadcast() {
         let (broadcasts, _rx) = Broadcasts::new(Replay::default());
         let conn = |since| {
-            let identity = Identity {
-                user: UserId::new(7).unwrap(),
-                guest: false,
-                username: None,
-                token: [0; 16],
-                issued_at: 0,
-                expires_at: i64::MAX,
-            };
-            let conn = Conn::new(1, &identity, About::default());
+            let conn = Conn::for_test(7, 1);
             conn.set_world_since(since);
             conn
         };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use gochat_core::ids::{ConnId, UserId};
+use gochat_core::ids::{ConnId, ConversationId, UserId};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
@@ -22,8 +22,6 @@ use crate::ws::conn::Conn;
 use crate::ws::newest::Spot;
 
 const SHARDS: usize = 64;
-/// Id of the world chat.
-const WORLD: &str = "world";
 
 struct Entry {
     at_ms: u64,
@@ -148,7 +146,7 @@ impl Recents {
     /// broadcasts. What is sent later finds it in the table.
     pub(crate) fn admit(&self, gw: &Gw, conn: &Arc<Conn>) {
         let now = clock::ticks_ms();
-        let world = gw.hash_of(WORLD);
+        let world = gw.hash_of(&ConversationId::World.to_string());
         // Messages of the world chat come from both memories: they are put in order together.
         let mut of_world = Vec::new();
         let mut shard = self.shard(conn.user()).lock();

@@ -203,6 +203,11 @@ impl Conn {
         due
     }
 
+    /// When presence heard of this connection last.
+    pub(crate) fn reported_s(&self) -> u32 {
+        self.reported_s.load(Ordering::Relaxed)
+    }
+
     /// Remembers why the connection is about to end.
     pub(crate) fn set_gone(&self, why: Gone) {
         match why {
@@ -344,6 +349,20 @@ impl Conn {
     }
 
     /// Whether frames are still accepted.
+    /// A connection for tests, without a socket.
+    #[cfg(test)]
+    pub(crate) fn for_test(user: u64, id: ConnId) -> std::sync::Arc<Conn> {
+        let identity = Identity {
+            user: UserId::new(user).expect("a user id"),
+            guest: false,
+            username: None,
+            token: [0; 16],
+            issued_at: 0,
+            expires_at: i64::MAX,
+        };
+        std::sync::Arc::new(Self::new(id, &identity, About::default()))
+    }
+
     #[cfg(test)]
     pub(crate) fn is_open(&self) -> bool {
         self.out.lock().phase == Phase::Open

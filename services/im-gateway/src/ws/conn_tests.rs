@@ -11,15 +11,7 @@ const LIMITS: QueueLimits = QueueLimits {
 };
 
 fn conn() -> Arc<Conn> {
-    let identity = Identity {
-        user: UserId::new(7).unwrap(),
-        guest: false,
-        username: None,
-        token: [0; 16],
-        issued_at: 0,
-        expires_at: i64::MAX,
-    };
-    Arc::new(Conn::new(1, &identity, About::default()))
+    Conn::for_test(7, 1)
 }
 
 /// Two ends of a loopback connection whose kernel buffers are small.

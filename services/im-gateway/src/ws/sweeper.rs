@@ -34,7 +34,8 @@ pub(crate) async fn run(gw: Gw, stop: CancellationToken) {
         typing::sweep(&gw);
         gw.recents.sweep();
         while heartbeats.try_join_next().is_some() {}
-        // One is asked about every second: when presence has lost everything, it shows here first.
+        // One is asked about every second: when presence has lost everything, it shows here first. It is the one whose last
+        // report is oldest: those that registered since the loss are known.
         if due.is_empty() {
             due.extend(canary);
         }
@@ -45,9 +46,9 @@ pub(crate) async fn run(gw: Gw, stop: CancellationToken) {
     }
 }
 
-/// One round; gives the connections presence should hear of, and any one that it knows.
+/// One round; gives the connections presence should hear of, and of the others the one whose last report is oldest.
 async fn sweep(gw: &Gw) -> (Vec<Arc<Conn>>, Option<Arc<Conn>>) {
-    let (mut due, mut canary) = (Vec::new(), None);
+    let (mut due, mut canary) = (Vec::new(), None::<Arc<Conn>>);
     let mut conns = Vec::new();
     let ping = ping();
     for shard in 0..SHARDS {
@@ -57,7 +58,11 @@ async fn sweep(gw: &Gw) -> (Vec<Arc<Conn>>, Option<Arc<Conn>>) {
             look_at(gw, &conn, now_s, unix_s, &ping);
             if conn.take_report(now_s, gw.config.presence.heartbeat_s) {
                 due.push(conn);
-            } else if canary.is_none() && conn.socket().is_some() {
+            } else if conn.socket().is_some()
+                && canary
+                    .as_ref()
+                    .is_none_or(|c| conn.reported_s() < c.reported_s())
+            {
                 canary = Some(conn);
             }
             if i % CHUNK == CHUNK - 1 {

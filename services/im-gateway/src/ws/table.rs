@@ -141,25 +141,11 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokens::Identity;
-    use crate::ws::conn::About;
-
-    fn conn(user: u64, id: ConnId) -> Arc<Conn> {
-        let identity = Identity {
-            user: UserId::new(user).unwrap(),
-            guest: false,
-            username: None,
-            token: [0; 16],
-            issued_at: 0,
-            expires_at: i64::MAX,
-        };
-        Arc::new(Conn::new(id, &identity, About::default()))
-    }
 
     #[test]
     fn every_connection_of_a_user_is_found_and_removed_alone() {
         let table = Table::default();
-        let conns: Vec<_> = (1..=3).map(|id| conn(7, id)).collect();
+        let conns: Vec<_> = (1..=3).map(|id| Conn::for_test(7, id)).collect();
         for c in &conns {
             table.insert(c.clone());
         }
@@ -176,8 +162,8 @@ mod tests {
     #[test]
     fn a_late_goodbye_leaves_the_newer_connection_alone() {
         let table = Table::default();
-        table.insert(conn(7, 2));
-        assert!(!table.remove(&conn(7, 1)));
+        table.insert(Conn::for_test(7, 2));
+        assert!(!table.remove(&Conn::for_test(7, 1)));
         assert_eq!(table.len(), 1);
     }
 
@@ -185,7 +171,7 @@ mod tests {
     fn snapshots_cover_everybody_once() {
         let table = Table::default();
         for i in 1..=1_000 {
-            table.insert(conn(i, i));
+            table.insert(Conn::for_test(i, i));
         }
         let mut ids: Vec<_> = table.all().iter().map(|c| c.id()).collect();
         ids.sort_unstable();
