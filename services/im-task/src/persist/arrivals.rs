@@ -17,6 +17,10 @@ const KEPT: usize = 200_000;
 /// Clocks of different machines may differ by this much, in milliseconds.
 const SKEW_MS: i64 = 1_000;
 
+/// When the list was lost, presence was: for so long gateways may be registering again whom they hold, in milliseconds.
+/// They notice within a second or two.
+const HEALING_MS: i64 = 3_000;
+
 /// A copy of the newest part of the list of arrivals.
 #[derive(Default)]
 pub(super) struct Arrivals {
@@ -27,6 +31,8 @@ pub(super) struct Arrivals {
     by_user: HashMap<u64, Vec<(i64, Arc<str>)>>,
     /// Everybody who came from this moment on is in the copy, Unix milliseconds.
     complete_from: i64,
+    /// Until then presence is filling up again.
+    healing_until: i64,
 }
 
 struct Came {
@@ -57,7 +63,7 @@ impl Arrivals {
                 }
             };
             if answer.gap {
-                self.complete_from = clock::now_ms() + SKEW_MS;
+                self.note_gap(clock::now_ms());
             }
             let more = answer.arrivals.len() >= PAGE as usize;
             answer.arrivals.into_iter().for_each(|a| self.push(a));
@@ -66,6 +72,19 @@ impl Arrivals {
                 return Ok(());
             }
         }
+    }
+
+    /// Arrivals are missing. At the very beginning all are; later on the list was lost.
+    fn note_gap(&mut self, now_ms: i64) {
+        self.complete_from = now_ms + SKEW_MS;
+        if !self.position.is_empty() {
+            self.healing_until = now_ms + HEALING_MS;
+        }
+    }
+
+    /// Whether presence lost its data a moment ago: who seems to be away may only not be registered again yet.
+    pub(super) fn is_healing(&self, now_ms: i64) -> bool {
+        now_ms < self.healing_until
     }
 
     /// Whether everybody is known who came from this moment on.
@@ -160,6 +179,17 @@ mod tests {
             [2, 1]
         );
         assert!(arrivals.is_quiet_since(31) && !arrivals.is_quiet_since(30));
+    }
+
+    #[test]
+    fn a_lost_list_heals_and_the_first_reading_is_no_loss() {
+        let mut arrivals = Arrivals::default();
+        arrivals.note_gap(10_000);
+        assert!(!arrivals.is_healing(10_000) && !arrivals.is_complete_since(10_000));
+        arrivals.position = "1-1".into();
+        arrivals.note_gap(20_000);
+        assert!(arrivals.is_healing(22_999) && !arrivals.is_healing(23_000));
+        assert!(arrivals.is_complete_since(21_000));
     }
 
     #[test]

@@ -117,13 +117,18 @@ impl Recheck {
         }
     }
 
-    /// Records for those who came meanwhile. While presence is away all of it keeps waiting: writing rows
-    /// must not wait for that.
+    /// Records for those who came meanwhile. While presence is away, or fills up again after it lost its data, all of it
+    /// keeps waiting: writing rows must not wait for that.
     pub(super) async fn run(&mut self) -> Vec<OutRecord> {
         if self.waiting.is_empty() {
             return Vec::new();
         }
-        match self.look().await {
+        let looked = match self.arrivals.catch_up(&self.repo).await {
+            Ok(()) if self.arrivals.is_healing(clock::now_ms()) => return Vec::new(),
+            Ok(()) => self.look().await,
+            Err(error) => Err(error),
+        };
+        match looked {
             Ok(now) => {
                 self.done = self.waiting.len();
                 self.outputs(&self.waiting, &now)
@@ -136,7 +141,6 @@ impl Recheck {
     }
 
     async fn look(&mut self) -> Result<Now> {
-        self.arrivals.catch_up(&self.repo).await?;
         let to_world = |w: &Waiting| w.conversation == ConversationId::World;
         let live = match self.waiting.iter().any(to_world) {
             true => self.repo.live_gateways().await?,
