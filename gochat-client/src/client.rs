@@ -23,6 +23,7 @@ pub struct Client {
     user: UserId,
     commands: mpsc::Sender<Command>,
     state: watch::Receiver<State>,
+    gaps: watch::Receiver<usize>,
     events: broadcast::WeakSender<Event>,
 }
 
@@ -70,7 +71,15 @@ impl Client {
         let mut watcher = sender.subscribe();
         let (state_sender, mut state) = watch::channel(State::Authenticating);
         let weak = sender.downgrade();
-        let driver = Driver::new(api.clone(), options, inbox, sender, state_sender);
+        let (gap_sender, gaps) = watch::channel(0);
+        let driver = Driver::new(
+            api.clone(),
+            options,
+            inbox,
+            sender,
+            state_sender,
+            gap_sender,
+        );
         tokio::spawn(driver.run());
         let reached = state
             .wait_for(|s| matches!(s, State::Ready | State::Closed))
@@ -85,6 +94,7 @@ impl Client {
                 user,
                 commands,
                 state,
+                gaps,
                 events: weak,
             },
             Events::new(receiver),
@@ -109,6 +119,13 @@ impl Client {
     /// Follows where the connection stands.
     pub fn watch_state(&self) -> watch::Receiver<State> {
         self.state.clone()
+    }
+
+    /// Follows in how many conversations messages are missing that are known to exist: they are being fetched, or their
+    /// rows are still on their way to the database. What came after them is told behind them; an application may
+    /// show that it is catching up.
+    pub fn watch_gaps(&self) -> watch::Receiver<usize> {
+        self.gaps.clone()
     }
 
     /// Another receiver of events, from now on; `None` once the client is closed.

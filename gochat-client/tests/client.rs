@@ -88,6 +88,22 @@ async fn what_was_missed_while_away_is_fetched_after_reconnecting() {
 }
 
 #[tokio::test]
+async fn what_came_after_a_gap_waits_for_the_late_row_and_says_so() {
+    let server = Server::start().await;
+    let (ann, mut at_ann) = connect(&server).await;
+    let mut gaps = ann.watch_gaps();
+    server.model().hide_rows = true;
+    server.model().swallow_pushes = true;
+    server.say("late");
+    server.model().swallow_pushes = false;
+    server.say("prompt");
+    gaps.wait_for(|gaps| *gaps == 1).await.unwrap();
+    server.model().hide_rows = false;
+    assert_eq!(messages(&mut at_ann, 2).await, ["late", "prompt"]);
+    gaps.wait_for(|gaps| *gaps == 0).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_expired_token_is_renewed_without_the_user_noticing() {
     let server = Server::start().await;
     let (ann, _events) = connect(&server).await;

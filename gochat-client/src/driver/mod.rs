@@ -83,6 +83,7 @@ pub(crate) struct Driver {
     report_to: mpsc::Sender<Report>,
     events: broadcast::Sender<Event>,
     state: watch::Sender<State>,
+    gaps: watch::Sender<usize>,
     waiting: HashMap<String, Vec<oneshot::Sender<Result<Sent>>>>,
     socket: Option<Box<Socket>>,
     sockets: u64,
@@ -95,6 +96,7 @@ impl Driver {
         commands: mpsc::Receiver<Command>,
         events: broadcast::Sender<Event>,
         state: watch::Sender<State>,
+        gaps: watch::Sender<usize>,
     ) -> Self {
         let mut session = ClientSession::new(options.session, rand::random());
         for (conversation, seq) in options.resume {
@@ -112,6 +114,7 @@ impl Driver {
             report_to,
             events,
             state,
+            gaps,
             waiting: HashMap::new(),
             socket: None,
             sockets: 0,
@@ -162,6 +165,10 @@ impl Driver {
                 break;
             }
         }
+        // After the events: whoever sees that nothing is missing has been told everything.
+        let gaps = self.session.gaps();
+        self.gaps
+            .send_if_modified(|known| std::mem::replace(known, gaps) != gaps);
     }
 
     fn act(&mut self, action: Action) {

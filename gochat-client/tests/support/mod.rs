@@ -31,6 +31,8 @@ pub(crate) struct Model {
     pub(crate) swallow_acks: usize,
     /// Pushes are swallowed.
     pub(crate) swallow_pushes: bool,
+    /// Rows are late: history is empty.
+    pub(crate) hide_rows: bool,
     sockets: Vec<(u64, mpsc::UnboundedSender<Out>)>,
 }
 
@@ -318,16 +320,16 @@ impl Model {
             ("GET", path) if path.starts_with("/api/conversations/world/messages") => {
                 let after = path.split("after_seq=").nth(1).unwrap();
                 let after: usize = after.split('&').next().unwrap().parse().unwrap();
-                let messages =
-                    self.log
-                        .iter()
-                        .enumerate()
-                        .skip(after)
-                        .map(|(at, (sender, id, content))| {
-                            json!({ "id": (1001 + at).to_string(), "conversationId": "world",
+                let messages = self
+                    .log
+                    .iter()
+                    .enumerate()
+                    .skip(if self.hide_rows { usize::MAX } else { after })
+                    .map(|(at, (sender, id, content))| {
+                        json!({ "id": (1001 + at).to_string(), "conversationId": "world",
                         "senderId": sender.to_string(), "messageType": 1, "content": content,
                         "seqId": at + 1, "clientMsgId": id, "createdAt": 7 })
-                        });
+                    });
                 ok(json!({ "messages": messages.collect::<Vec<_>>(), "hasMore": false }))
             }
             _ => refuse(404, "NOT_FOUND"),

@@ -7,6 +7,10 @@ use crate::ids::SeqId;
 
 /// Most messages kept aside while an earlier one is missing; what doesn't fit is fetched.
 const MAX_ASIDE: usize = 1024;
+/// So soon after a fetch that brought nothing a push makes it worth another try.
+const AGAIN_AFTER_EMPTY: Millis = 1_000;
+/// The same after a fetch that failed: the server may be busy.
+const AGAIN_AFTER_FAILURE: Millis = 5_000;
 
 /// A request for history: `?after_seq=…`, ascending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +21,21 @@ pub struct Fetch {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FetchState {
-    Idle { not_before: Millis },
+    /// A push that arrives meanwhile brings `not_before` forward to `with_news`.
+    Idle {
+        not_before: Millis,
+        with_news: Millis,
+    },
     Waiting,
+}
+
+impl FetchState {
+    const fn idle(at: Millis) -> Self {
+        Self::Idle {
+            not_before: at,
+            with_news: at,
+        }
+    }
 }
 
 /// One conversation as a gapless sequence.
@@ -26,7 +43,8 @@ enum FetchState {
 /// Pushes may be lost, doubled or out of order; history is fetched in ascending pages. The
 /// timeline hands every message out once, in the order of sequence numbers. When a number is
 /// missing it says what to fetch; when the fetch brings nothing although later numbers are
-/// known, the row is still on its way to the database and the fetch is repeated with a back-off.
+/// known, the row is still on its way to the database and the fetch is repeated with a back-off, which a push cuts
+/// short: where messages come again, rows are written again, and what was pushed waits for what is missing.
 ///
 /// A number that an ascending page *skips* was recalled: rows are written in order, so a later
 /// row in the same answer proves that the earlier one was there.
@@ -66,7 +84,7 @@ impl<M> Timeline<M> {
             known: complete,
             aside: BTreeMap::new(),
             ready: VecDeque::new(),
-            fetch: FetchState::Idle { not_before: 0 },
+            fetch: FetchState::idle(0),
             backoff: Backoff::fetch(seed),
         }
     }
@@ -125,16 +143,15 @@ impl<M> Timeline<M> {
         }
         if self.complete > before {
             self.backoff.reset();
-            self.fetch = FetchState::Idle { not_before: now };
+            self.fetch = FetchState::idle(now);
         } else {
-            self.handle_fetch_failed(now);
+            self.wait(now, AGAIN_AFTER_EMPTY);
         }
     }
 
     /// A fetch failed; it will be repeated later.
     pub fn handle_fetch_failed(&mut self, now: Millis) {
-        let not_before = now.saturating_add(self.backoff.next_delay());
-        self.fetch = FetchState::Idle { not_before };
+        self.wait(now, AGAIN_AFTER_FAILURE);
     }
 
     /// The connection is new: what kept fetches from working may be over.
@@ -162,14 +179,23 @@ impl<M> Timeline<M> {
     /// When [`poll_fetch`](Self::poll_fetch) will next have something.
     pub const fn poll_timeout(&self) -> Option<Millis> {
         match self.fetch {
-            FetchState::Idle { not_before } if self.has_gap() => Some(not_before),
+            FetchState::Idle { not_before, .. } if self.has_gap() => Some(not_before),
             _ => None,
         }
     }
 
+    /// The next fetch waits as long as the back-off says, or with news only until `again_after` has passed.
+    fn wait(&mut self, now: Millis, again_after: Millis) {
+        let not_before = now.saturating_add(self.backoff.next_delay());
+        self.fetch = FetchState::Idle {
+            not_before,
+            with_news: not_before.min(now.saturating_add(again_after)),
+        };
+    }
+
     const fn retry_soon(&mut self) {
-        if let FetchState::Idle { not_before } = &mut self.fetch {
-            *not_before = 0;
+        if matches!(self.fetch, FetchState::Idle { .. }) {
+            self.fetch = FetchState::idle(0);
             self.backoff.reset();
         }
     }
@@ -183,6 +209,13 @@ impl<M> Timeline<M> {
             return true;
         }
         self.known = self.known.max(seq);
+        if let FetchState::Idle {
+            not_before,
+            with_news,
+        } = &mut self.fetch
+        {
+            *not_before = *with_news;
+        }
         if self.aside.len() < MAX_ASIDE {
             self.aside.insert(seq, message);
         }
@@ -266,6 +299,30 @@ mod tests {
         assert!(timeline.has_gap() && !timeline.is_catching_up());
         timeline.handle_last_seq(2);
         assert_eq!(timeline.poll_timeout(), Some(0));
+    }
+
+    #[test]
+    fn a_push_cuts_the_wait_of_a_gap_short_but_not_to_nothing() {
+        for (failed, again_after) in [(false, 1_000), (true, 5_000)] {
+            let mut timeline = Timeline::<()>::new(0, 0);
+            timeline.handle_last_seq(1);
+            let mut now = 0;
+            // Up to the top of the ladder, as in an outage of a minute.
+            for pushed in 2..11 {
+                assert!(timeline.poll_fetch(now).is_some());
+                match failed {
+                    true => timeline.handle_fetch_failed(now),
+                    false => timeline.handle_fetched(0, Vec::new(), now),
+                }
+                let alone = timeline.poll_timeout().unwrap();
+                timeline.handle_message(pushed, ());
+                let with_news = timeline.poll_timeout().unwrap();
+                assert_eq!(with_news, alone.min(now + again_after));
+                assert_eq!(timeline.poll_fetch(with_news - 1), None);
+                now = alone;
+            }
+            assert!(now > 50_000, "{now}");
+        }
     }
 
     #[test]

@@ -89,6 +89,12 @@ impl ClientSession {
         self.timelines.get(&conversation).map(Timeline::complete_to)
     }
 
+    /// Conversations that are known to go further than they are complete: what is missing is being fetched, or its row is
+    /// still on its way to the database. What came after it is handed out behind it.
+    pub fn gaps(&self) -> usize {
+        self.gaps.len()
+    }
+
     /// Messages that wait for their acknowledgement.
     pub fn unacknowledged(&self) -> usize {
         self.outbox.len()

@@ -311,6 +311,9 @@ impl Client {
                     seen.strangers.push(message.conversation_id.into_owned());
                     return;
                 }
+                if *message.sender.id != *self.scene.users[self.who].id {
+                    self.control.note_message(self.who, place);
+                }
                 let newest = self.seen.entry(place).or_default();
                 *newest = message.seq_id.max(*newest);
                 let row = Row {

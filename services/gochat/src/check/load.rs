@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::CheckArgs;
-use super::observe::{Observed, Place, Who};
+use super::observe::{Observed, Place, WORLD, Who};
 use super::{client, sdk};
 use crate::bench::Result;
 use crate::bench::api::{Account, Api, authority};
@@ -49,7 +49,7 @@ impl Gate {
 }
 
 /// Signals between the run and its clients.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Control {
     /// Send nothing new.
     pub(super) quiet: AtomicBool,
@@ -59,6 +59,35 @@ pub(super) struct Control {
     pub(super) acknowledged: AtomicU64,
     /// Clients that may still have something on its way: readers wait for them.
     pub(super) writing: AtomicUsize,
+    /// Per client: messages of others that came to it by name, not with the world chat, which goes to gateways whoever is
+    /// known to be at them.
+    reached: Vec<AtomicU64>,
+}
+
+impl Control {
+    /// For a run with so many clients, who all write.
+    pub(super) fn new(clients: usize) -> Self {
+        Self {
+            quiet: AtomicBool::default(),
+            stop: AtomicBool::default(),
+            acknowledged: AtomicU64::default(),
+            writing: AtomicUsize::new(clients),
+            reached: (0..clients).map(|_| AtomicU64::default()).collect(),
+        }
+    }
+
+    /// A message of somebody else came to this client.
+    pub(super) fn note_message(&self, who: Who, place: Place) {
+        if place != WORLD {
+            self.reached[who].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What [`note_message`](Self::note_message) counted, per client.
+    pub(super) fn reached(&self) -> Vec<u64> {
+        let all = self.reached.iter();
+        all.map(|n| n.load(Ordering::Relaxed)).collect()
+    }
 }
 
 impl Scene {
@@ -74,6 +103,7 @@ impl Scene {
         let users = seed::members(api, run, users.max(4)).await?;
         let mut random = StdRng::seed_from_u64(seed);
         let everybody = (0..users.len()).collect();
+        // The first is WORLD.
         let mut places: Vec<(String, Vec<Who>)> = vec![("world".into(), everybody)];
         for who in 0..users.len() {
             let peer = (who + 1) % users.len();
@@ -127,7 +157,6 @@ pub(super) fn start(
     seed: u64,
 ) -> JoinSet<Result<Observed>> {
     let mut clients = JoinSet::new();
-    control.writing.store(scene.users.len(), Ordering::Relaxed);
     let plain = scene.users.len().saturating_sub(args.sdk_clients);
     let rate = args.rate;
     for who in 0..scene.users.len() {

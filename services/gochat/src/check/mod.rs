@@ -117,7 +117,7 @@ async fn examine(system: &mut System, args: &CheckArgs, seed: u64) -> Result<boo
     let scene = Scene::build(system.urls(), args.clients, args.groups, seed).await?;
     let scene = Arc::new(scene);
 
-    let control = Arc::new(Control::default());
+    let control = Arc::new(Control::new(scene.users.len()));
     let clients = load::start(&scene, &control, args, seed);
     system.disturb(args, seed, &control).await?;
     eprintln!("load ends; waiting for what is still on its way");

@@ -36,7 +36,7 @@ pub(super) async fn run(
         .connect_timeout(Duration::from_secs(120));
     let (client, mut events) =
         Client::connect_with(&scene.gate(who).url, credentials, options).await?;
-    let state = client.watch_state();
+    let (state, gaps) = (client.watch_state(), client.watch_gaps());
     let mut observed = Observed::default();
     let mut timeline: BTreeMap<Place, Vec<Row>> = BTreeMap::new();
     let places = scene.places_of(who);
@@ -46,8 +46,8 @@ pub(super) async fn run(
     let (mut made, mut last, mut written) = (0u64, Instant::now(), false);
     while !control.stop.load(Ordering::Relaxed) {
         let quiet = control.quiet.load(Ordering::Relaxed);
-        // A client that waits to connect again, up to 30 s after many kills, is silent and not done.
-        if *state.borrow() != State::Ready {
+        // A client that waits to connect or to fetch again, up to 30 s after many kills, is silent and not done.
+        if *state.borrow() != State::Ready || *gaps.borrow() > 0 {
             last = Instant::now();
         }
         if quiet && sends.is_empty() && !written {
@@ -65,7 +65,10 @@ pub(super) async fn run(
             item = events.next() => match item {
                 Some(Item::Event(Event::Message(message))) => {
                     last = Instant::now();
-                    note(&scene, &mut timeline, message);
+                    let others = message.sender_id.to_string() != account.id;
+                    if let Some(place) = note(&scene, &mut timeline, message).filter(|_| others) {
+                        control.note_message(who, place);
+                    }
                 }
                 Some(Item::Lagged(n)) => return Err(format!("the checker was {n} events behind").into()),
                 Some(_) => {}
@@ -110,15 +113,19 @@ fn compose(scene: &Scene, who: Who, made: u64, place: Place) -> Result<Outgoing>
     })
 }
 
-fn note(scene: &Scene, timeline: &mut BTreeMap<Place, Vec<Row>>, message: Message) {
-    let Some(place) = scene.place_of.get(&message.conversation_id.to_string()) else {
-        return;
-    };
-    timeline.entry(*place).or_default().push(Row {
+/// Writes a message down and says where it belongs.
+fn note(
+    scene: &Scene,
+    timeline: &mut BTreeMap<Place, Vec<Row>>,
+    message: Message,
+) -> Option<Place> {
+    let place = *scene.place_of.get(&message.conversation_id.to_string())?;
+    timeline.entry(place).or_default().push(Row {
         seq: message.seq_id,
         message_id: message.id.to_string(),
         sender: message.sender_id.to_string(),
         client_id: message.client_msg_id,
         content: message.content,
     });
+    Some(place)
 }

@@ -348,7 +348,6 @@ impl Conn {
         self.out.lock().phase == Phase::Dead
     }
 
-    /// Whether frames are still accepted.
     /// A connection for tests, without a socket.
     #[cfg(test)]
     pub(crate) fn for_test(user: u64, id: ConnId) -> std::sync::Arc<Conn> {
@@ -363,6 +362,7 @@ impl Conn {
         std::sync::Arc::new(Self::new(id, &identity, About::default()))
     }
 
+    /// Whether frames are still accepted.
     #[cfg(test)]
     pub(crate) fn is_open(&self) -> bool {
         self.out.lock().phase == Phase::Open

@@ -235,20 +235,36 @@ impl Fleet {
         Ok(())
     }
 
-    /// Waits until every gateway is healthy and messages are acknowledged again, with nobody's help.
+    /// Waits until every gateway is healthy, messages are acknowledged again and every client gets what others say, with
+    /// nobody's help.
     async fn recover(&self, control: &Arc<Control>) -> Result<Duration> {
         let began = Instant::now();
         let acknowledged = || control.acknowledged.load(Ordering::Relaxed);
         let enough = acknowledged() + FLOWING;
         self.wait_ready().await?;
-        while acknowledged() < enough {
+        self.wait_while(began, || {
+            (acknowledged() < enough).then(|| "messages don't flow again".to_owned())
+        })
+        .await?;
+        let before = control.reached();
+        self.wait_while(began, || {
+            let mut both = control.reached().into_iter().zip(&before);
+            let who = both.position(|(now, before)| now <= *before)?;
+            Some(format!("client {who} gets nothing any more"))
+        })
+        .await?;
+        Ok(began.elapsed())
+    }
+
+    /// Waits while something is `missing`, which is the error if that takes too long.
+    async fn wait_while(&self, began: Instant, missing: impl Fn() -> Option<String>) -> Result<()> {
+        while let Some(missing) = missing() {
             if began.elapsed() > START {
-                let logs = self.folder.display();
-                return Err(format!("messages don't flow again; see {logs}").into());
+                return Err(format!("{missing}; see {}", self.folder.display()).into());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Ok(began.elapsed())
+        Ok(())
     }
 
     /// Stops services in order, then the servers; says which did not end well.
