@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gochat_core::error::{Error, ErrorCode};
 use gochat_infra::rpc::{self, Channel, Directory, Services};
@@ -12,6 +13,10 @@ use gochat_infra::topics;
 
 use crate::config::RateMode;
 use crate::{BindError, Config, Gateway, Peers, Ports};
+
+/// After this long without a call another gateway is let go: each calls few of the others, and holding on to all would
+/// cost them the square of their number.
+const PEER_IDLE: Duration = Duration::from_secs(60);
 
 /// The whole of `main`.
 pub fn main() -> ExitCode {
@@ -92,7 +97,9 @@ impl Program for ImGateway {
             mq,
             logic: process.channel("im-logic", &settings.shared.rpc.logic)?,
             repo: process.channel("im-repo", &settings.shared.rpc.repo)?,
-            peers: Arc::new(Registered(process.directory("im-gateway")?)),
+            peers: Arc::new(Registered(
+                process.directory("im-gateway", Some(PEER_IDLE))?,
+            )),
         };
         let bound = process
             .persist("im-gateway", || bind(config.clone(), ports.clone()))

@@ -52,7 +52,7 @@ impl Program for ImTask {
         let ports = Ports {
             mq,
             repo: process.channel("im-repo", &settings.shared.rpc.repo)?,
-            pushers: Arc::new(Registered(process.directory("im-gateway")?)),
+            pushers: Arc::new(Registered(process.directory("im-gateway", None)?)),
             coord: Some(Coord {
                 registry: process.coord(),
                 locks: process.coord(),

@@ -26,6 +26,7 @@ mod error;
 mod names;
 mod off_thread;
 mod offsets;
+mod polled;
 mod producer;
 mod reader;
 mod record;

@@ -11,12 +11,12 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Message as _};
-use rdkafka::producer::{BaseRecord, NoCustomPartitioner, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, NoCustomPartitioner, ProducerContext};
 use tokio::sync::oneshot;
 
 use super::context::{log, note_error};
 use super::error::{from_kafka, unavailable};
-use super::off_thread::OffThread;
+use super::polled::Polled;
 use super::record::{Seal, rfc3339, to_wire};
 use super::topics::Topic;
 use super::{KafkaConfig, Shared};
@@ -203,17 +203,13 @@ impl ProducerContext<NoCustomPartitioner> for Reports {
 
 /// The producer of this process. Its thread blocks until a report arrives, so a report is never late.
 pub(super) struct Sender {
-    producer: OffThread<ThreadedProducer<Reports>>,
+    producer: Polled<Reports>,
 }
 
 impl Sender {
     pub(super) fn new(config: &KafkaConfig) -> MqResult<Self> {
-        let producer = config
-            .producer()
-            .create_with_context(Reports)
-            .map_err(|error| from_kafka("a producer", &error))?;
         Ok(Self {
-            producer: OffThread::new(producer),
+            producer: Polled::new(&config.producer(), Reports)?,
         })
     }
 

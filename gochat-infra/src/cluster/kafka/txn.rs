@@ -12,13 +12,12 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{
-    NoCustomPartitioner, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
-};
+use rdkafka::producer::{NoCustomPartitioner, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::context::{Membership, log, note_error};
 use super::error::{fenced, from_kafka, unavailable};
+use super::polled::Polled;
 use super::producer::Routed;
 use super::reader::Place;
 use super::{KafkaConfig, Shared};
@@ -97,7 +96,7 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
 }
 
 /// Its thread takes reports the moment they come; the binding's own `flush` looks every 100 ms only.
-type Producer = ThreadedProducer<Deliveries>;
+type Producer = Polled<Deliveries>;
 
 /// The transactional producers of one consumer.
 pub(super) struct Steps {
@@ -169,13 +168,12 @@ impl Lane {
         let producer = match self.producer.take() {
             Some(producer) => producer,
             None => {
-                let failed = |error: KafkaError| from_kafka("a transactional producer", &error);
-                let producer: Producer = config
-                    .transactional(&self.id)
-                    .create_with_context(Deliveries::default())
-                    .map_err(failed)?;
+                let settings = config.transactional(&self.id);
+                let producer = Producer::new(&settings, Deliveries::default())?;
                 let timeout = config.request_timeout() * 2;
-                producer.init_transactions(timeout).map_err(failed)?;
+                producer
+                    .init_transactions(timeout)
+                    .map_err(|error| from_kafka("a transactional producer", &error))?;
                 producer
             }
         };

@@ -50,6 +50,11 @@ pub struct ChannelConfig {
     pub fallback: Vec<String>,
     /// TLS; without it connections are plain.
     pub tls: Option<ClientTls>,
+    /// A connection without calls for this long is closed, and opened again for the next call; `None`: instances are
+    /// connected to as soon as they are known, and stay so. For callers who mean a certain instance
+    /// ([`Directory`](super::Directory)) and need few of many: calls to any instance go to those that are connected.
+    #[serde(skip)]
+    pub idle: Option<Duration>,
     /// Breakers to share with other channels; every channel has its own otherwise.
     #[serde(skip)]
     pub breakers: Option<Breakers>,
@@ -74,6 +79,7 @@ impl Default for ChannelConfig {
             health_ms: 5_000,
             fallback: Vec::new(),
             tls: None,
+            idle: None,
             breakers: None,
         }
     }

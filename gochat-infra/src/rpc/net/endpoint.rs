@@ -1,7 +1,7 @@
 //! One instance: its connection, its calls in flight, and whether it deserves more of them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gochat_core::breaker::{Breaker, Outcome, Policy, State, Ticket};
@@ -28,6 +28,8 @@ const STOOD: Duration = Duration::from_secs(5);
 
 /// The way to an instance.
 enum Link {
+    /// Nobody has called it lately: the next call opens it.
+    Idle,
     /// It is being opened; calls may wait for it.
     Connecting,
     Ready(Sender),
@@ -51,10 +53,14 @@ pub(super) struct Endpoint {
     link: Mutex<Link>,
     conduct: Mutex<Conduct>,
     in_flight: AtomicUsize,
+    /// When a call last began or ended, in milliseconds after `born`.
+    used_ms: AtomicU64,
     born: Instant,
     limits: Limits,
     /// Told after every change of the link.
     changed: Arc<Notify>,
+    /// Told when a call wants the link that is idle.
+    wanted: Notify,
     /// Cancelled when the instance left the registry or the channel is gone.
     stop: CancellationToken,
 }
@@ -68,7 +74,7 @@ struct Limits {
 }
 
 impl Endpoint {
-    /// Starts to connect.
+    /// Starts to connect, or to wait for the first call.
     pub(super) fn start(
         id: Arc<str>,
         address: Address,
@@ -82,12 +88,16 @@ impl Endpoint {
             address,
             service: config.name.as_str().into(),
             tls: connector.is_tls(),
-            link: Mutex::new(Link::Connecting),
+            link: Mutex::new(match config.idle {
+                Some(_) => Link::Idle,
+                None => Link::Connecting,
+            }),
             conduct: Mutex::new(Conduct {
                 breaker: Breaker::default(),
                 ejections: 0,
             }),
             in_flight: AtomicUsize::new(0),
+            used_ms: AtomicU64::new(0),
             born: Instant::now(),
             limits: Limits {
                 eject_after: config.eject_after.max(1),
@@ -95,6 +105,7 @@ impl Endpoint {
                 eject_max_ms: config.eject_max_ms,
             },
             changed,
+            wanted: Notify::new(),
             stop,
         });
         tokio::spawn(endpoint.clone().stay_connected(connector, config.clone()));
@@ -109,6 +120,19 @@ impl Endpoint {
 
     pub(super) fn is_connecting(&self) -> bool {
         matches!(*self.link.lock(), Link::Connecting)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(*self.link.lock(), Link::Idle)
+    }
+
+    /// Opens a link that is idle.
+    pub(super) fn wake(&self) {
+        let mut link = self.link.lock();
+        if matches!(*link, Link::Idle) {
+            *link = Link::Connecting;
+            self.wanted.notify_one();
+        }
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -177,7 +201,7 @@ impl Endpoint {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Connects, and again after every end, until the instance is gone.
+    /// Connects, and again after every end or when a call wants it, until the instance is gone.
     async fn stay_connected(
         self: Arc<Self>,
         connector: Arc<Connector>,
@@ -187,14 +211,20 @@ impl Endpoint {
         let mut backoff = Backoff::new(pause, Duration::from_millis(config.reconnect_max_ms));
         let mut complained = false;
         loop {
+            if self.is_idle() {
+                tokio::select! {
+                    () = self.stop.cancelled() => return,
+                    () = self.wanted.notified() => {}
+                }
+            }
             let started = Instant::now();
             let ended = tokio::select! {
                 () = self.stop.cancelled() => return,
                 ended = self.hold(&connector, &config) => ended,
             };
             match ended {
-                Ok(()) => {
-                    tracing::info!(service = %self.service, id = %self.id, address = %self.address, "disconnected");
+                Ok(why) => {
+                    tracing::info!(service = %self.service, id = %self.id, address = %self.address, why, "disconnected");
                     complained = false;
                 }
                 Err(error) if !complained => {
@@ -203,15 +233,23 @@ impl Endpoint {
                 }
                 Err(_) => {}
             }
-            if started.elapsed() >= STOOD && self.was_ready() {
+            let rest = || match config.idle {
+                Some(_) => Link::Idle,
+                None => Link::Connecting,
+            };
+            let stood = started.elapsed() >= STOOD || config.idle.is_some();
+            if stood && self.was_ready() {
                 backoff.reset();
-                self.set(Link::Connecting);
+                self.set(rest());
                 continue;
             }
             self.set(Link::Down);
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = sleep(backoff.next_delay()) => {}
+            }
+            if config.idle.is_some() {
+                self.set(Link::Idle);
             }
         }
     }
@@ -220,8 +258,31 @@ impl Endpoint {
         matches!(*self.link.lock(), Link::Ready(_))
     }
 
-    /// Connects and holds the connection until it ends.
-    async fn hold(&self, connector: &Connector, config: &ChannelConfig) -> Result<(), String> {
+    /// Waits until there was no call for this long.
+    async fn unused(&self, idle: Option<Duration>) {
+        let Some(idle) = idle else {
+            return std::future::pending().await;
+        };
+        loop {
+            let used = Duration::from_millis(self.used_ms.load(Ordering::Relaxed));
+            let left = (used + idle).saturating_sub(self.born.elapsed());
+            if left.is_zero() && self.load() == 0 {
+                return;
+            }
+            sleep(left.max(Duration::from_millis(100))).await;
+        }
+    }
+
+    fn note_use(&self) {
+        self.used_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    /// Connects and holds the connection until it ends; gives why it did.
+    async fn hold(
+        &self,
+        connector: &Connector,
+        config: &ChannelConfig,
+    ) -> Result<&'static str, String> {
         let opened = async {
             let (sender, connection) = connector.connect(&self.address).await?;
             // On its own: calls on their way go on when this instance leaves the registry.
@@ -237,11 +298,13 @@ impl Endpoint {
             return Err("it says it does not serve".to_owned());
         }
         tracing::info!(service = %self.service, id = %self.id, address = %self.address, "connected");
+        self.note_use();
         self.set(Link::Ready(sender.clone()));
         let check = Duration::from_millis(config.health_ms.max(1));
         loop {
             tokio::select! {
-                _ = &mut connection => return Ok(()),
+                _ = &mut connection => return Ok("it ended"),
+                () = self.unused(config.idle) => return Ok("nobody needs it"),
                 () = sleep(check), if config.health => {
                     let well = health::serves(self, &sender).await;
                     if well != serves {
@@ -300,6 +363,7 @@ impl Flight {
     /// A call without a ticket goes to an ejected instance because there is no other: it is not judged.
     fn begin(endpoint: &Arc<Endpoint>, patience: Duration) -> Self {
         endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        endpoint.note_use();
         let now = endpoint.now_ms();
         let mut conduct = endpoint.conduct.lock();
         let policy = endpoint.limits.policy(conduct.ejections);
@@ -369,6 +433,7 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         self.give_up();
+        self.endpoint.note_use();
         self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -148,7 +148,18 @@ impl Shared {
             });
         }
         let name = &self.config.name;
-        let connecting = endpoints.iter().filter(mine).any(|e| e.is_connecting());
+        let is_connecting = || endpoints.iter().filter(mine).any(|e| e.is_connecting());
+        if !is_connecting() {
+            let idle: Vec<_> = endpoints
+                .iter()
+                .filter(mine)
+                .filter(|e| e.is_idle())
+                .collect();
+            if let Some(wanted) = two_choices(&idle) {
+                wanted.wake();
+            }
+        }
+        let connecting = is_connecting();
         let known = endpoints.iter().any(|e| mine(&e));
         let text = match only {
             None if !known => format!("no instance of {name} is known"),

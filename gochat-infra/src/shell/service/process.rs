@@ -287,13 +287,22 @@ impl<P: Program> Process<P> {
         self.coord.clone()
     }
 
-    /// Channels to each instance of a service.
+    /// Channels to each instance of a service. With `idle` an instance is connected to for its first call, and let go
+    /// after this long without any: for those who call few of many.
     ///
     /// # Errors
     /// Settings that can't be used.
-    pub fn directory(&mut self, service: &'static str) -> Result<Directory, Failed> {
+    pub fn directory(
+        &mut self,
+        service: &'static str,
+        idle: Option<Duration>,
+    ) -> Result<Directory, Failed> {
         let instances = self.instances(service);
-        Directory::new(instances, self.channel_config(service, &[])).map_err(because(service))
+        let config = ChannelConfig {
+            idle,
+            ..self.channel_config(service, &[])
+        };
+        Directory::new(instances, config).map_err(because(service))
     }
 
     fn instances(&mut self, service: &'static str) -> watch::Receiver<Instances> {

@@ -80,7 +80,7 @@ pub async fn run(
 ) -> MqResult<()> {
     let stop = shutdown.child_token();
     let mut workers = JoinSet::new();
-    for number in 0..config.workers {
+    for number in 0..config.workers() {
         let id = format!("logic-{}-{number}", ports.instance);
         let consumer = ConsumerConfig::group(topics::LOGIC_UPSTREAM_GROUP, [topics::UPSTREAM])
             .transactional(id);

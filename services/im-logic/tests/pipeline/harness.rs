@@ -91,6 +91,8 @@ impl World {
             mq: Arc::new(log),
             repo: Channel::in_process(service.routes()),
             config: PipelineConfig {
+                // The same on every machine.
+                workers: 2,
                 facts_grace_ms: 60_000,
                 ..PipelineConfig::default()
             },
