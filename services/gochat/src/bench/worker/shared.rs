@@ -109,6 +109,11 @@ impl Shared {
         self.next_connection.set(0);
     }
 
+    /// Whether anything is sent on its connections.
+    pub(super) fn sends(&self) -> bool {
+        !self.senders.borrow().is_empty()
+    }
+
     pub(super) fn flush(&self) {
         for sender in self.senders.borrow().iter() {
             sender.writer.flush();
