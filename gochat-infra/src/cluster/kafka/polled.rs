@@ -6,7 +6,6 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -20,20 +19,18 @@ use crate::port::mq::{MqError, MqErrorKind, MqResult};
 /// How long one look for reports may take. A report is taken at once; this is how late the end is noticed.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// See the [module](self). The client ends on its thread, within a second after this is dropped.
-pub(super) struct Polled<C: ProducerContext<NoCustomPartitioner> + 'static> {
-    producer: Arc<BaseProducer<C>>,
-    stop: Arc<AtomicBool>,
-}
+/// See the [module](self). The client ends on its thread, within a second after this is dropped: ending may block.
+pub(super) struct Polled<C: ProducerContext<NoCustomPartitioner> + 'static>(Arc<BaseProducer<C>>);
 
 impl<C: ProducerContext<NoCustomPartitioner> + 'static> Polled<C> {
     pub(super) fn new(config: &ClientConfig, context: C) -> MqResult<Self> {
         let failed = |error: KafkaError| from_kafka("a producer", &error);
         let producer = BaseProducer::from_config_and_context(config, context).map_err(failed)?;
-        let (producer, stop) = (Arc::new(producer), Arc::<AtomicBool>::default());
-        let (polled, stopped) = (producer.clone(), stop.clone());
+        let producer = Arc::new(producer);
+        let polled = producer.clone();
         let run = move || {
-            while !stopped.load(Ordering::Relaxed) {
+            // The other one is the handle's.
+            while Arc::strong_count(&polled) > 1 {
                 polled.poll(LOOK);
             }
         };
@@ -43,7 +40,7 @@ impl<C: ProducerContext<NoCustomPartitioner> + 'static> Polled<C> {
             .map_err(|error| {
                 MqError::new(MqErrorKind::Unavailable, format!("no thread: {error}"))
             })?;
-        Ok(Self { producer, stop })
+        Ok(Self(producer))
     }
 }
 
@@ -51,12 +48,6 @@ impl<C: ProducerContext<NoCustomPartitioner> + 'static> Deref for Polled<C> {
     type Target = BaseProducer<C>;
 
     fn deref(&self) -> &BaseProducer<C> {
-        &self.producer
-    }
-}
-
-impl<C: ProducerContext<NoCustomPartitioner> + 'static> Drop for Polled<C> {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        &self.0
     }
 }

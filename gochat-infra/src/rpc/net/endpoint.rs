@@ -37,6 +37,16 @@ enum Link {
     Down,
 }
 
+impl Link {
+    /// Before the first attempt, and after a connection that stood.
+    fn at_rest(config: &ChannelConfig) -> Self {
+        match config.idle {
+            Some(_) => Self::Idle,
+            None => Self::Connecting,
+        }
+    }
+}
+
 /// Its record of failures.
 struct Conduct {
     breaker: Breaker,
@@ -88,10 +98,7 @@ impl Endpoint {
             address,
             service: config.name.as_str().into(),
             tls: connector.is_tls(),
-            link: Mutex::new(match config.idle {
-                Some(_) => Link::Idle,
-                None => Link::Connecting,
-            }),
+            link: Mutex::new(Link::at_rest(config)),
             conduct: Mutex::new(Conduct {
                 breaker: Breaker::default(),
                 ejections: 0,
@@ -211,7 +218,8 @@ impl Endpoint {
         let mut backoff = Backoff::new(pause, Duration::from_millis(config.reconnect_max_ms));
         let mut complained = false;
         loop {
-            if self.is_idle() {
+            // Again when it was woken earlier, while it was not waiting here.
+            while self.is_idle() {
                 tokio::select! {
                     () = self.stop.cancelled() => return,
                     () = self.wanted.notified() => {}
@@ -233,14 +241,10 @@ impl Endpoint {
                 }
                 Err(_) => {}
             }
-            let rest = || match config.idle {
-                Some(_) => Link::Idle,
-                None => Link::Connecting,
-            };
             let stood = started.elapsed() >= STOOD || config.idle.is_some();
             if stood && self.was_ready() {
                 backoff.reset();
-                self.set(rest());
+                self.set(Link::at_rest(&config));
                 continue;
             }
             self.set(Link::Down);

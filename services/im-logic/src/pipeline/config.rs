@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 pub struct PipelineConfig {
     /// Workers, each with partitions of its own and a transaction under way; 0, the default, takes half of the cores, at
-    /// most 4. Fewer write fuller transactions: on two cores with everything else on them, one worker is three times as
-    /// quick as two.
+    /// most 4. Fewer write fuller transactions: on two cores with everything else on them, one worker delivers in two
+    /// thirds of the time of two (docs/benchmarks.md).
     pub workers: usize,
     /// Most records of one atomic step. Default 1,024.
     pub batch_max: usize,
