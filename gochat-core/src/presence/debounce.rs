@@ -1,6 +1,7 @@
 //! The 30 seconds between "the last connection is gone" and "the user is offline".
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::hash::Hash;
 
 use hashbrown::HashMap;
@@ -10,11 +11,14 @@ use crate::ids::UnixMillis;
 /// Milliseconds a user may be away unnoticed.
 pub const OFFLINE_DELAY_MS: u64 = 30_000;
 
-/// A timer per user without timers: every delay is the same, so the queue is in order.
+/// A timer per user without timers.
 ///
 /// Order of calls: [`note_gone`](Self::note_gone) when the last connection went,
 /// [`note_back`](Self::note_back) when one is there again, [`poll_due`](Self::poll_due) about
 /// once a second. Memory grows with the users that are away, at most twice.
+///
+/// Whoever stops before a delay is over hands the rest of it to somebody else:
+/// [`drain`](Self::drain) there, [`note_gone_until`](Self::note_gone_until) here.
 ///
 /// ```
 /// use gochat_core::presence::OfflineDebounce;
@@ -29,22 +33,23 @@ pub const OFFLINE_DELAY_MS: u64 = 30_000;
 pub struct OfflineDebounce<K> {
     delay: u64,
     due_at: HashMap<K, UnixMillis>,
-    queue: VecDeque<(UnixMillis, K)>,
+    /// Earliest first; entries that `due_at` doesn't confirm are over.
+    queue: BinaryHeap<Reverse<(UnixMillis, K)>>,
 }
 
-impl<K> Default for OfflineDebounce<K> {
+impl<K: Ord> Default for OfflineDebounce<K> {
     fn default() -> Self {
         Self::new(OFFLINE_DELAY_MS)
     }
 }
 
-impl<K> OfflineDebounce<K> {
+impl<K: Ord> OfflineDebounce<K> {
     /// A debounce of `delay` milliseconds.
     pub fn new(delay: u64) -> Self {
         Self {
             delay,
             due_at: HashMap::new(),
-            queue: VecDeque::new(),
+            queue: BinaryHeap::new(),
         }
     }
 
@@ -59,16 +64,21 @@ impl<K> OfflineDebounce<K> {
     }
 }
 
-impl<K: Eq + Hash + Clone> OfflineDebounce<K> {
+impl<K: Eq + Hash + Ord + Clone> OfflineDebounce<K> {
     /// The last connection of `user` is gone; the delay starts (again).
     pub fn note_gone(&mut self, now: UnixMillis, user: K) {
-        let due = now.saturating_add(self.delay);
+        self.note_gone_until(now.saturating_add(self.delay), user);
+    }
+
+    /// The last connection of `user` is gone, and `due` is the end of a delay that may have begun
+    /// elsewhere. It replaces one that runs for them.
+    pub fn note_gone_until(&mut self, due: UnixMillis, user: K) {
         self.due_at.insert(user.clone(), due);
-        self.queue.push_back((due, user));
+        self.queue.push(Reverse((due, user)));
         if self.queue.len() > 2 * self.due_at.len() + 16 {
             let due_at = &self.due_at;
             self.queue
-                .retain(|(due, user)| due_at.get(user) == Some(due));
+                .retain(|Reverse((due, user))| due_at.get(user) == Some(due));
         }
     }
 
@@ -80,8 +90,12 @@ impl<K: Eq + Hash + Clone> OfflineDebounce<K> {
     /// Users who were away for the whole delay; each is returned once.
     pub fn poll_due(&mut self, now: UnixMillis) -> Vec<K> {
         let mut gone = Vec::new();
-        while self.queue.front().is_some_and(|(due, _)| *due <= now) {
-            let Some((due, user)) = self.queue.pop_front() else {
+        while self
+            .queue
+            .peek()
+            .is_some_and(|Reverse((due, _))| *due <= now)
+        {
+            let Some(Reverse((due, user))) = self.queue.pop() else {
                 break;
             };
             if self.due_at.get(&user) == Some(&due) {
@@ -92,10 +106,10 @@ impl<K: Eq + Hash + Clone> OfflineDebounce<K> {
         gone
     }
 
-    /// Everybody who is away, at once: for the moment before a shutdown.
-    pub fn drain(&mut self) -> Vec<K> {
+    /// Everybody who is away, with the end of their delay: for the moment before a shutdown.
+    pub fn drain(&mut self) -> Vec<(K, UnixMillis)> {
         self.queue.clear();
-        self.due_at.drain().map(|(user, _)| user).collect()
+        self.due_at.drain().collect()
     }
 }
 
@@ -140,7 +154,17 @@ mod tests {
         away.note_gone(0, 1);
         away.note_gone(1, 2);
         away.note_back(&2);
-        assert_eq!(away.drain(), [1]);
+        assert_eq!(away.drain(), [(1, OFFLINE_DELAY_MS)]);
         assert!(away.poll_due(100_000).is_empty());
+    }
+
+    #[test]
+    fn the_rest_of_a_delay_that_began_elsewhere_is_not_behind_longer_ones() {
+        let mut away = OfflineDebounce::default();
+        away.note_gone(0, 1);
+        away.note_gone_until(2_000, 2);
+        away.note_gone_until(1_000, 3);
+        assert_eq!(away.poll_due(2_000), [3, 2]);
+        assert_eq!(away.poll_due(30_000), [1]);
     }
 }

@@ -45,9 +45,7 @@ impl Away {
             return metrics::dropped("away", 1);
         }
         let gone_ms = u64::try_from(gone_s).unwrap_or_default() * 1_000;
-        // The debounce knows one delay; another one moves the start.
-        let start = (gone_ms + delay_ms).saturating_sub(OFFLINE_DELAY_MS);
-        users.note_gone(start, user.to_owned());
+        users.note_gone_until(gone_ms.saturating_add(delay_ms), user.to_owned());
     }
 
     /// Says who did not come back.
@@ -55,17 +53,23 @@ impl Away {
     /// # Errors
     /// Presence or the log is away: they are judged again after another delay.
     pub(crate) async fn judge(&self) -> Result<()> {
-        let now = clock::now_ms().unsigned_abs();
-        let due = self.users.lock().poll_due(now);
-        if due.is_empty() {
+        let now = now_ms();
+        let users = self.users.lock().poll_due(now);
+        if users.is_empty() {
             return Ok(());
         }
-        let outcome = self.tell(&due).await;
-        if outcome.is_err() {
-            let mut users = self.users.lock();
-            due.into_iter().for_each(|user| users.note_gone(now, user));
+        // Dropped in the middle of it, by a stop, they are still there to be handed over.
+        let mut due = Due {
+            of: self,
+            again: now,
+            users,
+        };
+        let told = self.tell(&due.users).await;
+        match &told {
+            Ok(()) => due.users.clear(),
+            Err(_) => due.again = now + OFFLINE_DELAY_MS,
         }
-        outcome
+        told
     }
 
     async fn tell(&self, due: &[String]) -> Result<()> {
@@ -79,13 +83,18 @@ impl Away {
         Ok(())
     }
 
-    /// Hands everybody who is still counted to another instance.
+    /// Hands everybody who is still counted to another instance, which counts the rest of the delay.
     pub(crate) async fn hand_over(&self) {
         let users = self.users.lock().drain();
-        let payload = json!({ "gateway_id": "", "delay_ms": OFFLINE_DELAY_MS });
+        // What `note` adds up again; times of events are in seconds.
+        let from = u64::try_from(clock::now_s()).unwrap_or_default() * 1_000;
         let events: Vec<_> = users
             .iter()
-            .map(|user| event(user, "user.away", &payload))
+            .map(|(user, due)| {
+                let delay_ms = due.saturating_sub(from);
+                let payload = json!({ "gateway_id": "", "delay_ms": delay_ms });
+                event(user, "user.away", &payload)
+            })
             .collect();
         let count = events.len();
         if count > 0
@@ -94,6 +103,26 @@ impl Away {
             tracing::warn!(%error, users = count, "friends will not be told who went offline");
         }
     }
+}
+
+/// Users who are being judged; those that are left are counted again, until `again`.
+struct Due<'a> {
+    of: &'a Away,
+    again: u64,
+    users: Vec<String>,
+}
+
+impl Drop for Due<'_> {
+    fn drop(&mut self) {
+        let mut users = self.of.users.lock();
+        for user in self.users.drain(..) {
+            users.note_gone_until(self.again, user);
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    clock::now_ms().unsigned_abs()
 }
 
 /// `user.offline` for somebody nobody said goodbye for.

@@ -147,15 +147,18 @@ async fn until(socket: &mut Socket, ms: u64) -> Vec<serde_json::Value> {
 
 #[tokio::test]
 async fn who_does_not_move_on_is_offline_although_the_gateway_is_gone() {
-    let mut cluster = Cluster::with(&QUICK).await;
+    let mut cluster = Cluster::with(&["gateway.presence.offline_delay_ms=4000"]).await;
     let (a, b) = friends(&cluster).await;
     let mut friend = a.connect().await;
     let _left = b.connect().await;
     friend.expect_where("online-status", is(&b, "online")).await;
     let stopped = now();
     cluster.stop("gateway-1").await;
-    // Whoever counts hands it on when it stops, too.
+    // Whoever counts hands the rest on when it stops, too: by now one of them counts.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    cluster.start_task("task-3").await;
     cluster.stop("task-1").await;
+    cluster.stop("task-2").await;
     let told = friend
         .expect_where("online-status", is(&b, "offline"))
         .await;

@@ -1,7 +1,7 @@
 //! `user.online`, `user.offline` and `user.away` on `gochat.user-events`.
 
 use bytes::Bytes;
-use gochat_core::ids::UserId;
+use gochat_core::ids::{UnixMillis, UserId};
 use gochat_infra::port::mq::OutRecord;
 use gochat_infra::rpc::Backoff;
 use gochat_infra::topics;
@@ -35,9 +35,11 @@ pub(super) fn offline(gw: &Gw, user: UserId, why: Gone) -> OutRecord {
 }
 
 /// The gateway stops while a user may be between two connections: somebody else has to see whether they
-/// come back.
-pub(super) fn away(gw: &Gw, user: UserId) -> OutRecord {
-    let payload = json!({"gateway_id": &*gw.id, "delay_ms": gw.config.presence.offline_delay_ms});
+/// come back until `due`, in Unix milliseconds.
+pub(super) fn away(gw: &Gw, user: UserId, due: UnixMillis) -> OutRecord {
+    // Counted from the time of the event, which is in whole seconds.
+    let from = clock::now_ms() / 1_000 * 1_000;
+    let payload = json!({"gateway_id": &*gw.id, "delay_ms": due.saturating_sub(from)});
     record("user.away", user, &payload)
 }
 

@@ -34,7 +34,9 @@ pub(crate) async fn run(gw: Gw, stop: CancellationToken) {
     // another gateway, and nobody should see them leave.
     remove(&gw).await;
     let away = gw.presence.away.lock().drain();
-    let left = away.into_iter().map(|user| events::away(&gw, user));
+    let left = away
+        .into_iter()
+        .map(|(user, due)| events::away(&gw, user, due));
     events::publish(&gw, left.collect()).await;
 }
 
