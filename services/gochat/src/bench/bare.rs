@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 
 use super::Result;
 use super::args::BareArgs;
-use super::plan::{Connection, Plan};
+use super::plan::{Place, Plan};
 use super::report::{self, round};
 use super::swarm::{self, Swarm};
 
@@ -40,14 +40,16 @@ async fn measure_for(n: usize, size: usize, duration: Duration) -> Result<f64> {
         let sockets = PER_WRITER.min(n - at * PER_WRITER);
         writers.push(Writer::start(sockets, size, duration).await?);
     }
-    let connection = |index: usize| Connection {
-        server: writers[index / PER_WRITER].address.clone(),
+    let place = |index: usize| Place {
+        server: u32::try_from(index / PER_WRITER).unwrap_or(u32::MAX),
+        token: 0,
+        device: 0,
         source: None,
-        token: String::new(),
-        device: String::new(),
     };
     let plan = Plan {
-        connections: (0..n).map(connection).collect(),
+        servers: writers.iter().map(|w| w.address.clone()).collect(),
+        tokens: vec![String::new()],
+        connections: (0..n).map(place).collect(),
         concurrency: 64,
         tries: 3,
         bare: true,

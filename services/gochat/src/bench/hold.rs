@@ -23,7 +23,6 @@ pub(super) async fn plan(target: &Target, n: usize, per_user: usize) -> Result<P
     let users = seed::guests(&api, n.div_ceil(per_user.max(1))).await?;
     Ok(Plan {
         run: seed::run_id(),
-        connections: seed::connections(target, &users, per_user.max(1), n)?,
         lanes: vec![Lane {
             index: 0,
             conversation: "world".into(),
@@ -31,9 +30,7 @@ pub(super) async fn plan(target: &Target, n: usize, per_user: usize) -> Result<P
         }],
         size: 200,
         one_conversation: true,
-        concurrency: target.concurrency,
-        tries: 8,
-        ..Plan::default()
+        ..seed::connecting(target, &users, per_user, n)?
     })
 }
 

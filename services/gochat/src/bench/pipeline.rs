@@ -48,7 +48,6 @@ pub(super) async fn run(args: PipelineArgs) -> Result<ExitCode> {
     let connections = cast.users.len();
     let plan = Plan {
         run,
-        connections: seed::connections(&args.target, &cast.users, 1, connections)?,
         lanes: cast.lanes,
         rate: args.rate,
         window: if args.rate > 0.0 {
@@ -57,9 +56,7 @@ pub(super) async fn run(args: PipelineArgs) -> Result<ExitCode> {
             args.window.max(1)
         },
         size: args.size,
-        concurrency: args.target.concurrency,
-        tries: 8,
-        ..Plan::default()
+        ..seed::connecting(&args.target, &cast.users, 1, connections)?
     };
     let workers = swarm::processes(args.target.processes, connections);
     let mut swarm = Swarm::start(swarm::split(plan, workers)).await?;

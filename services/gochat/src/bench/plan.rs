@@ -9,8 +9,12 @@ use super::stats::Counts;
 pub(super) struct Plan {
     /// Marks the messages of this run.
     pub(super) run: u64,
+    /// `host:port` of the servers.
+    pub(super) servers: Vec<String>,
+    /// Tokens of the users.
+    pub(super) tokens: Vec<String>,
     /// Connections to open, in order.
-    pub(super) connections: Vec<Connection>,
+    pub(super) connections: Vec<Place>,
     /// Conversations this worker sends to.
     pub(super) lanes: Vec<Lane>,
     /// Messages per second of this worker; 0 means by window.
@@ -29,8 +33,34 @@ pub(super) struct Plan {
     pub(super) bare: bool,
 }
 
+/// A connection of a plan: small, because a plan may have a million.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// Index into the servers.
+    pub(super) server: u32,
+    /// Index into the tokens.
+    pub(super) token: u32,
+    /// Which one of its user.
+    pub(super) device: u32,
+    /// Local address, if it matters.
+    pub(super) source: Option<std::net::Ipv4Addr>,
+}
+
+impl Plan {
+    /// What is needed to open connection `index`.
+    pub(super) fn connection(&self, index: usize) -> Connection {
+        let place = self.connections[index];
+        Connection {
+            server: self.servers[place.server as usize].clone(),
+            source: place.source,
+            token: self.tokens[place.token as usize].clone(),
+            device: format!("bench-{}", place.device),
+        }
+    }
+}
+
 /// A connection to open.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub(crate) struct Connection {
     /// `host:port`.
     pub(crate) server: String,

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::Result;
 use super::api::{Account, Api, authority};
 use super::args::Target;
-use super::plan::Connection;
+use super::plan::{Place, Plan};
 use super::sources::Sources;
 
 /// Requests under way at a time.
@@ -68,13 +68,13 @@ pub(crate) async fn members(api: &Api, run: u64, n: usize) -> Result<Vec<Account
     .await
 }
 
-/// `n` connections, several per user, spread over the servers and local addresses.
-pub(super) fn connections(
+/// A plan that opens `n` connections, several per user, spread over the servers and local addresses.
+pub(super) fn connecting(
     target: &Target,
     users: &[Account],
     per_user: usize,
     n: usize,
-) -> Result<Vec<Connection>> {
+) -> Result<Plan> {
     let servers: Vec<String> = std::iter::once(&target.url)
         .chain(&target.also)
         .map(|url| authority(url))
@@ -84,13 +84,23 @@ pub(super) fn connections(
         .as_deref()
         .map(Sources::parse)
         .transpose()?;
-    let connection = |index: usize| Connection {
-        server: servers[index % servers.len()].clone(),
-        source: sources.map(|s| s.of(index)),
-        token: users[index / per_user % users.len()].token.clone(),
-        device: format!("bench-{}", index % per_user),
+    let per_user = per_user.max(1);
+    let place = |index: usize| {
+        Ok(Place {
+            server: u32::try_from(index % servers.len())?,
+            token: u32::try_from(index / per_user % users.len())?,
+            device: u32::try_from(index % per_user)?,
+            source: sources.map(|s| s.of(index)),
+        })
     };
-    Ok((0..n).map(connection).collect())
+    Ok(Plan {
+        connections: (0..n).map(place).collect::<Result<_>>()?,
+        tokens: users.iter().map(|user| user.token.clone()).collect(),
+        servers,
+        concurrency: target.concurrency,
+        tries: 8,
+        ..Plan::default()
+    })
 }
 
 /// Single chats: conversation `c` joins sender `c mod S` with a receiver, each pair once.

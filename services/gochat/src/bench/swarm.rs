@@ -1,5 +1,6 @@
 //! The parent's view of its workers.
 
+use std::collections::HashMap;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 
 use super::Result;
-use super::plan::{Connection, Done, Lane, Order, Plan, Word};
+use super::plan::{Done, Lane, Order, Place, Plan, Word};
 use super::stats::Latency;
 
 /// Connections of one worker, below the cap of 20,000 file descriptors.
@@ -56,13 +57,13 @@ pub(super) fn processes(wanted: Option<usize>, connections: usize) -> usize {
         .max(1)
 }
 
-/// Cuts a plan into `n`: connections in equal runs, lanes to where their connection went.
-pub(super) fn split(plan: Plan, n: usize) -> Vec<Plan> {
+/// Cuts a plan into `n`: connections in equal runs with the tokens they use, lanes to where their connection went.
+pub(super) fn split(mut plan: Plan, n: usize) -> Vec<Plan> {
     let share = plan.connections.len().div_ceil(n).max(1);
     let all_lanes = plan.lanes.len().max(1) as f64;
-    let Plan {
-        connections, lanes, ..
-    } = &plan;
+    let connections = std::mem::take(&mut plan.connections);
+    let lanes = std::mem::take(&mut plan.lanes);
+    let tokens = std::mem::take(&mut plan.tokens);
     let part = |at: usize| {
         let from = (at * share).min(connections.len());
         let to = (from + share).min(connections.len());
@@ -73,16 +74,29 @@ pub(super) fn split(plan: Plan, n: usize) -> Vec<Plan> {
                 ..l.clone()
             })
             .collect();
-        let connections: Vec<Connection> = connections[from..to].to_vec();
-        let rate = plan.rate * here.len() as f64 / all_lanes;
+        let (connections, tokens) = with_tokens(&connections[from..to], &tokens);
         Plan {
             connections,
+            tokens,
+            rate: plan.rate * here.len() as f64 / all_lanes,
             lanes: here,
-            rate,
             ..plan.clone()
         }
     };
     (0..n).map(part).collect()
+}
+
+/// These connections, and the tokens that they use.
+fn with_tokens(connections: &[Place], tokens: &[String]) -> (Vec<Place>, Vec<String>) {
+    let (mut used, mut places) = (Vec::new(), HashMap::new());
+    let place = |connection: &Place| Place {
+        token: *places.entry(connection.token).or_insert_with(|| {
+            used.push(tokens[connection.token as usize].clone());
+            used.len() as u32 - 1
+        }),
+        ..*connection
+    };
+    (connections.iter().map(place).collect(), used)
 }
 
 impl Swarm {
@@ -271,11 +285,11 @@ mod tests {
 
     #[test]
     fn a_plan_is_cut_without_losing_anything() {
-        let connection = |n: usize| Connection {
-            server: String::new(),
+        let place = |n: u32| Place {
+            server: 0,
             source: None,
-            token: n.to_string(),
-            device: String::new(),
+            token: n / 2,
+            device: n % 2,
         };
         let lane = |n: usize| Lane {
             index: n as u32,
@@ -283,7 +297,9 @@ mod tests {
             connection: n,
         };
         let plan = Plan {
-            connections: (0..7).map(connection).collect(),
+            servers: vec!["server".into()],
+            tokens: (0..4).map(|n| n.to_string()).collect(),
+            connections: (0..7).map(place).collect(),
             lanes: [0, 2, 4, 6].map(lane).to_vec(),
             rate: 100.0,
             ..Plan::default()
@@ -299,12 +315,12 @@ mod tests {
         assert_eq!(parts.iter().map(|p| p.rate).sum::<f64>(), 100.0);
         for part in &parts {
             for lane in &part.lanes {
-                assert_eq!(
-                    part.connections[lane.connection].token,
-                    lane.index.to_string()
-                );
+                let opened = part.connection(lane.connection);
+                assert_eq!(opened.token, (lane.index / 2).to_string());
+                assert_eq!(opened.device, format!("bench-{}", lane.index % 2));
             }
         }
+        assert_eq!(parts[1].tokens, ["2", "3"]);
         assert_eq!(processes(None, 40_000), 3);
         assert_eq!(processes(Some(4), 10), 4);
     }

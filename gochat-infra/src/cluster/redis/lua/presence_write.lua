@@ -2,8 +2,8 @@
 -- KEYS: the user's hash, the time they were last online, the set of gateways, the log of arrivals.
 -- ARGV: 1 version that was read ('' = no hash), 2 new version, 3 sessions ('' = forget), 4 life of the hash in ms,
 --   5 when last online in s ('' = leave), 6 prefix of the gateways' indexes, 7 life of all else in ms, 8 arrivals to
---   keep, 9 user, then quadruples: what, gateway, connection, moment in ms. What: '+' a session that is there (all of them), '-' one
---   that is gone, '*' an arrival for the log.
+--   keep, 9 user, then quadruples: what, gateway, connection, moment in ms. What: '+' a session that is there and goes
+--   into its index, '=' one whose entry stands (every session is one or the other), '-' one that is gone, '*' an arrival for the log.
 -- Answers how many entries left an index, or the hash as it is when somebody else was faster.
 if (redis.call('HGET', KEYS[1], 'v') or '') ~= ARGV[1] then
   return redis.call('HGETALL', KEYS[1])
@@ -27,9 +27,11 @@ end
 for i = 10, #ARGV, 4 do
   local what, gateway, conn, moment = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local index, member = ARGV[6] .. gateway, user .. ':' .. conn
-  if what == '+' then
+  if what == '+' or what == '=' then
     fields[#fields + 1] = 't:' .. conn .. ':' .. gateway
     fields[#fields + 1] = moment
+  end
+  if what == '+' then
     redis.call('ZADD', index, moment, member)
     redis.call('PEXPIRE', index, ARGV[7])
     redis.call('SADD', KEYS[3], gateway)
@@ -38,7 +40,7 @@ for i = 10, #ARGV, 4 do
     if redis.call('EXISTS', index) == 0 then
       redis.call('SREM', KEYS[3], gateway)
     end
-  else
+  elseif what == '*' then
     arrive(gateway, moment)
   end
 end

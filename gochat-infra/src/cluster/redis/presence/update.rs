@@ -239,8 +239,15 @@ impl RedisPresence {
         }
         for session in after.live() {
             let moment = session.last_seen;
+            // The index has what was there before, unless it is to be put right: a user's twentieth session is
+            // not twenty entries' work.
+            let to_put_right = |(gateway, conn_id): &(Box<str>, ConnId)| {
+                *conn_id == session.conn_id && *gateway == session.gateway
+            };
+            let as_before =
+                before.sessions.live().contains(session) && !change.listed.iter().any(to_put_right);
             command
-                .arg("+")
+                .arg(if as_before { "=" } else { "+" })
                 .arg(&*session.gateway)
                 .arg(session.conn_id)
                 .arg(moment);

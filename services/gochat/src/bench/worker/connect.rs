@@ -97,7 +97,7 @@ impl Tally {
 }
 
 async fn open(shared: &Shared, index: usize) -> Opened {
-    let connection = &shared.plan.connections[index];
+    let connection = &shared.plan.connection(index);
     let mut opened = Opened {
         index,
         stream: None,

@@ -39,6 +39,7 @@ async fn serve() -> Result<()> {
     let mut lines = read_lines();
     let plan = lines.recv().await.ok_or("no plan")?;
     let shared = Rc::new(Shared::new(serde_json::from_str::<Plan>(&plan)?));
+    drop(plan);
     tokio::task::spawn_local(housekeeping(shared.clone()));
     let mut pacer = None;
     while let Some(line) = lines.recv().await {

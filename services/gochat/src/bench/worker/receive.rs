@@ -15,14 +15,15 @@ const WORLD: u32 = u32::MAX;
 pub(super) async fn run(index: usize, writer: Writer, mut rest: Vec<u8>, shared: Rc<Shared>) {
     let mut reader = Reader {
         index,
-        newest: HashMap::new(),
+        newest: Newest::default(),
         shared,
     };
     if !rest.is_empty() {
         let used = reader.take(&rest, &writer).unwrap_or(rest.len());
-        rest.drain(..used);
+        // Without the rest of its capacity.
+        rest = rest.split_off(used);
     }
-    while writer.stream.readable().await.is_ok() {
+    while writer.stream().readable().await.is_ok() {
         match reader.read(&writer, &mut rest) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
@@ -34,9 +35,27 @@ pub(super) async fn run(index: usize, writer: Writer, mut rest: Vec<u8>, shared:
 
 struct Reader {
     index: usize,
-    /// Newest number per conversation; empty for most connections of most runs.
-    newest: HashMap<u32, u64>,
+    newest: Newest,
     shared: Rc<Shared>,
+}
+
+/// Newest number per conversation. Most connections have one conversation or none, and there may be a million.
+#[derive(Default)]
+struct Newest {
+    first: Option<(u32, u64)>,
+    others: HashMap<u32, u64>,
+}
+
+impl Newest {
+    /// The number of a conversation, `start` when there was none.
+    fn of(&mut self, conversation: u32, start: u64) -> &mut u64 {
+        match &mut self.first {
+            Some((known, _)) if *known != conversation => {
+                self.others.entry(conversation).or_insert(start)
+            }
+            first => &mut first.get_or_insert((conversation, start)).1,
+        }
+    }
 }
 
 /// The server closed the connection.
@@ -48,7 +67,7 @@ impl Reader {
         let shared = self.shared.clone();
         let mut buffer = shared.buffer.borrow_mut();
         loop {
-            let n = writer.stream.try_read(&mut buffer)?;
+            let n = writer.stream().try_read(&mut buffer)?;
             if n == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -138,10 +157,7 @@ impl Reader {
     ///
     /// An acknowledgement may overtake pushes of others, so it only fills a gap or makes one.
     fn note(&mut self, conversation: u32, seq: u64, pushed: bool) -> bool {
-        let newest = self
-            .newest
-            .entry(conversation)
-            .or_insert(seq.saturating_sub(1));
+        let newest = self.newest.of(conversation, seq.saturating_sub(1));
         let mut missing = self.shared.missing.borrow_mut();
         if seq > *newest {
             // Bounded: a run that loses more than this has failed anyway.
@@ -159,5 +175,20 @@ impl Reader {
             counts.repeats += 1;
         }
         late
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Newest;
+
+    #[test]
+    fn each_conversation_has_its_own_number() {
+        let mut newest = Newest::default();
+        for (conversation, start) in [(7, 1), (8, 2), (9, 3)] {
+            assert_eq!(*newest.of(conversation, start), start);
+            *newest.of(conversation, 0) += 10;
+        }
+        assert_eq!([7, 8, 9].map(|c| *newest.of(c, 0)), [11, 12, 13]);
     }
 }
