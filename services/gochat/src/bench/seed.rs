@@ -13,6 +13,8 @@ use super::sources::Sources;
 
 /// Requests under way at a time.
 const AT_ONCE: usize = 64;
+/// Users that take turns in connecting; few, because a load process keeps the tokens of its users.
+const TAKE_TURNS: usize = 500;
 /// Members added to a group per request.
 const PER_REQUEST: usize = 500;
 
@@ -84,12 +86,12 @@ pub(super) fn connecting(
         .as_deref()
         .map(Sources::parse)
         .transpose()?;
-    let per_user = per_user.max(1);
     let place = |index: usize| {
+        let (user, device) = turn(index, per_user.max(1), users.len());
         Ok(Place {
             server: u32::try_from(index % servers.len())?,
-            token: u32::try_from(index / per_user % users.len())?,
-            device: u32::try_from(index % per_user)?,
+            token: u32::try_from(user)?,
+            device: u32::try_from(device)?,
             source: sources.map(|s| s.of(index)),
         })
     };
@@ -101,6 +103,19 @@ pub(super) fn connecting(
         tries: 8,
         ..Plan::default()
     })
+}
+
+/// User and device of connection `index`: each of some hundred users has a first connection before any of them has a
+/// second one. People don't connect all of their devices in the same millisecond, and a server that has to decide
+/// about all of them at once does everything several times.
+fn turn(index: usize, per_user: usize, users: usize) -> (usize, usize) {
+    let (block, within) = (
+        index / (per_user * TAKE_TURNS),
+        index % (per_user * TAKE_TURNS),
+    );
+    let first = block * TAKE_TURNS % users.max(1);
+    let here = TAKE_TURNS.min(users - first);
+    (first + within % here, within / here)
 }
 
 /// Single chats: conversation `c` joins sender `c mod S` with a receiver, each pair once.
@@ -152,6 +167,32 @@ pub(crate) async fn group(
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn users_take_turns_and_each_gets_all_its_connections() {
+        for (n, per_user) in [
+            (1usize, 5),
+            (7, 1),
+            (5_000, 20),
+            (12_345, 10),
+            (3_000, 3_000),
+        ] {
+            let users = n.div_ceil(per_user);
+            let all: Vec<_> = (0..n).map(|index| turn(index, per_user, users)).collect();
+            assert_eq!(
+                all.iter().collect::<HashSet<_>>().len(),
+                n,
+                "{n}/{per_user}"
+            );
+            assert!(
+                all.iter()
+                    .all(|(user, device)| *user < users && *device < per_user)
+            );
+            let near = all.windows(2).filter(|pair| pair[0].0 == pair[1].0).count();
+            assert!(near == 0 || users == 1);
+        }
+        assert_eq!(turn(8, 1, 10), (8, 0), "the plans of chats count on it");
+    }
 
     #[test]
     fn no_pair_of_users_gets_two_chats() {
