@@ -19,17 +19,23 @@ use crate::typing;
 /// Connections looked at before other work gets its turn.
 const CHUNK: usize = 512;
 
-/// Looks at every connection once per second until the gateway stops.
+/// Connections that are looked at every second; more of them take turns.
+const PER_ROUND: usize = 4_096;
+/// Most turns, so the most seconds between two looks at a connection. A look costs a few cache misses: a million of them
+/// every second are a third of a core.
+const TURNS_MAX: usize = 4;
+
+/// Looks at every connection once in one to four seconds until the gateway stops.
 pub(crate) async fn run(gw: Gw, stop: CancellationToken) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut heartbeats = tokio::task::JoinSet::new();
-    loop {
+    for round in 0usize.. {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        let (mut due, canary) = sweep(&gw).await;
+        let (mut due, canary) = sweep(&gw, shards(round, turns(gw.table.len()))).await;
         see_off(&gw);
         typing::sweep(&gw);
         gw.recents.sweep();
@@ -46,12 +52,25 @@ pub(crate) async fn run(gw: Gw, stop: CancellationToken) {
     }
 }
 
+/// Turns that so many connections take.
+fn turns(connections: usize) -> usize {
+    connections.div_ceil(PER_ROUND).clamp(1, TURNS_MAX)
+}
+
+/// The part of the table whose turn it is.
+fn shards(round: usize, turns: usize) -> impl Iterator<Item = usize> {
+    (round % turns..SHARDS).step_by(turns)
+}
+
 /// One round; gives the connections presence should hear of, and of the others the one whose last report is oldest.
-async fn sweep(gw: &Gw) -> (Vec<Arc<Conn>>, Option<Arc<Conn>>) {
+async fn sweep(
+    gw: &Gw,
+    shards: impl Iterator<Item = usize>,
+) -> (Vec<Arc<Conn>>, Option<Arc<Conn>>) {
     let (mut due, mut canary) = (Vec::new(), None::<Arc<Conn>>);
     let mut conns = Vec::new();
     let ping = ping();
-    for shard in 0..SHARDS {
+    for shard in shards {
         gw.table.snapshot(shard, &mut conns);
         let (now_s, unix_s) = (clock::ticks_s(), clock::now_s());
         for (i, conn) in conns.drain(..).enumerate() {
@@ -107,6 +126,23 @@ fn look_at(gw: &Gw, conn: &Arc<Conn>, now_s: u32, unix_s: i64, ping: &bytes::Byt
         Beat::Dead => {
             conn.set_gone(Gone::Timeout);
             gw.close(conn, CloseCode::HeartbeatTimeout, "timeout");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_connections_are_looked_at_every_second_and_many_in_turns() {
+        assert_eq!([0, 1, 4_096, 4_097, 1 << 20].map(turns), [1, 1, 1, 2, 4]);
+        for turns in 1..=TURNS_MAX {
+            let mut seen: Vec<_> = (7..7 + turns)
+                .flat_map(|round| shards(round, turns))
+                .collect();
+            seen.sort_unstable();
+            assert_eq!(seen, (0..SHARDS).collect::<Vec<_>>());
         }
     }
 }
