@@ -25,7 +25,10 @@ pub(super) enum End {
     /// It broke off without one.
     Failed,
     /// The caller did not wait for it.
-    Dropped,
+    Dropped {
+        /// Whether some of it had come: streams end like this when nobody needs them any more.
+        heard: bool,
+    },
 }
 
 impl End {
@@ -34,7 +37,7 @@ impl End {
         match self {
             Self::Status { code, .. } => code,
             Self::Failed => Code::Unavailable,
-            Self::Dropped => Code::Cancelled,
+            Self::Dropped { .. } => Code::Cancelled,
         }
     }
 
@@ -43,7 +46,7 @@ impl End {
         match self {
             Self::Status { code, refusal } => Outcome::of(code as i32, refusal),
             Self::Failed => Outcome::Failure,
-            Self::Dropped => Outcome::Abandoned,
+            Self::Dropped { .. } => Outcome::Abandoned,
         }
     }
 
@@ -72,6 +75,7 @@ where
     response.map(|inner| {
         Body::new(Watched {
             inner,
+            heard: false,
             done: Some(done),
         })
     })
@@ -79,6 +83,7 @@ where
 
 struct Watched<F: FnOnce(End)> {
     inner: Body,
+    heard: bool,
     done: Option<F>,
 }
 
@@ -104,6 +109,7 @@ impl<F: FnOnce(End)> http_body::Body for Watched<F> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
+                self.heard = true;
                 if let Some(trailers) = frame.trailers_ref() {
                     self.end(End::of(trailers).unwrap_or(End::Failed));
                 }
@@ -135,7 +141,8 @@ impl<F: FnOnce(End)> http_body::Body for Watched<F> {
 
 impl<F: FnOnce(End)> Drop for Watched<F> {
     fn drop(&mut self) {
-        self.end(End::Dropped);
+        let heard = self.heard;
+        self.end(End::Dropped { heard });
     }
 }
 
@@ -181,10 +188,23 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn a_stream_nobody_needs_any_more_had_been_heard() {
+        let seen: Arc<Mutex<Option<End>>> = Arc::default();
+        let slot = seen.clone();
+        let response = Response::new(Body::new(String::from("a word")));
+        let mut body = on_end(response, move |end| *slot.lock().unwrap() = Some(end)).into_body();
+        let word = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+        assert!(word.is_some());
+        drop(body);
+        assert_eq!(*seen.lock().unwrap(), Some(End::Dropped { heard: true }));
+    }
+
     #[test]
     fn a_response_nobody_read_was_dropped_and_one_without_a_status_failed() {
         let text = Body::new(String::from("unread"));
-        assert_eq!(ended(Response::new(text)), Some(End::Dropped));
+        let dropped = End::Dropped { heard: false };
+        assert_eq!(ended(Response::new(text)), Some(dropped));
         assert_eq!(ended(Response::new(Body::empty())), Some(End::Failed));
     }
 }

@@ -75,7 +75,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.end(End::Dropped);
+        self.end(End::Dropped { heard: false });
     }
 }
 

@@ -46,7 +46,9 @@ impl Flight {
 
     pub(super) fn land(mut self, end: End) {
         match end {
-            End::Dropped => self.give_up(),
+            // It lived: a watch or a keep-alive that is over says nothing against the instance.
+            End::Dropped { heard: true } => self.judge(Outcome::Abandoned, false),
+            End::Dropped { heard: false } => self.give_up(),
             End::Failed => self.judge(Outcome::Failure, false),
             // INTERNAL and RESOURCE_EXHAUSTED would come from any other instance as well.
             End::Status {
