@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gochat_infra::port::mq::{
-    Consumer, ConsumerConfig, Mq, MqErrorKind, OutRecord, TopicPartition, TopicSpec,
+    self, Consumer, ConsumerConfig, Mq, MqErrorKind, OutRecord, TopicPartition, TopicSpec,
 };
+use metrics_exporter_prometheus::PrometheusBuilder;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -281,4 +282,50 @@ async fn a_consumer_that_holds_back_before_a_mountain_of_records_still_hands_ove
         tokio::time::timeout(LIMIT, all).await.expect("in time");
         assert_eq!(offsets, (0..80).collect::<Vec<u64>>());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_works_for_long_keeps_its_partitions() {
+    let mut config = super::config();
+    config.watchdog_ms = 400;
+    let subject = Reconnected::with(config).await;
+    let tp = topic(&subject, TopicSpec::disk("t", 1)).await;
+    send(&subject, &tp, 0..40).await;
+    let group = ConsumerConfig::group("g", [tp.topic.clone()]);
+    let mut consumer = subject.kafka().consumer(group).await.unwrap();
+    let mut values = Vec::new();
+    while values.len() < 40 {
+        // Everything in hand goes to the caller, the rest waits in the client.
+        let poll = consumer.poll(10, LIMIT).await.unwrap();
+        assert!(poll.revoked.is_empty(), "after {values:?}");
+        for record in poll.batches.iter().flat_map(|batch| &batch.records) {
+            values.push(record.offset);
+        }
+        tokio::time::sleep(Duration::from_millis(900)).await;
+    }
+    assert_eq!(values, (0..40).collect::<Vec<_>>());
+}
+
+/// On one thread: the recorder is this thread's.
+#[tokio::test]
+async fn a_reader_whose_client_is_replaced_goes_on_where_it_was() {
+    let mut config = super::config();
+    // Suspects every record that is on its way, and replaces the client all the time.
+    config.watchdog_ms = 0;
+    let subject = Reconnected::with(config).await;
+    let tp = topic(&subject, TopicSpec::disk("t", 1)).await;
+    let (mut consumer, at) = mq::tail(subject.kafka(), [tp.topic.clone()]).await.unwrap();
+    assert_eq!(at.len(), 1);
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let (values, _) = tokio::join!(take(&mut consumer, 300), async {
+        for i in 0..300 {
+            send(&subject, &tp, i..i + 1).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert_eq!(values, ((0..300).collect::<Vec<_>>(), 0));
+    let counted = recorder.handle().render();
+    let replaced = counted.contains("gochat_kafka_consumer_rebuilds_total ");
+    assert!(replaced, "the test shows nothing: {counted}");
 }

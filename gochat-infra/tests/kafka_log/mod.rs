@@ -49,7 +49,10 @@ pub(crate) struct Reconnected {
 
 impl Reconnected {
     pub(crate) async fn new() -> Self {
-        let config = config();
+        Self::with(config()).await
+    }
+
+    pub(crate) async fn with(config: KafkaConfig) -> Self {
         let mq = connect(&config).await;
         Self { config, mq }
     }

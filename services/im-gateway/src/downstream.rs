@@ -28,11 +28,14 @@ use crate::state::Gw;
 use crate::ws::conn::{Conn, Sent};
 use crate::ws::newest::Spot;
 
+/// A reader of this gateway's topic, and where it will go on.
+pub(crate) type Subscription = (Box<dyn Consumer>, Vec<Progress>);
+
 /// Stands at the end of this gateway's topic: what was written before belongs to sockets that are gone.
 ///
 /// # Errors
 /// The log can't be reached.
-pub(crate) async fn subscribe(gw: &Gw) -> Result<Box<dyn Consumer>, MqError> {
+pub(crate) async fn subscribe(gw: &Gw) -> MqResult<Subscription> {
     gw.mq
         .ensure_topics(&[topics::downstream_spec(&gw.id)])
         .await?;
@@ -41,19 +44,20 @@ pub(crate) async fn subscribe(gw: &Gw) -> Result<Box<dyn Consumer>, MqError> {
 
 /// A new consumer in the place of one that failed, where that one was: its sockets must not miss what was
 /// written meanwhile.
-async fn resume(gw: &Gw, from: &[Progress], error: &MqError) -> MqResult<Box<dyn Consumer>> {
-    let mut consumer = subscribe(gw).await?;
+async fn resume(gw: &Gw, from: &[Progress], error: &MqError) -> MqResult<Subscription> {
+    let (mut consumer, end) = subscribe(gw).await?;
     // A topic that was deleted begins anew.
-    if error.kind != MqErrorKind::UnknownTopic {
-        consumer.seek(from)?;
+    if error.kind == MqErrorKind::UnknownTopic {
+        return Ok((consumer, end));
     }
-    Ok(consumer)
+    consumer.seek(from)?;
+    Ok((consumer, from.to_vec()))
 }
 
 /// Delivers until the gateway stops.
-pub(crate) async fn run(gw: Gw, mut consumer: Box<dyn Consumer>, stop: CancellationToken) {
+pub(crate) async fn run(gw: Gw, subscription: Subscription, stop: CancellationToken) {
     let mut backoff = Backoff::default();
-    let mut positions: Vec<Progress> = Vec::new();
+    let (mut consumer, mut positions) = subscription;
     let max = gw.config.backend.downstream_batch;
     loop {
         let polled = tokio::select! {
@@ -77,7 +81,7 @@ pub(crate) async fn run(gw: Gw, mut consumer: Box<dyn Consumer>, stop: Cancellat
                     && !error.kind.is_final()
                     && let Ok(again) = resume(&gw, &positions, &error).await
                 {
-                    consumer = again;
+                    (consumer, positions) = again;
                 }
             }
         }

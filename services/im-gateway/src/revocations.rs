@@ -132,7 +132,7 @@ impl Known {
 /// The log or im-repo is away.
 pub(crate) async fn subscribe(gw: &Gw) -> Result<Box<dyn Consumer>, Error> {
     // Takes the position at the end before the load begins.
-    let consumer = mq::tail(&*gw.mq, [topics::TOKEN_EVENTS]).await?;
+    let (consumer, _) = mq::tail(&*gw.mq, [topics::TOKEN_EVENTS]).await?;
     load(gw).await?;
     gw.revocations.loaded.store(true, Ordering::Release);
     Ok(consumer)

@@ -264,7 +264,8 @@ impl AckReader {
 /// Stands at the end of the topic of answers: before anything is sent, or answers would be missed.
 async fn follow(mq: &dyn Mq, topic: &TopicSpec) -> MqResult<Box<dyn Consumer>> {
     mq.ensure_topics(std::slice::from_ref(topic)).await?;
-    mq::tail(mq, [topic.name.clone()]).await
+    let (consumer, _) = mq::tail(mq, [topic.name.clone()]).await?;
+    Ok(consumer)
 }
 
 /// What can be refused at once; the sequencer judges the rest.

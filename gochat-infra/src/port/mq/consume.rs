@@ -34,20 +34,21 @@ pub fn rewind<'b>(
     outcome
 }
 
-/// A consumer of its own that stands at the end of some topics: what is written once this has resolved reaches it.
+/// A consumer of its own that stands at the end of some topics, and where that is: what is written once this has
+/// resolved reaches it. One that replaces it goes on there ([`Consumer::seek`]) if it read nothing.
 ///
 /// # Errors
 /// Those of [`Mq::consumer`]; `Unavailable` when it finds no place for long.
 pub async fn tail<T: Into<std::sync::Arc<str>>>(
     mq: &dyn Mq,
     topics: impl IntoIterator<Item = T>,
-) -> MqResult<Box<dyn Consumer>> {
+) -> MqResult<(Box<dyn Consumer>, Vec<Progress>)> {
     let mut consumer = mq.consumer(ConsumerConfig::tail(topics)).await?;
     let stand = async {
         loop {
             let news = consumer.poll(0, Duration::from_secs(1)).await?;
             if !news.assigned.is_empty() {
-                return Ok(consumer);
+                return Ok((consumer, news.assigned));
             }
         }
     };

@@ -79,8 +79,7 @@ impl KafkaConsumer {
                 if lost || self.expelled || self.client.assignment_lost() {
                     self.lose_everything();
                 } else {
-                    self.limbo.append(&mut self.owned);
-                    self.count_in_hand();
+                    self.set_aside();
                 }
                 Task::GiveBack(paused)
             }
@@ -130,9 +129,13 @@ impl KafkaConsumer {
             }
             Outcome::Bounds(bounds) => self.fit(&bounds),
             Outcome::Paused(paused) => self.paused = paused,
-            Outcome::Looked { stuck } => {
-                self.active_at = tokio::time::Instant::now();
-                if stuck {
+            Outcome::Looked(missing) => {
+                if self
+                    .silence
+                    .looked(tokio::time::Instant::now(), missing.is_some())
+                {
+                    let (place, offset) = missing.unzip();
+                    tracing::warn!(?place, offset, "a record does not arrive");
                     self.next = Some(Task::Rebuild);
                 }
             }
@@ -174,6 +177,7 @@ impl KafkaConsumer {
                     offset,
                 });
             }
+            let skipped = before.filter(|_| kept).map_or(0, |owned| owned.skipped);
             self.owned.push(Owned {
                 tp,
                 place,
@@ -183,13 +187,19 @@ impl KafkaConsumer {
                 in_doubt: false,
                 moved: false,
                 buffer: VecDeque::new(),
-                skipped: 0,
+                skipped,
             });
         }
         for gone in limbo {
             self.tell_revoked(gone.tp);
         }
         self.expelled = false;
+        self.count_in_hand();
+    }
+
+    /// What may come back is remembered with its position; records in hand are read once more.
+    pub(super) fn set_aside(&mut self) {
+        self.limbo.append(&mut self.owned);
         self.count_in_hand();
     }
 

@@ -65,9 +65,8 @@ pub(super) enum Outcome {
     Moved(Vec<(Place, u64)>),
     Bounds(Vec<(Place, u64, u64)>),
     Paused(bool),
-    Looked {
-        stuck: bool,
-    },
+    /// A record that is to be read, and where.
+    Looked(Option<(Place, u64)>),
     /// The task to try again, if that makes sense.
     Failed(MqError, Option<Task>),
 }
@@ -195,17 +194,7 @@ impl Work {
     fn assign(&self, moves: &[Move], origin: Origin) -> MqResult<Vec<Given>> {
         let given: Vec<Given> = match origin.grouped {
             true => self.starts_of_group(moves, origin.start)?,
-            false => moves
-                .iter()
-                .map(|part| {
-                    Ok(Given {
-                        place: part.place.clone(),
-                        committed: None,
-                        from: self.start(&part.place, origin.start)?,
-                        kept: false,
-                    })
-                })
-                .collect::<MqResult<_>>()?,
+            false => self.starts_of_reader(moves, origin.start)?,
         };
         let positions: Vec<_> = given
             .iter()
@@ -215,6 +204,23 @@ impl Work {
             .assign(&list(&positions)?)
             .map_err(|error| from_kafka("an assignment", &error))?;
         Ok(given)
+    }
+
+    /// Where it was, for a reader whose client was replaced.
+    fn starts_of_reader(&self, moves: &[Move], start: Start) -> MqResult<Vec<Given>> {
+        let given = |part: &Move| {
+            let from = match part.position {
+                Some(position) => position,
+                None => self.start(&part.place, start)?,
+            };
+            Ok(Given {
+                place: part.place.clone(),
+                committed: None,
+                from,
+                kept: part.position.is_some(),
+            })
+        };
+        moves.iter().map(given).collect()
     }
 
     fn starts_of_group(&self, moves: &[Move], start: Start) -> MqResult<Vec<Given>> {
@@ -331,16 +337,10 @@ impl Work {
         for (place, position) in positions {
             let found = self.shared.read_now(place, *position, 1)?;
             if let Some(record) = found.first() {
-                tracing::warn!(
-                    ?place,
-                    position,
-                    offset = record.offset,
-                    "a record does not arrive"
-                );
-                return Ok(Outcome::Looked { stuck: true });
+                return Ok(Outcome::Looked(Some((place.clone(), record.offset))));
             }
         }
-        Ok(Outcome::Looked { stuck: false })
+        Ok(Outcome::Looked(None))
     }
 }
 

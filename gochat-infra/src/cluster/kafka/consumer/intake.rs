@@ -60,7 +60,7 @@ impl KafkaConsumer {
         self.in_hand += 1;
         self.in_hand_bytes += record.record.size();
         owned.buffer.push_back(record);
-        self.active_at = tokio::time::Instant::now();
+        self.silence.end();
     }
 
     fn note(&mut self, error: &KafkaError) -> MqResult<()> {
@@ -125,6 +125,7 @@ impl KafkaConsumer {
                 skipped,
             });
         }
+        self.silence.end();
         self.turn = self.turn.wrapping_add(1);
         poll
     }

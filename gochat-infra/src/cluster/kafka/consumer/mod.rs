@@ -4,6 +4,7 @@ mod assignment;
 mod driver;
 mod intake;
 mod poll;
+mod silence;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +13,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tokio::sync::{Notify, oneshot};
-use tokio::time::Instant;
 
 use super::Shared;
 use super::context::Membership;
@@ -24,6 +24,7 @@ use crate::port::mq::{
 };
 use assignment::{Origin, Owned};
 use driver::{Driver, Outcome, Task};
+use silence::Silence;
 
 /// Longest wait for the brokers to hear that a consumer leaves.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -57,8 +58,8 @@ pub(super) struct KafkaConsumer {
     /// Where the last record came from, to find the next one's partition at once.
     last: usize,
     turn: usize,
-    /// When records came, or it was seen that there are none.
-    active_at: Instant,
+    /// How long the client has given nothing.
+    silence: Silence,
 }
 
 impl KafkaConsumer {
@@ -68,6 +69,7 @@ impl KafkaConsumer {
         }
         let (client, wake) = client(&shared, &config)?;
         let driver = Driver::start(client.clone(), shared.clone())?;
+        let silence = Silence::new(Duration::from_millis(shared.config.watchdog_ms));
         let mut consumer = Self {
             client,
             driver,
@@ -85,7 +87,7 @@ impl KafkaConsumer {
             in_hand_bytes: 0,
             last: 0,
             turn: 0,
-            active_at: Instant::now(),
+            silence,
         };
         consumer.enter().await?;
         Ok(consumer)
@@ -132,14 +134,18 @@ impl KafkaConsumer {
             group = self.config.group.as_deref(),
             "a consumer is built anew"
         );
-        self.lose_everything();
+        match self.config.group {
+            Some(_) => self.lose_everything(),
+            // Nobody else reads for it: the new client goes on where this one was, or records would be missed.
+            None => self.set_aside(),
+        }
         self.next = Some(Task::Rebuild);
         self.client.context().close();
         let (client, wake) = client(&self.shared, &self.config)?;
         let driver = Driver::start(client.clone(), self.shared.clone())?;
         (self.client, self.driver, self.wake) = (client, driver, wake);
         (self.running, self.paused) = (None, false);
-        self.active_at = Instant::now();
+        self.silence.end();
         self.enter().await?;
         self.next = None;
         Ok(())

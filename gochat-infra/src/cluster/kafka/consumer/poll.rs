@@ -53,6 +53,10 @@ impl KafkaConsumer {
             if records || !self.news.is_empty() {
                 return Ok(self.hand_out(max));
             }
+            self.next = self.look(max);
+            if self.next.is_some() {
+                continue;
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(Poll::default());
@@ -111,16 +115,18 @@ impl KafkaConsumer {
             let places = all().map(|o| o.place.clone()).collect();
             return Some(Task::Pause(!self.paused, places));
         }
-        let patience = Duration::from_millis(self.shared.config.watchdog_ms);
-        let idle = max > 0 && self.in_hand == 0 && !self.owned.is_empty();
-        if idle && self.active_at.elapsed() >= patience {
-            let places = all().map(|o| (o.place.clone(), o.next())).collect();
-            return Some(Task::Look(places));
-        }
-        if max == 0 {
-            self.active_at = Instant::now();
-        }
         None
+    }
+
+    /// What has to be done after the client gave nothing.
+    fn look(&mut self, max: usize) -> Option<Task> {
+        if max == 0 || self.in_hand > 0 || self.owned.is_empty() {
+            self.silence.end();
+            return None;
+        }
+        let next = |owned: &super::Owned| (owned.place.clone(), owned.next());
+        let due = self.silence.is_long(Instant::now());
+        due.then(|| Task::Look(self.owned.iter().map(next).collect()))
     }
 
     /// Changes may be told while work is under way; records may not.
