@@ -87,7 +87,7 @@ pub struct Gateway {
     listener: TcpListener,
     local_addr: SocketAddr,
     tls: Option<Arc<Edge>>,
-    downstream: Box<dyn Consumer>,
+    downstream: downstream::Subscription,
     revocations: Option<Box<dyn Consumer>>,
     queues: Queues,
 }
