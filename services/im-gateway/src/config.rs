@@ -382,7 +382,7 @@ pub struct Presence {
     pub linger_us: u64,
     /// Registrations waiting; beyond it a handshake gets 503. Default 20,000.
     pub queue: usize,
-    /// Seconds between two heartbeats of a session to im-repo. Default 60.
+    /// Seconds between two heartbeats of a session to im-repo. Default 60; less than im-task's `cleanup.session_silence_s`.
     pub heartbeat_s: u32,
     /// Milliseconds between the last disconnection and `user.offline`. Default 30,000.
     pub offline_delay_ms: u64,

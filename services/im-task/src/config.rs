@@ -136,7 +136,8 @@ impl Default for Events {
 pub struct Cleanup {
     /// Pause between searches for dead sessions in seconds. Default 60.
     pub sessions_every_s: u64,
-    /// A session without a sign of life for this many seconds is dead. Default 90.
+    /// A session without a sign of life for this many seconds is dead. Default 90. More than the gateways'
+    /// `presence.heartbeat_s`: else sessions that live are removed, and registered again, all the time.
     pub session_silence_s: i64,
     /// Pause between searches for old guests in seconds. Default 3600.
     pub guests_every_s: u64,

@@ -27,7 +27,7 @@ scripts! {
     CACHE_GET = "lua/cache_get.lua";
     /// Stores a value if its token is still good.
     CACHE_FILL = "lua/cache_fill.lua";
-    /// Writes the sessions of a user if nobody else did since they were read.
+    /// Writes the sessions of users if nobody else did since they were read.
     PRESENCE_WRITE = "lua/presence_write.lua";
     /// Reads the log of arrivals.
     ARRIVALS = "lua/arrivals.lua";

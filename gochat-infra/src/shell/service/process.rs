@@ -20,7 +20,7 @@ use super::program::Program;
 use super::registration;
 use super::settings::Settings;
 use crate::port::coord::{ConfigCenter, Instance, InstanceIds, Instances, Locks, Registry};
-use crate::port::mq::{Mq, TopicPartition, TopicSpec};
+use crate::port::mq::{Mq, MqError, MqErrorKind, TopicPartition, TopicSpec};
 use crate::rpc::{self, Backoff, Breakers, Channel, ChannelConfig, Directory};
 use crate::shell::health::{self, Need, Probe};
 use crate::shell::{Admin, Failed, Health, Metrics, Stages, because, build};
@@ -235,11 +235,16 @@ impl<P: Program> Process<P> {
         }
         let ensured = self
             .persist("topics", || async {
-                mq.ensure_topics(&specs).await.map_err(explained)
+                match mq.ensure_topics(&specs).await {
+                    // Only a person can make a topic what the settings say, or the settings what it is.
+                    Err(error) if error.kind == MqErrorKind::Invalid => Ok(Err(explained(error))),
+                    outcome => outcome.map(Ok).map_err(explained),
+                }
             })
             .await?;
-        if ensured.is_none() {
-            return Ok(None);
+        match ensured {
+            None => return Ok(None),
+            Some(outcome) => outcome.map_err(because("topics"))?,
         }
         kafka.up();
         let (asked, stop) = (mq.clone(), self.shutdown.clone());
@@ -380,7 +385,7 @@ impl<P: Program> Process<P> {
 }
 
 /// A log error with its reason: the catalogue's sentences are for users.
-fn explained(error: crate::port::mq::MqError) -> Error {
+fn explained(error: MqError) -> Error {
     let text = error.to_string();
     let error = Error::from(error);
     Error::new(error.code, text)

@@ -24,6 +24,7 @@ mod arrivals;
 mod record;
 mod sweep;
 mod update;
+mod write;
 
 use async_trait::async_trait;
 use gochat_core::error::{ErrorCode, Result};

@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use gochat_core::error::{ErrorCode, Result};
+use gochat_core::error::Result;
 use gochat_core::ids::{ConnId, UnixMillis, UserId};
-use gochat_core::presence::{REFUSAL_MS, REPLACEMENTS_WINDOW_MS, Sessions};
+use gochat_core::presence::Sessions;
 use rand::Rng as _;
-use redis::{Cmd, Value};
+use redis::Value;
 
 use super::RedisPresence;
-use super::record::{self, HASH_LIFE_MS, OTHERS_LIFE_MS, Stored};
-use crate::cluster::redis::script::PRESENCE_WRITE;
-use crate::port::presence::ARRIVALS_KEPT;
+use super::record::{self, Stored};
+use super::write::{self, UserWrite};
 
 /// Users per round trip.
 const PER_TRIP: usize = 500;
@@ -21,8 +20,6 @@ const ATTEMPTS_MAX: u32 = 16;
 /// From this attempt on there is a pause before the next, so that racing writers spread out.
 const PAUSE_FROM: u32 = 3;
 const PAUSE_MAX: Duration = Duration::from_millis(20);
-/// How long replacements are remembered when no session is left.
-const GUARD_LIFE_MS: u64 = REPLACEMENTS_WINDOW_MS + REFUSAL_MS;
 
 /// A change of one user's sessions.
 pub(super) struct Change {
@@ -150,7 +147,7 @@ impl RedisPresence {
         made: &mut [Option<Made<T>>],
     ) -> Result<Vec<Attempt<T>>> {
         let mut written = Vec::with_capacity(open.len());
-        let mut commands = Vec::with_capacity(open.len());
+        let mut writes = Vec::with_capacity(open.len());
         for mut attempt in open {
             let change = &changes[attempt.place];
             let mut after = attempt.before.sessions.clone();
@@ -168,11 +165,20 @@ impl RedisPresence {
                 continue;
             }
             let seen = seen.or(attempt.before.sessions.last_seen());
-            commands.push(self.write(now, change, &attempt.before, &after, seen, &arrivals)?);
+            writes.push(UserWrite::new(
+                now,
+                change,
+                &attempt.before,
+                &after,
+                seen,
+                arrivals,
+            )?);
             attempt.outcome = Some(outcome);
             written.push(attempt);
         }
+        let commands = write::commands(&self.keys, now, &writes);
         let answers = self.redis.run("presence_write", commands).await?;
+        let answers = write::answers(answers)?;
         let mut beaten = Vec::new();
         for (mut attempt, answer) in written.into_iter().zip(answers) {
             match (answer, attempt.outcome.take()) {
@@ -189,76 +195,4 @@ impl RedisPresence {
         }
         Ok(beaten)
     }
-
-    fn write(
-        &self,
-        now: UnixMillis,
-        change: &Change,
-        before: &Stored,
-        after: &Sessions,
-        seen: Option<UnixMillis>,
-        arrivals: &[Box<str>],
-    ) -> Result<Cmd> {
-        let user = change.user;
-        let keys = [
-            self.keys.user(user),
-            self.keys.last_online(user),
-            self.keys.gateways.clone(),
-            self.keys.arrivals.clone(),
-        ];
-        let (sessions, life) = match (after.is_online(), after.is_forgettable(now)) {
-            (true, _) => (serialized(after)?, HASH_LIFE_MS),
-            (false, false) => (serialized(after)?, GUARD_LIFE_MS),
-            (false, true) => (String::new(), 0),
-        };
-        let went = before.sessions.is_online() && !after.is_online();
-        let last_online = seen.filter(|_| went);
-        let mut command = PRESENCE_WRITE.call(&keys);
-        command
-            .arg(&*before.version)
-            .arg(rand::random::<u64>())
-            .arg(sessions)
-            .arg(life)
-            .arg(last_online.map_or(String::new(), |seen| (seen / 1_000).to_string()))
-            .arg(&self.keys.index_prefix)
-            .arg(OTHERS_LIFE_MS)
-            .arg(ARRIVALS_KEPT)
-            .arg(user.get());
-        let had = before.sessions.live().iter();
-        let had = had.map(|session| (&*session.gateway, session.conn_id));
-        let listed = change
-            .listed
-            .iter()
-            .map(|(gateway, conn)| (&**gateway, *conn));
-        for (gateway, conn_id) in had.chain(listed) {
-            let stays =
-                |s: &gochat_core::presence::Session| s.conn_id == conn_id && &*s.gateway == gateway;
-            if !after.live().iter().any(stays) {
-                command.arg("-").arg(gateway).arg(conn_id).arg(0);
-            }
-        }
-        for session in after.live() {
-            let moment = session.last_seen;
-            // The index has what was there before, unless it is to be put right: a user's twentieth session is
-            // not twenty entries' work.
-            let to_put_right = |(gateway, conn_id): &(Box<str>, ConnId)| {
-                *conn_id == session.conn_id && *gateway == session.gateway
-            };
-            let as_before =
-                before.sessions.live().contains(session) && !change.listed.iter().any(to_put_right);
-            command
-                .arg(if as_before { "=" } else { "+" })
-                .arg(&*session.gateway)
-                .arg(session.conn_id)
-                .arg(moment);
-        }
-        for gateway in arrivals {
-            command.arg("*").arg(&**gateway).arg(0).arg(now);
-        }
-        Ok(command)
-    }
-}
-
-fn serialized(sessions: &Sessions) -> Result<String> {
-    serde_json::to_string(sessions).map_err(|_| ErrorCode::Internal.into())
 }
