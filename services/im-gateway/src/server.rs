@@ -1,11 +1,12 @@
 //! The listener: accepts, bounds, and serves HTTP/1.1 connections that may become WebSockets.
 
-use std::collections::BTreeMap;
+mod gate;
+mod places;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -15,10 +16,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
@@ -29,11 +28,16 @@ use crate::metrics as names;
 use crate::state::Gw;
 use crate::tls::Edge;
 use crate::ws::handshake;
+use gate::Gate;
+pub(crate) use gate::Visitor;
+pub(crate) use places::Place;
+use places::Places;
 
-/// Files a process needs besides its sockets.
-const SPARE_FILES: usize = 512;
 /// Buffer of an HTTP connection; request heads beyond it are refused.
 const HTTP_BUFFER: usize = 64 << 10;
+
+/// Longest a connection without a place of its own may take to send a request's head.
+const PASSING_HEAD: Duration = Duration::from_secs(5);
 
 /// Opens the listening socket.
 ///
@@ -49,84 +53,6 @@ pub(crate) fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListene
     socket.listen(backlog)
 }
 
-/// Connections that have not proved who they are and wait for the client, oldest first. When too
-/// many wait, the oldest goes: a flood of silent strangers pushes out strangers, nobody else.
-pub(crate) struct Gate {
-    waiting: Mutex<BTreeMap<u64, Arc<Visitor>>>,
-    next: AtomicU64,
-    max: usize,
-}
-
-/// One TCP connection in its HTTP life.
-pub(crate) struct Visitor {
-    gate: Arc<Gate>,
-    place: AtomicU64,
-    known: AtomicBool,
-    shed: Notify,
-    permit: Mutex<Option<OwnedSemaphorePermit>>,
-    peer: SocketAddr,
-}
-
-impl Gate {
-    fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self {
-            waiting: Mutex::default(),
-            next: AtomicU64::new(1),
-            max: max.max(1),
-        })
-    }
-
-    fn enter(self: &Arc<Self>, peer: SocketAddr, permit: OwnedSemaphorePermit) -> Arc<Visitor> {
-        let visitor = Arc::new(Visitor {
-            gate: self.clone(),
-            place: AtomicU64::new(0),
-            known: AtomicBool::new(false),
-            shed: Notify::new(),
-            permit: Mutex::new(Some(permit)),
-            peer,
-        });
-        visitor.wait();
-        visitor
-    }
-}
-
-impl Visitor {
-    /// Takes the newest place among those who wait; the oldest may have to go for it.
-    fn wait(self: &Arc<Self>) {
-        if self.known.load(Ordering::Relaxed) {
-            return;
-        }
-        let place = self.gate.next.fetch_add(1, Ordering::Relaxed);
-        self.place.store(place, Ordering::Relaxed);
-        let mut waiting = self.gate.waiting.lock();
-        waiting.insert(place, self.clone());
-        if waiting.len() > self.gate.max
-            && let Some((_, oldest)) = waiting.pop_first()
-        {
-            names::add(names::SHED, 1);
-            oldest.shed.notify_one();
-        }
-    }
-
-    /// Leaves the waiting room: a request is being served, or the connection is over.
-    fn stop_waiting(&self) {
-        self.gate
-            .waiting
-            .lock()
-            .remove(&self.place.load(Ordering::Relaxed));
-    }
-
-    /// The client has proved who it is.
-    pub(crate) fn set_known(&self) {
-        self.known.store(true, Ordering::Relaxed);
-    }
-
-    /// Takes the right to have a socket along into the connection's next life.
-    pub(crate) fn take_permit(&self) -> Option<OwnedSemaphorePermit> {
-        self.permit.lock().take()
-    }
-}
-
 /// Accepts until told to stop, then lets requests in progress finish.
 pub(crate) async fn run(
     gw: Gw,
@@ -136,17 +62,17 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) {
     let limits = gw.config.connections.clone();
-    let permits = Arc::new(Semaphore::new(max_connections(&limits)));
+    let places = Places::new(&limits);
     let gate = Gate::new(limits.max_unauthenticated);
     let tracker = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = places.accept(&listener) => accepted,
         };
         match accepted {
-            Ok((stream, peer, permit)) => {
-                let visitor = gate.enter(peer, permit);
+            Ok((stream, peer, place)) => {
+                let visitor = gate.enter(peer, place);
                 let (gw, router, stop) = (gw.clone(), router.clone(), stop.clone());
                 match &tls {
                     None => tracker.spawn(serve(gw, router, stream, visitor, stop)),
@@ -168,20 +94,6 @@ pub(crate) async fn run(
     tracker.wait().await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = permits
-        .clone()
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    stream.set_nodelay(true)?;
-    Ok((stream, peer, permit))
-}
-
 /// Serves a connection under TLS. While it shakes hands it is a stranger among strangers.
 async fn secure(
     edge: Arc<Edge>,
@@ -193,7 +105,7 @@ async fn secure(
 ) {
     let secured = tokio::select! {
         secured = Box::pin(edge.accept(stream)) => secured,
-        () = visitor.shed.notified() => None,
+        () = visitor.shed() => None,
         () = stop.cancelled() => None,
     };
     // The certificate may be renewed many times before this connection ends.
@@ -208,7 +120,10 @@ async fn serve<S>(gw: Gw, router: Router, stream: S, visitor: Arc<Visitor>, stop
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let header_timeout = Duration::from_millis(gw.config.connections.header_timeout_ms);
+    let mut header_timeout = Duration::from_millis(gw.config.connections.header_timeout_ms);
+    if visitor.is_passing() {
+        header_timeout = header_timeout.min(PASSING_HEAD);
+    }
     let service = service_fn({
         let visitor = visitor.clone();
         move |request| answer(gw.clone(), router.clone(), visitor.clone(), request)
@@ -217,6 +132,7 @@ where
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
+        .keep_alive(!visitor.is_passing())
         .max_buf_size(HTTP_BUFFER);
     // Boxed: the future is gone after the upgrade and must not be part of anything that stays.
     let mut connection = Box::pin(
@@ -226,14 +142,14 @@ where
     );
     let outcome = tokio::select! {
         outcome = &mut connection => outcome,
-        () = visitor.shed.notified() => Ok(()),
+        () = visitor.shed() => Ok(()),
         () = stop.cancelled() => {
             std::pin::Pin::as_mut(&mut connection).graceful_shutdown();
             connection.await
         }
     };
     if let Err(error) = outcome {
-        tracing::debug!(%error, peer = %visitor.peer.ip(), "an HTTP connection ended");
+        tracing::debug!(%error, peer = %visitor.peer(), "an HTTP connection ended");
     }
     visitor.stop_waiting();
 }
@@ -245,7 +161,7 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     visitor.stop_waiting();
-    let address = client_address(&gw.config.connections, visitor.peer.ip(), request.headers());
+    let address = client_address(&gw.config.connections, visitor.peer(), request.headers());
     let response = if request.uri().path() == "/ws" {
         let (began, trace) = (Instant::now(), middleware::trace_of(request.headers()));
         let answer = match handshake::upgrade(&gw, &visitor, address, request).await {
@@ -290,57 +206,9 @@ fn client_address(limits: &Connections, peer: IpAddr, headers: &HeaderMap) -> Ip
         .unwrap_or(peer)
 }
 
-/// The configured bound, or what the process may open.
-fn max_connections(limits: &Connections) -> usize {
-    let allowed = std::fs::read_to_string("/proc/self/limits")
-        .ok()
-        .and_then(|text| open_files(&text));
-    let files = allowed.map_or(usize::MAX, |n| n.saturating_sub(SPARE_FILES).max(64));
-    limits.max.min(files).clamp(1, Semaphore::MAX_PERMITS)
-}
-
-fn open_files(limits: &str) -> Option<usize> {
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn permit() -> OwnedSemaphorePermit {
-        Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap()
-    }
-
-    fn peer() -> SocketAddr {
-        "10.0.0.9:1".parse().unwrap()
-    }
-
-    #[tokio::test]
-    async fn the_stranger_who_waits_longest_makes_room() {
-        let gate = Gate::new(2);
-        let first = gate.enter(peer(), permit());
-        let _second = gate.enter(peer(), permit());
-        let _third = gate.enter(peer(), permit());
-        first.shed.notified().await;
-        assert_eq!(gate.waiting.lock().len(), 2);
-    }
-
-    #[test]
-    fn who_is_served_or_known_is_not_shed() {
-        let gate = Gate::new(1);
-        let first = gate.enter(peer(), permit());
-        first.stop_waiting();
-        first.set_known();
-        first.wait();
-        for _ in 0..10 {
-            gate.enter(peer(), permit());
-        }
-        assert!(!gate.waiting.lock().values().any(|v| Arc::ptr_eq(v, &first)));
-        assert_eq!(gate.waiting.lock().len(), 1);
-    }
 
     #[test]
     fn forwarded_addresses_are_believed_from_trusted_proxies_only() {
@@ -356,11 +224,5 @@ mod tests {
             |peer: &str| client_address(&limits, peer.parse().unwrap(), &headers).to_string();
         assert_eq!(seen("10.0.0.1"), "1.2.3.4");
         assert_eq!(seen("9.9.9.9"), "9.9.9.9");
-    }
-
-    #[test]
-    fn the_file_limit_is_read() {
-        let text = "Limit  Soft  Hard\nMax open files            20000     20000    files\n";
-        assert_eq!(open_files(text), Some(20_000));
     }
 }

@@ -44,19 +44,32 @@ async fn silent_strangers_push_out_strangers_and_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_all_places_are_taken_the_next_one_waits_until_somebody_leaves() {
-    let server = Server::start(&["gateway.connections.max=8"]).await;
+async fn a_full_gateway_says_so_and_answers_everything_else() {
+    let server = Server::start(&[
+        "gateway.connections.max=8",
+        "gateway.websocket.sessions_per_user=20",
+    ])
+    .await;
+    let (token, began) = (server.guest().await, Instant::now());
     let mut taken = Vec::new();
-    for _ in 0..7 {
-        taken.push(server.open(None).await);
+    loop {
+        match server.try_open(&token, None).await {
+            Ok(client) => taken.push(client),
+            Err(head) if taken.len() == 8 => {
+                assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+                break;
+            }
+            // Another connection of this test is about to end.
+            Err(_) => {}
+        }
+        assert!(began.elapsed() < PATIENCE, "{} of 8", taken.len());
     }
-    drop(taken.pop());
-    // Signing in needs a connection of its own, one after the other.
-    let began = Instant::now();
-    while taken.len() < 7 {
-        taken.push(server.open(None).await);
-        assert!(began.elapsed() < PATIENCE);
-    }
+    let (status, answer) = server.http("GET /ws", b"").await;
+    assert_eq!(
+        (status, &answer["code"]),
+        (503, &"SERVICE_UNAVAILABLE".into()),
+        "{answer}"
+    );
     for client in &mut taken {
         client
             .write(&crate::raw::masked(0x81, br#"{"type":"ping"}"#))
@@ -64,6 +77,12 @@ async fn when_all_places_are_taken_the_next_one_waits_until_somebody_leaves() {
             .unwrap();
         client.wait_for("pong").await;
     }
+    server.guest().await;
+    drop(taken.pop());
+    while server.try_open(&token, None).await.is_err() {
+        assert!(began.elapsed() < PATIENCE);
+    }
+    server.never_panicked();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -87,6 +87,16 @@ impl Server {
     /// An authenticated WebSocket. `receive_buffer` keeps the kernel from hiding a slow reader.
     pub(crate) async fn open(&self, receive_buffer: Option<u32>) -> Raw {
         let token = self.guest().await;
+        let opened = self.try_open(&token, receive_buffer).await;
+        opened.unwrap_or_else(|head| panic!("{head}"))
+    }
+
+    /// The same with a token that is there; the head of the answer when it is refused.
+    pub(crate) async fn try_open(
+        &self,
+        token: &str,
+        receive_buffer: Option<u32>,
+    ) -> Result<Raw, String> {
         let socket = TcpSocket::new_v4().expect("a socket");
         if let Some(bytes) = receive_buffer {
             socket.set_recv_buffer_size(bytes).expect("a small buffer");
@@ -104,8 +114,10 @@ impl Server {
             .await
             .expect("the request is taken");
         let head = head(&mut socket).await.expect("an answer");
-        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-        Raw { socket }
+        match head.starts_with("HTTP/1.1 101") {
+            true => Ok(Raw { socket }),
+            false => Err(head),
+        }
     }
 
     /// Somebody with manners is still served: a message is sent, acknowledged and found in history.

@@ -17,7 +17,6 @@ use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::server::TlsStream;
 
 use super::conn::{About, Conn};
@@ -25,7 +24,7 @@ use super::io::ConnTask;
 use super::socket::Socket;
 use crate::clock;
 use crate::presence;
-use crate::server::Visitor;
+use crate::server::{Place, Visitor};
 use crate::state::Gw;
 use crate::tokens::Identity;
 
@@ -46,6 +45,12 @@ pub(crate) async fn upgrade(
 ) -> Result<Response<Body>, Error> {
     if gw.health.is_draining() {
         return Err(ErrorCode::ServiceUnavailable.into());
+    }
+    if visitor.is_passing() {
+        return Err(Error::new(
+            ErrorCode::ServiceUnavailable,
+            "This gateway holds as many connections as it may; try again.",
+        ));
     }
     if !fastwebsockets::upgrade::is_upgrade_request(&request) {
         return Err(Error::new(
@@ -81,7 +86,7 @@ pub(crate) async fn upgrade(
         .unwrap_or_else(|_| Err(ErrorCode::ServiceUnavailable.into()))?;
     // Revoked or replaced while it was registering: its goodbye waits in the queue.
     visitor.set_known();
-    let attach = attach(on_upgrade, deadline, admitted, visitor.take_permit());
+    let attach = attach(on_upgrade, deadline, admitted, visitor.take_place());
     gw.conn_tasks.spawn(attach);
     Ok(response.map(|_| Body::empty()))
 }
@@ -91,7 +96,7 @@ async fn attach(
     on_upgrade: OnUpgrade,
     deadline: Duration,
     admitted: Admitted,
-    permit: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
 ) {
     let Ok(Ok(upgraded)) = tokio::time::timeout(deadline, on_upgrade).await else {
         return;
@@ -101,7 +106,7 @@ async fn attach(
     };
     let (gw, conn) = admitted.into_parts();
     conn.attach(socket);
-    let mut task = ConnTask::new(gw.clone(), conn.clone(), permit);
+    let mut task = ConnTask::new(gw.clone(), conn.clone(), place);
     if !early.is_empty() {
         task.take_in(&mut early.to_vec());
     }
