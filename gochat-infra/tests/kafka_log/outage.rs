@@ -1,4 +1,4 @@
-//! A broker that is killed. It is one of its own, so that other tests don't notice.
+//! A broker that is killed or paused. It is one of its own, so that other tests don't notice.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use gochat_infra::cluster::kafka::{KafkaConfig, KafkaMq};
 use gochat_infra::port::mq::{ConsumerConfig, Mq, MqErrorKind, OutRecord, TopicSpec};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::chain;
@@ -15,6 +16,11 @@ use super::{SESSION, config, connect};
 /// What `send` may take until it refuses, as the settings say, and some more for a busy machine.
 const BOUND: Duration = Duration::from_millis(2_000);
 const SLACK: Duration = Duration::from_millis(3_000);
+/// How long the broker is paused: its session has 3 s.
+const PAUSE: Duration = Duration::from_millis(2_700);
+
+/// After an outage the chain has to go on without a person. A client that is of no use is known after half a minute.
+const HEALED: Duration = Duration::from_secs(90);
 
 /// A broker of this test.
 struct Broker {
@@ -45,6 +51,17 @@ impl Broker {
             .unwrap();
         let said = String::from_utf8_lossy(&done.stderr);
         assert!(done.status.success(), "infra {command} kafka: {said}");
+    }
+
+    /// Stops the broker's process for longer than the session it has with its controller: it is fenced when it wakes,
+    /// and for a moment clients are told of a Kafka without brokers.
+    async fn pause(&self) {
+        let file = self.dir.path().join("run/kafka.pid");
+        let pid = std::fs::read_to_string(file).unwrap();
+        let pid = Pid::from_raw(pid.lines().next().unwrap().parse().unwrap()).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
+        tokio::time::sleep(PAUSE).await;
+        kill_process(pid, Signal::CONT).unwrap();
     }
 
     async fn connect(&self) -> KafkaMq {
@@ -115,25 +132,60 @@ async fn without_a_broker_sends_are_refused_in_time_and_then_go_on() {
 async fn a_chain_goes_on_after_the_broker_was_killed() {
     let broker = Broker::start();
     let mq = broker.connect().await;
-    chain::topics(&mq).await;
-    // All inputs first: a send that fails may be written all the same.
     const INPUTS: u64 = 6_000;
-    for first in (0..INPUTS).step_by(500) {
+    let members = members(&mq, INPUTS).await;
+    for done in [500, 2_500] {
+        reached(&mq, done).await;
+        broker.infra("kill");
+        broker.infra("start");
+    }
+    finish(&mq, INPUTS, members).await;
+}
+
+/// librdkafka may never find its coordinator again then (#5511): clients have to be replaced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_goes_on_after_the_broker_was_fenced() {
+    let broker = Broker::start();
+    let mq = broker.connect().await;
+    const INPUTS: u64 = 8_000;
+    let members = members(&mq, INPUTS).await;
+    for done in [500, 2_500, 4_500] {
+        reached(&mq, done).await;
+        broker.pause().await;
+    }
+    finish(&mq, INPUTS, members).await;
+}
+
+/// Two members of a chain that has all its inputs: a send that fails may be written all the same.
+async fn members(mq: &KafkaMq, inputs: u64) -> Vec<chain::Member> {
+    chain::topics(mq).await;
+    for first in (0..inputs).step_by(500) {
         for partition in 0..chain::PARTITIONS {
             let record = |i: u64| OutRecord::new("in", "", i.to_string()).to_partition(partition);
             let records = (first..first + 500).map(record).collect();
             mq.producer().send(records).await.unwrap();
         }
     }
-    let members: Vec<_> = (0..2).map(|i| chain::start(&mq, format!("m{i}"))).collect();
-    for done in [500, 2_500] {
-        while chain::numbers(&mq, 0).await.unwrap().len() < done {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    (0..2).map(|i| chain::start(mq, format!("m{i}"))).collect()
+}
+
+/// Waits until the chain is as long as that.
+async fn reached(mq: &KafkaMq, length: usize) {
+    let began = Instant::now();
+    loop {
+        match chain::numbers(mq, 0).await {
+            Ok(numbers) if numbers.len() >= length => return,
+            Ok(_) => {}
+            Err(error) => assert!(error.is_retryable(), "{error}"),
         }
-        broker.infra("kill");
-        broker.infra("start");
+        assert!(began.elapsed() < HEALED, "it stands still");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    chain::verify(&mq, INPUTS).await;
+}
+
+async fn finish(mq: &KafkaMq, inputs: u64, members: Vec<chain::Member>) {
+    reached(mq, inputs as usize).await;
+    chain::verify(mq, inputs).await;
     for member in members {
         member.leave().await;
     }

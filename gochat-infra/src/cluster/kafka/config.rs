@@ -158,6 +158,13 @@ impl KafkaConfig {
         }
     }
 
+    /// What the longest work of a consumer's client may take: a transaction, its abort and a producer in the place of
+    /// its own.
+    pub(super) fn longest_work(&self) -> Duration {
+        let transaction = Duration::from_millis(self.transaction_timeout_ms);
+        transaction + 4 * self.request_timeout()
+    }
+
     pub(super) fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
     }

@@ -7,10 +7,11 @@ use crate::port::mq::{MqError, MqErrorKind};
 /// What a failure means to the caller of the port.
 pub(super) fn kind(code: Code) -> MqErrorKind {
     match code {
-        Code::UnknownTopicOrPartition
-        | Code::UnknownTopic
-        | Code::UnknownPartition
-        | Code::UnknownTopicId => MqErrorKind::UnknownTopic,
+        // `UnknownPartition` is not among them: librdkafka says so of a partition whose leader it does not know right
+        // now. Which partitions a topic has is looked up in the list of topics before.
+        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownTopicId => {
+            MqErrorKind::UnknownTopic
+        }
         Code::MessageSizeTooLarge | Code::InvalidMessageSize => MqErrorKind::TooLarge,
         Code::IllegalGeneration
         | Code::UnknownMemberId

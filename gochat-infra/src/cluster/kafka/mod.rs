@@ -23,6 +23,7 @@ mod config;
 mod consumer;
 mod context;
 mod error;
+mod health;
 mod names;
 mod off_thread;
 mod offsets;

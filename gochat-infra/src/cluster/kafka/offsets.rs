@@ -12,8 +12,10 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
 use super::Shared;
+use super::config::KafkaConfig;
 use super::context::Quiet;
 use super::error::{from_code, from_kafka, unavailable};
+use super::health::Health;
 use super::off_thread::OffThread;
 use super::reader::{Place, client};
 use super::topics::blocking;
@@ -32,10 +34,11 @@ pub(super) struct Offsets {
 
 /// One group as an onlooker sees it.
 struct Group {
+    name: Box<str>,
     /// Answers once every transaction that holds offsets has ended.
-    stable: OffThread<BaseConsumer<Quiet>>,
+    stable: Mutex<Looker>,
     /// Answers at once with what is committed.
-    latest: OffThread<BaseConsumer<Quiet>>,
+    latest: Mutex<Looker>,
     waits: Mutex<Waits>,
 }
 
@@ -44,6 +47,27 @@ struct Waits {
     list: Vec<Wait>,
     /// Whether a task looks.
     watched: bool,
+}
+
+type Looker = Arc<OffThread<BaseConsumer<Quiet>>>;
+
+impl Group {
+    fn new(config: &KafkaConfig, name: &str) -> MqResult<Self> {
+        Ok(Self {
+            name: name.into(),
+            stable: Mutex::new(Arc::new(client(config, name, true)?)),
+            latest: Mutex::new(Arc::new(client(config, name, false)?)),
+            waits: Mutex::default(),
+        })
+    }
+
+    /// Replaces a client that got no answer for long: it may not find its coordinator any more ([`Health`]).
+    fn renew(&self, looker: &Mutex<Looker>, config: &KafkaConfig, committed: bool) {
+        match client(config, &self.name, committed) {
+            Ok(new) => *looker.lock() = Arc::new(new),
+            Err(error) => tracing::info!(%error, "a reader of offsets can't be made yet"),
+        }
+    }
 }
 
 struct Wait {
@@ -59,11 +83,7 @@ impl Shared {
         if let Some(group) = groups.get(name) {
             return Ok(group.clone());
         }
-        let group = Arc::new(Group {
-            stable: client(&self.config, name, true)?,
-            latest: client(&self.config, name, false)?,
-            waits: Mutex::default(),
-        });
+        let group = Arc::new(Group::new(&self.config, name)?);
         groups.insert(name.into(), group.clone());
         Ok(group)
     }
@@ -77,8 +97,12 @@ impl Shared {
         let place = self.place(tp).await?;
         let group = self.group(group)?;
         let deadline = Instant::now() + self.config.request_timeout() * 2;
-        let found = blocking(move || stable(&group.stable, &[place], deadline)).await??;
-        Ok(found.first().copied().flatten())
+        let looker = group.stable.lock().clone();
+        let found = blocking(move || stable(&looker, &[place], deadline)).await?;
+        if found.as_ref().is_err_and(MqError::is_retryable) {
+            group.renew(&group.stable, &self.config, true);
+        }
+        Ok(found?.first().copied().flatten())
     }
 
     pub(super) async fn wait_committed(
@@ -112,6 +136,7 @@ impl Shared {
 
 /// Looks at the group for all who wait, until nobody does.
 async fn watch(shared: Arc<Shared>, group: Arc<Group>) {
+    let mut health = Health::new(Duration::from_millis(shared.config.watchdog_ms));
     loop {
         let open = {
             let mut waits = group.waits.lock();
@@ -125,12 +150,15 @@ async fn watch(shared: Arc<Shared>, group: Arc<Group>) {
         if open.is_empty() {
             return;
         }
-        let looker = group.clone();
+        let looker = group.latest.lock().clone();
         let timeout = shared.config.request_timeout();
         let places: Vec<Place> = open.iter().map(|(_, place)| place.clone()).collect();
-        let found = blocking(move || offsets(&looker.latest, &places, timeout)).await;
+        let found = blocking(move || offsets(&looker, &places, timeout)).await;
         if let Ok(Ok(found)) = found {
+            health.well();
             settle(&shared, &group, &open, &found);
+        } else if health.failed(tokio::time::Instant::now()) {
+            group.renew(&group.latest, &shared.config, false);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

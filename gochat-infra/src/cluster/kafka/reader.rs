@@ -235,6 +235,7 @@ pub(super) fn is_passing(error: &KafkaError) -> bool {
                 | Code::RequestTimedOut
                 | Code::NotLeaderForPartition
                 | Code::LeaderNotAvailable
+                | Code::UnknownPartition
                 | Code::NetworkException
                 | Code::NotCoordinator
                 | Code::CoordinatorNotAvailable

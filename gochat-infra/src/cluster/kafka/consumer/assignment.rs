@@ -139,6 +139,10 @@ impl KafkaConsumer {
                     self.next = Some(Task::Rebuild);
                 }
             }
+            Outcome::Alone => {
+                tracing::warn!("Kafka answers others, and not this client");
+                self.next = Some(Task::Rebuild);
+            }
             Outcome::Failed(_, again) => self.next = again,
         }
     }

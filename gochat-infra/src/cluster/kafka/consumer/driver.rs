@@ -41,6 +41,10 @@ pub(super) enum Task {
     Bound(Vec<Place>),
     /// Stop or go on fetching.
     Pause(bool, Vec<Place>),
+    /// Does another client get answers here?
+    Compare(Place),
+    /// Does the coordinator answer? A member without a partition does nothing else that would show it.
+    Ask(Place),
     /// Is there something to read here that does not arrive?
     Look(Vec<(Place, u64)>),
     /// Throw the client away. Not for the driver.
@@ -65,6 +69,8 @@ pub(super) enum Outcome {
     Moved(Vec<(Place, u64)>),
     Bounds(Vec<(Place, u64, u64)>),
     Paused(bool),
+    /// Others get answers.
+    Alone,
     /// A record that is to be read, and where.
     Looked(Option<(Place, u64)>),
     /// The task to try again, if that makes sense.
@@ -179,6 +185,10 @@ impl Work {
             Task::Bound(places) => self.bounds(places).map(Outcome::Bounds),
             Task::Pause(pause, places) => self.pause(*pause, places),
             Task::Look(positions) => self.look(positions),
+            Task::Ask(place) => self
+                .settle(std::slice::from_ref(place))
+                .map(|_| Outcome::Looked(None)),
+            Task::Compare(place) => Ok(self.compare(place)),
             Task::Rebuild => Ok(Outcome::Done),
         };
         done.unwrap_or_else(|error| {
@@ -331,6 +341,14 @@ impl Work {
         };
         done.map_err(|error| from_kafka("pausing or going on", &error))?;
         Ok(Outcome::Paused(pause))
+    }
+
+    fn compare(&self, place: &Place) -> Outcome {
+        let timeout = self.shared.config.request_timeout();
+        match self.shared.readers.bounds(place, timeout) {
+            Ok(_) => Outcome::Alone,
+            Err(_) => Outcome::Done,
+        }
     }
 
     fn look(&self, positions: &[(Place, u64)]) -> MqResult<Outcome> {

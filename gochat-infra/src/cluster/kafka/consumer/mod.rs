@@ -13,10 +13,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use super::Shared;
 use super::context::Membership;
 use super::error::{fenced, from_kafka, invalid, unavailable};
+use super::health::Health;
 use super::reader::Place;
 use crate::port::mq::{
     Consumer, ConsumerConfig, MqError, MqErrorKind, MqResult, OutRecord, Poll, Progress,
@@ -60,6 +62,9 @@ pub(super) struct KafkaConsumer {
     turn: usize,
     /// How long the client has given nothing.
     silence: Silence,
+    health: Health,
+    /// When the driver has to have answered.
+    answer_by: Instant,
 }
 
 impl KafkaConsumer {
@@ -69,7 +74,7 @@ impl KafkaConsumer {
         }
         let (client, wake) = client(&shared, &config)?;
         let driver = Driver::start(client.clone(), shared.clone())?;
-        let silence = Silence::new(Duration::from_millis(shared.config.watchdog_ms));
+        let patience = Duration::from_millis(shared.config.watchdog_ms);
         let mut consumer = Self {
             client,
             driver,
@@ -87,7 +92,9 @@ impl KafkaConsumer {
             in_hand_bytes: 0,
             last: 0,
             turn: 0,
-            silence,
+            silence: Silence::new(patience),
+            health: Health::new(patience),
+            answer_by: Instant::now(),
         };
         consumer.enter().await?;
         Ok(consumer)
@@ -146,6 +153,7 @@ impl KafkaConsumer {
         (self.client, self.driver, self.wake) = (client, driver, wake);
         (self.running, self.paused) = (None, false);
         self.silence.end();
+        self.health.well();
         self.enter().await?;
         self.next = None;
         Ok(())
@@ -178,16 +186,65 @@ impl KafkaConsumer {
         let outputs = self.shared.route(outputs).await?;
         let places = self.places(offsets)?;
         let done = self.driver.run(move |work| work.step(&outputs, &places));
-        let outcome = done.await.unwrap_or_else(|_| Err(ended()));
+        let outcome = match tokio::time::timeout(self.shared.config.longest_work(), done).await {
+            Ok(outcome) => outcome.unwrap_or_else(|_| Err(ended())),
+            Err(_) => {
+                self.give_up("a step");
+                Err(unavailable("the step was not answered in time"))
+            }
+        };
         self.judge(outcome)?;
         self.committed(offsets);
         Ok(())
     }
 
-    /// Remembers that the group knows this member no more.
+    /// Remembers that the group knows this member no more, and how the client does.
     fn judge(&mut self, outcome: MqResult<()>) -> MqResult<()> {
         self.expelled |= matches!(&outcome, Err(error) if error.kind == MqErrorKind::Fenced);
+        self.note_work(outcome.as_ref().err());
         outcome
+    }
+
+    fn begin(&mut self, task: Task) {
+        self.answer_by = Instant::now() + self.shared.config.longest_work();
+        self.running = Some(self.driver.run(move |work| work.perform(&task)));
+    }
+
+    /// A partition to ask about.
+    fn some_place(&self) -> Option<Place> {
+        let owned = self.owned.first().map(|owned| owned.place.clone());
+        owned.or_else(|| {
+            let topic = self.config.topics.first()?;
+            Some(Place {
+                wire: self.shared.names.wire(topic).into_owned(),
+                partition: 0,
+            })
+        })
+    }
+
+    fn note_work(&mut self, failure: Option<&MqError>) {
+        match failure.map(|error| error.kind) {
+            Some(MqErrorKind::Unavailable) => {
+                // Whether it is Kafka or the client shows a question that another client asks.
+                let doomed = matches!(self.next, Some(Task::Rebuild));
+                if self.health.failed(Instant::now())
+                    && !doomed
+                    && let Some(place) = self.some_place()
+                {
+                    // What is to be done next is done afterwards.
+                    self.begin(Task::Compare(place));
+                }
+            }
+            _ => self.health.well(),
+        }
+    }
+
+    /// The driver does not come back from some work: it is left to itself, and so is its client. What it may still
+    /// write is fenced, for the producers of the next one have the same ids.
+    fn give_up(&mut self, what: &'static str) {
+        tracing::warn!(what, "the client does not come back from its work");
+        self.running = None;
+        self.next = Some(Task::Rebuild);
     }
 }
 
@@ -210,7 +267,7 @@ impl Consumer for KafkaConsumer {
         let patience = self.shared.config.request_timeout() * 2;
         match tokio::time::timeout(patience, done).await {
             Ok(outcome) => self.judge(outcome.unwrap_or_else(|_| Err(ended())))?,
-            Err(_) => return Err(unavailable("the commit was not answered in time")),
+            Err(_) => self.judge(Err(unavailable("the commit was not answered in time")))?,
         }
         self.committed(&offsets);
         Ok(())

@@ -39,7 +39,7 @@ impl KafkaConsumer {
                         // Nothing is assigned, so nothing can come but events: a sign of life for the client.
                         self.drain(max)?;
                     }
-                    self.running = Some(self.driver.run(move |work| work.perform(&task)));
+                    self.begin(task);
                     continue;
                 }
                 None => {}
@@ -72,8 +72,13 @@ impl KafkaConsumer {
         let Some(running) = &mut self.running else {
             return Ok(true);
         };
-        let Ok(outcome) = tokio::time::timeout_at(deadline, running).await else {
-            return Ok(false);
+        let until = deadline.min(self.answer_by);
+        let Ok(outcome) = tokio::time::timeout_at(until, running).await else {
+            let gone = Instant::now() >= self.answer_by;
+            if gone {
+                self.give_up("an assignment");
+            }
+            return Ok(gone);
         };
         self.running = None;
         let outcome = outcome.unwrap_or_else(|_| Outcome::Failed(ended(), Some(Task::Rebuild)));
@@ -82,6 +87,7 @@ impl KafkaConsumer {
             _ => None,
         };
         self.apply(outcome);
+        self.note_work(failure.as_ref());
         if let Some(error) = failure {
             tracing::debug!(%error, "a consumer's work failed and is done again");
             if Instant::now() + AGAIN >= deadline {
@@ -120,13 +126,19 @@ impl KafkaConsumer {
 
     /// What has to be done after the client gave nothing.
     fn look(&mut self, max: usize) -> Option<Task> {
-        if max == 0 || self.in_hand > 0 || self.owned.is_empty() {
+        if max == 0 || self.in_hand > 0 {
             self.silence.end();
             return None;
         }
+        if !self.silence.is_long(Instant::now()) {
+            return None;
+        }
+        if self.owned.is_empty() {
+            let grouped = self.config.group.is_some();
+            return self.some_place().filter(|_| grouped).map(Task::Ask);
+        }
         let next = |owned: &super::Owned| (owned.place.clone(), owned.next());
-        let due = self.silence.is_long(Instant::now());
-        due.then(|| Task::Look(self.owned.iter().map(next).collect()))
+        Some(Task::Look(self.owned.iter().map(next).collect()))
     }
 
     /// Changes may be told while work is under way; records may not.
