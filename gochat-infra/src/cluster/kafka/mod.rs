@@ -31,6 +31,7 @@ mod polled;
 mod producer;
 mod reader;
 mod record;
+mod slot;
 mod topics;
 mod txn;
 

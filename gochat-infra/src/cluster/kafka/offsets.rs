@@ -13,11 +13,10 @@ use tokio::sync::oneshot;
 
 use super::Shared;
 use super::config::KafkaConfig;
-use super::context::Quiet;
 use super::error::{from_code, from_kafka, unavailable};
 use super::health::Health;
-use super::off_thread::OffThread;
-use super::reader::{Place, client};
+use super::reader::Place;
+use super::slot::Slot;
 use super::topics::blocking;
 use crate::port::mq::{MqError, MqErrorKind, MqResult, TopicPartition};
 
@@ -34,11 +33,10 @@ pub(super) struct Offsets {
 
 /// One group as an onlooker sees it.
 struct Group {
-    name: Box<str>,
     /// Answers once every transaction that holds offsets has ended.
-    stable: Mutex<Looker>,
+    stable: Slot,
     /// Answers at once with what is committed.
-    latest: Mutex<Looker>,
+    latest: Slot,
     waits: Mutex<Waits>,
 }
 
@@ -49,24 +47,13 @@ struct Waits {
     watched: bool,
 }
 
-type Looker = Arc<OffThread<BaseConsumer<Quiet>>>;
-
 impl Group {
     fn new(config: &KafkaConfig, name: &str) -> MqResult<Self> {
         Ok(Self {
-            name: name.into(),
-            stable: Mutex::new(Arc::new(client(config, name, true)?)),
-            latest: Mutex::new(Arc::new(client(config, name, false)?)),
+            stable: Slot::new(config, name, true)?,
+            latest: Slot::new(config, name, false)?,
             waits: Mutex::default(),
         })
-    }
-
-    /// Replaces a client that got no answer for long: it may not find its coordinator any more ([`Health`]).
-    fn renew(&self, looker: &Mutex<Looker>, config: &KafkaConfig, committed: bool) {
-        match client(config, &self.name, committed) {
-            Ok(new) => *looker.lock() = Arc::new(new),
-            Err(error) => tracing::info!(%error, "a reader of offsets can't be made yet"),
-        }
     }
 }
 
@@ -97,10 +84,11 @@ impl Shared {
         let place = self.place(tp).await?;
         let group = self.group(group)?;
         let deadline = Instant::now() + self.config.request_timeout() * 2;
-        let looker = group.stable.lock().clone();
-        let found = blocking(move || stable(&looker, &[place], deadline)).await?;
+        let looker = group.stable.get();
+        let asked = looker.clone();
+        let found = blocking(move || stable(&asked, &[place], deadline)).await?;
         if found.as_ref().is_err_and(MqError::is_retryable) {
-            group.renew(&group.stable, &self.config, true);
+            group.stable.renew(&looker, &self.config);
         }
         Ok(found?.first().copied().flatten())
     }
@@ -150,15 +138,16 @@ async fn watch(shared: Arc<Shared>, group: Arc<Group>) {
         if open.is_empty() {
             return;
         }
-        let looker = group.latest.lock().clone();
+        let looker = group.latest.get();
+        let asked = looker.clone();
         let timeout = shared.config.request_timeout();
         let places: Vec<Place> = open.iter().map(|(_, place)| place.clone()).collect();
-        let found = blocking(move || offsets(&looker, &places, timeout)).await;
+        let found = blocking(move || offsets(&asked, &places, timeout)).await;
         if let Ok(Ok(found)) = found {
             health.well();
             settle(&shared, &group, &open, &found);
         } else if health.failed(tokio::time::Instant::now()) {
-            group.renew(&group.latest, &shared.config, false);
+            group.latest.renew(&looker, &shared.config);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -18,6 +18,7 @@ use super::context::Quiet;
 use super::error::{from_kafka, unavailable};
 use super::off_thread::OffThread;
 use super::record::from_wire;
+use super::slot::Slot;
 use super::topics::blocking;
 use super::{KafkaConfig, Shared};
 use crate::port::mq::{InRecord, MqError, MqResult, TopicPartition};
@@ -29,14 +30,15 @@ const MOST_BYTES: usize = 8 << 20;
 /// Group of clients that never join one.
 const NO_GROUP: &str = "gochat-reader";
 
-type Client = OffThread<BaseConsumer<Quiet>>;
+/// A client that only reads.
+pub(super) type Client = OffThread<BaseConsumer<Quiet>>;
 
 /// Clients to read with and one to look at watermarks.
 pub(super) struct Readers {
     idle: Mutex<Vec<Client>>,
     permits: Semaphore,
     /// Sees records that are not committed yet.
-    probe: Client,
+    probe: Slot,
 }
 
 /// A place on the cluster.
@@ -51,13 +53,8 @@ impl Readers {
         Ok(Self {
             idle: Mutex::default(),
             permits: Semaphore::new(READERS),
-            probe: client(config, NO_GROUP, false)?,
+            probe: Slot::new(config, NO_GROUP, false)?,
         })
-    }
-
-    /// First kept offset and high watermark. Blocks.
-    pub(super) fn bounds(&self, place: &Place, timeout: Duration) -> MqResult<(u64, u64)> {
-        watermarks(&self.probe, place, timeout)
     }
 }
 
@@ -83,6 +80,7 @@ pub(super) fn watermarks<C: ConsumerContext>(
             Ok(ends) => break ends,
             // A topic is so new, or a leader so new, that not every broker has heard of it.
             Err(error) if is_passing(&error) && !left.is_zero() => {
+                look_up(client, place, &error, left);
                 std::thread::sleep(Duration::from_millis(5));
             }
             Err(error) => return Err(from_kafka("the ends of a partition", &error)),
@@ -90,6 +88,23 @@ pub(super) fn watermarks<C: ConsumerContext>(
     };
     let natural = |offset| u64::try_from(offset).unwrap_or_default();
     Ok((natural(low), natural(high)))
+}
+
+/// Looks the leader up when the client knows of none: librdkafka goes on answering so from its memory, which it reads
+/// anew after 15 minutes.
+fn look_up<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    place: &Place,
+    error: &KafkaError,
+    left: Duration,
+) {
+    let leaderless = matches!(
+        error.rdkafka_error_code(),
+        Some(Code::LeaderNotAvailable | Code::UnknownPartition)
+    );
+    if leaderless && let Err(error) = client.fetch_metadata(Some(&place.wire), left) {
+        tracing::debug!(%error, "the leader of a partition can't be looked up");
+    }
 }
 
 impl Shared {
@@ -105,11 +120,21 @@ impl Shared {
         })
     }
 
+    /// First kept offset and high watermark. Blocks.
+    pub(super) fn bounds(&self, place: &Place, timeout: Duration) -> MqResult<(u64, u64)> {
+        let probe = self.readers.probe.get();
+        let bounds = watermarks(&probe, place, timeout);
+        if bounds.as_ref().is_err_and(MqError::is_retryable) {
+            self.readers.probe.renew(&probe, &self.config);
+        }
+        bounds
+    }
+
     pub(super) async fn end_offset(self: &Arc<Self>, tp: &TopicPartition) -> MqResult<u64> {
         let place = self.place(tp).await?;
         let shared = self.clone();
         let timeout = self.config.request_timeout();
-        let bounds = blocking(move || shared.readers.bounds(&place, timeout)).await??;
+        let bounds = blocking(move || shared.bounds(&place, timeout)).await??;
         Ok(bounds.1)
     }
 
@@ -165,7 +190,7 @@ struct Read<'a> {
 
 impl Read<'_> {
     fn run(&self, from: u64, max: usize) -> MqResult<Vec<InRecord>> {
-        let (first, end) = self.shared.readers.bounds(self.place, self.left()?)?;
+        let (first, end) = self.shared.bounds(self.place, self.left()?)?;
         let from = from.max(first);
         if from >= end || max == 0 {
             return Ok(Vec::new());

@@ -324,7 +324,7 @@ impl Work {
     fn bounds(&self, places: &[Place]) -> MqResult<Vec<(Place, u64, u64)>> {
         let timeout = self.shared.config.request_timeout();
         let ends = |place: &Place| {
-            let (first, end) = self.shared.readers.bounds(place, timeout)?;
+            let (first, end) = self.shared.bounds(place, timeout)?;
             Ok((place.clone(), first, end))
         };
         places.iter().map(ends).collect()
@@ -345,7 +345,7 @@ impl Work {
 
     fn compare(&self, place: &Place) -> Outcome {
         let timeout = self.shared.config.request_timeout();
-        match self.shared.readers.bounds(place, timeout) {
+        match self.shared.bounds(place, timeout) {
             Ok(_) => Outcome::Alone,
             Err(_) => Outcome::Done,
         }
