@@ -16,11 +16,12 @@ use super::{SESSION, config, connect};
 /// What `send` may take until it refuses, as the settings say, and some more for a busy machine.
 const BOUND: Duration = Duration::from_millis(2_000);
 const SLACK: Duration = Duration::from_millis(3_000);
-/// How long the broker is paused: its session has 3 s.
+/// How long the broker is paused. It beats every 2 s, so its session of 3 s is mostly over when it wakes; longer pauses
+/// showed what happens then less often.
 const PAUSE: Duration = Duration::from_millis(2_700);
 
 /// After an outage the chain has to go on without a person. A client that is of no use is known after half a minute.
-const HEALED: Duration = Duration::from_secs(90);
+const HEALED: Duration = Duration::from_secs(180);
 
 /// A broker of this test.
 struct Broker {
@@ -184,7 +185,6 @@ async fn reached(mq: &KafkaMq, length: usize) {
 }
 
 async fn finish(mq: &KafkaMq, inputs: u64, members: Vec<chain::Member>) {
-    reached(mq, inputs as usize).await;
     chain::verify(mq, inputs).await;
     for member in members {
         member.leave().await;
