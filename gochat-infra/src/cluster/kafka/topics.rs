@@ -23,7 +23,6 @@ use crate::port::mq::{Durability, MqError, MqErrorKind, MqResult, TopicSpec};
 const FRESH: Duration = Duration::from_millis(250);
 /// Longest wait for a created or deleted topic to be known everywhere.
 const SETTLE: Duration = Duration::from_secs(15);
-/// Family whose members have a gateway's id in their name; one label in metrics.
 /// Topics whose records are not stamped by [`Stamp::Events`].
 const MESSAGE_PATH: &str = "gochat.messages.";
 

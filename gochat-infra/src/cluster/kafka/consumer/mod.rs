@@ -222,13 +222,15 @@ impl KafkaConsumer {
         })
     }
 
+    /// Remembers how the client does. After failures for long, whether it is Kafka or the client shows a question that
+    /// another client asks.
     fn note_work(&mut self, failure: Option<&MqError>) {
         match failure.map(|error| error.kind) {
             Some(MqErrorKind::Unavailable) => {
-                // Whether it is Kafka or the client shows a question that another client asks.
-                let doomed = matches!(self.next, Some(Task::Rebuild));
-                if self.health.failed(Instant::now())
-                    && !doomed
+                // A step may fail while an assignment is under way, whose outcome must not be dropped.
+                let free = self.running.is_none() && !matches!(self.next, Some(Task::Rebuild));
+                if free
+                    && self.health.failed(Instant::now())
                     && let Some(place) = self.some_place()
                 {
                     // What is to be done next is done afterwards.
