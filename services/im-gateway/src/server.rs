@@ -164,14 +164,15 @@ async fn answer(
     let address = client_address(&gw.config.connections, visitor.peer(), request.headers());
     let response = if request.uri().path() == "/ws" {
         let (began, trace) = (Instant::now(), middleware::trace_of(request.headers()));
+        let method = middleware::method_name(request.method());
         let answer = match handshake::upgrade(&gw, &visitor, address, request).await {
             Ok(response) => response,
-            Err(error) => {
-                names::count(names::WS_REFUSED, "code", error.code.code());
-                middleware::refusal(&error, &trace)
+            Err(refused) => {
+                names::count(names::WS_REFUSED, "code", refused.error.code.code());
+                middleware::refusal(&refused, &trace)
             }
         };
-        names::http("GET", "/ws", answer.status().as_u16(), began.elapsed());
+        names::http(method, "/ws", answer.status().as_u16(), began.elapsed());
         answer
     } else {
         request.extensions_mut().insert(Caller {

@@ -2,6 +2,7 @@
 //! connection; memory stays bounded, nothing panics, and everybody else is served meanwhile.
 #![forbid(unsafe_code)]
 
+mod autobahn;
 mod connections;
 mod frames;
 mod fuzz;

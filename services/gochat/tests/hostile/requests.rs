@@ -135,7 +135,7 @@ async fn odd_handshakes_are_refused_before_the_upgrade() {
         (
             format!("GET /ws?token={token}"),
             format!("{key}{version}"),
-            400,
+            426,
         ),
         (
             format!("GET /ws?token={token}"),
@@ -145,7 +145,7 @@ async fn odd_handshakes_are_refused_before_the_upgrade() {
         (
             format!("GET /ws?token={token}"),
             format!("{upgrade}{key}sec-websocket-version: 8\r\n"),
-            400,
+            426,
         ),
         (
             "GET /ws".to_owned(),
@@ -177,4 +177,97 @@ async fn odd_handshakes_are_refused_before_the_upgrade() {
         assert_eq!(reply["success"], false);
     }
     server.serves_others().await;
+}
+
+/// A handshake that is right, with a line of headers added.
+fn handshake(line: &str, more: &str) -> String {
+    format!(
+        "{line}\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+         sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{more}\r\n"
+    )
+}
+
+/// Head of the answer to some bytes on a connection of their own.
+async fn asked(server: &Server, request: &str) -> String {
+    let mut socket = server.tcp().await;
+    socket.write_all(request.as_bytes()).await.unwrap();
+    head(&mut socket).await.unwrap().to_ascii_lowercase()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_handshake_may_not_be_is_named_with_what_it_should_be() {
+    let server = Server::start(&[]).await;
+    let token = server.guest().await;
+    let plain = format!("GET /ws?token={token} HTTP/1.1\r\nhost: x\r\n\r\n");
+    let plain = asked(&server, &plain).await;
+    let old = handshake(&format!("GET /ws?token={token} HTTP/1.0"), "");
+    let old = asked(&server, &old).await;
+    for (what, head) in [("plain", &plain), ("HTTP/1.0", &old)] {
+        assert_eq!(head.split(' ').nth(1), Some("426"), "{what}: {head}");
+        assert!(
+            head.contains("\r\nupgrade: websocket\r\n"),
+            "{what}: {head}"
+        );
+        assert!(
+            head.contains("\r\nsec-websocket-version: 13\r\n"),
+            "{what}: {head}"
+        );
+    }
+    let post = handshake(&format!("POST /ws?token={token} HTTP/1.1"), "");
+    let post = asked(&server, &post).await;
+    assert!(
+        post.starts_with("http/1.1 405 ") && post.contains("\r\nallow: get\r\n"),
+        "{post}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_authorization_does_not_spoil_a_token_that_was_named() {
+    let server = Server::start(&["gateway.websocket.sessions_per_user=20"]).await;
+    let token = server.guest().await;
+    let line = format!("GET /ws?token={token} HTTP/1.1");
+    for scheme in [
+        "Basic dXNlcjpw",
+        "Negotiate YII=",
+        "Bearer ",
+        "Bearer old.token.x",
+    ] {
+        let request = handshake(&line, &format!("authorization: {scheme}\r\n"));
+        let head = asked(&server, &request).await;
+        assert!(head.starts_with("http/1.1 101 "), "{scheme}: {head}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_may_be_a_subprotocol_and_never_comes_back() {
+    let server = Server::start(&[]).await;
+    let token = server.guest().await;
+    let offer = |list: &str| {
+        handshake(
+            "GET /ws HTTP/1.1",
+            &format!("sec-websocket-protocol: {list}\r\n"),
+        )
+    };
+    let head = asked(&server, &offer(&format!("gochat.v1, bearer.{token}"))).await;
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    assert!(
+        head.contains("\r\nsec-websocket-protocol: gochat.v1\r\n"),
+        "{head}"
+    );
+    assert!(!head.contains("bearer"), "{head}");
+    let alone = asked(&server, &offer(&format!("bearer.{token}"))).await;
+    assert!(alone.starts_with("http/1.1 400 "), "{alone}");
+    let bad = asked(&server, &offer("gochat.v1, bearer.a.b.c")).await;
+    assert!(bad.starts_with("http/1.1 401 "), "{bad}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_extension_is_agreed() {
+    let server = Server::start(&[]).await;
+    let token = server.guest().await;
+    let more = "sec-websocket-extensions: permessage-deflate; client_max_window_bits\r\n";
+    let request = handshake(&format!("GET /ws?token={token} HTTP/1.1"), more);
+    let head = asked(&server, &request).await;
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    assert!(!head.contains("sec-websocket-extensions"), "{head}");
 }

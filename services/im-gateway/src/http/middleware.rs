@@ -8,7 +8,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
-use gochat_core::error::{Error, ErrorCode};
+use gochat_core::error::ErrorCode;
 use gochat_infra::telemetry::{self, Kind, Span};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
@@ -48,8 +48,8 @@ pub(crate) fn trace_of(headers: &HeaderMap) -> String {
 }
 
 /// The response to a request refused outside the router.
-pub(crate) fn refusal(error: &Error, trace: &str) -> Response {
-    let mut response = ApiError::from(error.clone()).render(trace);
+pub(crate) fn refusal(refused: &ApiError, trace: &str) -> Response {
+    let mut response = refused.render(trace);
     stamp(&mut response, trace);
     response
 }
@@ -167,7 +167,8 @@ fn door_of(path: &str) -> Door {
     }
 }
 
-fn method_name(method: &Method) -> &'static str {
+/// The method as a label of few values.
+pub(crate) fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::POST => "POST",

@@ -10,7 +10,7 @@ mod members;
 mod messages;
 pub(crate) mod middleware;
 mod objects;
-mod reply;
+pub(crate) mod reply;
 mod users;
 
 use axum::Router;

@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use gochat_core::error::{Error, ErrorCode};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -101,6 +101,7 @@ pub(crate) struct ApiError {
     pub(crate) error: Error,
     status: Option<StatusCode>,
     retry_after_s: Option<u64>,
+    headers: &'static [(HeaderName, &'static str)],
 }
 
 impl ApiError {
@@ -120,6 +121,12 @@ impl ApiError {
     /// Another HTTP status than the catalogue's.
     pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
         self.status = Some(status);
+        self
+    }
+
+    /// Headers that belong to this refusal.
+    pub(crate) fn with_headers(mut self, headers: &'static [(HeaderName, &'static str)]) -> Self {
+        self.headers = headers;
         self
     }
 
@@ -149,6 +156,10 @@ impl ApiError {
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        for (name, value) in self.headers {
+            let headers = response.headers_mut();
+            headers.insert(name, HeaderValue::from_static(value));
+        }
         response
     }
 }
@@ -165,6 +176,7 @@ impl<E: Into<Error>> From<E> for ApiError {
             error: error.into(),
             status: None,
             retry_after_s: None,
+            headers: &[],
         }
     }
 }

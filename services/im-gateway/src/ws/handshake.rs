@@ -12,7 +12,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::session::machine::CloseCode;
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -22,7 +22,10 @@ use tokio_rustls::server::TlsStream;
 use super::conn::{About, Conn};
 use super::io::ConnTask;
 use super::socket::Socket;
+use super::upgrade;
 use crate::clock;
+use crate::http::extract::bearer;
+use crate::http::reply::ApiError;
 use crate::presence;
 use crate::server::{Place, Visitor};
 use crate::state::Gw;
@@ -36,39 +39,35 @@ const AGENT_MAX: usize = 120;
 /// Answers a request for `/ws`.
 ///
 /// # Errors
-/// The refusal: 400, 401, 403, 429 or 503.
+/// The refusal: 400, 401, 403, 405, 426, 429 or 503.
 pub(crate) async fn upgrade(
     gw: &Gw,
     visitor: &Visitor,
     address: IpAddr,
-    mut request: Request<Incoming>,
-) -> Result<Response<Body>, Error> {
+    request: Request<Incoming>,
+) -> Result<Response<Body>, ApiError> {
     if gw.health.is_draining() {
         return Err(ErrorCode::ServiceUnavailable.into());
     }
     if visitor.is_passing() {
-        return Err(Error::new(
-            ErrorCode::ServiceUnavailable,
-            "This gateway holds as many connections as it may; try again.",
-        ));
+        let full = "This gateway holds as many connections as it may; try again.";
+        return Err(Error::new(ErrorCode::ServiceUnavailable, full).into());
     }
-    if !fastwebsockets::upgrade::is_upgrade_request(&request) {
-        return Err(Error::new(
-            ErrorCode::InvalidParams,
-            "This path speaks WebSocket only.",
-        ));
-    }
+    let (parts, body) = request.into_parts();
+    let offer = upgrade::check(&parts)?;
+    let mut request = Request::from_parts(parts, body);
     check_origin(gw, request.headers())?;
     let query = Query::of(&request);
     let identity = authenticate(gw, request.headers(), &query)?;
     let on_upgrade = request.extensions().get::<OnUpgrade>().cloned();
     let on_upgrade = on_upgrade.ok_or(ErrorCode::Internal)?;
-    let (response, _) = fastwebsockets::upgrade::upgrade(&mut request).map_err(|_| {
-        Error::new(
-            ErrorCode::InvalidParams,
-            "The WebSocket handshake is malformed.",
-        )
-    })?;
+    let (mut response, _) =
+        fastwebsockets::upgrade::upgrade(&mut request).map_err(|_| ErrorCode::Internal)?;
+    if offer.has_protocol {
+        let protocol = HeaderValue::from_static(upgrade::PROTOCOL);
+        let headers = response.headers_mut();
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
 
     let about = About {
         username: identity.username.clone(),
@@ -187,12 +186,11 @@ fn check_origin(gw: &Gw, headers: &HeaderMap) -> Result<(), Error> {
 }
 
 fn authenticate(gw: &Gw, headers: &HeaderMap, query: &Query) -> Result<Identity, Error> {
-    let bearer = crate::http::extract::bearer(headers)?;
-    let token = query
-        .token
-        .as_deref()
-        .or(bearer)
-        .ok_or(ErrorCode::AuthFailed)?;
+    // Browsers and proxies put an `Authorization` of their own beside a token that was named: it says nothing then.
+    let token = match upgrade::offered_token(headers).or(query.token.as_deref()) {
+        Some(token) => token,
+        None => bearer(headers)?.ok_or(ErrorCode::AuthFailed)?,
+    };
     let identity = gw.verifier.verify(token)?;
     gw.revocations.check(&identity)?;
     Ok(identity)

@@ -9,3 +9,4 @@ pub(crate) mod newest;
 pub(crate) mod socket;
 pub(crate) mod sweeper;
 pub(crate) mod table;
+pub(crate) mod upgrade;
