@@ -84,14 +84,26 @@ pub(crate) fn order(messages: &[NewMessage]) -> Vec<usize> {
     order
 }
 
-/// Two messages claim one place: the sequencer must never let that happen.
-pub(crate) fn alert(message: &NewMessage, stored: Option<MessageId>) {
-    metrics::counter!("gochat_db_message_conflicts_total").increment(1);
+/// Counts and logs that two messages claim one place: the sequencer must never let that happen.
+pub(crate) fn alert_place(message: &NewMessage, stored: MessageId) {
+    metrics::counter!("gochat_db_message_conflicts_total", "kind" => "place").increment(1);
     tracing::error!(
         conversation = %message.conversation_id,
         seq_id = message.seq_id,
         message_id = %message.id,
-        ?stored,
+        %stored,
         "two messages claim one place; the newcomer is refused"
+    );
+}
+
+/// Counts and logs that two messages carry one id: two processes made ids under one instance number, or the floor of
+/// ids was lost.
+pub(crate) fn alert_id(message: &NewMessage) {
+    metrics::counter!("gochat_db_message_conflicts_total", "kind" => "id").increment(1);
+    tracing::error!(
+        conversation = %message.conversation_id,
+        seq_id = message.seq_id,
+        message_id = %message.id,
+        "two messages carry one id; the newcomer is stored under its place all the same"
     );
 }

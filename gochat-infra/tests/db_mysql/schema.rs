@@ -45,7 +45,8 @@ async fn a_migration_that_was_cut_off_is_run_again() {
         conn.query_drop(statement).await.expect("done");
     }
     let applied = subject.db.migrate_up(NOW).await.expect("healed");
-    assert_eq!(applied.len(), 2, "all of them");
+    let all = subject.db.migration_status().await.expect("a status");
+    assert_eq!(applied.len(), all.len(), "all of them");
     let saved = subject.db.save_batch(vec![message(group(1), 1)], NOW).await;
     saved.expect("the tables are there");
     let members: Option<u64> = conn

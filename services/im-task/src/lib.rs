@@ -33,6 +33,7 @@ mod push;
 mod repo;
 mod service;
 mod signals;
+mod stopped;
 mod worker;
 
 pub use cleanup::Coord;

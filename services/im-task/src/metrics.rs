@@ -48,3 +48,13 @@ pub(crate) fn fanout_latency(seconds: f64) {
 pub(crate) fn persisted(count: usize) {
     metrics::counter!("gochat_messages_persisted_total").increment(count as u64);
 }
+
+/// Whether a partition stands still at a record that must not be passed: 1 or 0.
+pub(crate) fn stopped(group: &'static str, tp: &TopicPartition, is_stopped: bool) {
+    let labels = [
+        ("topic", tp.topic.to_string()),
+        ("partition", tp.partition.to_string()),
+        ("group", group.to_owned()),
+    ];
+    metrics::gauge!("gochat_partition_stopped", &labels).set(f64::from(u8::from(is_stopped)));
+}

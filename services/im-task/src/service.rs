@@ -23,6 +23,9 @@ use crate::repo::Repo;
 use crate::signals::Signals;
 use crate::worker::{Handler, Plan, Worker};
 
+/// A refused record is tried again after at most this many times the longest ordinary pause: a minute by default.
+const REFUSED_FACTOR: u32 = 12;
+
 /// What im-task needs from the world. The topics of [`gochat_infra::topics::specs`] exist.
 #[derive(Clone)]
 pub struct Ports {
@@ -155,12 +158,14 @@ impl Service {
 
 fn plan(config: &Config, group: &'static str, topics: Vec<&'static str>, n: usize) -> Plan {
     let first = Duration::from_millis(config.retry_first_ms.max(1));
+    let longest = Duration::from_millis(config.retry_max_ms).max(first);
     Plan {
         group,
         topics,
         transactional: format!("{group}-{}-{n}", config.instance_id),
         max: 1,
         linger: Duration::ZERO,
-        backoff: Backoff::new(first, Duration::from_millis(config.retry_max_ms).max(first)),
+        backoff: Backoff::new(first, longest),
+        refused_backoff: Backoff::new(first, longest * REFUSED_FACTOR),
     }
 }

@@ -14,6 +14,7 @@ use gochat_infra::rpc::Backoff;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics;
+use crate::stopped::{self, Refused, StoppedPartitions};
 
 /// How long a poll waits when there is nothing to do.
 const IDLE: Duration = Duration::from_millis(500);
@@ -29,8 +30,9 @@ pub(crate) trait Handler: Send {
     ///
     /// # Errors
     /// Nothing is committed; the same records come again after a pause. Records that can never succeed must not end
-    /// in an error but among the outputs, as dead letters.
-    async fn handle(&mut self, batches: &[Batch]) -> Result<Vec<OutRecord>>;
+    /// in an error: they are [`Done::refused`] when an acknowledgement may hang on them, else dead letters among the
+    /// outputs.
+    async fn handle(&mut self, batches: &[Batch]) -> Result<Done>;
 
     /// Called when nothing came for a while. What it returns is written without offsets.
     async fn idle(&mut self) -> Vec<OutRecord> {
@@ -42,6 +44,22 @@ pub(crate) trait Handler: Send {
 
     /// What was returned last may be written or not; records of the last batch come again unless it is.
     fn aborted(&mut self) {}
+}
+
+/// What became of some records.
+#[derive(Default)]
+pub(crate) struct Done {
+    /// Records to be written in one step with the offsets.
+    pub(crate) outputs: Vec<OutRecord>,
+    /// Records that must not be passed: their partitions stop in front of them.
+    pub(crate) refused: Vec<Refused>,
+}
+
+impl From<Vec<OutRecord>> for Done {
+    fn from(outputs: Vec<OutRecord>) -> Self {
+        let refused = Vec::new();
+        Self { outputs, refused }
+    }
 }
 
 /// What a worker consumes.
@@ -56,6 +74,8 @@ pub(crate) struct Plan {
     /// Wait for a fuller batch.
     pub(crate) linger: Duration,
     pub(crate) backoff: Backoff,
+    /// Pauses between attempts at a record that was refused.
+    pub(crate) refused_backoff: Backoff,
 }
 
 /// One member of a consumer group.
@@ -70,6 +90,7 @@ pub(crate) struct Worker<H> {
     plan: Plan,
     handler: H,
     owned: Vec<TopicPartition>,
+    stopped: StoppedPartitions,
     /// Workers that can't go on right now; shared with readiness.
     stalled: Arc<AtomicUsize>,
     lag_measured: Instant,
@@ -88,6 +109,7 @@ impl<H: Handler> Worker<H> {
             .max_poll_interval(Duration::from_secs(60));
         let consumer = mq.consumer(config.clone()).await?;
         let lag_measured = Instant::now();
+        let stopped = StoppedPartitions::new(plan.group, plan.refused_backoff.clone());
         Ok(Self {
             mq,
             join: config,
@@ -97,6 +119,7 @@ impl<H: Handler> Worker<H> {
             plan,
             handler,
             owned: Vec::new(),
+            stopped,
             stalled,
             lag_measured,
         })
@@ -148,6 +171,7 @@ impl<H: Handler> Worker<H> {
                 Ok(consumer) => {
                     let old = std::mem::replace(&mut self.consumer, consumer);
                     self.owned.clear();
+                    self.stopped.clear();
                     (self.broken, self.failures) = (false, 0);
                     if let Err(error) = old.close().await {
                         tracing::debug!(%error, "the old consumer was dropped");
@@ -196,7 +220,10 @@ impl<H: Handler> Worker<H> {
     async fn step(&mut self, polled: Poll, shutdown: &CancellationToken) -> MqResult<()> {
         self.note(&polled);
         let mut batches = polled.batches;
+        // They are read again once the partition goes on.
+        batches.retain(|batch| !self.stopped.contains(&batch.tp));
         self.measure_lag(&batches).await;
+        batches.extend(self.stopped.due(tokio::time::Instant::now()));
         if batches.is_empty() {
             let outputs = self.handler.idle().await;
             let sent = self.mq.producer().send(outputs).await.map(drop);
@@ -209,7 +236,11 @@ impl<H: Handler> Worker<H> {
         let mut backoff = self.plan.backoff.clone();
         loop {
             match self.handler.handle(&batches).await {
-                Ok(outputs) => return self.commit(outputs, &batches).await,
+                Ok(done) => {
+                    let behind = self.stop_at(done.refused, &mut batches);
+                    self.commit(done.outputs, &batches).await?;
+                    return self.go_on(behind);
+                }
                 Err(error) => {
                     let records = batches.iter().map(|batch| batch.records.len()).sum();
                     metrics::consumed(&batches[0].tp.topic, "retry", records);
@@ -224,12 +255,52 @@ impl<H: Handler> Worker<H> {
         }
     }
 
+    /// Takes refused records, and those behind them, out of the batches. Returns where partitions go on that were
+    /// stopped and are not any more.
+    fn stop_at(&mut self, refused: Vec<Refused>, batches: &mut [Batch]) -> Vec<Progress> {
+        let now = tokio::time::Instant::now();
+        let mut going_on = Vec::new();
+        for batch in batches {
+            let refused = refused.iter().filter(|refused| refused.tp == batch.tp);
+            match refused.min_by_key(|refused| refused.offset) {
+                Some(Refused { offset, reason, .. }) => {
+                    let rest = stopped::split_at(batch, *offset);
+                    self.stopped.stop(rest, reason, now);
+                }
+                None if self.stopped.contains(&batch.tp) => going_on.extend(batch.progress()),
+                None => {}
+            }
+        }
+        going_on
+    }
+
+    /// Reads partitions on behind the records that had stopped them.
+    fn go_on(&mut self, behind: Vec<Progress>) -> MqResult<()> {
+        for place in behind {
+            if self.stopped.release(&place.tp) {
+                tracing::info!(tp = %place.tp, offset = place.offset, group = self.plan.group,
+                    "the partition goes on");
+                match self.consumer.seek(&[place]) {
+                    Err(error) if error.kind != MqErrorKind::Fenced => {
+                        self.broken = true;
+                        return Err(error);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the outputs and the progress one step; nothing to write makes it a plain commit.
     async fn commit(&mut self, outputs: Vec<OutRecord>, batches: &[Batch]) -> MqResult<()> {
         let offsets: Vec<Progress> = batches.iter().filter_map(Batch::progress).collect();
-        let done = match outputs.is_empty() {
-            true => self.consumer.commit(offsets).await,
-            false => self.consumer.transact(outputs, offsets).await,
+        let done = match (outputs.is_empty(), offsets.is_empty()) {
+            (true, true) => Ok(()),
+            (true, false) => self.consumer.commit(offsets).await,
+            // All partitions at hand stand still.
+            (false, true) => self.mq.producer().send(outputs).await.map(drop),
+            (false, false) => self.consumer.transact(outputs, offsets).await,
         };
         for batch in batches {
             metrics::consumed(
@@ -256,6 +327,10 @@ impl<H: Handler> Worker<H> {
 
     /// Reads these records once more, as far as their partitions are still ours.
     fn rewind(&mut self, batches: &[Batch]) -> MqResult<()> {
+        // A partition that was stopped, and whose record is done but not committed, is read from that record again.
+        for batch in batches.iter().filter(|batch| !batch.records.is_empty()) {
+            self.stopped.release(&batch.tp);
+        }
         let outcome = mq::rewind(&mut *self.consumer, batches);
         self.broken |= outcome.is_err();
         outcome
@@ -295,6 +370,7 @@ impl<H: Handler> Worker<H> {
     fn note(&mut self, polled: &Poll) {
         self.owned.retain(|tp| !polled.revoked.contains(tp));
         for tp in &polled.revoked {
+            self.stopped.release(tp);
             metrics::lag(self.plan.group, tp, 0);
         }
         self.owned

@@ -30,7 +30,7 @@ statements! {
     ById = concat!(
         "SELECT ", columns!(message "m"), ", ", columns!(brief "u"), " FROM messages m \
          LEFT JOIN users u ON u.id = m.sender_id \
-         WHERE m.id = ?1 AND (?2 = '' OR m.conversation_id = ?2)"
+         WHERE m.id = ?1 AND (?2 = '' OR m.conversation_id = ?2) ORDER BY m.id_copy DESC LIMIT 1"
     );
     Upwards = range!("", "ASC");
     Downwards = range!("", "DESC");
@@ -48,8 +48,10 @@ statements! {
          LEFT JOIN users u ON u.id = m.sender_id \
          ORDER BY j.n, m.seq_id DESC LIMIT ?3"
     );
-    Recall = "UPDATE messages SET deleted = 1, updated_at = GREATEST(updated_at, ?3) \
-              WHERE id = ?1 AND conversation_id = ?2 AND deleted = 0";
+    Recall = "UPDATE messages m STRAIGHT_JOIN \
+              (SELECT MAX(id_copy) AS newest FROM messages WHERE id = ?1 AND conversation_id = ?2) n \
+              SET m.deleted = 1, m.updated_at = GREATEST(m.updated_at, ?3) \
+              WHERE m.id = ?1 AND m.conversation_id = ?2 AND m.deleted = 0 AND m.id_copy = n.newest";
     // The list shows the recalled marker, so incremental sync must report the conversation.
     BumpIfLast = "UPDATE conversations SET updated_at = GREATEST(updated_at, ?3) \
                   WHERE id = ?1 AND last_message_id = ?2";

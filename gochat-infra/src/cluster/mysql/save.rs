@@ -2,7 +2,8 @@
 //!
 //! A batch is sorted into the order of the table and stored with as few multi-row inserts as fit.
 //! Normally nothing of it is there and that is all. When the server finds a place or an id taken,
-//! what is stored is looked up and only the rest is inserted. Heads, read pointers and hidden
+//! what is stored is looked up and only the rest is inserted; a message whose id stands elsewhere is
+//! stored as a copy of the id. Heads, read pointers and hidden
 //! chats follow with one statement each. Every refusal is an outcome; every error gives the whole
 //! transaction up.
 //!
@@ -16,7 +17,7 @@ use super::query::{
     At, Bind, Conn, Rows, binds, execute, execute_rows, execute_some, json_array, json_ids, rows,
     statements,
 };
-use crate::port::db::{DbResult, NewMessage, SaveOutcome};
+use crate::port::db::{DbError, DbResult, NewMessage, SaveOutcome};
 use crate::sql::batch::{self, Pending, Touched};
 
 const INSERT: Rows = Rows {
@@ -60,6 +61,11 @@ statements! {
     ByIds = "SELECT m.id FROM \
         JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS (id BIGINT PATH '$')) j \
         STRAIGHT_JOIN messages m ON m.id = j.id";
+    // The id stands under another place: the message keeps it, told apart by the number of the copy.
+    InsertCopy = "INSERT INTO messages (conversation_id, seq_id, id, sender_id, message_type, created_at, \
+        updated_at, client_msg_id, content, extra, id_copy) \
+        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, MAX(id_copy) + 1 FROM messages WHERE id = ?3 \
+        HAVING COUNT(*) > 0";
     // Few chats are hidden at any time; members are found by the conversation.
     ShowAgain = "UPDATE JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
             (id VARCHAR(64) PATH '$')) j \
@@ -80,8 +86,9 @@ pub(super) async fn store(
     (messages, now): &(Vec<NewMessage>, UnixMillis),
 ) -> DbResult<Vec<SaveOutcome>> {
     let mut outcomes = vec![SaveOutcome::Stored; messages.len()];
-    let wanted = distinct(messages, &mut outcomes);
-    insert(conn, messages, wanted, &mut outcomes).await?;
+    let Wanted { plain, mut copies } = distinct(messages, &mut outcomes);
+    insert(conn, messages, plain, &mut copies, &mut outcomes).await?;
+    insert_copies(conn, messages, copies, &mut outcomes).await?;
 
     let mut pending = Pending::default();
     pending.at(*now);
@@ -97,30 +104,43 @@ pub(super) async fn store(
     Ok(outcomes)
 }
 
-/// Judges the messages of one batch against each other; returns those to be inserted, in the order
-/// of the table.
-fn distinct(messages: &[NewMessage], outcomes: &mut [SaveOutcome]) -> Vec<usize> {
+/// Messages of a batch that are still to be stored.
+#[derive(Default)]
+struct Wanted {
+    /// Those to be inserted as they are, in the order of the table.
+    plain: Vec<usize>,
+    /// Those whose id stands under another place.
+    copies: Vec<usize>,
+}
+
+/// Judges the messages of one batch against each other; returns those to be inserted.
+fn distinct(messages: &[NewMessage], outcomes: &mut [SaveOutcome]) -> Wanted {
     let mut places: HashMap<(ConversationId, SeqId), MessageId> = HashMap::new();
     let mut ids: HashSet<MessageId> = HashSet::new();
-    let mut wanted = Vec::with_capacity(messages.len());
+    let mut wanted = Wanted {
+        plain: Vec::with_capacity(messages.len()),
+        copies: Vec::new(),
+    };
     for at in batch::order(messages) {
         let message = &messages[at];
         let place = (message.conversation_id, message.seq_id);
         match places.get(&place) {
             Some(id) if *id == message.id => outcomes[at] = SaveOutcome::Duplicate,
-            Some(id) => outcomes[at] = refuse(message, Some(*id)),
-            None if !ids.insert(message.id) => outcomes[at] = refuse(message, None),
+            Some(id) => outcomes[at] = refuse(message, *id),
             None => {
                 places.insert(place, message.id);
-                wanted.push(at);
+                match ids.insert(message.id) {
+                    true => wanted.plain.push(at),
+                    false => wanted.copies.push(at),
+                }
             }
         }
     }
     wanted
 }
 
-fn refuse(message: &NewMessage, stored: Option<MessageId>) -> SaveOutcome {
-    batch::alert(message, stored);
+fn refuse(message: &NewMessage, stored: MessageId) -> SaveOutcome {
+    batch::alert_place(message, stored);
     SaveOutcome::Conflict
 }
 
@@ -129,6 +149,7 @@ async fn insert(
     conn: &mut Conn,
     messages: &[NewMessage],
     mut wanted: Vec<usize>,
+    copies: &mut Vec<usize>,
     outcomes: &mut [SaveOutcome],
 ) -> DbResult<()> {
     let mut rounds = 0;
@@ -144,12 +165,59 @@ async fn insert(
             // A statement that met a taken place stored nothing.
             Err(e) if fault::class(&e) == Class::Duplicate && rounds < ROUNDS => {
                 rounds += 1;
-                wanted = missing(conn, messages, &wanted, outcomes).await?;
+                let rest = missing(conn, messages, &wanted, outcomes).await?;
+                wanted = rest.plain;
+                copies.extend(rest.copies);
             }
             Err(e) if fault::class(&e) == Class::Duplicate => {
                 return Err(fault::with(Class::Contention, e.to_string()));
             }
             Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// Inserts messages whose id stands under another place, unless they are there already.
+async fn insert_copies(
+    conn: &mut Conn,
+    messages: &[NewMessage],
+    copies: Vec<usize>,
+    outcomes: &mut [SaveOutcome],
+) -> DbResult<()> {
+    if copies.is_empty() {
+        return Ok(());
+    }
+    // Within the batch the places were compared already; another batch may have stored them.
+    let there = at_places(conn, messages, &copies).await?;
+    for at in copies {
+        let message = &messages[at];
+        match there.get(&(message.conversation_id, message.seq_id)) {
+            Some(id) if *id == message.id => outcomes[at] = SaveOutcome::Duplicate,
+            Some(id) => outcomes[at] = refuse(message, *id),
+            None => {
+                batch::alert_id(message);
+                let values = binds![
+                    message.conversation_id,
+                    message.seq_id,
+                    message.id,
+                    message.sender_id,
+                    message.message_type,
+                    At(message.created_at),
+                    message.client_msg_id.as_ref(),
+                    &message.content,
+                    message.extra.as_ref(),
+                ];
+                match execute::<InsertCopy>(conn, &values).await {
+                    Ok(0) => return Err(DbError::internal("a copy of a message was not stored")),
+                    Ok(_) => {}
+                    // Another batch stored a copy in between: the whole batch looks again.
+                    Err(e) if fault::class(&e) == Class::Duplicate => {
+                        return Err(fault::with(Class::Contention, e.to_string()));
+                    }
+                    Err(e) => return Err(e),
+                }
+            }
         }
     }
     Ok(())
@@ -170,13 +238,12 @@ fn columns(message: &NewMessage) -> [Bind<'_>; INSERT_WIDTH] {
     ]
 }
 
-/// Looks the wanted messages up, judges those whose place or id is taken, returns the others.
-async fn missing(
+/// Which of these messages' places are taken, and by which ids.
+async fn at_places(
     conn: &mut Conn,
     messages: &[NewMessage],
     wanted: &[usize],
-    outcomes: &mut [SaveOutcome],
-) -> DbResult<Vec<usize>> {
+) -> DbResult<HashMap<(ConversationId, SeqId), MessageId>> {
     let pair = |at: &usize| {
         let message = &messages[*at];
         format!("[\"{}\",{}]", message.conversation_id, message.seq_id)
@@ -184,22 +251,32 @@ async fn missing(
     let places = json_array(wanted.iter().map(pair));
     let there: Vec<(ConversationId, SeqId, MessageId)> =
         rows::<AtPlaces, _>(conn, &binds![&places]).await?;
-    let there: HashMap<_, _> = there.into_iter().map(|(c, s, id)| ((c, s), id)).collect();
+    Ok(there.into_iter().map(|(c, s, id)| ((c, s), id)).collect())
+}
+
+/// Looks the wanted messages up, judges those whose place is taken, returns the others.
+async fn missing(
+    conn: &mut Conn,
+    messages: &[NewMessage],
+    wanted: &[usize],
+    outcomes: &mut [SaveOutcome],
+) -> DbResult<Wanted> {
+    let there = at_places(conn, messages, wanted).await?;
     let ids = json_array(wanted.iter().map(|at| messages[*at].id));
     let ids: Vec<MessageId> = rows::<ByIds, _>(conn, &binds![&ids]).await?;
     let ids: HashSet<MessageId> = ids.into_iter().collect();
 
-    let mut missing = Vec::new();
+    let mut rest = Wanted::default();
     for &at in wanted {
         let message = &messages[at];
         match there.get(&(message.conversation_id, message.seq_id)) {
             Some(id) if *id == message.id => outcomes[at] = SaveOutcome::Duplicate,
-            Some(id) => outcomes[at] = refuse(message, Some(*id)),
-            None if ids.contains(&message.id) => outcomes[at] = refuse(message, None),
-            None => missing.push(at),
+            Some(id) => outcomes[at] = refuse(message, *id),
+            None if ids.contains(&message.id) => rest.copies.push(at),
+            None => rest.plain.push(at),
         }
     }
-    Ok(missing)
+    Ok(rest)
 }
 
 /// Writes heads, the authors' pointers and hidden chats, in the order of all transactions.

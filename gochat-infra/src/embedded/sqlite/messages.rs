@@ -31,7 +31,7 @@ statements! {
     ById = concat!(
         "SELECT ", columns!(message "m"), ", ", columns!(brief "u"), " FROM messages m \
          LEFT JOIN users u ON u.id = m.sender_id \
-         WHERE m.id = ?1 AND (?2 IS NULL OR m.conversation_id = ?2)"
+         WHERE m.id = ?1 AND (?2 IS NULL OR m.conversation_id = ?2) ORDER BY m.id_copy DESC LIMIT 1"
     );
     Upwards = range!("ASC");
     Downwards = range!("DESC");
@@ -45,7 +45,8 @@ statements! {
          ORDER BY j.key, m.seq_id DESC LIMIT 0 + ?3"
     );
     Recall = "UPDATE messages SET deleted = 1, updated_at = max(updated_at, ?3) \
-              WHERE id = ?1 AND conversation_id = ?2 AND deleted = 0";
+              WHERE id = ?1 AND conversation_id = ?2 AND deleted = 0 AND id_copy = \
+              (SELECT max(id_copy) FROM messages WHERE id = ?1 AND conversation_id = ?2)";
     // The list shows the recalled marker, so incremental sync must report the conversation.
     BumpIfLast = "UPDATE conversations SET updated_at = max(updated_at, ?3) \
                   WHERE id = ?1 AND last_message_id = ?2";

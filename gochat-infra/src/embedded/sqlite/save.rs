@@ -4,16 +4,21 @@
 //! refusal is an outcome; every error gives the whole transaction up.
 
 use diesel::sqlite::SqliteConnection;
-use gochat_core::ids::{ConversationKind, MessageId, UnixMillis};
+use gochat_core::ids::{ConversationKind, UnixMillis};
 
 use super::query::{binds, execute, first, json_ids, statements};
-use crate::port::db::{DbResult, NewMessage, SaveOutcome};
+use crate::port::db::{DbError, DbResult, NewMessage, SaveOutcome};
 use crate::sql::batch::{self, Pending, Touched};
 
 statements! {
     Insert = "INSERT INTO messages (conversation_id, seq_id, id, sender_id, message_type, \
               created_at, updated_at, client_msg_id, content, extra) \
               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
+    // The id stands under another place: the message keeps it, told apart by the number of the copy.
+    InsertCopy = "INSERT INTO messages (conversation_id, seq_id, id, sender_id, message_type, \
+              created_at, updated_at, client_msg_id, content, extra, id_copy) \
+              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, max(id_copy) + 1 \
+              FROM messages WHERE id = ?3 HAVING count(*) > 0";
     IdAt = "SELECT id FROM messages WHERE conversation_id = ?1 AND seq_id = ?2";
     // `data_updated_at` is 0 when a message makes the row: nobody has edited it yet.
     Bump = "INSERT INTO conversations (id, type, last_seq_id, last_message_id, created_at, \
@@ -57,29 +62,36 @@ fn insert(
     conversation: &str,
     message: &NewMessage,
 ) -> DbResult<SaveOutcome> {
-    let inserted = execute::<Insert>(
-        conn,
-        &binds![
-            conversation,
-            message.seq_id,
-            message.id,
-            message.sender_id,
-            message.message_type,
-            message.created_at,
-            message.client_msg_id.as_ref(),
-            &message.content,
-            message.extra.as_ref(),
-        ],
-    )?;
-    if inserted > 0 {
+    let values = binds![
+        conversation,
+        message.seq_id,
+        message.id,
+        message.sender_id,
+        message.message_type,
+        message.created_at,
+        message.client_msg_id.as_ref(),
+        &message.content,
+        message.extra.as_ref(),
+    ];
+    if execute::<Insert>(conn, &values)? > 0 {
         return Ok(SaveOutcome::Stored);
     }
-    let there: Option<MessageId> = first::<IdAt, _>(conn, &binds![conversation, message.seq_id])?;
-    if there == Some(message.id) {
-        return Ok(SaveOutcome::Duplicate);
+    match first::<IdAt, _>(conn, &binds![conversation, message.seq_id])? {
+        Some(id) if id == message.id => Ok(SaveOutcome::Duplicate),
+        Some(id) => {
+            batch::alert_place(message, id);
+            Ok(SaveOutcome::Conflict)
+        }
+        None => {
+            batch::alert_id(message);
+            match execute::<InsertCopy>(conn, &values)? {
+                0 => Err(DbError::internal(
+                    "a message without a conflict was not stored",
+                )),
+                _ => Ok(SaveOutcome::Stored),
+            }
+        }
     }
-    batch::alert(message, there);
-    Ok(SaveOutcome::Conflict)
 }
 
 /// Writes heads, pointers and hidden chats, and forgets them.

@@ -71,8 +71,8 @@ pub enum SaveOutcome {
     Stored,
     /// Was stored before: the same id at the same place.
     Duplicate,
-    /// Refused: its place holds another message, or its id stands elsewhere. This must never
-    /// happen; the adapter counts it (`gochat_db_message_conflicts_total`) and logs an error.
+    /// Refused: its place holds another message. This must never happen; the adapter counts it
+    /// (`gochat_db_message_conflicts_total{kind="place"}`) and logs an error.
     Conflict,
 }
 
@@ -151,7 +151,9 @@ pub trait MessageStore: Send + Sync {
     ///
     /// One outcome per message in the order given. Idempotent: what is stored already is
     /// [`SaveOutcome::Duplicate`], also within one batch, and moves nothing back. A conflict
-    /// spoils only its own message. The conversation row is made when it is missing, so that an
+    /// spoils only its own message. A message whose id stands at another place is stored under its
+    /// own place all the same, because it was acknowledged; the adapter counts it
+    /// (`gochat_db_message_conflicts_total{kind="id"}`) and logs an error. The conversation row is made when it is missing, so that an
     /// acknowledged message can't get lost. `now` stamps `updated_at`.
     async fn save_batch(
         &self,
@@ -160,7 +162,8 @@ pub trait MessageStore: Send + Sync {
     ) -> DbResult<Vec<SaveOutcome>>;
 
     /// One message. `conversation` is a hint for adapters that split by it; when given, a message
-    /// of another conversation is not found.
+    /// of another conversation is not found. Of several messages under one id the one stored last
+    /// is meant, here and in [`recall`](Self::recall).
     async fn message(
         &self,
         id: MessageId,

@@ -44,23 +44,61 @@ pub async fn another_message_at_a_taken_place_is_refused_alone(subject: Subject)
         content: "thief".to_owned(),
         ..message(group(1), 2, 2)
     };
-    let moved = NewMessage {
-        seq_id: 9,
-        ..message(group(1), 1, 1)
-    };
-    let batch = vec![thief, message(group(1), 3, 1), moved];
+    let batch = vec![thief, message(group(1), 3, 1)];
     let outcomes = db.save_batch(batch, NOW + 1).await.expect("saved");
     use SaveOutcome::{Conflict, Stored};
-    assert_eq!(outcomes, [Conflict, Stored, Conflict]);
-    let row = db
-        .conversation(group(1))
-        .await
-        .expect("read")
-        .expect("there");
-    assert_eq!(row.last_seq_id, 3, "a refused message moves no head");
+    assert_eq!(outcomes, [Conflict, Stored]);
     let page = history(&db, group(1), Direction::Ascending, None, 10).await;
+    assert_eq!(page.messages.len(), 3);
     assert_eq!(page.messages[1].message.content, "text 2");
     assert_eq!(db.pointer(user(2), group(1)).await.expect("read"), None);
+}
+
+/// An id that was made twice costs no message: each stands at its own place, under the id its author was told.
+pub async fn messages_with_one_id_are_all_stored(subject: Subject) {
+    let db = subject.db();
+    for n in 1..=2 {
+        open(&db, group(n), 1, &[]).await;
+    }
+    let id = MessageId::new(5_000).expect("small");
+    let twin = |place, seq, text: &str| NewMessage {
+        id,
+        content: text.to_owned(),
+        ..message(place, seq, 1)
+    };
+    let first = vec![twin(group(1), 1, "a"), message(group(1), 2, 1)];
+    save(&db, first.clone(), NOW).await;
+    // In another conversation, in the same one, and twice within one batch.
+    let batch = vec![
+        twin(group(2), 1, "b"),
+        message(group(1), 3, 1),
+        twin(group(1), 4, "c"),
+    ];
+    let outcomes = db.save_batch(batch.clone(), NOW + 1).await.expect("saved");
+    assert_eq!(outcomes, [SaveOutcome::Stored; 3]);
+    let again = db.save_batch(batch, NOW + 2).await.expect("saved");
+    assert_eq!(again, [SaveOutcome::Duplicate; 3]);
+    let again = db.save_batch(first, NOW + 2).await.expect("saved");
+    assert_eq!(again, [SaveOutcome::Duplicate; 2]);
+    for (place, expected) in [(group(1), vec![1, 2, 3, 4]), (group(2), vec![1])] {
+        let page = history(&db, place, Direction::Ascending, None, 10).await;
+        let seqs: Vec<_> = page.messages.iter().map(|m| m.message.seq_id).collect();
+        assert_eq!(seqs, expected);
+        let row = db.conversation(place).await.expect("read").expect("there");
+        assert_eq!(row.last_seq_id, *expected.last().expect("some"));
+    }
+    // What is looked at and what is recalled is one and the same message.
+    for place in [group(1), group(2)] {
+        let found = db.message(id, Some(place)).await.expect("read");
+        let found = found.expect("there").message;
+        let recalled = db.recall(place, id, NOW + 3).await.expect("recalled");
+        assert!(recalled.newly);
+        assert_eq!(recalled.message.seq_id, found.seq_id);
+        assert!(!db.recall(place, id, NOW + 4).await.expect("again").newly);
+    }
+    let page = history(&db, group(1), Direction::Ascending, None, 10).await;
+    let deleted: Vec<_> = page.messages.iter().map(|m| m.message.deleted).collect();
+    assert_eq!(deleted, [false, false, false, true]);
 }
 
 /// A late batch fills history without touching the head.

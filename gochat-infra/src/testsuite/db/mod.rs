@@ -188,6 +188,7 @@ macro_rules! db_suite {
             messages_are_stored_once,
             duplicates_within_a_batch_are_told,
             another_message_at_a_taken_place_is_refused_alone,
+            messages_with_one_id_are_all_stored,
             the_head_moves_only_forward,
             racing_batches_leave_the_newest_head,
             a_message_without_a_conversation_row_is_not_lost,

@@ -65,11 +65,11 @@ fn parse(request: SaveMessageRequest, now: UnixMillis) -> Result<NewMessage> {
     })
 }
 
-/// A different message under a taken place, or the id at another place.
+/// A different message under a taken place.
 fn taken() -> Error {
     Error::new(
         ErrorCode::VersionConflict,
-        "Another message holds this place or this id.",
+        "Another message holds this place.",
     )
 }
 

@@ -36,7 +36,7 @@ use crate::config::Events as Config;
 use crate::push::Notice;
 use crate::repo::{LOOKUP, Repo};
 use crate::signals::Signals;
-use crate::worker::Handler;
+use crate::worker::{Done, Handler};
 use crate::{dead_letter, metrics};
 
 /// Turns events into signals.
@@ -228,10 +228,11 @@ impl Events {
 #[async_trait]
 impl Handler for Events {
     /// Partitions side by side, events of one partition one after the other.
-    async fn handle(&mut self, batches: &[Batch]) -> Result<Vec<OutRecord>> {
+    async fn handle(&mut self, batches: &[Batch]) -> Result<Done> {
         let this = &*self;
         let dead = try_join_all(batches.iter().map(|batch| this.partition(batch))).await?;
-        Ok(dead.into_iter().flatten().collect())
+        let dead: Vec<OutRecord> = dead.into_iter().flatten().collect();
+        Ok(dead.into())
     }
 }
 

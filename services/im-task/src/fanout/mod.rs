@@ -30,7 +30,7 @@ use self::task::Task;
 use crate::config::Fanout as Config;
 use crate::delivery::{self, Delivery};
 use crate::repo::Repo;
-use crate::worker::Handler;
+use crate::worker::{Done, Handler};
 use crate::{clock, dead_letter, metrics};
 
 /// The longest pause when nothing but late rows is left to do.
@@ -153,7 +153,7 @@ fn span(parent: Context, task: &Task) -> Span {
 
 #[async_trait]
 impl Handler for Fanout {
-    async fn handle(&mut self, batches: &[Batch]) -> Result<Vec<OutRecord>> {
+    async fn handle(&mut self, batches: &[Batch]) -> Result<Done> {
         let mut outputs = Vec::new();
         let mut tasks = Vec::new();
         let mut spans = Vec::new();
@@ -194,6 +194,6 @@ impl Handler for Fanout {
             self.output(task, &pages, &mut outputs);
         }
         spans.into_iter().for_each(Span::end);
-        Ok(outputs)
+        Ok(outputs.into())
     }
 }

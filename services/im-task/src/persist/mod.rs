@@ -3,6 +3,10 @@
 //! Offsets are committed after the rows are written, and rows are idempotent on (conversation, seq): a batch that was
 //! written and not committed is written again without effect. im-logic reads `persist` from this group's committed
 //! offset on to find what is not in the database yet, so a commit before the write would lose acknowledged messages.
+//!
+//! A record of the sequencer that is refused stops its partition ([`crate::stopped`]); its number is given to no other
+//! message, because the tail from the committed offset on keeps saying that it is taken. Dead letters are only for
+//! records that the sequencer can't have written, which nobody was told about.
 
 mod arrivals;
 mod recheck;
@@ -12,6 +16,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::ids::{ConversationId, UserId};
 use gochat_infra::port::mq::{Batch, InRecord, OutRecord, TopicPartition};
 use gochat_infra::telemetry::{self, Context, Kind, Span};
 use gochat_infra::topics::TASK_PERSIST_GROUP;
@@ -22,7 +27,8 @@ use prost::Message;
 use self::recheck::Recheck;
 use crate::delivery::Delivery;
 use crate::repo::Repo;
-use crate::worker::Handler;
+use crate::stopped::Refused;
+use crate::worker::{Done, Handler};
 use crate::{dead_letter, metrics};
 
 /// The database writer.
@@ -46,8 +52,14 @@ impl Persist {
         Self { repo, recheck }
     }
 
-    /// Writes all rows. A batch that is refused as a whole is halved until the bad record stands alone.
-    async fn save(&self, rows: &[Row<'_>], dead: &mut Vec<OutRecord>) -> Result<()> {
+    /// Writes all rows that can be written and names those that were refused, each with the reason. A batch that is
+    /// refused as a whole is halved until the refused record stands alone. So is one that fails for a reason inside
+    /// im-repo: one row must not keep all others from being written.
+    ///
+    /// # Errors
+    /// im-repo or its database is away: the rows may be written or not.
+    async fn save(&self, rows: &[Row<'_>]) -> Result<Vec<(usize, String)>> {
+        let mut refused = Vec::new();
         let mut parts: VecDeque<Range<usize>> = VecDeque::new();
         if !rows.is_empty() {
             parts.push_back(0..rows.len());
@@ -68,16 +80,17 @@ impl Persist {
                         if failed.retryable {
                             return Err(Error::new(ErrorCode::ServiceUnavailable, failed.reason));
                         }
-                        let row = rows
-                            .iter()
-                            .find(|row| row.message.message_id.to_string() == failed.message_id);
-                        dead.extend(row.map(|row| row.dead_letter(&failed.reason)));
+                        // Several rows may carry one id; those that are written are written again without effect.
+                        let named = part.clone().filter(|at| {
+                            rows[*at].message.message_id.to_string() == failed.message_id
+                        });
+                        refused.extend(named.map(|at| (at, failed.reason.clone())));
                     }
                 }
-                Err(error) if error.is_retryable() => return Err(error),
-                Err(error) if part.len() == 1 => {
-                    dead.push(rows[part.start].dead_letter(&error.to_string()))
+                Err(error) if error.is_retryable() && error.code != ErrorCode::Internal => {
+                    return Err(error);
                 }
+                Err(error) if part.len() == 1 => refused.push((part.start, error.to_string())),
                 Err(_) => {
                     let middle = part.start + part.len() / 2;
                     parts.push_front(middle..part.end);
@@ -85,14 +98,15 @@ impl Persist {
                 }
             }
         }
-        Ok(())
+        Ok(refused)
     }
 }
 
 #[async_trait]
 impl Handler for Persist {
-    async fn handle(&mut self, batches: &[Batch]) -> Result<Vec<OutRecord>> {
-        let mut outputs = Vec::new();
+    async fn handle(&mut self, batches: &[Batch]) -> Result<Done> {
+        let mut done = Done::default();
+        let mut unknown = Vec::new();
         let size = batches.iter().map(|batch| batch.records.len()).sum();
         let mut rows = Vec::with_capacity(size);
         for batch in batches {
@@ -106,13 +120,7 @@ impl Handler for Persist {
                     }),
                     Err(error) => {
                         let text = format!("can't be decoded: {error}");
-                        outputs.push(dead_letter::record(
-                            TASK_PERSIST_GROUP,
-                            &batch.tp,
-                            record,
-                            &text,
-                            1,
-                        ));
+                        unknown.push((&batch.tp, record, text));
                     }
                 }
             }
@@ -120,11 +128,32 @@ impl Handler for Persist {
         // The call is made once for all of them: it is shown under the first that is traced.
         let traced = rows.iter().find_map(|row| row.span.as_ref());
         let traced = traced.map(Span::context);
-        telemetry::within(traced, self.save(&rows, &mut outputs)).await?;
+        for (at, reason) in telemetry::within(traced, self.save(&rows)).await? {
+            let row = &rows[at];
+            // The sequencer's records are acknowledged; nobody was told about any other.
+            if is_sequenced(&row.message) {
+                done.refused.push(Refused {
+                    tp: row.tp.clone(),
+                    offset: row.record.offset,
+                    reason,
+                });
+            } else {
+                unknown.push((row.tp, row.record, reason));
+            }
+        }
+        for (tp, record, reason) in unknown {
+            if !is_behind(tp, record, &done.refused) {
+                let letter = dead_letter::record(TASK_PERSIST_GROUP, tp, record, &reason, 1);
+                done.outputs.push(letter);
+            }
+        }
         self.recheck.begin();
-        self.recheck.add(rows.into_iter().map(Row::saved));
-        outputs.extend(self.recheck.run().await);
-        Ok(outputs)
+        let written = rows
+            .into_iter()
+            .filter(|row| !is_behind(row.tp, row.record, &done.refused));
+        self.recheck.add(written.map(Row::saved));
+        done.outputs.extend(self.recheck.run().await);
+        Ok(done)
     }
 
     async fn idle(&mut self) -> Vec<OutRecord> {
@@ -150,7 +179,7 @@ fn span(record: &InRecord, batch: usize) -> Option<Span> {
 }
 
 impl Row<'_> {
-    /// It is written, or among the dead letters.
+    /// The message, once its row is written or it is among the dead letters.
     fn saved(self) -> (PersistenceMessage, Option<Context>) {
         let traced = self.span.as_ref().map(Span::context);
         if let Some(span) = self.span {
@@ -158,10 +187,21 @@ impl Row<'_> {
         }
         (self.message, traced)
     }
+}
 
-    fn dead_letter(&self, reason: &str) -> OutRecord {
-        dead_letter::record(TASK_PERSIST_GROUP, self.tp, self.record, reason, 1)
-    }
+/// Whether a record is one of the refused or behind one: it comes again.
+fn is_behind(tp: &TopicPartition, record: &InRecord, refused: &[Refused]) -> bool {
+    refused
+        .iter()
+        .any(|refused| refused.tp == *tp && refused.offset <= record.offset)
+}
+
+/// Whether a record has what the sequencer gives every message before the acknowledgement: ids and a number.
+fn is_sequenced(message: &PersistenceMessage) -> bool {
+    message.message_id > 0
+        && message.seq_id > 0
+        && message.conversation_id.parse::<ConversationId>().is_ok()
+        && message.sender_id.parse::<UserId>().is_ok()
 }
 
 fn request(message: &PersistenceMessage) -> SaveMessageRequest {

@@ -38,13 +38,18 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     }
 }
 
-/// Cuts off calls whose path contains one of its words.
+/// Cuts off, or refuses, calls whose path contains one of its words.
 #[derive(Clone, Default)]
-pub(crate) struct Cut(Arc<Mutex<Vec<&'static str>>>);
+pub(crate) struct Cut(Arc<Mutex<Vec<(&'static str, tonic::Code)>>>);
 
 impl Cut {
     pub(crate) fn off(&self, path: &'static str) {
-        self.0.lock().push(path);
+        self.0.lock().push((path, tonic::Code::Unavailable));
+    }
+
+    /// Answers such calls as one that can never succeed.
+    pub(crate) fn refuse(&self, path: &'static str) {
+        self.0.lock().push((path, tonic::Code::InvalidArgument));
     }
 
     pub(crate) fn heal(&self) {
@@ -57,11 +62,12 @@ impl Cut {
             let away = cut
                 .lock()
                 .iter()
-                .any(|word| request.uri().path().contains(word));
+                .find(|(word, _)| request.uri().path().contains(word))
+                .map(|(_, code)| *code);
             let inner = inner.clone();
             async move {
-                if away {
-                    return Ok(tonic::Status::unavailable("cut off").into_http());
+                if let Some(code) = away {
+                    return Ok(tonic::Status::new(code, "cut off").into_http());
                 }
                 inner.oneshot(request).await
             }
