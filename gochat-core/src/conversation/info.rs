@@ -45,8 +45,6 @@ pub struct Info {
     pub description: String,
     /// Settings.
     pub settings: Settings,
-    /// Unix seconds of the last change of these fields; messages don't count.
-    pub changed_at: i64,
 }
 
 /// A wished change; `None` leaves a field alone.
@@ -60,8 +58,6 @@ pub struct InfoPatch {
     pub description: Option<String>,
     /// New settings.
     pub settings: Option<Settings>,
-    /// Unix seconds of the state the change was made on; `None` overwrites whatever is there.
-    pub seen_at: Option<i64>,
 }
 
 /// An accepted change, reduced to the fields that really differ.
@@ -99,7 +95,7 @@ impl InfoUpdate {
 
 /// Decides a change of a conversation's info. Groups only, admins and the owner only.
 ///
-/// Refuses a change made on a state older than the last change with `VERSION_CONFLICT`.
+/// The version is judged where the change is written, by [`decide_edit`](super::decide_edit).
 pub fn decide_update(
     kind: ConversationKind,
     standing: Standing,
@@ -115,9 +111,6 @@ pub fn decide_update(
     standing.may(Action::UpdateInfo)?;
     if patch.settings.is_some() {
         standing.may(Action::UpdateSettings)?;
-    }
-    if patch.seen_at.is_some_and(|seen| seen < current.changed_at) {
-        return Err(ErrorCode::VersionConflict.into());
     }
     let mut update = InfoUpdate::default();
     if let Some(name) = &patch.name {
@@ -155,7 +148,6 @@ mod tests {
             avatar_url: String::new(),
             description: String::new(),
             settings: Settings::defaults(Group),
-            changed_at: 100,
         }
     }
 
@@ -182,21 +174,6 @@ mod tests {
                 .unwrap()
                 .is_empty()
         );
-    }
-
-    #[test]
-    fn a_change_of_an_older_version_conflicts() {
-        let patch = InfoPatch {
-            seen_at: Some(99),
-            ..rename("Coffee")
-        };
-        let refusal = decide_update(Group, ADMIN, &current(), &patch).unwrap_err();
-        assert_eq!(refusal.code, ErrorCode::VersionConflict);
-        let patch = InfoPatch {
-            seen_at: Some(100),
-            ..rename("Coffee")
-        };
-        assert!(decide_update(Group, ADMIN, &current(), &patch).is_ok());
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //! and who may open a single chat with whom. Members and roles live in
 //! [`membership`](crate::membership).
 
+mod edit;
 mod info;
 mod settings;
 
+pub use edit::{Revision, Seen, decide_edit};
 pub use info::{Info, InfoPatch, InfoUpdate, check_description, check_name, decide_update};
 pub use settings::{
     GROUP_MEMBERS_DEFAULT, GROUP_MEMBERS_MAX, GroupSettings, Settings, SingleSettings,

@@ -140,12 +140,26 @@ pub struct AddPlan {
 }
 
 impl AddPlan {
-    /// Events and failures once the store said whom it `added`: somebody else may have taken
-    /// the room, or added the same user, between decision and write.
-    pub fn settle(mut self, added: &[UserId], by: UserId) -> (Vec<GroupEvent>, Vec<FailedUser>) {
+    /// Whether the group has no room for anybody, and a newcomer was refused for it.
+    pub(super) fn is_full(&self) -> bool {
+        let full = |f: &FailedUser| f.error.code == ErrorCode::ConversationFull;
+        self.admit.is_empty() && self.failed.iter().any(full)
+    }
+
+    /// Events and failures once the store said whom it `added` and whom it `refused`: another
+    /// command may have taken the room, or added the same user, between decision and write.
+    pub fn settle(
+        mut self,
+        added: &[UserId],
+        refused: &[FailedUser],
+        by: UserId,
+    ) -> (Vec<GroupEvent>, Vec<FailedUser>) {
         let missed = self.admit.iter().filter(|user| !added.contains(user));
-        self.failed
-            .extend(missed.map(|u| FailedUser::new(*u, ErrorCode::ConversationFull)));
+        self.failed.extend(missed.map(|user| {
+            let told = refused.iter().find(|failed| failed.user == *user);
+            told.cloned()
+                .unwrap_or_else(|| FailedUser::new(*user, ErrorCode::ConversationFull))
+        }));
         (GroupEvent::joined(added, by), self.failed)
     }
 }
@@ -158,6 +172,21 @@ pub fn decide_add(
     role: Role,
     candidates: &[Candidate],
 ) -> Result<AddPlan> {
+    may_add(group, operator, role, candidates.len())?;
+    let plan = sort_out(group, group.settings.max_members, candidates);
+    if plan.is_full() {
+        return Err(ErrorCode::ConversationFull.into());
+    }
+    Ok(plan)
+}
+
+/// Judges the wish to add `count` users with a role, without looking at the users.
+pub(super) fn may_add(
+    group: &GroupFacts,
+    operator: Standing,
+    role: Role,
+    count: usize,
+) -> Result<()> {
     let group = group.alive()?;
     let open = group.settings.invite_enabled;
     operator.may(if open {
@@ -175,28 +204,30 @@ pub fn decide_add(
             ));
         }
     }
-    check_size(candidates.len())?;
+    check_size(count)
+}
+
+/// Sorts candidates into those who find room and those who can't be members, in the order given;
+/// repeats are ignored.
+pub(super) fn sort_out(group: &GroupFacts, capacity: u32, candidates: &[Candidate]) -> AddPlan {
     let mut plan = AddPlan {
         admit: Vec::new(),
-        max_members: group.settings.max_members,
+        max_members: capacity,
         failed: Vec::new(),
     };
-    let (room, mut seen) = (group.room(), BTreeSet::new());
-    for candidate in candidates {
-        if !seen.insert(candidate.id) {
-            continue;
-        }
+    let room = capacity.saturating_sub(group.member_count) as usize;
+    let mut seen = BTreeSet::new();
+    for candidate in candidates.iter().filter(|c| seen.insert(c.id)) {
         match candidate.refusal() {
             Some(code) => plan.failed.push(FailedUser::new(candidate.id, code)),
             None if plan.admit.len() < room => plan.admit.push(candidate.id),
-            None if room == 0 => return Err(ErrorCode::ConversationFull.into()),
             None => {
-                plan.failed
-                    .push(FailedUser::new(candidate.id, ErrorCode::ConversationFull));
+                let full = FailedUser::new(candidate.id, ErrorCode::ConversationFull);
+                plan.failed.push(full);
             }
         }
     }
-    Ok(plan)
+    plan
 }
 
 /// Decides joining on one's own.

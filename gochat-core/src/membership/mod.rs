@@ -1,13 +1,18 @@
 //! Who may do what in a conversation, and how groups change.
 //!
-//! [`Standing::may`] answers from one table. Group commands are pure functions: the caller
-//! loads facts, asks `decide_…`, writes what the decision says and publishes its
-//! [`GroupEvent`]s.
+//! [`Standing::may`] answers from one table. Group commands are pure functions: a store loads the
+//! [`GroupState`] under the group's lock, calls [`decide`] and writes the [`GroupDecision`], so that
+//! concurrent commands end as one of their orders would. The service in front refuses early with the
+//! `decide_…` of the command and publishes the [`GroupEvent`]s.
 
+mod command;
 mod event;
 mod group;
 mod matrix;
 
+pub use command::{
+    GroupAct, GroupCommand, GroupDecision, GroupState, GroupWrite, Operator, decide,
+};
 pub use event::{Departure, EventTopic, GroupEvent};
 pub use group::{
     AddPlan, Candidate, CreatePlan, FailedUser, GroupFacts, MuteChange, RemovePlan, RoleChange,

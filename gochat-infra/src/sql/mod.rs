@@ -3,6 +3,7 @@
 pub(crate) mod batch;
 pub(crate) mod facts;
 pub(crate) mod friends;
+pub(crate) mod groups;
 pub(crate) mod history;
 pub(crate) mod row;
 pub(crate) mod text;

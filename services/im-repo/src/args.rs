@@ -6,7 +6,7 @@ use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{
     ConversationId, ConversationKind, GroupId, MessageId, RequestId, SeqId, UnixMillis, UserId,
 };
-use gochat_core::membership::Role;
+use gochat_core::membership::{Operator, Role};
 
 /// Most entries of a batch, and most ids of a question.
 pub(crate) const MAX_BATCH: usize = 1_000;
@@ -77,6 +77,17 @@ pub(crate) fn group(text: &str, field: &str) -> Result<ConversationId> {
         group @ ConversationId::Group(_) => Ok(group),
         _ => Err(invalid(format!("`{field}` is not the id of a group."))),
     }
+}
+
+/// Who gives a command; empty is the system.
+pub(crate) fn operator(text: &str) -> Result<Operator> {
+    let user = user_or_none(text, "operator_id")?;
+    Ok(user.map_or(Operator::System, Operator::User))
+}
+
+/// The version an edit was made on. A negative one matches no version.
+pub(crate) fn version(raw: i64) -> u64 {
+    u64::try_from(raw).unwrap_or(u64::MAX)
 }
 
 /// Wraps a new number as a group's id.

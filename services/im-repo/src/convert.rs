@@ -1,6 +1,7 @@
 //! Rows of the database as messages of the wire. Times become Unix seconds, ids text.
 
 use gochat_core::ids::{ConversationKind, UnixMillis, UserId};
+use gochat_core::membership::{FailedUser, GroupDecision, Role};
 use gochat_infra::port::db::{
     ConversationEntry, ConversationRow, FriendEntry, FriendRequestEntry, FriendRequestRow,
     MemberEntry, MemberRow, MessageEntry, MessageRow, NewMessage, RecentMessage, UserBrief,
@@ -49,6 +50,7 @@ pub(crate) fn user(row: &UserRow) -> common::User {
         status: user_status(row.status) as i32,
         created_at: seconds(row.created_at),
         updated_at: seconds(row.updated_at),
+        version: wide(row.version),
     }
 }
 
@@ -99,6 +101,7 @@ pub(crate) fn conversation(row: &ConversationRow) -> common::Conversation {
         settings: row.settings.clone(),
         last_activity_at: seconds(row.updated_at),
         last_seq_id: wide(row.last_seq_id),
+        version: wide(row.version),
         ..Default::default()
     }
 }
@@ -329,4 +332,22 @@ pub(crate) fn online_status(user: UserId, presence: Presence) -> repo::OnlineSta
         client_info: presence.client_info.into(),
         gateway_ids: presence.gateways.into_iter().map(String::from).collect(),
     }
+}
+
+/// A user for whom a command failed.
+pub(crate) fn failure(failed: &FailedUser) -> repo::MemberFailure {
+    repo::MemberFailure {
+        user_id: failed.user.to_string(),
+        error_code: failed.error.code.number(),
+    }
+}
+
+/// The roles that a command changed.
+pub(crate) fn role_changes(decision: &GroupDecision) -> Vec<repo::RoleChange> {
+    let change = |(user, old, new): (UserId, Role, Role)| repo::RoleChange {
+        user_id: user.to_string(),
+        old_role: old as i32,
+        new_role: new as i32,
+    };
+    decision.role_changes().into_iter().map(change).collect()
 }

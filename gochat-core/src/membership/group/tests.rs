@@ -155,7 +155,7 @@ fn each_candidate_is_refused_for_their_own_reason() {
 fn only_who_was_really_added_is_told_about() {
     let candidates = [candidate(4), candidate(5)];
     let plan = decide_add(&group(3), ADMIN, Role::Member, &candidates).unwrap();
-    let (events, failed) = plan.settle(&[user(4)], user(1));
+    let (events, failed) = plan.settle(&[user(4)], &[], user(1));
     assert_eq!(
         events,
         [

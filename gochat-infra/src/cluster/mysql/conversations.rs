@@ -1,20 +1,22 @@
 //! Conversations: creation and change. Members, lists and facts have files of their own.
 
 use async_trait::async_trait;
+use gochat_core::conversation::{Revision, decide_edit};
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, ConversationKind, UnixMillis, UserId};
+use gochat_core::membership::GroupCommand;
 
 use super::fault::{self, Class};
-use super::query::{At, Conn, binds, execute, first, json_ids, rows, statements};
+use super::query::{At, Conn, binds, execute, first, json_ids, one, rows, statements};
 use super::replica::Key;
 use super::run::{Around, work};
-use super::{MysqlDatabase, facts, list, members};
+use super::{MysqlDatabase, facts, groups, list, members};
 use crate::port::db::{
-    AddMembers, AddOutcome, ConversationEntry, ConversationFacts, ConversationPatch,
-    ConversationRow, ConversationStore, Created, DbError, DbResult, FactsRequest, ListPage,
-    ListQuery, MAX_MEMBER_PAGE, MemberPage, MemberRow, MembersQuery, Mute, NewConversation,
-    RemoveOutcome, SearchQuery,
+    ConversationEntry, ConversationFacts, ConversationPatch, ConversationRow, ConversationStore,
+    Created, DbError, DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MAX_MEMBER_PAGE,
+    MemberPage, MemberRow, MembersQuery, NewConversation, SearchQuery,
 };
+use crate::sql::groups::{may_edit, refused, seen};
 use crate::sql::row::columns;
 
 statements! {
@@ -30,11 +32,11 @@ statements! {
          JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS (id VARCHAR(64) PATH '$')) j) d \
          STRAIGHT_JOIN conversations c ON c.id = d.id COLLATE utf8mb4_bin"
     );
-    DataUpdatedAt = "SELECT data_updated_at FROM conversations WHERE id = ?1";
+    RevisionOf = "SELECT version, data_updated_at FROM conversations WHERE id = ?1";
     Update = "UPDATE conversations SET name = COALESCE(?2, name), \
               avatar_url = COALESCE(?3, avatar_url), description = COALESCE(?4, description), \
               settings = COALESCE(?5, settings), updated_at = GREATEST(updated_at, ?6), \
-              data_updated_at = GREATEST(data_updated_at, ?6) WHERE id = ?1";
+              data_updated_at = ?6, version = ?7 WHERE id = ?1";
     Dissolve = "UPDATE conversations SET dissolved = 1, updated_at = GREATEST(updated_at, ?2), \
                 data_updated_at = GREATEST(data_updated_at, ?2) WHERE id = ?1 AND dissolved = 0";
 }
@@ -47,12 +49,12 @@ async fn by_ids(conn: &mut Conn, ids: &String) -> DbResult<Vec<ConversationRow>>
     rows::<ByIds, _>(conn, &binds![ids]).await
 }
 
-fn unknown() -> DbError {
+pub(super) fn unknown() -> DbError {
     DbError::not_found(ErrorCode::ConversationNotFound)
 }
 
 /// The row, or the refusal that it isn't there.
-async fn existing(conn: &mut Conn, id: ConversationId) -> DbResult<ConversationRow> {
+pub(super) async fn existing(conn: &mut Conn, id: ConversationId) -> DbResult<ConversationRow> {
     by_id(conn, &id).await?.ok_or_else(unknown)
 }
 
@@ -128,38 +130,36 @@ async fn update(
     (id, patch, now): &(ConversationId, ConversationPatch, UnixMillis),
 ) -> DbResult<ConversationRow> {
     living(conn, *id).await?;
-    if let Some(seen) = patch.expected_updated_at {
-        let changed: Option<UnixMillis> = first::<DataUpdatedAt, _>(conn, &binds![*id]).await?;
-        if changed.unwrap_or(0) > seen {
-            return Err(DbError::conflict());
-        }
+    if let Some(user) = patch.by {
+        let role = members::one_of(conn, &(*id, user)).await?;
+        may_edit(patch, role.map(|member| member.role)).map_err(refused)?;
     }
+    let (version, changed_at) = one::<RevisionOf, _>(conn, &binds![*id]).await?;
+    let current = Revision {
+        version,
+        changed_at,
+    };
+    let next = decide_edit(current, seen(patch), *now).map_err(refused)?;
     let binds = binds![
         *id,
         patch.name.as_ref(),
         patch.avatar_url.as_ref(),
         patch.description.as_ref(),
         patch.settings.as_ref(),
-        At(*now),
+        At(next.changed_at),
+        next.version,
     ];
     execute::<Update>(conn, &binds).await?;
     existing(conn, *id).await
 }
 
-async fn dissolve(
+pub(super) async fn set_dissolved(
     conn: &mut Conn,
-    &(id, now): &(ConversationId, UnixMillis),
-) -> DbResult<ConversationRow> {
-    execute::<Dissolve>(conn, &binds![id, At(now)]).await?;
-    existing(conn, id).await
-}
-
-async fn transfer(
-    conn: &mut Conn,
-    args: &(ConversationId, UserId, UserId, i32, UnixMillis),
-) -> DbResult<ConversationRow> {
-    members::transfer(conn, args).await?;
-    existing(conn, args.0).await
+    id: ConversationId,
+    now: UnixMillis,
+) -> DbResult<()> {
+    let done = execute::<Dissolve>(conn, &binds![id, At(now)]).await;
+    done.map(|_| ())
 }
 
 #[async_trait]
@@ -185,13 +185,20 @@ impl ConversationStore for MysqlDatabase {
         now: UnixMillis,
     ) -> DbResult<ConversationRow> {
         // A second run after a lost commit would meet its own change.
-        let again = patch.expected_updated_at.is_none();
+        let again = patch.expected_updated_at.is_none() && patch.expected_version.is_none();
         self.write(again, &[], (id, patch, now), work!(update))
             .await
     }
 
-    async fn dissolve(&self, id: ConversationId, now: UnixMillis) -> DbResult<ConversationRow> {
-        self.write(true, &[], (id, now), work!(dissolve)).await
+    async fn command(
+        &self,
+        id: ConversationId,
+        command: GroupCommand,
+        now: UnixMillis,
+    ) -> DbResult<GroupOutcome> {
+        let keys = [Key::Conversation(id)];
+        self.write(false, &keys, (id, command, now), work!(groups::command))
+            .await
     }
 
     async fn hide(&self, id: ConversationId, user: UserId, now: UnixMillis) -> DbResult<()> {
@@ -251,64 +258,6 @@ impl ConversationStore for MysqlDatabase {
             work!(members::of_many),
         )
         .await
-    }
-
-    async fn add_members(&self, add: AddMembers) -> DbResult<AddOutcome> {
-        let keys = [Key::Conversation(add.conversation)];
-        self.write(false, &keys, add, work!(members::add)).await
-    }
-
-    async fn remove_member(
-        &self,
-        id: ConversationId,
-        user: UserId,
-        now: UnixMillis,
-    ) -> DbResult<RemoveOutcome> {
-        let keys = [Key::Conversation(id)];
-        self.write(false, &keys, (id, user, now), work!(members::remove))
-            .await
-    }
-
-    async fn set_role(
-        &self,
-        id: ConversationId,
-        user: UserId,
-        role: i32,
-        now: UnixMillis,
-    ) -> DbResult<MemberRow> {
-        let keys = [Key::Conversation(id)];
-        self.write(true, &keys, (id, user, role, now), work!(members::set_role))
-            .await
-    }
-
-    async fn transfer_ownership(
-        &self,
-        id: ConversationId,
-        from: UserId,
-        to: UserId,
-        from_role: i32,
-        now: UnixMillis,
-    ) -> DbResult<ConversationRow> {
-        let keys = [Key::Conversation(id)];
-        self.write(
-            false,
-            &keys,
-            (id, from, to, from_role, now),
-            work!(transfer),
-        )
-        .await
-    }
-
-    async fn set_mute(
-        &self,
-        id: ConversationId,
-        user: UserId,
-        mute: Mute,
-        now: UnixMillis,
-    ) -> DbResult<MemberRow> {
-        let keys = [Key::Conversation(id)];
-        self.write(true, &keys, (id, user, mute, now), work!(members::set_mute))
-            .await
     }
 
     async fn facts(&self, request: FactsRequest) -> DbResult<Vec<ConversationFacts>> {

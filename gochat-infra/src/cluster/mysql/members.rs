@@ -7,13 +7,11 @@ use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, UnixMillis, UserId};
 use hashbrown::HashSet;
 
-use super::conversations::{held, living};
 use super::query::{
     At, Bind, Conn, Rows, binds, execute, execute_rows, first, json_array, one, rows, statements,
 };
 use crate::port::db::{
-    AddMembers, AddOutcome, DbError, DbResult, MAX_MEMBER_PAGE, MemberEntry, MemberPage, MemberRow,
-    MembersQuery, Mute, PageStart, RemoveOutcome,
+    DbError, DbResult, MAX_MEMBER_PAGE, MemberEntry, MemberPage, MemberRow, MembersQuery, PageStart,
 };
 use crate::sql::row::columns;
 
@@ -22,14 +20,6 @@ const INSERT: Rows = Rows {
     row: "(?, ?, ?, ?, ?)",
     tail: "",
 };
-const POINTERS_AT_HEAD: Rows = Rows {
-    head: "INSERT INTO user_read_pointers (user_id, conversation_id, last_read_seq_id, updated_at) VALUES ",
-    row: "(?, ?, ?, ?)",
-    tail: " ON DUPLICATE KEY UPDATE \
-           updated_at = IF(VALUES(last_read_seq_id) > last_read_seq_id, VALUES(updated_at), updated_at), \
-           last_read_seq_id = GREATEST(last_read_seq_id, VALUES(last_read_seq_id))",
-};
-
 statements! {
     // ?1 conversation, ?2 JSON array of users
     AmongThem = "SELECT m.user_id FROM \
@@ -41,20 +31,10 @@ statements! {
     Recount = "UPDATE conversations SET member_count = member_count + ?2, \
                updated_at = GREATEST(updated_at, ?3) WHERE id = ?1";
     CountOf = "SELECT member_count FROM conversations WHERE id = ?1";
-    DropPointer = "DELETE FROM user_read_pointers WHERE user_id = ?2 AND conversation_id = ?1";
     Unhide = "UPDATE conversation_members SET hidden = 0, updated_at = ?3 \
               WHERE conversation_id = ?1 AND user_id = ?2 AND hidden = 1";
     Hide = "UPDATE conversation_members SET hidden = 1, updated_at = ?3 \
             WHERE conversation_id = ?1 AND user_id = ?2";
-    Remove = "DELETE FROM conversation_members WHERE conversation_id = ?1 AND user_id = ?2";
-    NoteLeaving = "INSERT INTO left_conversations (user_id, conversation_id, left_at) \
-                   VALUES (?2, ?1, ?3) ON DUPLICATE KEY UPDATE left_at = VALUES(left_at)";
-    SetRole = "UPDATE conversation_members SET role = ?3, updated_at = ?4 \
-               WHERE conversation_id = ?1 AND user_id = ?2";
-    SetMute = "UPDATE conversation_members SET muted = ?3, muted_until = ?4, updated_at = ?5 \
-               WHERE conversation_id = ?1 AND user_id = ?2";
-    SetOwner = "UPDATE conversations SET owner_id = ?2, updated_at = GREATEST(updated_at, ?3) \
-                WHERE id = ?1";
     OneOf = concat!(
         "SELECT ", columns!(member "m"), " FROM conversation_members m \
          WHERE m.conversation_id = ?1 AND m.user_id = ?2"
@@ -140,89 +120,6 @@ pub(super) async fn hide(
         0 => Err(stranger()),
         _ => Ok(()),
     }
-}
-
-pub(super) async fn add(conn: &mut Conn, add: &AddMembers) -> DbResult<AddOutcome> {
-    let conversation = living(conn, add.conversation).await?;
-    let mut room = match add.max_members {
-        0 => u32::MAX,
-        max => max.saturating_sub(conversation.member_count),
-    };
-    let known = among(conn, add.conversation, &add.users).await?;
-    let mut outcome = AddOutcome::default();
-    let mut seen = HashSet::new();
-    let mut newcomers = Vec::new();
-    for user in add.users.iter().copied().filter(|user| seen.insert(*user)) {
-        if known.contains(&user) {
-            unhide(conn, add.conversation, user, add.now).await?;
-            outcome.already.push(user);
-        } else if room == 0 {
-            outcome.no_room.push(user);
-        } else {
-            room -= 1;
-            newcomers.push(user);
-        }
-    }
-    outcome.added = insert_all(conn, add.conversation, &newcomers, add.role, add.now).await?;
-    let mut sorted = outcome.added.clone();
-    sorted.sort_unstable();
-    let (text, head) = (add.conversation.to_string(), conversation.last_seq_id);
-    let values = sorted
-        .iter()
-        .flat_map(|user| binds![*user, text.as_str(), head, At(add.now)]);
-    let values: Vec<Bind<'_>> = values.collect();
-    execute_rows(conn, &POINTERS_AT_HEAD, 4, &values).await?;
-    outcome.member_count = one::<CountOf, _>(conn, &binds![add.conversation]).await?;
-    Ok(outcome)
-}
-
-pub(super) async fn remove(
-    conn: &mut Conn,
-    &(id, user, now): &(ConversationId, UserId, UnixMillis),
-) -> DbResult<RemoveOutcome> {
-    held(conn, id).await?;
-    let removed = execute::<Remove>(conn, &binds![id, user]).await? > 0;
-    if removed {
-        execute::<DropPointer>(conn, &binds![id, user]).await?;
-        execute::<NoteLeaving>(conn, &binds![id, user, At(now)]).await?;
-        execute::<Recount>(conn, &binds![id, -1_i64, At(now)]).await?;
-    }
-    let count: Option<u32> = first::<CountOf, _>(conn, &binds![id]).await?;
-    Ok(RemoveOutcome {
-        removed,
-        member_count: count.unwrap_or(0),
-    })
-}
-
-pub(super) async fn set_role(
-    conn: &mut Conn,
-    &(id, user, role, now): &(ConversationId, UserId, i32, UnixMillis),
-) -> DbResult<MemberRow> {
-    execute::<SetRole>(conn, &binds![id, user, role, At(now)]).await?;
-    one_of(conn, &(id, user)).await?.ok_or_else(stranger)
-}
-
-pub(super) async fn set_mute(
-    conn: &mut Conn,
-    &(id, user, mute, now): &(ConversationId, UserId, Mute, UnixMillis),
-) -> DbResult<MemberRow> {
-    let binds = binds![id, user, mute.muted, mute.until.map(At), At(now)];
-    execute::<SetMute>(conn, &binds).await?;
-    one_of(conn, &(id, user)).await?.ok_or_else(stranger)
-}
-
-/// Moves the ownership from one member (who gets the given role) to another.
-pub(super) async fn transfer(
-    conn: &mut Conn,
-    &(id, from, to, from_role, now): &(ConversationId, UserId, UserId, i32, UnixMillis),
-) -> DbResult<()> {
-    if living(conn, id).await?.owner_id != Some(from) {
-        return Err(DbError::conflict());
-    }
-    execute::<SetRole>(conn, &binds![id, from, from_role, At(now)]).await?;
-    set_role(conn, &(id, to, 3, now)).await?;
-    let done = execute::<SetOwner>(conn, &binds![id, to, At(now)]).await;
-    done.map(|_| ())
 }
 
 pub(super) async fn one_of(

@@ -37,6 +37,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(1, "initial", "0001_initial"),
     migration!(2, "+client_ids", "0002_client_ids"),
     migration!(3, "+id_copies", "0003_id_copies"),
+    migration!(4, "+people", "0004_people"),
 ];
 
 /// Seconds to wait for another program that migrates.

@@ -30,6 +30,7 @@ mod conversations;
 mod facts;
 mod fault;
 mod friends;
+mod groups;
 mod list;
 mod members;
 mod messages;

@@ -41,8 +41,10 @@ statements! {
          WHERE LOCATE(?1, u.username_key) > 1 AND u.status = 0 AND u.id <> ?2 \
          AND u.is_guest <= ?3 ORDER BY u.username_key LIMIT ?4"
     );
+    // The version counts edits of the profile; a status is no edit.
     Update = "UPDATE users SET avatar_url = COALESCE(?2, avatar_url), \
-              status = COALESCE(?3, status), updated_at = GREATEST(updated_at, ?4) WHERE id = ?1";
+              status = COALESCE(?3, status), updated_at = GREATEST(updated_at, ?4), \
+              version = version + (?2 IS NOT NULL) WHERE id = ?1 AND (?5 < 0 OR version = ?5)";
     PasswordHash = "SELECT password_hash FROM users WHERE id = ?1 AND password_hash <> ''";
     ExpiredGuests = "SELECT u.id FROM users u \
         WHERE u.is_guest = 1 AND u.status <> 2 AND u.created_at < ?1 \
@@ -128,10 +130,17 @@ async fn update(
     (id, patch, now): &(UserId, UserPatch, UnixMillis),
 ) -> DbResult<UserRow> {
     let status = patch.status.map(|status| status as i32);
-    let binds = binds![*id, patch.avatar_url.as_ref(), status, At(*now)];
-    execute::<Update>(conn, &binds).await?;
+    let seen = patch
+        .expected_version
+        .map_or(-1, |v| i64::try_from(v).unwrap_or(i64::MAX));
+    let binds = binds![*id, patch.avatar_url.as_ref(), status, At(*now), seen];
+    let changed = execute::<Update>(conn, &binds).await?;
     let row = by_id(conn, id).await?;
-    row.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))
+    let row = row.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;
+    match changed {
+        0 => Err(DbError::conflict()),
+        _ => Ok(row),
+    }
 }
 
 async fn password_hash(conn: &mut Conn, id: &UserId) -> DbResult<Option<String>> {
@@ -182,7 +191,9 @@ impl UserStore for MysqlDatabase {
         patch: UserPatch,
         now: UnixMillis,
     ) -> DbResult<UserRow> {
-        self.write(true, &[Key::Accounts], (id, patch, now), work!(update))
+        // A second run after a lost commit would meet its own change.
+        let again = patch.expected_version.is_none();
+        self.write(again, &[Key::Accounts], (id, patch, now), work!(update))
             .await
     }
 

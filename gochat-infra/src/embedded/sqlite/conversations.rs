@@ -2,17 +2,19 @@
 
 use async_trait::async_trait;
 use diesel::sqlite::SqliteConnection;
+use gochat_core::conversation::{Revision, decide_edit};
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, ConversationKind, UnixMillis, UserId};
+use gochat_core::membership::GroupCommand;
 
-use super::query::{binds, execute, first, json_ids, rows, statements};
-use super::{SqliteDatabase, facts, list, members};
+use super::query::{binds, execute, first, json_ids, one, rows, statements};
+use super::{SqliteDatabase, facts, groups, list, members};
 use crate::port::db::{
-    AddMembers, AddOutcome, ConversationEntry, ConversationFacts, ConversationPatch,
-    ConversationRow, ConversationStore, Created, DbError, DbResult, FactsRequest, ListPage,
-    ListQuery, MemberPage, MemberRow, MembersQuery, Mute, NewConversation, RemoveOutcome,
-    SearchQuery,
+    ConversationEntry, ConversationFacts, ConversationPatch, ConversationRow, ConversationStore,
+    Created, DbError, DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MemberPage,
+    MemberRow, MembersQuery, NewConversation, SearchQuery,
 };
+use crate::sql::groups::{may_edit, refused, seen};
 use crate::sql::row::columns;
 
 statements! {
@@ -24,11 +26,11 @@ statements! {
         "SELECT ", columns!(conversation "c"), " FROM conversations c \
          WHERE c.id IN (SELECT value FROM json_each(?1))"
     );
-    DataUpdatedAt = "SELECT data_updated_at FROM conversations WHERE id = ?1";
+    RevisionOf = "SELECT version, data_updated_at FROM conversations WHERE id = ?1";
     Update = "UPDATE conversations SET name = coalesce(?2, name), \
               avatar_url = coalesce(?3, avatar_url), description = coalesce(?4, description), \
               settings = coalesce(?5, settings), updated_at = max(updated_at, ?6), \
-              data_updated_at = max(data_updated_at, ?6) WHERE id = ?1";
+              data_updated_at = ?6, version = ?7 WHERE id = ?1";
     Dissolve = "UPDATE conversations SET dissolved = 1, updated_at = max(updated_at, ?2), \
                 data_updated_at = max(data_updated_at, ?2) WHERE id = ?1 AND dissolved = 0";
 }
@@ -55,6 +57,14 @@ pub(super) fn living(conn: &mut SqliteConnection, id: ConversationId) -> DbResul
         return Err(DbError::refused(ErrorCode::ConversationDissolved));
     }
     Ok(row)
+}
+
+pub(super) fn set_dissolved(
+    conn: &mut SqliteConnection,
+    id: ConversationId,
+    now: UnixMillis,
+) -> DbResult<()> {
+    execute::<Dissolve>(conn, &binds![id, now]).map(|_| ())
 }
 
 fn create(conn: &mut SqliteConnection, new: &NewConversation) -> DbResult<Created> {
@@ -98,12 +108,16 @@ fn update(
     now: UnixMillis,
 ) -> DbResult<ConversationRow> {
     living(conn, id)?;
-    if let Some(seen) = patch.expected_updated_at {
-        let changed: UnixMillis = first::<DataUpdatedAt, _>(conn, &binds![id])?.unwrap_or(0);
-        if changed > seen {
-            return Err(DbError::conflict());
-        }
+    if let Some(user) = patch.by {
+        let role = members::one_of(conn, id, user)?.map(|member| member.role);
+        may_edit(patch, role).map_err(refused)?;
     }
+    let (version, changed_at) = one::<RevisionOf, _>(conn, &binds![id])?;
+    let current = Revision {
+        version,
+        changed_at,
+    };
+    let next = decide_edit(current, seen(patch), now).map_err(refused)?;
     execute::<Update>(
         conn,
         &binds![
@@ -112,7 +126,8 @@ fn update(
             patch.avatar_url.as_ref(),
             patch.description.as_ref(),
             patch.settings.as_ref(),
-            now,
+            next.changed_at,
+            next.version,
         ],
     )?;
     existing(conn, id)
@@ -145,10 +160,14 @@ impl ConversationStore for SqliteDatabase {
             .await
     }
 
-    async fn dissolve(&self, id: ConversationId, now: UnixMillis) -> DbResult<ConversationRow> {
-        self.write(1, move |conn| {
-            execute::<Dissolve>(conn, &binds![id, now])?;
-            existing(conn, id)
+    async fn command(
+        &self,
+        id: ConversationId,
+        command: GroupCommand,
+        now: UnixMillis,
+    ) -> DbResult<GroupOutcome> {
+        self.write(2 + command.names().len(), move |conn| {
+            groups::command(conn, id, &command, now)
         })
         .await
     }
@@ -201,58 +220,6 @@ impl ConversationStore for SqliteDatabase {
     ) -> DbResult<Vec<MemberRow>> {
         let ids = json_ids(ids.iter().copied());
         self.read(move |conn| members::of_many(conn, &ids, limit_each))
-            .await
-    }
-
-    async fn add_members(&self, add: AddMembers) -> DbResult<AddOutcome> {
-        self.write(1 + add.users.len(), move |conn| members::add(conn, &add))
-            .await
-    }
-
-    async fn remove_member(
-        &self,
-        id: ConversationId,
-        user: UserId,
-        now: UnixMillis,
-    ) -> DbResult<RemoveOutcome> {
-        self.write(2, move |conn| members::remove(conn, id, user, now))
-            .await
-    }
-
-    async fn set_role(
-        &self,
-        id: ConversationId,
-        user: UserId,
-        role: i32,
-        now: UnixMillis,
-    ) -> DbResult<MemberRow> {
-        self.write(1, move |conn| members::set_role(conn, id, user, role, now))
-            .await
-    }
-
-    async fn transfer_ownership(
-        &self,
-        id: ConversationId,
-        from: UserId,
-        to: UserId,
-        from_role: i32,
-        now: UnixMillis,
-    ) -> DbResult<ConversationRow> {
-        self.write(3, move |conn| {
-            members::transfer(conn, id, (from, from_role), to, now)?;
-            existing(conn, id)
-        })
-        .await
-    }
-
-    async fn set_mute(
-        &self,
-        id: ConversationId,
-        user: UserId,
-        mute: Mute,
-        now: UnixMillis,
-    ) -> DbResult<MemberRow> {
-        self.write(1, move |conn| members::set_mute(conn, id, user, mute, now))
             .await
     }
 

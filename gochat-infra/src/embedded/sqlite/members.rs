@@ -4,11 +4,9 @@ use diesel::sqlite::SqliteConnection;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, UnixMillis, UserId};
 
-use super::conversations::living;
 use super::query::{binds, execute, first, one, rows, statements};
 use crate::port::db::{
-    AddMembers, AddOutcome, DbError, DbResult, MAX_MEMBER_PAGE, MemberEntry, MemberPage, MemberRow,
-    MembersQuery, Mute, PageStart, RemoveOutcome,
+    DbError, DbResult, MAX_MEMBER_PAGE, MemberEntry, MemberPage, MemberRow, MembersQuery, PageStart,
 };
 use crate::sql::row::columns;
 
@@ -19,25 +17,10 @@ statements! {
     Recount = "UPDATE conversations SET member_count = member_count + ?2, \
                updated_at = max(updated_at, ?3) WHERE id = ?1";
     CountOf = "SELECT member_count FROM conversations WHERE id = ?1";
-    PointerAtHead = "INSERT INTO user_read_pointers \
-        (user_id, conversation_id, last_read_seq_id, updated_at) VALUES (?2, ?1, ?3, ?4) \
-        ON CONFLICT DO UPDATE SET last_read_seq_id = excluded.last_read_seq_id, \
-        updated_at = excluded.updated_at \
-        WHERE excluded.last_read_seq_id > user_read_pointers.last_read_seq_id";
-    DropPointer = "DELETE FROM user_read_pointers WHERE user_id = ?2 AND conversation_id = ?1";
     Unhide = "UPDATE conversation_members SET hidden = 0, updated_at = ?3 \
               WHERE conversation_id = ?1 AND user_id = ?2 AND hidden = 1";
     Hide = "UPDATE conversation_members SET hidden = 1, updated_at = ?3 \
             WHERE conversation_id = ?1 AND user_id = ?2";
-    Remove = "DELETE FROM conversation_members WHERE conversation_id = ?1 AND user_id = ?2";
-    NoteLeaving = "INSERT INTO left_conversations (user_id, conversation_id, left_at) \
-                   VALUES (?2, ?1, ?3) ON CONFLICT DO UPDATE SET left_at = excluded.left_at";
-    SetRole = "UPDATE conversation_members SET role = ?3, updated_at = ?4 \
-               WHERE conversation_id = ?1 AND user_id = ?2";
-    SetMute = "UPDATE conversation_members SET muted = ?3, muted_until = ?4, updated_at = ?5 \
-               WHERE conversation_id = ?1 AND user_id = ?2";
-    SetOwner = "UPDATE conversations SET owner_id = ?2, updated_at = max(updated_at, ?3) \
-                WHERE id = ?1";
     OneOf = concat!(
         "SELECT ", columns!(member "m"), " FROM conversation_members m \
          WHERE m.conversation_id = ?1 AND m.user_id = ?2"
@@ -106,92 +89,6 @@ pub(super) fn hide(
         0 => Err(stranger()),
         _ => Ok(()),
     }
-}
-
-pub(super) fn add(conn: &mut SqliteConnection, add: &AddMembers) -> DbResult<AddOutcome> {
-    let conversation = living(conn, add.conversation)?;
-    let mut room = match add.max_members {
-        0 => u32::MAX,
-        max => max.saturating_sub(conversation.member_count),
-    };
-    let mut outcome = AddOutcome::default();
-    let mut seen = hashbrown::HashSet::new();
-    let mut newcomers = Vec::new();
-    for user in add.users.iter().copied().filter(|user| seen.insert(*user)) {
-        if one_of(conn, add.conversation, user)?.is_some() {
-            unhide(conn, add.conversation, user, add.now)?;
-            outcome.already.push(user);
-        } else if room == 0 {
-            outcome.no_room.push(user);
-        } else {
-            room -= 1;
-            newcomers.push(user);
-        }
-    }
-    outcome.added = insert_all(conn, add.conversation, &newcomers, add.role, add.now)?;
-    let head = conversation.last_seq_id;
-    for user in &outcome.added {
-        execute::<PointerAtHead>(conn, &binds![add.conversation, *user, head, add.now])?;
-    }
-    outcome.member_count = one::<CountOf, _>(conn, &binds![add.conversation])?;
-    Ok(outcome)
-}
-
-pub(super) fn remove(
-    conn: &mut SqliteConnection,
-    id: ConversationId,
-    user: UserId,
-    now: UnixMillis,
-) -> DbResult<RemoveOutcome> {
-    let removed = execute::<Remove>(conn, &binds![id, user])? > 0;
-    if removed {
-        execute::<DropPointer>(conn, &binds![id, user])?;
-        execute::<NoteLeaving>(conn, &binds![id, user, now])?;
-        execute::<Recount>(conn, &binds![id, -1_i64, now])?;
-    }
-    let member_count = first::<CountOf, u32>(conn, &binds![id])?.unwrap_or(0);
-    Ok(RemoveOutcome {
-        removed,
-        member_count,
-    })
-}
-
-pub(super) fn set_role(
-    conn: &mut SqliteConnection,
-    id: ConversationId,
-    user: UserId,
-    role: i32,
-    now: UnixMillis,
-) -> DbResult<MemberRow> {
-    execute::<SetRole>(conn, &binds![id, user, role, now])?;
-    one_of(conn, id, user)?.ok_or_else(stranger)
-}
-
-pub(super) fn set_mute(
-    conn: &mut SqliteConnection,
-    id: ConversationId,
-    user: UserId,
-    mute: Mute,
-    now: UnixMillis,
-) -> DbResult<MemberRow> {
-    execute::<SetMute>(conn, &binds![id, user, mute.muted, mute.until, now])?;
-    one_of(conn, id, user)?.ok_or_else(stranger)
-}
-
-/// Moves the ownership from `from` (who gets the given role) to `to`.
-pub(super) fn transfer(
-    conn: &mut SqliteConnection,
-    id: ConversationId,
-    (from, from_role): (UserId, i32),
-    to: UserId,
-    now: UnixMillis,
-) -> DbResult<()> {
-    if living(conn, id)?.owner_id != Some(from) {
-        return Err(DbError::conflict());
-    }
-    execute::<SetRole>(conn, &binds![id, from, from_role, now])?;
-    set_role(conn, id, to, 3, now)?;
-    execute::<SetOwner>(conn, &binds![id, to, now]).map(|_| ())
 }
 
 pub(super) fn one_of(

@@ -20,6 +20,7 @@ mod connect;
 mod conversations;
 mod facts;
 mod friends;
+mod groups;
 mod job;
 mod list;
 mod members;

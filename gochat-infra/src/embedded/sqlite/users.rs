@@ -33,8 +33,10 @@ statements! {
          WHERE instr(u.username_key, ?1) > 1 AND u.status = 0 AND u.id <> ?2 \
          AND u.is_guest <= ?3 ORDER BY u.username_key LIMIT 0 + ?4"
     );
+    // The version counts edits of the profile; a status is no edit.
     Update = "UPDATE users SET avatar_url = coalesce(?2, avatar_url), \
-              status = coalesce(?3, status), updated_at = max(updated_at, ?4) WHERE id = ?1";
+              status = coalesce(?3, status), updated_at = max(updated_at, ?4), \
+              version = version + (?2 IS NOT NULL) WHERE id = ?1 AND (?5 < 0 OR version = ?5)";
     PasswordHash = "SELECT password_hash FROM users WHERE id = ?1 AND password_hash <> ''";
     ExpiredGuests = "SELECT u.id FROM users u \
         WHERE u.is_guest = 1 AND u.status <> 2 AND u.created_at < ?1 \
@@ -104,6 +106,25 @@ fn search(conn: &mut SqliteConnection, search: &UserSearch) -> DbResult<Vec<User
     Ok(found)
 }
 
+fn update(
+    conn: &mut SqliteConnection,
+    id: UserId,
+    patch: &UserPatch,
+    now: UnixMillis,
+) -> DbResult<UserRow> {
+    let status = patch.status.map(|status| status as i32);
+    let seen = patch
+        .expected_version
+        .map_or(-1, |v| i64::try_from(v).unwrap_or(i64::MAX));
+    let binds = binds![id, patch.avatar_url.as_ref(), status, now, seen];
+    let changed = execute::<Update>(conn, &binds)?;
+    let row = by_id(conn, id)?.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;
+    match changed {
+        0 => Err(DbError::conflict()),
+        _ => Ok(row),
+    }
+}
+
 fn retire_guests(
     conn: &mut SqliteConnection,
     before: UnixMillis,
@@ -152,12 +173,8 @@ impl UserStore for SqliteDatabase {
         patch: UserPatch,
         now: UnixMillis,
     ) -> DbResult<UserRow> {
-        self.write(1, move |conn| {
-            let status = patch.status.map(|status| status as i32);
-            execute::<Update>(conn, &binds![id, patch.avatar_url.as_ref(), status, now])?;
-            by_id(conn, id)?.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))
-        })
-        .await
+        self.write(1, move |conn| update(conn, id, &patch, now))
+            .await
     }
 
     async fn password_hash(&self, id: UserId) -> DbResult<Option<String>> {

@@ -1,11 +1,13 @@
 //! Conversations and their members.
 
 use async_trait::async_trait;
+use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixMillis, UserId};
+use gochat_core::membership::{self as core, GroupAct, GroupCommand, GroupDecision, Role};
 
 use super::{
-    ConversationEntry, ConversationFacts, DbResult, FactsRequest, ListPage, ListQuery, SearchQuery,
-    UserBrief,
+    ConversationEntry, ConversationFacts, DbError, DbResult, FactsRequest, ListPage, ListQuery,
+    SearchQuery, UserBrief,
 };
 
 /// A conversation.
@@ -35,6 +37,8 @@ pub struct ConversationRow {
     pub created_at: UnixMillis,
     /// Last message or last change of its data, whichever is newer. Lists are ordered by it.
     pub updated_at: UnixMillis,
+    /// Number of edits of name, avatar, description and settings so far.
+    pub version: u64,
 }
 
 impl ConversationRow {
@@ -94,6 +98,10 @@ pub struct ConversationPatch {
     /// name, avatar, description or settings changed after that instant (new messages don't
     /// count). A caller that knows only seconds passes the last millisecond of that second.
     pub expected_updated_at: Option<UnixMillis>,
+    /// The version the caller saw; the update is refused with `VERSION_CONFLICT` at any other.
+    pub expected_version: Option<u64>,
+    /// Who edits. The role of this user is judged in the transaction; `None` is the system.
+    pub by: Option<UserId>,
 }
 
 /// A membership. Roles: 1 member, 2 admin, 3 owner.
@@ -179,7 +187,7 @@ pub struct AddMembers {
 pub struct AddOutcome {
     /// New members, in the order asked.
     pub added: Vec<UserId>,
-    /// Were members before; unchanged, but no longer hidden.
+    /// Were members before; unchanged.
     pub already: Vec<UserId>,
     /// Found no room: the conversation is full.
     pub no_room: Vec<UserId>,
@@ -205,10 +213,20 @@ pub struct Mute {
     pub until: Option<UnixMillis>,
 }
 
+/// Answer of [`ConversationStore::command`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupOutcome {
+    /// The row after the command.
+    pub conversation: ConversationRow,
+    /// What was written, and users the command failed for.
+    pub decision: GroupDecision,
+}
+
 /// Conversations, memberships, lists and the facts the sequencer judges by.
 ///
 /// World needs no member rows: everybody is in it. It exists from the first migration on.
-/// Stores don't judge permissions; core does, before it asks for the change.
+/// Commands about members and roles are judged by core in the transaction that writes them
+/// ([`command`](Self::command)): concurrent commands end as one of their orders would.
 #[async_trait]
 pub trait ConversationStore: Send + Sync {
     /// Creates a conversation with its members in one transaction.
@@ -233,9 +251,26 @@ pub trait ConversationStore: Send + Sync {
         now: UnixMillis,
     ) -> DbResult<ConversationRow>;
 
-    /// Marks a group as dissolved and returns the row. Members and messages stay as they are;
-    /// lists report the conversation as removed. Doing it again changes nothing.
-    async fn dissolve(&self, id: ConversationId, now: UnixMillis) -> DbResult<ConversationRow>;
+    /// Carries out a command about a group's members, roles, mutes or end: holds the group, loads
+    /// its state, lets [`decide`](gochat_core::membership::decide) judge the command and writes the
+    /// decision, in one transaction.
+    ///
+    /// New members get read pointers at the present head; removed ones lose theirs. Errors:
+    /// `CONVERSATION_NOT_FOUND`, and the refusals of `decide`.
+    async fn command(
+        &self,
+        id: ConversationId,
+        command: GroupCommand,
+        now: UnixMillis,
+    ) -> DbResult<GroupOutcome>;
+
+    /// Marks a group as dissolved, as a command of the system, and returns the row. Members and
+    /// messages stay as they are; lists report the conversation as removed. Doing it again changes
+    /// nothing.
+    async fn dissolve(&self, id: ConversationId, now: UnixMillis) -> DbResult<ConversationRow> {
+        let dissolve = GroupCommand::system(GroupAct::Dissolve);
+        Ok(self.command(id, dissolve, now).await?.conversation)
+    }
 
     /// Hides a conversation from one member's list until the next message.
     /// `NOT_CONVERSATION_MEMBER` for strangers.
@@ -283,52 +318,104 @@ pub trait ConversationStore: Send + Sync {
         limit_each: u32,
     ) -> DbResult<Vec<MemberRow>>;
 
-    /// Adds members: rows, read pointers at the present head and `member_count` in one
-    /// transaction, the capacity checked inside it.
+    /// Adds members as a command of the system, the capacity judged in the transaction.
     ///
     /// Errors: `CONVERSATION_NOT_FOUND`, `CONVERSATION_DISSOLVED`.
-    async fn add_members(&self, add: AddMembers) -> DbResult<AddOutcome>;
+    async fn add_members(&self, add: AddMembers) -> DbResult<AddOutcome> {
+        let role = role_of(add.role)?;
+        let capacity = match add.max_members {
+            0 => u32::MAX,
+            max => max,
+        };
+        let command = GroupCommand::system(GroupAct::Add {
+            users: add.users,
+            role,
+            capacity: Some(capacity),
+        });
+        let done = self.command(add.conversation, command, add.now).await?;
+        let failed = |code| {
+            let of = done
+                .decision
+                .failed
+                .iter()
+                .filter(move |f| f.error.code == code);
+            of.map(|f| f.user).collect()
+        };
+        Ok(AddOutcome {
+            added: done.decision.added().to_vec(),
+            already: failed(ErrorCode::UserAlreadyInConversation),
+            no_room: failed(ErrorCode::ConversationFull),
+            member_count: done.conversation.member_count,
+        })
+    }
 
-    /// Removes a member with its read pointer; removing a stranger changes nothing.
+    /// Removes a member with its read pointer, as a command of the system; removing a stranger
+    /// changes nothing. The owner stays: `CANNOT_LEAVE_CONVERSATION`.
     async fn remove_member(
         &self,
         id: ConversationId,
         user: UserId,
         now: UnixMillis,
-    ) -> DbResult<RemoveOutcome>;
+    ) -> DbResult<RemoveOutcome> {
+        let command = GroupCommand::system(GroupAct::Remove(user));
+        let done = self.command(id, command, now).await?;
+        Ok(RemoveOutcome {
+            removed: !done.decision.writes.is_empty(),
+            member_count: done.conversation.member_count,
+        })
+    }
 
-    /// Gives a member another role and returns the row; `NOT_CONVERSATION_MEMBER` for strangers.
+    /// Gives a member a role other than owner, as a command of the system, and returns the row;
+    /// `NOT_CONVERSATION_MEMBER` for strangers, `INSUFFICIENT_PERMISSION` for the owner.
     async fn set_role(
         &self,
         id: ConversationId,
         user: UserId,
         role: i32,
         now: UnixMillis,
-    ) -> DbResult<MemberRow>;
+    ) -> DbResult<MemberRow> {
+        let command = GroupCommand::system(GroupAct::SetRole(user, role_of(role)?));
+        self.command(id, command, now).await?;
+        let row = self.member(id, user).await?;
+        row.ok_or_else(|| DbError::not_found(ErrorCode::NotConversationMember))
+    }
 
-    /// Makes `to` the owner and gives `from` the role `from_role`, in one transaction.
-    /// `VERSION_CONFLICT` when `from` isn't the owner (any more), `NOT_CONVERSATION_MEMBER` when
-    /// `to` is no member.
+    /// Makes `to` the owner and `from` an admin, as a command of `from`:
+    /// `INSUFFICIENT_PERMISSION` when `from` isn't the owner (any more), `USER_NOT_FOUND` when `to`
+    /// is no member.
     async fn transfer_ownership(
         &self,
         id: ConversationId,
         from: UserId,
         to: UserId,
-        from_role: i32,
         now: UnixMillis,
-    ) -> DbResult<ConversationRow>;
+    ) -> DbResult<ConversationRow> {
+        let command = GroupCommand::of(from, GroupAct::SetRole(to, Role::Owner));
+        Ok(self.command(id, command, now).await?.conversation)
+    }
 
-    /// Mutes a member or lifts the mute; `NOT_CONVERSATION_MEMBER` for strangers.
+    /// Mutes a member or lifts the mute, as a command of the system; `NOT_CONVERSATION_MEMBER` for
+    /// strangers.
     async fn set_mute(
         &self,
         id: ConversationId,
         user: UserId,
         mute: Mute,
         now: UnixMillis,
-    ) -> DbResult<MemberRow>;
+    ) -> DbResult<MemberRow> {
+        let mute = core::Mute::from_columns(mute.muted, mute.until.unwrap_or(0));
+        let command = GroupCommand::system(GroupAct::Mute(user, mute));
+        self.command(id, command, now).await?;
+        let row = self.member(id, user).await?;
+        row.ok_or_else(|| DbError::not_found(ErrorCode::NotConversationMember))
+    }
 
     /// Everything the sequencer needs to judge messages of many conversations, in a number of
     /// statements that doesn't depend on how many are asked. One answer per distinct conversation,
     /// in the order first asked; all of one snapshot.
     async fn facts(&self, request: FactsRequest) -> DbResult<Vec<ConversationFacts>>;
+}
+
+fn role_of(number: i32) -> DbResult<Role> {
+    Role::from_i32(number).ok_or_else(|| DbError::refused(ErrorCode::InvalidParams))
 }

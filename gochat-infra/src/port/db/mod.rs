@@ -35,8 +35,8 @@ use async_trait::async_trait;
 
 pub use conversation::{
     AddMembers, AddOutcome, ConversationPatch, ConversationRow, ConversationStore, Created,
-    MemberEntry, MemberPage, MemberRow, MembersQuery, Mute, NewConversation, PageStart,
-    RemoveOutcome,
+    GroupOutcome, MemberEntry, MemberPage, MemberRow, MembersQuery, Mute, NewConversation,
+    PageStart, RemoveOutcome,
 };
 pub use error::{DbError, DbErrorKind, DbResult};
 pub use facts::{ConversationFacts, FactsOf, FactsRequest, RecentMessage};

@@ -48,6 +48,8 @@ pub struct UserRow {
     pub created_at: UnixMillis,
     /// When it last changed.
     pub updated_at: UnixMillis,
+    /// Number of edits of the profile so far.
+    pub version: u64,
 }
 
 /// What other rows show of a user.
@@ -87,6 +89,8 @@ pub struct UserPatch {
     pub avatar_url: Option<String>,
     /// New status.
     pub status: Option<UserStatus>,
+    /// The version the caller saw; the update is refused with `VERSION_CONFLICT` at any other.
+    pub expected_version: Option<u64>,
 }
 
 /// A fuzzy search over usernames.
@@ -123,7 +127,8 @@ pub trait UserStore: Send + Sync {
     /// Users in use whose name contains the query: names that start with it first, then by name.
     async fn search_users(&self, search: UserSearch) -> DbResult<Vec<UserRow>>;
 
-    /// Changes a user and returns the new row; `USER_NOT_FOUND` when there is none.
+    /// Changes a user and returns the new row; `USER_NOT_FOUND` when there is none,
+    /// `VERSION_CONFLICT` when the profile was edited after the expected version.
     async fn update_user(&self, id: UserId, patch: UserPatch, now: UnixMillis)
     -> DbResult<UserRow>;
 

@@ -18,7 +18,9 @@ macro_rules! columns {
             $a,
             ".created_at, ",
             $a,
-            ".updated_at"
+            ".updated_at, ",
+            $a,
+            ".version"
         )
     };
     (brief $a:literal) => {
@@ -58,7 +60,9 @@ macro_rules! columns {
             $a,
             ".created_at, ",
             $a,
-            ".updated_at"
+            ".updated_at, ",
+            $a,
+            ".version"
         )
     };
     (member $a:literal) => {

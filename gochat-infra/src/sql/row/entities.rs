@@ -20,13 +20,13 @@ macro_rules! from_row_struct {
     };
 }
 
-from_row_struct!(UserRow, 7, {
-    id, username, avatar_url, is_guest, status, created_at, updated_at,
+from_row_struct!(UserRow, 8, {
+    id, username, avatar_url, is_guest, status, created_at, updated_at, version,
 });
 from_row_struct!(UserBrief, 4, { id, username, avatar_url, is_guest });
-from_row_struct!(ConversationRow, 12, {
+from_row_struct!(ConversationRow, 13, {
     id, name, avatar_url, description, owner_id, member_count, settings, last_message_id,
-    last_seq_id, dissolved, created_at, updated_at,
+    last_seq_id, dissolved, created_at, updated_at, version,
 });
 from_row_struct!(MemberRow, 8, {
     conversation_id, user_id, role, muted, muted_until, hidden, joined_at, updated_at,
@@ -70,7 +70,7 @@ impl FromRow for MessageRow {
 pub(crate) struct Entry(pub(crate) ConversationEntry);
 
 impl FromRow for Entry {
-    const WIDTH: usize = 12 + 8 + 15 + 4 + 2;
+    const WIDTH: usize = 13 + 8 + 15 + 4 + 2;
 
     fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
         Ok(Self(ConversationEntry {

@@ -98,7 +98,11 @@ pub async fn an_update_based_on_old_data_is_refused(subject: Subject) {
         .update_conversation(group(1), rename("a", seen), NOW + 5)
         .await
         .expect("fresh");
-    assert_eq!((row.name.as_str(), row.updated_at), ("a", NOW + 5));
+    assert_eq!(
+        (row.name.as_str(), row.updated_at),
+        ("a", NOW + 1_000),
+        "a second of its own"
+    );
     let late = db
         .update_conversation(group(1), rename("b", seen), NOW + 6)
         .await;

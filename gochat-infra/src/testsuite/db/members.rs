@@ -122,13 +122,13 @@ pub async fn ownership_moves_only_from_the_owner(subject: Subject) {
     let db = subject.db();
     open(&db, group(1), 1, &[2, 3]).await;
     let thief = db
-        .transfer_ownership(group(1), user(2), user(3), 1, NOW + 1)
+        .transfer_ownership(group(1), user(2), user(3), NOW + 1)
         .await;
-    assert_eq!(code(thief), ErrorCode::VersionConflict);
+    assert_eq!(code(thief), ErrorCode::InsufficientPermission);
     let outside = db
-        .transfer_ownership(group(1), user(1), user(9), 2, NOW + 1)
+        .transfer_ownership(group(1), user(1), user(9), NOW + 1)
         .await;
-    assert_eq!(code(outside), ErrorCode::NotConversationMember);
+    assert_eq!(code(outside), ErrorCode::UserNotFound);
     let role = async |n| {
         db.member(group(1), user(n))
             .await
@@ -137,7 +137,7 @@ pub async fn ownership_moves_only_from_the_owner(subject: Subject) {
     };
     assert_eq!(role(1).await, Some(3), "the refused transfer left no trace");
     let row = db
-        .transfer_ownership(group(1), user(1), user(2), 2, NOW + 2)
+        .transfer_ownership(group(1), user(1), user(2), NOW + 2)
         .await
         .expect("moved");
     assert_eq!(row.owner_id, Some(user(2)));

@@ -3,6 +3,7 @@
 //!
 //! An adapter runs them all with [`db_suite!`](crate::db_suite).
 
+mod commands;
 mod conversations;
 mod facts;
 mod friends;
@@ -23,6 +24,7 @@ use crate::port::db::{
     Created, DbError, DbResult, NewConversation, NewMessage, NewUser, SharedDatabase, UserRow,
 };
 
+pub use commands::*;
 pub use conversations::*;
 pub use facts::*;
 pub use friends::*;
@@ -177,6 +179,10 @@ macro_rules! db_suite {
             an_update_based_on_old_data_is_refused,
             new_messages_do_not_make_an_update_conflict,
             a_dissolved_group_keeps_its_rows_and_takes_no_changes,
+            a_command_is_judged_by_the_rows_it_meets,
+            racing_commands_leave_exactly_one_owner,
+            an_edit_of_an_older_version_is_refused,
+            a_profile_edit_of_an_older_version_is_refused,
             adding_members_respects_the_capacity,
             racing_adders_never_overfill_a_group,
             removing_a_member_twice_counts_once,

@@ -148,7 +148,7 @@ pub async fn updates_change_only_what_is_named(subject: Subject) {
     let before = add_user(&db, 1).await;
     let avatar = UserPatch {
         avatar_url: Some("http://a".to_owned()),
-        status: None,
+        ..UserPatch::default()
     };
     let after = db
         .update_user(user(1), avatar, NOW + 7)
@@ -157,8 +157,8 @@ pub async fn updates_change_only_what_is_named(subject: Subject) {
     assert_eq!(after.avatar_url, "http://a");
     assert_eq!((after.status, after.updated_at), (before.status, NOW + 7));
     let status = UserPatch {
-        avatar_url: None,
         status: Some(UserStatus::Disabled),
+        ..UserPatch::default()
     };
     let after = db
         .update_user(user(1), status, NOW + 8)

@@ -24,4 +24,5 @@ mod recall;
 mod restart;
 mod resync;
 mod typing;
+mod versions;
 mod world;

@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{Auth, Body, Id, Params, Registered, Trace};
 use super::objects::Conversation;
 use super::reply::{ApiError, ApiResult, Envelope, ErrorBody, Nothing, Reply};
+use super::version::IfMatch;
 use crate::state::Gw;
 
 const SIZE_DEFAULT: i32 = 20;
@@ -94,9 +95,12 @@ pub(super) struct UpdateBody {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     settings: Option<serde_json::Map<String, serde_json::Value>>,
-    /// What you saw; a change since then is a conflict.
+    /// The `updatedAt` you saw; a change since then is a conflict.
     #[serde(default, alias = "updated_at")]
     updated_at: Option<i64>,
+    /// The `version` you saw, as the header `If-Match` says it; any other is a conflict.
+    #[serde(default)]
+    version: Option<i64>,
 }
 
 /// Checks ids that came in a body.
@@ -215,22 +219,26 @@ pub(super) async fn detail(
         });
     let r = call.await?;
     let conversation = r.conversation.ok_or(ErrorCode::ConversationNotFound)?;
-    Ok(Reply::ok(
-        Conversation::from(conversation).with_members(r.members),
-    ))
+    let conversation = Conversation::from(conversation).with_members(r.members);
+    let version = conversation.version;
+    Ok(Reply::ok(conversation).tagged(version))
 }
 
 /// Changes name, picture or description of a group.
 #[utoipa::path(put, path = "/conversations/{conversationId}", tag = "conversations",
-    params(("conversationId" = String, Path)), request_body = UpdateBody, security(("bearer" = [])),
+    params(("conversationId" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the version you saw")),
+    request_body = UpdateBody, security(("bearer" = [])),
     responses((status = 200, body = Envelope<Conversation>), (status = 403, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn update(
     State(gw): State<Gw>,
     trace: Trace,
     Auth(me): Auth,
     Id(id): Id<ConversationId>,
+    seen: IfMatch,
     Body(body): Body<UpdateBody>,
 ) -> ApiResult<Conversation> {
+    let expected_version = seen.or(body.version)?;
     let named = [
         ("name", body.name.is_some()),
         ("avatar_url", body.avatar_url.is_some()),
@@ -257,6 +265,7 @@ pub(super) async fn update(
             .settings
             .map(|s| serde_json::Value::Object(s).to_string())
             .unwrap_or_default(),
+        expected_version,
     };
     let clients = &gw.backend.conversations;
     let call = gw
@@ -264,9 +273,9 @@ pub(super) async fn update(
         .call(clients, &trace.0, request, |mut c, r| async move {
             c.update_conversation(r).await
         });
-    Ok(Reply::ok(
-        call.await?.conversation.ok_or(ErrorCode::Internal)?.into(),
-    ))
+    let conversation = call.await?.conversation.ok_or(ErrorCode::Internal)?;
+    let version = conversation.version;
+    Ok(Reply::ok(conversation.into()).tagged(version))
 }
 
 /// Dissolves a group (owner), or hides a single chat for you.

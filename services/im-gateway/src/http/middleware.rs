@@ -23,7 +23,7 @@ use crate::state::Gw;
 const TRACE_MAX: usize = 128;
 /// What browsers may send, as the contract lists it.
 const CORS_HEADERS: HeaderValue = HeaderValue::from_static(
-    "Origin, Content-Type, Accept, Authorization, X-Trace-ID, X-Request-ID, X-Idempotency-Key",
+    "Origin, Content-Type, Accept, Authorization, X-Trace-ID, X-Request-ID, X-Idempotency-Key, If-Match",
 );
 const CORS_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS");
 
@@ -202,7 +202,7 @@ fn cors(gw: &Gw, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, value);
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, CORS_METHODS);
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, CORS_HEADERS);
-    let exposed = HeaderValue::from_static("X-Trace-ID, X-Request-ID");
+    let exposed = HeaderValue::from_static("X-Trace-ID, X-Request-ID, ETag");
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod middleware;
 mod objects;
 pub(crate) mod reply;
 mod users;
+mod version;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

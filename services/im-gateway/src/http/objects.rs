@@ -29,6 +29,8 @@ pub(crate) struct User {
     created_at: i64,
     /// Unix seconds.
     updated_at: i64,
+    /// Number of edits of the profile so far: for `If-Match` and `version`.
+    pub(crate) version: i64,
 }
 
 impl From<common::User> for User {
@@ -42,6 +44,7 @@ impl From<common::User> for User {
             status: (u.status - 1).max(0),
             created_at: u.created_at,
             updated_at: u.updated_at,
+            version: u.version,
         }
     }
 }
@@ -220,6 +223,9 @@ pub(crate) struct Conversation {
     created_at: i64,
     /// Unix seconds.
     updated_at: i64,
+    /// Number of edits of name, picture, description and settings so far: for `If-Match` and
+    /// `version`.
+    pub(crate) version: i64,
     /// In the detail answer only.
     #[serde(skip_serializing_if = "Option::is_none")]
     members: Option<Vec<ConversationMember>>,
@@ -244,6 +250,7 @@ impl From<common::Conversation> for Conversation {
             my_membership: membership,
             created_at: c.created_at,
             updated_at: c.updated_at,
+            version: c.version,
             members: None,
             id: c.id,
         }
@@ -270,6 +277,7 @@ impl From<logic::ConversationOptimized> for Conversation {
             last_read_seq_id: c.last_read_seq_id,
             last_seq_id: c.last_seq_id,
             peer: c.peer,
+            version: c.version,
         })
     }
 }

@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::version::etag;
 use crate::limits::Refused;
 
 /// A success on its way out.
@@ -47,6 +48,7 @@ pub(crate) struct ErrorDetails {
 pub(crate) struct Reply<T> {
     status: StatusCode,
     data: Option<T>,
+    version: Option<i64>,
 }
 
 /// What handlers return.
@@ -62,6 +64,7 @@ impl<T> Reply<T> {
         Self {
             status: StatusCode::OK,
             data: Some(data),
+            version: None,
         }
     }
 
@@ -70,7 +73,14 @@ impl<T> Reply<T> {
         Self {
             status: StatusCode::CREATED,
             data: Some(data),
+            version: None,
         }
+    }
+
+    /// Names the version of what is answered, as `ETag`.
+    pub(crate) fn tagged(mut self, version: i64) -> Self {
+        self.version = Some(version);
+        self
     }
 }
 
@@ -80,6 +90,7 @@ impl Reply<Nothing> {
         Self {
             status: StatusCode::OK,
             data: None,
+            version: None,
         }
     }
 }
@@ -91,7 +102,11 @@ impl<T: Serialize> IntoResponse for Reply<T> {
             message: "ok",
             data: self.data,
         };
-        json_response(self.status, &envelope)
+        let mut response = json_response(self.status, &envelope);
+        if let Some(version) = self.version {
+            response.headers_mut().insert(header::ETAG, etag(version));
+        }
+        response
     }
 }
 

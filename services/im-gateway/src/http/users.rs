@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{Auth, Body, Params, Registered, Trace};
 use super::objects::User;
 use super::reply::{ApiResult, Envelope, ErrorBody, Reply};
+use super::version::IfMatch;
 use crate::state::Gw;
 
 const SEARCH_DEFAULT: i32 = 10;
@@ -20,6 +21,9 @@ pub(super) struct ProfileBody {
     /// New picture; empty text takes it away.
     #[serde(default, alias = "avatar_url")]
     avatar_url: Option<String>,
+    /// The `version` you saw, as the header `If-Match` says it; any other is a conflict.
+    #[serde(default)]
+    version: Option<i64>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -42,19 +46,24 @@ pub(super) struct UsersData {
 #[utoipa::path(get, path = "/users/profile", tag = "users", security(("bearer" = [])), responses(
     (status = 200, body = Envelope<User>), (status = 401, body = ErrorBody)))]
 pub(super) async fn profile(State(gw): State<Gw>, trace: Trace, Auth(me): Auth) -> ApiResult<User> {
-    Ok(Reply::ok(gw.profile(me.user, &trace.0).await?.into()))
+    let user = User::from(gw.profile(me.user, &trace.0).await?);
+    let version = user.version;
+    Ok(Reply::ok(user).tagged(version))
 }
 
 /// Changes your profile.
 #[utoipa::path(put, path = "/users/profile", tag = "users", security(("bearer" = [])),
-    request_body = ProfileBody, responses(
-    (status = 200, body = Envelope<User>), (status = 400, body = ErrorBody), (status = 403, body = ErrorBody)))]
+    params(("If-Match" = Option<String>, Header, description = "The ETag of the version you saw")),
+    request_body = ProfileBody, responses((status = 200, body = Envelope<User>), (status = 400, body = ErrorBody),
+    (status = 403, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn update_profile(
     State(gw): State<Gw>,
     trace: Trace,
     Registered(me): Registered,
+    seen: IfMatch,
     Body(body): Body<ProfileBody>,
 ) -> ApiResult<User> {
+    let expected_version = seen.or(body.version)?;
     let update_mask = body
         .avatar_url
         .iter()
@@ -64,6 +73,7 @@ pub(super) async fn update_profile(
         user_id: me.user.to_string(),
         avatar_url: body.avatar_url.unwrap_or_default(),
         update_mask,
+        expected_version,
     };
     let call = gw.backend.call(
         &gw.backend.friends,
@@ -71,9 +81,9 @@ pub(super) async fn update_profile(
         request,
         |mut c, r| async move { c.update_profile(r).await },
     );
-    Ok(Reply::ok(
-        call.await?.user.ok_or(ErrorCode::Internal)?.into(),
-    ))
+    let user = call.await?.user.ok_or(ErrorCode::Internal)?;
+    let version = user.version;
+    Ok(Reply::ok(user.into()).tagged(version))
 }
 
 /// Finds registered users by name; never yourself, never guests.

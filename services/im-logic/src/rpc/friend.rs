@@ -300,6 +300,13 @@ async fn update_profile(
     let before = app.repo.registered(user).await?;
     let names = ["avatar_url", "avatarUrl"];
     let wanted = parse::masked(&request.update_mask, &names, &request.avatar_url);
+    // What changes nothing isn't written, and so not judged with the write.
+    if request
+        .expected_version
+        .is_some_and(|seen| seen != before.version)
+    {
+        return Err(ErrorCode::VersionConflict.into());
+    }
     let Some(avatar_url) = wanted.filter(|url| *url != before.avatar_url) else {
         return Ok(pb::UpdateProfileResponse { user: Some(before) });
     };
@@ -308,6 +315,7 @@ async fn update_profile(
         user_id: user.to_string(),
         avatar_url,
         update_mask: vec!["avatar_url".to_owned()],
+        expected_version: request.expected_version,
         ..Default::default()
     };
     let after = present(app.repo.update_user(write).await?.user)?;

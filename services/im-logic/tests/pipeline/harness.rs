@@ -200,6 +200,7 @@ impl World {
         let request = repo::RemoveConversationMemberRequest {
             conversation_id: group.into(),
             user_id: user.to_string(),
+            ..Default::default()
         };
         self.conversations()
             .remove_conversation_member(request)
@@ -213,6 +214,7 @@ impl World {
             user_ids: vec![user.to_string()],
             role: ConversationMemberRole::Member as i32,
             max_members: 0,
+            ..Default::default()
         };
         self.conversations()
             .add_conversation_member(request)

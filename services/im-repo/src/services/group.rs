@@ -1,6 +1,7 @@
 //! GroupService: the same rows under the older names. A group id is a conversation id.
 
 use gochat_core::error::Result;
+use gochat_core::membership::Operator;
 use gochat_proto::common::v1::ConversationType;
 use gochat_proto::im::repo::v1::{group_service_server::GroupService, *};
 
@@ -94,7 +95,7 @@ impl GroupApi {
             conversation_id: request.group_id,
             user_ids: vec![request.user_id],
             role: request.role,
-            max_members: 0,
+            ..Default::default()
         };
         self.conversations.add_conversation_member(add).await?;
         let member = self.conversations.member(id, user).await?;
@@ -110,6 +111,7 @@ impl GroupApi {
         let remove = RemoveConversationMemberRequest {
             conversation_id: request.group_id,
             user_id: request.user_id,
+            ..Default::default()
         };
         self.conversations
             .remove_conversation_member(remove)
@@ -159,7 +161,7 @@ impl GroupApi {
     ) -> Result<GroupServiceUpdateMemberRoleResponse> {
         let (group, user) = (&request.group_id, &request.user_id);
         self.conversations
-            .set_role(group, user, request.new_role)
+            .set_role(Operator::System, group, user, request.new_role)
             .await?;
         Ok(GroupServiceUpdateMemberRoleResponse { success: true })
     }

@@ -99,6 +99,7 @@ impl UserApi {
         let patch = UserPatch {
             avatar_url: mask.pick("avatar_url", request.avatar_url),
             status,
+            expected_version: request.expected_version.map(args::version),
         };
         check_avatar_url(patch.avatar_url.as_deref().unwrap_or_default())?;
         let now = self.shared.now();

@@ -149,11 +149,11 @@ async fn roles_are_given_but_ownership_is_transferred() {
             )
         }
     };
-    assert_eq!(code(transfer(&bob, &ann).await), ErrorCode::VersionConflict);
     assert_eq!(
-        code(transfer(&ann, &eve).await),
-        ErrorCode::NotConversationMember
+        code(transfer(&bob, &ann).await),
+        ErrorCode::InsufficientPermission
     );
+    assert_eq!(code(transfer(&ann, &eve).await), ErrorCode::UserNotFound);
     transfer(&ann, &bob).await.unwrap();
     assert_eq!(
         (role(&ann).await, role(&bob).await),

@@ -125,6 +125,7 @@ async fn the_mask_says_what_is_written() {
                 avatar_url: avatar.into(),
                 status: status as i32,
                 update_mask: mask.iter().map(ToString::to_string).collect(),
+                ..Default::default()
             };
             users.update_user(request).await
         }

@@ -5,6 +5,7 @@
 mod connecting;
 mod doubles;
 mod membership;
+mod people;
 mod resend;
 mod revocation;
 mod slow_rows;

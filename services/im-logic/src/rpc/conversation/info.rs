@@ -3,7 +3,7 @@
 use gochat_core::conversation::{
     Deletion, Info, InfoPatch, Settings, decide_delete, decide_update,
 };
-use gochat_core::error::Result;
+use gochat_core::error::{ErrorCode, Result};
 use gochat_core::ids::{ConversationId, ConversationKind};
 use gochat_core::membership::{GroupEvent, decide_dissolve};
 use gochat_proto::common::v1::Conversation;
@@ -44,10 +44,16 @@ pub(crate) async fn update(
         description: current.description.clone(),
         settings: Settings::parse(facts.kind, &current.settings)
             .unwrap_or_else(|_| Settings::defaults(facts.kind)),
-        changed_at: current.updated_at,
     };
     let update = decide_update(facts.kind, standing, &info, &patch)?;
     if update.is_empty() {
+        // Nothing is written that could be judged with its version.
+        if request
+            .expected_version
+            .is_some_and(|seen| seen != current.version)
+        {
+            return Err(ErrorCode::VersionConflict.into());
+        }
         let conversation = view::seen_by(app, current, id, user).await?;
         return Ok(pb::UpdateConversationResponse {
             conversation: Some(conversation),
@@ -62,6 +68,8 @@ pub(crate) async fn update(
         settings: new("settings"),
         update_mask: update.names().map(str::to_owned).collect(),
         expected_updated_at: request.expected_updated_at,
+        expected_version: request.expected_version,
+        operator_id: user.to_string(),
     };
     let conversation = present(app.repo.update_conversation(write).await?.conversation)?;
     let rules_changed = update.new_value("settings").is_some();
@@ -92,7 +100,6 @@ fn patch(request: &pb::UpdateConversationRequest) -> Result<InfoPatch> {
         avatar_url: parse::masked(mask, &["avatar_url", "avatarUrl"], &request.avatar_url),
         description: parse::masked(mask, &["description"], &request.description),
         settings,
-        seen_at: None,
     })
 }
 
@@ -117,6 +124,7 @@ pub(super) async fn delete(
             let current = view::stored(app, id).await?;
             let dissolve = repo::DeleteConversationRequest {
                 conversation_id: id.to_string(),
+                operator_id: user.to_string(),
             };
             app.repo.delete_conversation(dissolve).await?;
             let field = ("dissolved", "false".to_owned(), "true".to_owned());

@@ -63,6 +63,7 @@ fn row(conversation: Conversation, with_unread: bool) -> pb::ConversationOptimiz
         last_read_seq_id: c.last_read_seq_id,
         last_seq_id: c.last_seq_id,
         peer: c.peer,
+        version: c.version,
         settings: c.settings,
     }
 }

@@ -1,14 +1,15 @@
 //! Members of groups.
 //!
-//! Every change goes the same way: load facts, let core decide, write, tell the world and wait
-//! until the sequencer has passed the news, answer. So once a change is answered, nothing sequenced
-//! later goes by the old facts.
+//! Every change goes the same way: load facts, refuse early, write, tell the world and wait until
+//! the sequencer has passed the news, answer. So once a change is answered, nothing sequenced later
+//! goes by the old facts. The write carries the operator and is judged again in the transaction that
+//! holds the group: what was loaded here may be old by then.
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, UserId};
 use gochat_core::membership::{
-    Departure, FailedUser, GroupEvent, Mute, Role, decide_add, decide_join, decide_leave,
-    decide_mute, decide_remove, decide_role,
+    Departure, FailedUser, GroupEvent, Mute, Role, RoleChange, decide_add, decide_join,
+    decide_leave, decide_mute, decide_remove, decide_role,
 };
 use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
@@ -44,8 +45,8 @@ pub(crate) async fn add(
         .map(|user| candidate(*user, &people, facts.role_of(*user).is_some()))
         .collect();
     let plan = decide_add(&facts.group, facts.standing(operator), role, &candidates)?;
-    let added = admit(app, id, &plan.admit, role, plan.max_members).await?;
-    let (events, failed) = plan.settle(&added, operator);
+    let (added, refused) = admit(app, id, operator, &plan.admit, role).await?;
+    let (events, failed) = plan.settle(&added, &refused, operator);
     spread(app, id, operator, &events, &failed).await?;
     Ok(pb::AddMembersResponse {
         success: failed.is_empty(),
@@ -60,22 +61,23 @@ pub(crate) async fn join(app: &App, id: ConversationId, user: UserId) -> Result<
     let facts = app.repo.facts(id, &[user]).await?;
     let standing = gochat_core::membership::Standing::new(facts.role_of(user), account.is_guest);
     let plan = decide_join(&facts.group, user, standing)?;
-    let added = admit(app, id, &plan.admit, Role::Member, plan.max_members).await?;
-    let (events, failed) = plan.settle(&added, user);
+    let (added, refused) = admit(app, id, user, &plan.admit, Role::Member).await?;
+    let (events, failed) = plan.settle(&added, &refused, user);
     spread(app, id, user, &events, &failed).await?;
     failed.into_iter().next().map_or(Ok(()), |f| Err(f.error))
 }
 
-/// Writes member rows; who was really added is the answer.
+/// Writes member rows, judged again where they are written. Who was added and who was refused is
+/// the answer.
 async fn admit(
     app: &App,
     id: ConversationId,
+    by: UserId,
     users: &[UserId],
     role: Role,
-    max_members: u32,
-) -> Result<Vec<UserId>> {
+) -> Result<(Vec<UserId>, Vec<FailedUser>)> {
     if users.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
     // New members start to count at the head; it has to be the newest one.
     app.facts.rows_written(id).await;
@@ -83,10 +85,19 @@ async fn admit(
         conversation_id: id.to_string(),
         user_ids: users.iter().map(ToString::to_string).collect(),
         role: role as i32,
-        max_members: i32::try_from(max_members).unwrap_or(i32::MAX),
+        operator_id: by.to_string(),
+        ..Default::default()
     };
-    let added = app.repo.add_members(write).await?.added_user_ids;
-    Ok(added.iter().filter_map(|text| text.parse().ok()).collect())
+    let answer = app.repo.add_members(write).await?;
+    let added = answer.added_user_ids.iter();
+    let refused = |failure: &repo::MemberFailure| {
+        let code = ErrorCode::from_number(failure.error_code)?;
+        Some(FailedUser::new(failure.user_id.parse().ok()?, code))
+    };
+    Ok((
+        added.filter_map(|text| text.parse().ok()).collect(),
+        answer.failures.iter().filter_map(refused).collect(),
+    ))
 }
 
 /// `RemoveMembers`.
@@ -147,6 +158,7 @@ async fn expel(
         let write = repo::RemoveConversationMemberRequest {
             conversation_id: id.to_string(),
             user_id: user.to_string(),
+            operator_id: by.to_string(),
         };
         match app.repo.remove_member(write).await {
             Ok(outcome) if outcome.success => {
@@ -181,21 +193,28 @@ pub(crate) async fn change_role(
         app.facts.announce(id).await?;
         return Ok(pb::UpdateMemberRoleResponse { success: true });
     }
-    if role == Role::Owner {
+    let written = if role == Role::Owner {
         let write = repo::TransferOwnershipRequest {
             conversation_id: id.to_string(),
             from_user_id: operator.to_string(),
             to_user_id: target.to_string(),
         };
-        app.repo.transfer_ownership(write).await?;
+        app.repo.transfer_ownership(write).await?.changes
     } else {
         let write = repo::UpdateMemberRoleRequest {
             conversation_id: id.to_string(),
             user_id: target.to_string(),
             new_role: role as i32,
+            operator_id: operator.to_string(),
         };
-        app.repo.update_role(write).await?;
-    }
+        app.repo.update_role(write).await?.changes
+    };
+    // An answer without changes is one of an older im-repo, or of a call that was repeated.
+    let changes: Vec<_> = written.iter().filter_map(role_change).collect();
+    let change = match changes.is_empty() {
+        true => change,
+        false => RoleChange { changes },
+    };
     spread(app, id, operator, &change.events(operator), &[]).await?;
     Ok(pb::UpdateMemberRoleResponse { success: true })
 }
@@ -234,6 +253,7 @@ pub(super) async fn mute(
         } else {
             0
         },
+        operator_id: operator.to_string(),
     };
     app.repo.mute_member(write).await?;
     app.facts.announce(id).await?;
@@ -305,6 +325,12 @@ fn is_made_already(error: &Error) -> bool {
     use ErrorCode::{NotConversationMember, UserAlreadyInConversation};
     let made = [NotConversationMember, UserAlreadyInConversation];
     made.contains(&error.code) || error.is_retryable()
+}
+
+fn role_change(change: &repo::RoleChange) -> Option<(UserId, Role, Role)> {
+    let user = change.user_id.parse().ok()?;
+    let (old, new) = (change.old_role, change.new_role);
+    Some((user, Role::from_i32(old)?, Role::from_i32(new)?))
 }
 
 fn failed_user(failed: &FailedUser) -> pb::FailedUser {

@@ -4,7 +4,7 @@ use gochat_core::account::check_avatar_url;
 use gochat_core::conversation::{check_description, check_name};
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, ConversationKind};
-use gochat_core::membership::Role;
+use gochat_core::membership::{GroupAct, Operator, Role};
 use gochat_infra::port::db::{ConversationPatch, NewConversation};
 use gochat_proto::im::repo::v1::*;
 
@@ -98,6 +98,8 @@ impl ConversationApi {
             // The caller knows seconds: the last millisecond of the one it saw.
             expected_updated_at: args::millis_or_none(request.expected_updated_at)
                 .map(|second| second + 999),
+            expected_version: request.expected_version.map(args::version),
+            by: args::user_or_none(&request.operator_id, "operator_id")?,
         };
         if let Some(name) = &patch.name {
             check_name(name)?;
@@ -123,12 +125,8 @@ impl ConversationApi {
         request: DeleteConversationRequest,
     ) -> Result<DeleteConversationResponse> {
         let id = args::group(&request.conversation_id, "conversation_id")?;
-        self.shared
-            .db
-            .dissolve(id, self.shared.now())
-            .await
-            .map_err(failed)?;
-        self.shared.conversations.forget(&[id]).await;
+        let by = args::operator(&request.operator_id)?;
+        self.command(id, by, GroupAct::Dissolve).await?;
         Ok(DeleteConversationResponse { success: true })
     }
 
@@ -162,10 +160,11 @@ impl ConversationApi {
                 "The owner has the group already.",
             ));
         }
-        let (role, now) = (Role::Admin as i32, self.shared.now());
-        let transfer = self.shared.db.transfer_ownership(id, from, to, role, now);
-        transfer.await.map_err(failed)?;
-        self.shared.conversations.forget(&[id]).await;
-        Ok(TransferOwnershipResponse { success: true })
+        let hand_over = GroupAct::SetRole(to, Role::Owner);
+        let done = self.command(id, Operator::User(from), hand_over).await?;
+        Ok(TransferOwnershipResponse {
+            success: true,
+            changes: convert::role_changes(&done.decision),
+        })
     }
 }

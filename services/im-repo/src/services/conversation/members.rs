@@ -2,7 +2,8 @@
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, UserId};
-use gochat_infra::port::db::{AddMembers, MembersQuery, Mute, PageStart};
+use gochat_core::membership::{FailedUser, GroupAct, GroupCommand, Mute, Operator};
+use gochat_infra::port::db::{GroupOutcome, MembersQuery, PageStart};
 use gochat_proto::common::v1::ConversationMember;
 use gochat_proto::im::repo::v1::*;
 
@@ -16,6 +17,21 @@ const PAGE_DEFAULT: u32 = 50;
 const PAGE_MAX: u32 = 1_000;
 
 impl ConversationApi {
+    /// Runs a command that is judged in the transaction that writes it.
+    pub(super) async fn command(
+        &self,
+        id: ConversationId,
+        by: Operator,
+        act: GroupAct,
+    ) -> Result<GroupOutcome> {
+        let command = GroupCommand { by, act };
+        let now = self.shared.now();
+        let done = self.shared.db.command(id, command, now).await;
+        // A failure may hide a commit: the copy goes in any case.
+        self.shared.conversations.forget(&[id]).await;
+        done.map_err(failed)
+    }
+
     /// Users who found no room are left out; when nobody did, the call is refused.
     pub(crate) async fn add_conversation_member(
         &self,
@@ -26,22 +42,34 @@ impl ConversationApi {
         if users.is_empty() {
             return Err(args::invalid("`user_ids` is missing."));
         }
-        let add = AddMembers {
-            conversation: id,
-            users,
-            role: args::giveable_role(request.role)? as i32,
-            max_members: u32::try_from(request.max_members).unwrap_or(0),
-            now: self.shared.now(),
+        let by = args::operator(&request.operator_id)?;
+        let act = if users.iter().all(|user| by == Operator::User(*user)) {
+            GroupAct::Join
+        } else {
+            let capacity = match u32::try_from(request.max_members) {
+                Ok(max) if max > 0 => max,
+                _ => u32::MAX,
+            };
+            GroupAct::Add {
+                users,
+                role: args::giveable_role(request.role)?,
+                capacity: Some(capacity),
+            }
         };
-        let outcome = self.shared.db.add_members(add).await.map_err(failed)?;
-        self.shared.conversations.forget(&[id]).await;
-        if !outcome.no_room.is_empty() && outcome.added.is_empty() && outcome.already.is_empty() {
+        let GroupOutcome {
+            conversation,
+            decision,
+        } = self.command(id, by, act).await?;
+        let full = |f: &FailedUser| f.error.code == ErrorCode::ConversationFull;
+        let no_room = decision.failed.iter().any(full);
+        if no_room && decision.failed.iter().all(full) && decision.writes.is_empty() {
             return Err(ErrorCode::ConversationFull.into());
         }
         Ok(AddConversationMemberResponse {
-            success: outcome.no_room.is_empty(),
-            added_user_ids: outcome.added.iter().map(ToString::to_string).collect(),
-            member_count: convert::narrow(outcome.member_count),
+            success: !no_room,
+            added_user_ids: decision.added().iter().map(ToString::to_string).collect(),
+            member_count: convert::narrow(conversation.member_count),
+            failures: decision.failed.iter().map(convert::failure).collect(),
         })
     }
 
@@ -51,17 +79,11 @@ impl ConversationApi {
     ) -> Result<RemoveConversationMemberResponse> {
         let id = args::group(&request.conversation_id, "conversation_id")?;
         let user = args::user(&request.user_id, "user_id")?;
-        let now = self.shared.now();
-        let outcome = self
-            .shared
-            .db
-            .remove_member(id, user, now)
-            .await
-            .map_err(failed)?;
-        self.shared.conversations.forget(&[id]).await;
+        let by = args::operator(&request.operator_id)?;
+        let done = self.command(id, by, GroupAct::Remove(user)).await?;
         Ok(RemoveConversationMemberResponse {
-            success: outcome.removed,
-            member_count: convert::narrow(outcome.member_count),
+            success: !done.decision.writes.is_empty(),
+            member_count: convert::narrow(done.conversation.member_count),
         })
     }
 
@@ -69,23 +91,28 @@ impl ConversationApi {
         &self,
         request: UpdateMemberRoleRequest,
     ) -> Result<UpdateMemberRoleResponse> {
-        self.set_role(&request.conversation_id, &request.user_id, request.new_role)
-            .await?;
-        Ok(UpdateMemberRoleResponse { success: true })
+        let by = args::operator(&request.operator_id)?;
+        let (group, user) = (&request.conversation_id, &request.user_id);
+        let done = self.set_role(by, group, user, request.new_role).await?;
+        Ok(UpdateMemberRoleResponse {
+            success: true,
+            changes: convert::role_changes(&done.decision),
+        })
     }
 
     /// Gives a role other than owner; the role must be named.
-    pub(crate) async fn set_role(&self, group: &str, user: &str, role: i32) -> Result<()> {
+    pub(crate) async fn set_role(
+        &self,
+        by: Operator,
+        group: &str,
+        user: &str,
+        role: i32,
+    ) -> Result<GroupOutcome> {
         let id = args::group(group, "conversation_id")?;
         let user = args::user(user, "user_id")?;
         args::role(role)?;
-        let role = args::giveable_role(role)? as i32;
-        self.shared
-            .db
-            .set_role(id, user, role, self.shared.now())
-            .await
-            .map_err(failed)?;
-        Ok(())
+        let role = args::giveable_role(role)?;
+        self.command(id, by, GroupAct::SetRole(user, role)).await
     }
 
     pub(super) async fn mute_member(
@@ -94,16 +121,10 @@ impl ConversationApi {
     ) -> Result<MuteMemberResponse> {
         let id = args::group(&request.conversation_id, "conversation_id")?;
         let user = args::user(&request.user_id, "user_id")?;
+        let by = args::operator(&request.operator_id)?;
         let until = args::millis_or_none(request.muted_until).filter(|_| request.muted);
-        let mute = Mute {
-            muted: request.muted,
-            until,
-        };
-        self.shared
-            .db
-            .set_mute(id, user, mute, self.shared.now())
-            .await
-            .map_err(failed)?;
+        let mute = Mute::from_columns(request.muted, until.unwrap_or(0));
+        self.command(id, by, GroupAct::Mute(user, mute)).await?;
         Ok(MuteMemberResponse { success: true })
     }
 

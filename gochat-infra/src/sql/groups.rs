@@ -1,0 +1,64 @@
+//! Groups as core judges them, and its refusals as the port says them.
+
+use gochat_core::conversation::{Seen, Settings};
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::ids::UserId;
+use gochat_core::membership::{Action, GroupFacts, GroupState, Mute, Role, Standing};
+
+use crate::port::db::{ConversationPatch, ConversationRow, DbError};
+
+/// A refusal of core, as the port says it.
+pub(crate) fn refused(e: Error) -> DbError {
+    match e.code {
+        ErrorCode::NotConversationMember | ErrorCode::UserNotFound => DbError::not_found(e.code),
+        ErrorCode::VersionConflict => DbError::conflict(),
+        code => DbError::refused(code),
+    }
+}
+
+/// The state of a group: its row, and the members among the users a command names.
+pub(crate) fn state(row: &ConversationRow, roles: Vec<(UserId, i32)>) -> GroupState {
+    let kind = row.kind();
+    let settings = Settings::parse(kind, &row.settings).unwrap_or_else(|error| {
+        tracing::warn!(conversation = %row.id, %error, "stored settings can't be read: defaults rule");
+        Settings::defaults(kind)
+    });
+    let roles = roles.into_iter();
+    GroupState {
+        facts: GroupFacts {
+            member_count: row.member_count,
+            settings: settings.group(),
+            dissolved: row.dissolved,
+        },
+        roles: roles
+            .filter_map(|(user, role)| Some((user, Role::from_i32(role)?)))
+            .collect(),
+    }
+}
+
+/// The columns of a mute.
+pub(crate) fn mute_columns(mute: Mute) -> (bool, Option<u64>) {
+    match mute {
+        Mute::None => (false, None),
+        Mute::Forever => (true, None),
+        Mute::Until(until) => (true, Some(until)),
+    }
+}
+
+/// Judges whether somebody with this role may make an edit.
+pub(crate) fn may_edit(patch: &ConversationPatch, role: Option<i32>) -> Result<()> {
+    let standing = Standing::new(role.and_then(Role::from_i32), false);
+    standing.may(Action::UpdateInfo)?;
+    match patch.settings {
+        Some(_) => standing.may(Action::UpdateSettings),
+        None => Ok(()),
+    }
+}
+
+/// The state an edit was made on.
+pub(crate) fn seen(patch: &ConversationPatch) -> Seen {
+    Seen {
+        version: patch.expected_version,
+        changed_at: patch.expected_updated_at,
+    }
+}
