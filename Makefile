@@ -103,9 +103,9 @@ lint:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --all-features
 
-## audit: licences, advisories and duplicate versions (needs cargo-deny)
+## audit: licences, sources, advisories, banned and unused dependencies (installs cargo-deny and cargo-machete when missing)
 audit:
-	$(CARGO) deny check
+	@./.ci/supply
 
 ## build: release build of everything
 build:

@@ -29,6 +29,7 @@
 //!
 //! Deliberately absent: TLS and storage. Put a TLS proxy in front, and use
 //! [`ConnectOptions::resume`] to go on where an earlier process left.
+#![forbid(unsafe_code)]
 
 pub mod api;
 mod client;

@@ -24,3 +24,4 @@ pub mod signal;
 pub mod snowflake;
 pub mod step;
 pub mod sync;
+pub mod token;

@@ -3,6 +3,7 @@
 //! [`port`] holds the traits; their docs are the contract. [`embedded`] holds the adapters that need nothing
 //! but a disk. `rpc` carries calls between services,
 //! [`telemetry`] the traces of messages and calls.
+#![forbid(unsafe_code)]
 
 pub mod cached;
 #[cfg(any(
@@ -23,4 +24,6 @@ mod sql;
 pub mod telemetry;
 #[cfg(feature = "testsuite")]
 pub mod testsuite;
+#[cfg(feature = "token")]
+pub mod token;
 pub mod topics;

@@ -14,6 +14,7 @@ const CONTRACT: &[(&str, &str)] = &[
         "im.logic.v1.AuthService",
         "Login Register RefreshToken Logout ValidateToken GuestLogin",
     ),
+    ("im.logic.v1.KeyService", "GetPublicKeys"),
     (
         "im.logic.v1.ConversationService",
         "CreateConversation GetConversation GetConversations GetConversationsOptimized \
@@ -68,6 +69,11 @@ const CONTRACT: &[(&str, &str)] = &[
     ("im.repo.v1.SequenceService", "GetNextSeq GetCurrentSeq"),
     ("im.repo.v1.IdempotencyService", "CheckOrSet MarkDone"),
     ("im.repo.v1.RateLimitService", "Allow"),
+    ("im.repo.v1.KeyService", "ListSigningKeys AddSigningKey"),
+    (
+        "im.repo.v1.AuditService",
+        "AppendAudit ListAudit PurgeAudit",
+    ),
     (
         "im.repo.v1.TokenService",
         "StoreRefreshToken ConsumeRefreshToken BlacklistToken IsBlacklisted RevokeUserTokens \

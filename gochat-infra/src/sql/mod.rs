@@ -1,5 +1,6 @@
 //! What the SQL adapters share: rows, values, and what is computed between statements.
 
+pub(crate) mod audit;
 pub(crate) mod batch;
 pub(crate) mod facts;
 pub(crate) mod friends;

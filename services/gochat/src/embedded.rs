@@ -17,7 +17,9 @@ use gochat_infra::ids::{IdSource, SnowflakeIds};
 use gochat_infra::port::db::SharedDatabase;
 use gochat_infra::port::mq::Mq;
 use gochat_infra::rpc::Channel;
+
 use gochat_infra::shell::{Failed, Stages, because};
+use gochat_infra::token::Algorithm;
 use gochat_infra::topics;
 use im_task::OneGateway;
 use tokio_util::sync::CancellationToken;
@@ -72,7 +74,10 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     let logic_channel = Channel::in_process(logic.routes());
 
     let mut gateway_config = config.gateway.clone();
-    gateway_config.auth.secret = parts.secret.clone();
+    gateway_config.auth.algorithm = config.logic.auth.algorithm;
+    if gateway_config.auth.algorithm == Algorithm::Hs256 {
+        gateway_config.auth.secret = parts.secret.clone();
+    }
     gateway_config.auth.issuer = config.logic.auth.issuer.clone();
     let gateway_id = gateway_config.gateway_id.clone();
     let gateway_ports = im_gateway::Ports {
@@ -204,7 +209,7 @@ impl Running {
         self.mq.clone()
     }
 
-    /// The secret that signs tokens.
+    /// The secret under which signing keys are stored, or that signs tokens (`hs256`).
     pub fn jwt_secret(&self) -> &str {
         &self.secret
     }

@@ -1,4 +1,5 @@
 //! `gochat`: the whole system in one process, and the operator's command line.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

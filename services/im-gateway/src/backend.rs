@@ -8,7 +8,9 @@ use gochat_infra::rpc::{Channel, error_from, with_retry};
 use gochat_proto::im::logic::v1::auth_service_client::AuthServiceClient;
 use gochat_proto::im::logic::v1::conversation_service_client::ConversationServiceClient;
 use gochat_proto::im::logic::v1::friend_service_client::FriendServiceClient;
+use gochat_proto::im::logic::v1::key_service_client::KeyServiceClient;
 use gochat_proto::im::logic::v1::message_service_client::MessageServiceClient;
+use gochat_proto::im::logic::v1::{GetPublicKeysRequest, GetPublicKeysResponse};
 use gochat_proto::im::repo::v1 as repo;
 use gochat_proto::im::repo::v1::conversation_service_client::ConversationServiceClient as RepoConversations;
 use gochat_proto::im::repo::v1::message_service_client::MessageServiceClient as RepoMessages;
@@ -28,6 +30,7 @@ pub(crate) struct Backend {
     pub(crate) conversations: ConversationServiceClient<Channel>,
     pub(crate) messages: MessageServiceClient<Channel>,
     pub(crate) friends: FriendServiceClient<Channel>,
+    keys: KeyServiceClient<Channel>,
     presence: OnlineStatusServiceClient<Channel>,
     tokens: TokenServiceClient<Channel>,
     facts: RepoConversations<Channel>,
@@ -81,6 +84,7 @@ impl Backend {
                 .max_decoding_message_size(MAX_MESSAGE),
             messages: MessageServiceClient::new(logic.clone())
                 .max_decoding_message_size(MAX_MESSAGE),
+            keys: KeyServiceClient::new(logic.clone()).max_decoding_message_size(MAX_MESSAGE),
             friends: FriendServiceClient::new(logic).max_decoding_message_size(MAX_MESSAGE),
             presence: OnlineStatusServiceClient::new(repo.clone())
                 .max_decoding_message_size(MAX_MESSAGE),
@@ -105,6 +109,20 @@ impl Backend {
         let clients = &self.rate_limits;
         self.call(clients, trace, request, |mut c, r| async move {
             c.allow(r).await
+        })
+        .await
+    }
+
+    /// The keys whose tokens are accepted.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub(crate) async fn get_public_keys(
+        &self,
+        request: GetPublicKeysRequest,
+    ) -> Result<GetPublicKeysResponse, Error> {
+        self.read(&self.keys, "", request, |mut c, r| async move {
+            c.get_public_keys(r).await
         })
         .await
     }

@@ -9,6 +9,7 @@ use gochat_core::error::{Error, ErrorCode};
 use gochat_infra::rpc::{self, Channel, Directory, Services};
 use gochat_infra::shell::service::{self, Process, Program, Settings, check_jwt_secret};
 use gochat_infra::shell::{Failed, Stages};
+use gochat_infra::token::Algorithm;
 use gochat_infra::topics;
 
 use crate::config::RateMode;
@@ -71,11 +72,15 @@ impl Program for ImGateway {
     }
 
     fn check(settings: &Settings<Config>) -> Vec<String> {
-        let secret = &settings.service.auth.secret;
+        let auth = &settings.service.auth;
         let production = settings.shared.is_production();
-        check_jwt_secret("gateway.auth.secret", secret, production)
-            .into_iter()
-            .collect()
+        match auth.algorithm {
+            // Public keys come from im-logic; a gateway needs no secret.
+            Algorithm::EdDsa => Vec::new(),
+            Algorithm::Hs256 => check_jwt_secret("gateway.auth.secret", &auth.secret, production)
+                .into_iter()
+                .collect(),
+        }
     }
 
     async fn run(mut process: Process<Self>) -> Result<(), Failed> {

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use gochat_core::ratelimit::Rule;
 use gochat_core::session::{machine, wire};
+use gochat_infra::token::Algorithm;
 use serde::{Deserialize, Serialize};
 
 /// Messages per second nobody reaches; a thousandfold still fits the bucket's 32 bits.
 const UNLIMITED: u32 = 1_000_000;
 
-/// Configuration of one gateway instance. Every field has a default; only
-/// [`auth.secret`](Auth::secret) has none that works.
+/// Configuration of one gateway instance. Every field has a default that works.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
@@ -116,11 +116,20 @@ impl Tls {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Auth {
-    /// Shared HS256 secret of im-logic. Empty refuses every token.
+    /// How im-logic signs: `eddsa` (default; the gateway loads public keys) or `hs256`.
+    pub algorithm: Algorithm,
+    /// Shared secret of im-logic with `algorithm: hs256`, else unused. Empty refuses every token.
     #[serde(skip_serializing)]
     pub secret: String,
     /// Expected issuer. Default `im-logic`.
     pub issuer: String,
+    /// Seconds between two loads of the public keys. A token of an unknown key causes a load as
+    /// well, at most once per second. Default 10.
+    pub keys_refresh_s: u64,
+    /// Maximum number of verified tokens that are remembered, so that their signatures are checked
+    /// once (about 400 bytes each); beyond it the least used are forgotten. 0 checks every
+    /// signature every time. Default 20,000.
+    pub remembered_tokens: u64,
     /// Most revocations remembered. Default 1,000,000 (about 100 bytes each).
     pub max_revocations: usize,
 }
@@ -128,7 +137,10 @@ pub struct Auth {
 impl Default for Auth {
     fn default() -> Self {
         Self {
+            algorithm: Algorithm::default(),
             secret: String::new(),
+            keys_refresh_s: 10,
+            remembered_tokens: 20_000,
             issuer: "im-logic".to_owned(),
             max_revocations: 1_000_000,
         }
@@ -139,6 +151,7 @@ impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Auth")
             .field("secret", &"[redacted]")
+            .field("algorithm", &self.algorithm)
             .field("issuer", &self.issuer)
             .field("max_revocations", &self.max_revocations)
             .finish()

@@ -28,7 +28,7 @@ use crate::recents::Recents;
 use crate::revocations::{self, Revocations};
 use crate::state::{Gw, Shared};
 use crate::tls::Edge;
-use crate::tokens::Verifier;
+use crate::tokens::{self, Verifier};
 use crate::typing::{self, Typing};
 use crate::waiters::Waiters;
 use crate::ws::conn::QueueLimits;
@@ -119,7 +119,9 @@ impl Gateway {
         let downstream = downstream::subscribe(&gw).await.map_err(BindError::Log)?;
         // Where im-repo answers at once, the first request finds tokens believed already.
         let loading = tokio::time::timeout(FIRST_LOAD, revocations::subscribe(&gw));
-        let revocations = loading.await.ok().and_then(Result::ok);
+        let keys = tokio::time::timeout(FIRST_LOAD, gw.load_keys());
+        let (revocations, _) = tokio::join!(loading, keys);
+        let revocations = revocations.ok().and_then(Result::ok);
         Ok(Self {
             gw,
             listener,
@@ -189,6 +191,7 @@ impl Gateway {
         ));
         workers.spawn(presence::bury(gw.clone(), working.clone()));
         workers.spawn(revocations::run(gw.clone(), revocations, working.clone()));
+        workers.spawn(tokens::follow_keys(gw.clone(), working.clone()));
         workers.spawn(sweeper::run(gw.clone(), working.clone()));
         if let Some(edge) = tls.clone() {
             workers.spawn(edge.watch(working.clone()));

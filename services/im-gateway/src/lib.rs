@@ -5,8 +5,7 @@
 //! # async fn demo(ports: im_gateway::Ports) -> Result<(), im_gateway::BindError> {
 //! use tokio_util::sync::CancellationToken;
 //!
-//! let mut config = im_gateway::Config::default();
-//! config.auth.secret = "the secret im-logic signs with".into();
+//! let config = im_gateway::Config::default();
 //! let gateway = im_gateway::Gateway::bind(config, ports).await?;
 //! println!("listening on {}", gateway.local_addr());
 //! gateway.run(CancellationToken::new()).await;

@@ -1,19 +1,27 @@
 //! Access tokens, checked on the spot: signature, issuer, expiry, type. Revocations are asked
 //! separately, see [`crate::revocations`].
+//!
+//! The gateway holds public keys, which it loads from im-logic: at the start, now and then, and
+//! when a token names a key that the gateway does not know. With `algorithm: hs256` the gateway
+//! holds the shared secret instead.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::UserId;
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use serde::Deserialize;
+use gochat_infra::rpc::Backoff;
+use gochat_infra::token::{self, Algorithm, Claims, Kind, Refusal, VerifyingKey};
+use gochat_proto::im::logic::v1::GetPublicKeysRequest;
 use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Auth;
+use crate::state::{Gw, Shared};
 
-/// Longer ones are refused before anything is computed.
-const MAX_TOKEN_BYTES: usize = 4_096;
+/// Minimum time between two loads that unknown keys cause, and the maximum time a request waits
+/// for one: a stranger who invents keys can't make im-logic work.
+const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The first half of a token's SHA-256: enough to recognise it, useless to forge it.
 pub(crate) type TokenHash = [u8; 16];
@@ -35,79 +43,142 @@ pub(crate) struct Identity {
     pub(crate) expires_at: i64,
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    user_id: UserId,
-    #[serde(rename = "type")]
-    kind: Box<str>,
-    exp: i64,
-    #[serde(default)]
-    iat: i64,
-    #[serde(default, alias = "guest")]
-    is_guest: bool,
-    #[serde(default)]
-    username: Option<Box<str>>,
+impl Identity {
+    fn of(token: &str, claims: &Claims) -> Self {
+        let username = claims.username.as_str();
+        Self {
+            user: claims.user_id,
+            guest: claims.is_guest,
+            username: (!username.is_empty()).then(|| username.into()),
+            token: hash_of(token),
+            issued_at: claims.iat,
+            expires_at: claims.exp,
+        }
+    }
 }
 
 /// Checks tokens of one issuer.
 pub(crate) struct Verifier {
-    key: DecodingKey,
-    validation: Validation,
-    usable: bool,
+    inner: token::Verifier,
+    /// Whether the keys come from im-logic.
+    follows: bool,
+    refresh: Duration,
+    /// When the keys were last asked for because of an unknown one.
+    asked: Mutex<Option<Instant>>,
 }
 
 impl Verifier {
     pub(crate) fn new(auth: &Auth) -> Self {
-        // Fails only when a provider is installed already, which is as good.
-        let _ = jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER.install_default();
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = 0;
-        validation.validate_aud = false;
-        validation.set_issuer(&[&auth.issuer]);
-        validation.set_required_spec_claims(&["exp", "iss"]);
+        let inner = token::Verifier::new(&auth.issuer, auth.remembered_tokens);
+        if auth.algorithm == Algorithm::Hs256 && !auth.secret.is_empty() {
+            inner.replace([VerifyingKey::hs256(auth.secret.as_bytes())]);
+        }
         Self {
-            key: DecodingKey::from_secret(auth.secret.as_bytes()),
-            validation,
-            usable: !auth.secret.is_empty(),
+            inner,
+            follows: auth.algorithm == Algorithm::EdDsa,
+            refresh: Duration::from_secs(auth.keys_refresh_s.max(1)),
+            asked: Mutex::new(None),
         }
     }
 
-    /// Who the token speaks for.
+    /// Whether a token could be judged.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.inner.has_keys()
+    }
+
+    fn verify(&self, token: &str) -> Result<Identity, Refusal> {
+        let began = Instant::now();
+        let judged = self
+            .inner
+            .verify(token, Kind::Access, crate::clock::now_s());
+        crate::metrics::token_checked(began.elapsed());
+        judged.map(|claims| Identity::of(token, &claims))
+    }
+}
+
+impl Shared {
+    /// Who the token speaks for. A token of an unknown key makes the gateway load the keys, at
+    /// most once per [`UNKNOWN_KEY_PAUSE`].
     ///
     /// # Errors
-    /// `TOKEN_EXPIRED` for a token that was good once, else `INVALID_TOKEN`.
-    pub(crate) fn verify(&self, token: &str) -> Result<Identity, Error> {
-        let began = Instant::now();
-        let identity = self.identity(token);
-        crate::metrics::token_checked(began.elapsed());
-        identity
+    /// `TOKEN_EXPIRED` for a token that was good once, `SERVICE_UNAVAILABLE` before the first load
+    /// of the keys, else `INVALID_TOKEN`.
+    pub(crate) async fn identify(&self, token: &str) -> Result<Identity, Error> {
+        match self.verifier.verify(token) {
+            Err(Refusal::UnknownKey) if self.verifier.follows => {
+                self.load_unknown_key().await;
+                self.verifier.verify(token).map_err(Error::from)
+            }
+            judged => judged.map_err(Error::from),
+        }
     }
 
-    fn identity(&self, token: &str) -> Result<Identity, Error> {
-        if !self.usable || token.len() > MAX_TOKEN_BYTES {
-            return Err(ErrorCode::InvalidToken.into());
+    async fn load_unknown_key(&self) {
+        let mut asked = self.verifier.asked.lock().await;
+        if asked.is_some_and(|at| at.elapsed() < UNKNOWN_KEY_PAUSE) {
+            return;
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation)
-            .map_err(|e| match e.kind() {
-                ErrorKind::ExpiredSignature => Error::from(ErrorCode::TokenExpired),
-                _ => Error::from(ErrorCode::InvalidToken),
-            })?
-            .claims;
-        // The library takes a token in the very second it expires; the socket is closed then already.
-        if claims.exp <= crate::clock::now_s() {
-            return Err(ErrorCode::TokenExpired.into());
+        *asked = Some(Instant::now());
+        match tokio::time::timeout(UNKNOWN_KEY_PAUSE, self.load_keys()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the public keys can't be loaded"),
+            Err(_) => tracing::warn!("the public keys could not be loaded in time"),
         }
-        if &*claims.kind != "access" {
-            return Err(ErrorCode::InvalidToken.into());
+    }
+
+    /// Loads the public keys, unless tokens are HS256.
+    ///
+    /// # Errors
+    /// im-logic is away, or signs in another way than the gateway expects.
+    pub(crate) async fn load_keys(&self) -> Result<(), Error> {
+        if !self.verifier.follows {
+            return Ok(());
         }
-        Ok(Identity {
-            user: claims.user_id,
-            guest: claims.is_guest,
-            username: claims.username.filter(|name| !name.is_empty()),
-            token: hash_of(token),
-            issued_at: claims.iat,
-            expires_at: claims.exp,
-        })
+        let answer = self
+            .backend
+            .get_public_keys(GetPublicKeysRequest {})
+            .await?;
+        let keys = answer
+            .keys
+            .iter()
+            .map(|key| VerifyingKey::ed25519(&key.kid, &key.public_key))
+            .collect::<Result<Vec<_>, Error>>()?;
+        if keys.is_empty() {
+            return Err(Error::new(
+                ErrorCode::Internal,
+                "im-logic has no public keys: it signs with hs256, and `gateway.auth.algorithm` must say so.",
+            ));
+        }
+        self.verifier.inner.replace(keys);
+        Ok(())
+    }
+}
+
+/// Keeps the public keys current until the gateway stops.
+pub(crate) async fn follow_keys(gw: Gw, stop: CancellationToken) {
+    if !gw.verifier.follows {
+        return;
+    }
+    let mut backoff = Backoff::default();
+    let mut pause = match gw.verifier.has_keys() {
+        true => gw.verifier.refresh,
+        false => Duration::ZERO,
+    };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = match gw.load_keys().await {
+            Ok(()) => {
+                backoff = Backoff::default();
+                gw.verifier.refresh
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the public keys can't be loaded; trying again");
+                backoff.next_delay()
+            }
+        };
     }
 }
 
@@ -138,104 +209,67 @@ fn first_half(full: [u8; 32]) -> TokenHash {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use jsonwebtoken::{EncodingKey, Header, encode};
-    use serde_json::json;
+    use gochat_infra::token::Signer;
 
-    pub(crate) fn sign(claims: &serde_json::Value, secret: &str) -> String {
-        let _ = jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER.install_default();
-        encode(
-            &Header::default(),
-            claims,
-            &EncodingKey::from_secret(secret.as_bytes()),
-        )
-        .unwrap()
-    }
-
-    fn verifier() -> Verifier {
+    fn verifier(secret: &str) -> Verifier {
         Verifier::new(&Auth {
-            secret: "s3cret".into(),
+            secret: secret.into(),
+            algorithm: Algorithm::Hs256,
             ..Auth::default()
         })
     }
 
-    fn claims() -> serde_json::Value {
+    fn claims() -> Claims {
         let now = crate::clock::now_s();
-        json!({"user_id": "7", "type": "access", "iss": "im-logic", "iat": now, "exp": now + 60,
-               "jti": "x", "sub": "7"})
-    }
-
-    fn refusal(claims: serde_json::Value, secret: &str) -> ErrorCode {
-        verifier().verify(&sign(&claims, secret)).unwrap_err().code
+        let user = UserId::new(7).unwrap();
+        Claims {
+            user_id: user,
+            kind: Kind::Access,
+            jti: "x".into(),
+            iat: now,
+            exp: now + 60,
+            iss: "im-logic".into(),
+            sub: user,
+            username: String::new(),
+            is_guest: false,
+        }
     }
 
     #[test]
     fn a_good_token_names_its_user() {
-        let token = sign(&claims(), "s3cret");
-        let identity = verifier().verify(&token).unwrap();
+        let token = Signer::hs256(b"s3cret").sign(&claims()).unwrap();
+        let identity = verifier("s3cret").verify(&token).unwrap();
         assert_eq!(identity.user.get(), 7);
         assert!(!identity.guest);
+        assert_eq!(identity.username, None);
         assert_eq!(identity.token, hash_of(&token));
     }
 
     #[test]
-    fn forged_foreign_refresh_and_expired_tokens_are_refused() {
-        let with = |key: &str, value: serde_json::Value| {
-            let mut c = claims();
-            c[key] = value;
-            c
+    fn a_refresh_token_opens_nothing() {
+        let refresh = Claims {
+            kind: Kind::Refresh,
+            ..claims()
         };
-        assert_eq!(refusal(claims(), "other"), ErrorCode::InvalidToken);
-        assert_eq!(
-            refusal(with("type", json!("refresh")), "s3cret"),
-            ErrorCode::InvalidToken
-        );
-        assert_eq!(
-            refusal(with("iss", json!("evil")), "s3cret"),
-            ErrorCode::InvalidToken
-        );
-        assert_eq!(
-            refusal(with("user_id", json!(7)), "s3cret"),
-            ErrorCode::InvalidToken
-        );
-        let past = json!(crate::clock::now_s() - 1);
-        assert_eq!(
-            refusal(with("exp", past), "s3cret"),
-            ErrorCode::TokenExpired
-        );
+        let token = Signer::hs256(b"s3cret").sign(&refresh).unwrap();
+        let refusal = verifier("s3cret").verify(&token).unwrap_err();
+        assert_eq!(refusal, Refusal::Invalid);
     }
 
     #[test]
-    fn an_unsigned_token_is_refused() {
-        // {"alg":"none","typ":"JWT"}
-        let token = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJ1c2VyX2lkIjoiNyJ9.";
-        assert_eq!(
-            verifier().verify(token).unwrap_err().code,
-            ErrorCode::InvalidToken
-        );
-        assert_eq!(
-            verifier().verify("").unwrap_err().code,
-            ErrorCode::InvalidToken
-        );
-        assert_eq!(
-            verifier().verify(&"x".repeat(9_000)).unwrap_err().code,
-            ErrorCode::InvalidToken
-        );
-    }
-
-    #[test]
-    fn without_a_secret_nobody_gets_in() {
-        let open = Verifier::new(&Auth::default());
-        assert!(open.verify(&sign(&claims(), "")).is_err());
+    fn without_a_key_nobody_gets_in() {
+        let token = Signer::hs256(b"").sign(&claims()).unwrap();
+        for open in [verifier(""), Verifier::new(&Auth::default())] {
+            let error = Error::from(open.verify(&token).unwrap_err());
+            assert_eq!(error.code, ErrorCode::ServiceUnavailable);
+        }
     }
 
     #[test]
     fn the_hex_form_of_a_hash_is_the_same_hash() {
-        let hex: String = Sha256::digest(b"token")
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hex = token::hash_of("token");
         assert_eq!(hash_from_hex(&hex), Some(hash_of("token")));
         assert_eq!(hash_from_hex("zz"), None);
         assert_eq!(hash_from_hex(&"g".repeat(64)), None);

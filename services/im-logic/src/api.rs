@@ -8,7 +8,7 @@ use gochat_infra::rpc::Channel;
 use tonic::service::Routes;
 
 use crate::app::{App, SendMessage};
-use crate::auth::{Auth, Hasher, Tokens};
+use crate::auth::{Auth, Hasher, Keys, Tokens};
 use crate::config::Config;
 use crate::events::Events;
 use crate::facts::Announcer;
@@ -40,7 +40,8 @@ impl Api {
         let repo = Repo::new(&ports.repo, &config.repo);
         let events = Events::new(ports.mq.producer());
         let hasher = Hasher::new(&config.passwords)?;
-        let tokens = Tokens::new(&config.auth);
+        let keys = Keys::new(repo.clone(), &config.auth)?;
+        let tokens = Tokens::new(keys, &config.auth);
         let app = App {
             auth: Auth::new(repo.clone(), events.clone(), tokens, hasher),
             facts: Announcer::new(Arc::clone(&ports.mq), config.limits.facts_timeout()),

@@ -7,6 +7,7 @@ use crate::pipeline::PipelineConfig;
 use crate::send::SendConfig;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::message::RECALL_WINDOW_MS;
+use gochat_infra::token::Algorithm;
 use serde::{Deserialize, Serialize};
 
 /// Shortest secret that signs tokens, in bytes: the size of the hash it keys.
@@ -55,9 +56,17 @@ impl Config {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Auth {
-    /// HS256 secret, shared with the gateways; at least [`SECRET_MIN_BYTES`].
+    /// Secret under which private keys are stored, at least [`SECRET_MIN_BYTES`]; with
+    /// `algorithm: hs256` the secret that signs tokens, shared with the gateways.
     #[serde(skip_serializing)]
     pub secret: String,
+    /// How tokens are signed: `eddsa` (default) or `hs256`. The gateways need the same value.
+    pub algorithm: Algorithm,
+    /// Seconds between the publication of a key by `gochat admin keys rotate` and its first
+    /// signature: the time in which gateways learn it. Default 30.
+    pub key_lead_s: u64,
+    /// Seconds after which the list of keys is loaded again. Default 10.
+    pub keys_refresh_s: u64,
     /// `iss` of every token. Default `im-logic`.
     pub issuer: String,
     /// Life of an access token in seconds. Default 24 hours.
@@ -70,6 +79,9 @@ impl Default for Auth {
     fn default() -> Self {
         Self {
             secret: String::new(),
+            algorithm: Algorithm::default(),
+            key_lead_s: 30,
+            keys_refresh_s: 10,
             issuer: "im-logic".to_owned(),
             access_ttl_s: 86_400,
             refresh_ttl_s: 7 * 86_400,
@@ -81,6 +93,7 @@ impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Auth")
             .field("secret", &"[redacted]")
+            .field("algorithm", &self.algorithm)
             .field("issuer", &self.issuer)
             .field("access_ttl_s", &self.access_ttl_s)
             .field("refresh_ttl_s", &self.refresh_ttl_s)

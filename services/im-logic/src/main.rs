@@ -1,4 +1,5 @@
 //! im-logic as a process of a cluster.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

@@ -10,9 +10,10 @@ use gochat_infra::port::counter::{Counters, Once, RateLimiter};
 use gochat_infra::port::db::SharedDatabase;
 use gochat_infra::port::presence::PresenceStore;
 use gochat_proto::im::repo::v1::{
+    audit_service_server::AuditServiceServer,
     conversation_service_server::ConversationServiceServer,
     friend_service_server::FriendServiceServer, group_service_server::GroupServiceServer,
-    idempotency_service_server::IdempotencyServiceServer,
+    idempotency_service_server::IdempotencyServiceServer, key_service_server::KeyServiceServer,
     message_service_server::MessageServiceServer,
     online_status_service_server::OnlineStatusServiceServer,
     rate_limit_service_server::RateLimitServiceServer,
@@ -24,9 +25,11 @@ use tonic::service::Routes;
 
 use crate::config::Config;
 use crate::rpc::failed;
+use crate::services::audit::AuditApi;
 use crate::services::conversation::ConversationApi;
 use crate::services::friend::FriendApi;
 use crate::services::group::GroupApi;
+use crate::services::key::KeyApi;
 use crate::services::message::MessageApi;
 use crate::services::online::OnlineApi;
 use crate::services::rate_limit::RateLimitApi;
@@ -104,6 +107,8 @@ impl Service {
             .add_service(server!(IdempotencyServiceServer, IdempotencyApi))
             .add_service(server!(RateLimitServiceServer, RateLimitApi))
             .add_service(server!(TokenServiceServer, TokenApi))
+            .add_service(server!(KeyServiceServer, KeyApi))
+            .add_service(server!(AuditServiceServer, AuditApi))
     }
 
     /// Whether the database answers: for readiness, never for liveness.

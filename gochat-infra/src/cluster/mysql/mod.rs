@@ -24,6 +24,7 @@
 //! # Ok(()) }
 //! ```
 
+mod audit;
 mod config;
 mod connect;
 mod conversations;
@@ -31,6 +32,7 @@ mod facts;
 mod fault;
 mod friends;
 mod groups;
+mod keys;
 mod list;
 mod members;
 mod messages;

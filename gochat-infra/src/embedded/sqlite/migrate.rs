@@ -34,6 +34,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(2, "+client_ids", "0002_client_ids"),
     migration!(3, "+id_copies", "0003_id_copies"),
     migration!(4, "+people", "0004_people"),
+    migration!(5, "+audit_keys", "0005_audit_keys"),
 ];
 
 impl Migration {

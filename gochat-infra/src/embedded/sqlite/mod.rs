@@ -16,12 +16,14 @@
 //! # Ok(()) }
 //! ```
 
+mod audit;
 mod connect;
 mod conversations;
 mod facts;
 mod friends;
 mod groups;
 mod job;
+mod keys;
 mod list;
 mod members;
 mod messages;

@@ -19,10 +19,12 @@
 //! Deliberately absent: generic queries, transactions handed to the caller, `COUNT(*)` over
 //! messages, and any method whose cost grows with the number of stored messages.
 
+mod audit;
 mod conversation;
 mod error;
 mod facts;
 mod friend;
+mod key;
 mod list;
 mod message;
 mod migrate;
@@ -33,6 +35,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use audit::{AuditQuery, AuditRow, AuditStore, MAX_AUDIT_PAGE};
 pub use conversation::{
     AddMembers, AddOutcome, ConversationPatch, ConversationRow, ConversationStore, Created,
     GroupOutcome, MemberEntry, MemberPage, MemberRow, MembersQuery, Mute, NewConversation,
@@ -44,6 +47,7 @@ pub use friend::{
     FriendEntry, FriendPage, FriendQuery, FriendRequestEntry, FriendRequestRow, FriendStatus,
     FriendStore, NewFriendRequest, RequestSide, Respond,
 };
+pub use key::{KeyStore, SigningKeyRow};
 pub use list::{ConversationEntry, ListPage, ListQuery, SearchQuery};
 pub use message::{
     Direction, MessageEntry, MessagePage, MessageRow, MessageStore, NewMessage, RangeQuery,
@@ -64,7 +68,14 @@ pub const MAX_MEMBER_PAGE: u32 = 1_000;
 /// All stores of one database together.
 #[async_trait]
 pub trait Database:
-    UserStore + ConversationStore + MessageStore + FriendStore + TokenStore + Migrator
+    UserStore
+    + ConversationStore
+    + MessageStore
+    + FriendStore
+    + TokenStore
+    + KeyStore
+    + AuditStore
+    + Migrator
 {
     /// Whether the database answers; for readiness, never for liveness.
     async fn ping(&self) -> DbResult<()>;

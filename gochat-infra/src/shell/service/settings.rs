@@ -221,7 +221,7 @@ impl Shared {
 pub fn check_jwt_secret(setting: &str, secret: &str, production: bool) -> Option<String> {
     if secret.is_empty() {
         return Some(format!(
-            "`{setting}` is not set: give JWT_SECRET, the same {JWT_SECRET_MIN_BYTES} bytes or more to im-gateway and im-logic"
+            "`{setting}` is not set: give JWT_SECRET, {JWT_SECRET_MIN_BYTES} bytes or more"
         ));
     }
     if secret.len() < JWT_SECRET_MIN_BYTES {

@@ -2,9 +2,9 @@
 
 use super::{FromRow, Reader, Source};
 use crate::port::db::{
-    ConversationEntry, ConversationRow, DbError, DbResult, FriendEntry, FriendRequestEntry,
-    FriendRequestRow, MemberEntry, MemberRow, MessageEntry, MessageRow, RefreshRecord, Revocation,
-    UserBrief, UserRow,
+    AuditRow, ConversationEntry, ConversationRow, DbError, DbResult, FriendEntry,
+    FriendRequestEntry, FriendRequestRow, MemberEntry, MemberRow, MessageEntry, MessageRow,
+    RefreshRecord, Revocation, SigningKeyRow, UserBrief, UserRow,
 };
 use crate::sql::tokens;
 
@@ -38,6 +38,10 @@ from_row_struct!(FriendEntry, 9, { friend_id, status, remark, created_at, update
 from_row_struct!(RefreshRecord, 8, {
     hash, user_id, client_info, created_at, expires_at, access_hash, access_jti, access_expires_at,
 });
+from_row_struct!(SigningKeyRow, 8, {
+    generation, kid, algorithm, public_key, sealed_key, created_at, signs_from, retires_at,
+});
+from_row_struct!(AuditRow, 8, { id, at, actor, action, target, address, outcome, detail });
 from_row_struct!(FriendRequestRow, 9, {
     id, requester_id, target_id, status, message, remark, mirrored, created_at, updated_at,
 });

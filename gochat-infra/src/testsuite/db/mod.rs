@@ -3,10 +3,12 @@
 //!
 //! An adapter runs them all with [`db_suite!`](crate::db_suite).
 
+mod audit;
 mod commands;
 mod conversations;
 mod facts;
 mod friends;
+mod keys;
 mod list;
 mod members;
 mod messages;
@@ -24,10 +26,12 @@ use crate::port::db::{
     Created, DbError, DbResult, NewConversation, NewMessage, NewUser, SharedDatabase, UserRow,
 };
 
+pub use audit::*;
 pub use commands::*;
 pub use conversations::*;
 pub use facts::*;
 pub use friends::*;
+pub use keys::*;
 pub use list::*;
 pub use members::*;
 pub use messages::*;
@@ -237,6 +241,11 @@ macro_rules! db_suite {
             logout_forgets_the_pair,
             revocations_hit_tokens_and_users,
             revocations_are_listed_in_pages_until_they_expire,
+            of_racing_first_keys_one_stays,
+            a_new_key_retires_the_one_before,
+            audit_records_are_kept_once,
+            audit_records_are_found,
+            old_audit_records_are_deleted,
             migrations_go_up_down_and_up_again,
         );
     };

@@ -123,7 +123,6 @@ impl Cluster {
             .collect();
         let mut config = gochat::config::Config::load(None, std::iter::empty(), &all).unwrap();
         config.logic.auth.secret = SECRET.to_owned();
-        config.gateway.auth.secret = SECRET.to_owned();
         config
     }
 

@@ -67,7 +67,7 @@ impl FromRequestParts<Gw> for Auth {
 
     async fn from_request_parts(parts: &mut Parts, gw: &Gw) -> Result<Self, ApiError> {
         let token = bearer(&parts.headers)?.ok_or(ErrorCode::Unauthorized)?;
-        let identity = gw.verifier.verify(token)?;
+        let identity = gw.identify(token).await?;
         gw.revocations.check(&identity)?;
         if let Some(caller) = parts.extensions.get::<Caller>() {
             caller.visitor.set_known();

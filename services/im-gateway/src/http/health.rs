@@ -23,7 +23,9 @@ pub(super) struct Health {
 #[utoipa::path(get, path = "/health", tag = "health", responses(
     (status = 200, body = Health), (status = 503, body = Health)))]
 pub(super) async fn health(State(gw): State<Gw>) -> Response {
-    let ready = gw.health.is_ready(gw.revocations.is_loaded());
+    let ready = gw
+        .health
+        .is_ready(gw.revocations.is_loaded() && gw.verifier.has_keys());
     let (code, status) = if ready {
         (StatusCode::OK, "ok")
     } else {

@@ -58,7 +58,7 @@ pub(crate) async fn upgrade(
     let mut request = Request::from_parts(parts, body);
     check_origin(gw, request.headers())?;
     let query = Query::of(&request);
-    let identity = authenticate(gw, request.headers(), &query)?;
+    let identity = authenticate(gw, request.headers(), &query).await?;
     let on_upgrade = request.extensions().get::<OnUpgrade>().cloned();
     let on_upgrade = on_upgrade.ok_or(ErrorCode::Internal)?;
     let (mut response, _) =
@@ -185,13 +185,13 @@ fn check_origin(gw: &Gw, headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
-fn authenticate(gw: &Gw, headers: &HeaderMap, query: &Query) -> Result<Identity, Error> {
+async fn authenticate(gw: &Gw, headers: &HeaderMap, query: &Query) -> Result<Identity, Error> {
     // Browsers and proxies put an `Authorization` of their own beside a token that was named: it says nothing then.
     let token = match upgrade::offered_token(headers).or(query.token.as_deref()) {
         Some(token) => token,
         None => bearer(headers)?.ok_or(ErrorCode::AuthFailed)?,
     };
-    let identity = gw.verifier.verify(token)?;
+    let identity = gw.identify(token).await?;
     gw.revocations.check(&identity)?;
     Ok(identity)
 }

@@ -7,11 +7,12 @@ use gochat_core::account::{
 };
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::UserId;
+use gochat_infra::token::{Claims, Kind, hash_of};
 use gochat_proto::common::v1::{User, UserStatus};
 use gochat_proto::im::repo::v1 as repo;
 use rand::Rng as _;
 
-use super::{Claims, Hasher, Kind, Pair, Subject, Tokens, hash_of};
+use super::{Hasher, Keys, Pair, Subject, Tokens};
 use crate::clock;
 use crate::events::{Events, Revoked};
 use crate::repo::{Repo, present};
@@ -45,6 +46,11 @@ impl Auth {
             tokens,
             hasher,
         }
+    }
+
+    /// The keys of tokens.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.tokens.keys
     }
 
     /// Creates an account.
@@ -133,7 +139,10 @@ impl Auth {
     /// # Errors
     /// `INVALID_TOKEN`, `TOKEN_EXPIRED`, `USER_DISABLED`.
     pub(crate) async fn refresh(&self, token: &str) -> Result<Pair> {
-        let claims = self.tokens.verify(token, Kind::Refresh, clock::now_s())?;
+        let claims = self
+            .tokens
+            .verify(token, Kind::Refresh, clock::now_s())
+            .await?;
         // Asked before the token is used up, so that a failure here costs nothing.
         let user = self.active_user(claims.user_id).await?;
         let request = repo::ConsumeRefreshTokenRequest {
@@ -156,7 +165,10 @@ impl Auth {
     /// # Errors
     /// `INVALID_TOKEN` for a token that isn't this user's or is revoked, `TOKEN_EXPIRED`.
     pub(crate) async fn logout(&self, user: UserId, token: &str) -> Result<()> {
-        let claims = self.tokens.verify(token, Kind::Access, clock::now_s())?;
+        let claims = self
+            .tokens
+            .verify(token, Kind::Access, clock::now_s())
+            .await?;
         if claims.user_id != user {
             return Err(ErrorCode::InvalidToken.into());
         }
@@ -188,7 +200,10 @@ impl Auth {
     /// # Errors
     /// `INVALID_TOKEN`, `TOKEN_EXPIRED`, `USER_DISABLED`; others when it couldn't be found out.
     pub(crate) async fn validate(&self, token: &str) -> Result<(User, i64)> {
-        let claims = self.tokens.verify(token, Kind::Access, clock::now_s())?;
+        let claims = self
+            .tokens
+            .verify(token, Kind::Access, clock::now_s())
+            .await?;
         if self.is_revoked(&claims, hash_of(token)).await? {
             return Err(ErrorCode::InvalidToken.into());
         }
@@ -211,7 +226,7 @@ impl Auth {
             username: &user.username,
             is_guest: user.is_guest,
         };
-        let pair = self.tokens.issue(subject, clock::now_s())?;
+        let pair = self.tokens.issue(subject, clock::now_s()).await?;
         let record = repo::RefreshToken {
             token_hash: pair.refresh.hash(),
             user_id: user.id.clone(),

@@ -12,6 +12,7 @@ use gochat_infra::rpc::{Channel, error_from, with_retry};
 use gochat_proto::im::repo::v1 as pb;
 use pb::conversation_service_client::ConversationServiceClient;
 use pb::friend_service_client::FriendServiceClient;
+use pb::key_service_client::KeyServiceClient;
 use pb::message_service_client::MessageServiceClient;
 use pb::online_status_service_client::OnlineStatusServiceClient;
 use pb::token_service_client::TokenServiceClient;
@@ -33,6 +34,7 @@ pub(crate) struct Repo {
     friends: FriendServiceClient<Channel>,
     presence: OnlineStatusServiceClient<Channel>,
     tokens: TokenServiceClient<Channel>,
+    keys: KeyServiceClient<Channel>,
     timeout: Duration,
     attempts: u32,
 }
@@ -48,6 +50,7 @@ impl Repo {
             friends: FriendServiceClient::new(c()),
             presence: OnlineStatusServiceClient::new(c()),
             tokens: TokenServiceClient::new(c()),
+            keys: KeyServiceClient::new(c()),
             timeout: config.timeout(),
             attempts: config.attempts,
         }
@@ -150,6 +153,10 @@ calls! {
     again tokens.blacklist_token(BlacklistTokenRequest) -> BlacklistTokenResponse as blacklist;
     again tokens.is_blacklisted(IsBlacklistedRequest) -> IsBlacklistedResponse as is_blacklisted;
     again tokens.revoke_user_tokens(RevokeUserTokensRequest) -> RevokeUserTokensResponse as revoke_user;
+
+    again keys.list_signing_keys(ListSigningKeysRequest) -> ListSigningKeysResponse as signing_keys;
+    again keys.add_signing_key(AddSigningKeyRequest) -> AddSigningKeyResponse as add_signing_key;
+
 }
 
 /// The inner message of an answer that must have one.

@@ -7,6 +7,7 @@ mod auth;
 mod conversation;
 mod friend;
 mod group;
+mod key;
 mod message;
 mod parse;
 mod sync;
@@ -21,6 +22,7 @@ use gochat_proto::im::logic::v1::auth_service_server::AuthServiceServer;
 use gochat_proto::im::logic::v1::conversation_service_server::ConversationServiceServer;
 use gochat_proto::im::logic::v1::friend_service_server::FriendServiceServer;
 use gochat_proto::im::logic::v1::group_service_server::GroupServiceServer;
+use gochat_proto::im::logic::v1::key_service_server::KeyServiceServer;
 use gochat_proto::im::logic::v1::message_service_server::MessageServiceServer;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -44,6 +46,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Routes {
                 .max_decoding_message_size(MAX_REQUEST_BYTES),
         )
         .add_service(FriendServiceServer::new(friend::Service(app())))
+        .add_service(KeyServiceServer::new(key::Service(app())))
         .add_service(
             GroupServiceServer::new(group::Service(app()))
                 .max_decoding_message_size(MAX_REQUEST_BYTES),

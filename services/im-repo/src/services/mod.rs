@@ -1,8 +1,10 @@
 //! The gRPC services, one file or folder each.
 
+pub(crate) mod audit;
 pub(crate) mod conversation;
 pub(crate) mod friend;
 pub(crate) mod group;
+pub(crate) mod key;
 pub(crate) mod message;
 pub(crate) mod online;
 pub(crate) mod rate_limit;

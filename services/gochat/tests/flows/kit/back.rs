@@ -4,8 +4,13 @@ use std::str::FromStr;
 
 use bytes::{Buf, BufMut, Bytes};
 use gochat_infra::rpc::{Channel, error_from};
+use gochat_infra::token::{
+    Claims, KeyPair, Kind, SealingKey, Signer, Verifier, VerifyingKey, from_hex,
+};
 use gochat_proto::im::logic::v1::conversation_service_client::ConversationServiceClient;
 use gochat_proto::im::logic::v1::{MuteMemberRequest, UpdateConversationRequest};
+use gochat_proto::im::repo::v1::ListSigningKeysRequest;
+use gochat_proto::im::repo::v1::key_service_client::KeyServiceClient;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Request, Status};
@@ -101,5 +106,57 @@ impl Decoder for Raw {
 
     fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
         Ok(Some(src.copy_to_bytes(src.remaining())))
+    }
+}
+
+/// The signing key of a server, as a thief of its data folder and its secret would have it.
+pub struct Forge {
+    pub signer: Signer,
+    pub kid: String,
+    pair: KeyPair,
+    verifier: Verifier,
+}
+
+impl Forge {
+    /// Opens the newest key with the server's secret.
+    pub async fn of(repo: Channel, secret: &str) -> Self {
+        let mut keys = KeyServiceClient::new(repo);
+        let keys = keys.list_signing_keys(ListSigningKeysRequest {}).await;
+        let key = keys.expect("keys").into_inner().keys.pop();
+        let key = key.expect("a key");
+        let sealing = SealingKey::derive(secret.as_bytes()).expect("a sealing key");
+        let sealed = from_hex(&key.sealed_key).expect("a sealed key");
+        let seed = sealing
+            .open(&key.kid, &sealed)
+            .expect("the secret opens it");
+        let pair = KeyPair::from_seed(&seed).expect("a key pair");
+        let verifier = Verifier::new("im-logic", 0);
+        verifier.replace([VerifyingKey::ed25519(&key.kid, pair.public()).expect("a public key")]);
+        Self {
+            signer: Signer::ed25519(&key.kid, &pair),
+            kid: key.kid,
+            pair,
+            verifier,
+        }
+    }
+
+    /// The public half of the key.
+    pub fn public(&self) -> &[u8] {
+        self.pair.public()
+    }
+
+    /// A key of the same name that the server does not know.
+    pub fn foreign(&self) -> Signer {
+        let pair = KeyPair::generate().expect("randomness");
+        Signer::ed25519(&self.kid, &pair)
+    }
+
+    /// What a token of the server says.
+    pub fn claims(&self, token: &str) -> Claims {
+        let claims = self
+            .verifier
+            .verify(token, Kind::Access, 0)
+            .or_else(|_| self.verifier.verify(token, Kind::Refresh, 0));
+        Claims::clone(&claims.expect("a token of this server"))
     }
 }

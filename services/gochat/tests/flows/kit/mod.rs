@@ -9,7 +9,7 @@ mod server;
 mod socket;
 mod user;
 
-pub use back::{call_rpc, mute, set};
+pub use back::{Forge, call_rpc, mute, set};
 pub use http::Reply;
 pub use server::{FEW_ARE_MANY, Server, fresh_name};
 pub use socket::Socket;

@@ -127,9 +127,14 @@ impl Server {
         self.running().map(Running::log)
     }
 
+    #[allow(
+        dead_code,
+        reason = "the kit is shared, and only one suite signs tokens itself"
+    )]
     /// What signs its tokens. `None` for a server that isn't embedded here.
-    pub fn secret(&self) -> Option<&str> {
-        self.running().map(Running::jwt_secret)
+    pub async fn forge(&self) -> Option<super::Forge> {
+        let running = self.running()?;
+        Some(super::Forge::of(running.repo(), running.jwt_secret()).await)
     }
 
     fn running(&self) -> Option<&Running> {

@@ -8,7 +8,8 @@ use super::cast::{Cast, resigned};
 use crate::kit::{PASSWORD, User, call_rpc, fresh_name};
 
 /// The methods the tests below cover.
-pub const AUTH_RPCS: [&str; 6] = [
+pub const AUTH_RPCS: [&str; 7] = [
+    "KeyService/GetPublicKeys",
     "AuthService/Register",
     "AuthService/Login",
     "AuthService/GuestLogin",
@@ -50,7 +51,7 @@ async fn tokens(cast: &Cast, refresh: bool) -> (User, [String; 7]) {
             u.token.clone()
         }
     };
-    let secret = cast.server.secret().unwrap();
+    let forge = cast.server.forge().await.unwrap();
     let user = cast.server.user().await;
     let gone = cast.server.login(&user.name).await;
     gone.call("POST", "/auth/logout", None).await.data();
@@ -60,8 +61,8 @@ async fn tokens(cast: &Cast, refresh: bool) -> (User, [String; 7]) {
     } else {
         user.refresh_token.clone()
     };
-    let forged = resigned(&token, secret, "another secret, also long enough", 0);
-    let expired = resigned(&token, secret, secret, 3600 * 24 * 30);
+    let forged = resigned(&token, &forge, &forge.foreign(), 0);
+    let expired = resigned(&token, &forge, &forge.signer, 3600 * 24 * 30);
     (
         user,
         [
@@ -186,4 +187,23 @@ async fn names_and_passwords_are_judged_by_im_logic_itself() {
         .await,
         "OK"
     );
+}
+
+#[tokio::test]
+async fn public_keys_are_for_every_service_and_hold_nothing_private() {
+    let Some(cast) = Cast::gather().await else {
+        return;
+    };
+    let path = "/im.logic.v1.KeyService/GetPublicKeys";
+    let answer = call_rpc(cast.server.logic().unwrap(), path, Vec::new()).await;
+    let answer = pb::GetPublicKeysResponse::decode(answer.unwrap()).unwrap();
+    let forge = cast.server.forge().await.unwrap();
+    let [key] = answer.keys.as_slice() else {
+        panic!("one key, got {:?}", answer.keys);
+    };
+    assert_eq!(
+        (key.kid.as_str(), key.algorithm.as_str()),
+        (forge.kid.as_str(), "EdDSA")
+    );
+    assert_eq!(&*key.public_key, forge.public());
 }

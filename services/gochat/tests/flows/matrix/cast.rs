@@ -1,9 +1,9 @@
 //! The people of the matrix, and a group they stand in different relations to.
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde_json::{Value, json};
+use gochat_infra::token::Signer;
+use serde_json::json;
 
-use crate::kit::{Server, User, mute, now, text};
+use crate::kit::{Forge, Server, User, mute, now, text};
 
 /// Callers whose token is wrong, in the order of the columns.
 pub const BAD: [&str; 6] = [
@@ -39,7 +39,7 @@ impl Cast {
     /// Everybody signs in. `None` without a secret to sign expired tokens with.
     pub async fn gather() -> Option<Self> {
         let server = Server::shared().await;
-        let secret = server.secret()?.to_owned();
+        let forge = server.forge().await?;
         let [stranger, member, muted, admin, owner] = server.users().await;
         let [target, leaver] = server.users().await;
         let guest = server.guest().await;
@@ -48,14 +48,14 @@ impl Cast {
         let bad = [
             None,
             Some(format!("Token {}", member.token)),
+            bearer(&resigned(&member.token, &forge, &forge.foreign(), 0)),
+            bearer(&member.refresh_token),
             bearer(&resigned(
                 &member.token,
-                &secret,
-                "another secret, also long enough",
-                0,
+                &forge,
+                &forge.signer,
+                3600 * 24 * 2,
             )),
-            bearer(&member.refresh_token),
-            bearer(&resigned(&member.token, &secret, &secret, 3600 * 24 * 2)),
             bearer(&leaver.token),
         ];
         Some(Self {
@@ -113,27 +113,13 @@ impl Cast {
     }
 }
 
-/// The same token, so many seconds older, signed with another secret.
-pub fn resigned(token: &str, secret: &str, new_secret: &str, older_by: i64) -> String {
-    // Fails only when it is installed already.
-    let _ = jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER.install_default();
-    let mut validation = Validation::new(Algorithm::HS256);
-    validation.validate_aud = false;
-    let key = DecodingKey::from_secret(secret.as_bytes());
-    let mut claims = jsonwebtoken::decode::<Value>(token, &key, &validation)
-        .expect("a token of this server")
-        .claims;
-    for time in ["iat", "exp"] {
-        let value = claims[time].as_i64().expect("a time");
-        claims[time] = json!(value - older_by);
-    }
+/// The same token, so many seconds older, signed with this key.
+pub fn resigned(token: &str, forge: &Forge, signer: &Signer, older_by: i64) -> String {
+    let mut claims = forge.claims(token);
+    claims.iat -= older_by;
+    claims.exp -= older_by;
     if older_by > 0 {
-        claims["exp"] = json!(claims["exp"].as_i64().expect("a time").min(now() - 60));
+        claims.exp = claims.exp.min(now() - 60);
     }
-    jsonwebtoken::encode(
-        &Header::new(Algorithm::HS256),
-        &claims,
-        &EncodingKey::from_secret(new_secret.as_bytes()),
-    )
-    .expect("claims can be signed")
+    signer.sign(&claims).expect("claims can be signed")
 }

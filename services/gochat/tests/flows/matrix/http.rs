@@ -154,9 +154,9 @@ async fn fresh(name: &str, cast: &Cast) -> String {
             token
         }
         "{expired-refresh}" => {
-            let secret = cast.server.secret().expect("an embedded server");
+            let forge = cast.server.forge().await.expect("an embedded server");
             let token = cast.server.user().await.refresh_token;
-            resigned(&token, secret, secret, 3600 * 24 * 30)
+            resigned(&token, &forge, &forge.signer, 3600 * 24 * 30)
         }
         "{request}" => cast.request().await,
         _ => unreachable!("no such placeholder: {name}"),

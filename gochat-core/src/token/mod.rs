@@ -1,0 +1,3 @@
+//! The rules of tokens: which key signs them, and which keys verify them.
+
+pub mod keys;

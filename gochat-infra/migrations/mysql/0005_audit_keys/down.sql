@@ -1,0 +1,2 @@
+DROP TABLE IF EXISTS audit_records;
+DROP TABLE IF EXISTS signing_keys;

@@ -1,0 +1,261 @@
+//! The keys of tokens: made, loaded, rotated. Which key signs and which keys verify is decided by
+//! [`gochat_core::token::keys`].
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::ids::UnixMillis;
+use gochat_core::token::keys::{self as rules, KeyTimes, Policy};
+use gochat_infra::token::{
+    Algorithm, KeyPair, SealingKey, Signer, Verifier, VerifyingKey, from_hex, to_hex,
+};
+use gochat_proto::im::repo::v1 as pb;
+use parking_lot::RwLock;
+use tokio::sync::Mutex;
+
+use crate::clock;
+use crate::config::Auth;
+use crate::repo::Repo;
+
+/// Minimum time between two loads that an unknown key causes: a stranger can't make im-repo work.
+const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(1);
+/// Attempts to add a key beside other instances that do the same.
+const ADD_ATTEMPTS: usize = 4;
+/// Name of the algorithm of keys that are stored.
+const EDDSA: &str = "EdDSA";
+
+/// A key with everything that is known of it.
+#[derive(Clone)]
+pub(crate) struct Key {
+    pub(crate) generation: i64,
+    pub(crate) kid: String,
+    pub(crate) public: Vec<u8>,
+    pub(crate) times: KeyTimes,
+    /// `None` for a key that was sealed under another secret.
+    pub(crate) signer: Option<Signer>,
+}
+
+/// What an instance knows of the keys.
+#[derive(Clone)]
+struct Known {
+    keys: Arc<[Key]>,
+    loaded: Instant,
+}
+
+/// The keys of one instance.
+pub(crate) struct Keys {
+    /// Signs in place of stored keys when tokens are HS256.
+    shared_secret: Option<Signer>,
+    sealing: SealingKey,
+    policy: Policy,
+    refresh: Duration,
+    repo: Repo,
+    known: RwLock<Option<Known>>,
+    loading: Mutex<()>,
+    pub(super) verifier: Verifier,
+}
+
+impl Keys {
+    /// # Errors
+    /// `INTERNAL_ERROR` when the sealing key can't be derived.
+    pub(crate) fn new(repo: Repo, config: &Auth) -> Result<Self> {
+        let secret = config.secret.as_bytes();
+        let verifier = Verifier::new(&config.issuer, 0);
+        let shared_secret = match config.algorithm {
+            Algorithm::EdDsa => None,
+            Algorithm::Hs256 => {
+                verifier.replace([VerifyingKey::hs256(secret)]);
+                Some(Signer::hs256(secret))
+            }
+        };
+        Ok(Self {
+            shared_secret,
+            sealing: SealingKey::derive(secret)?,
+            policy: Policy {
+                lead_ms: config.key_lead_s.saturating_mul(1_000),
+                token_life_ms: config
+                    .access_ttl_s
+                    .max(config.refresh_ttl_s)
+                    .saturating_mul(1_000),
+            },
+            refresh: Duration::from_secs(config.keys_refresh_s.max(1)),
+            repo,
+            known: RwLock::new(None),
+            loading: Mutex::new(()),
+            verifier,
+        })
+    }
+
+    /// Whether tokens are signed with the shared secret.
+    pub(crate) fn is_shared_secret(&self) -> bool {
+        self.shared_secret.is_some()
+    }
+
+    /// The key that signs now.
+    ///
+    /// # Errors
+    /// Those of im-repo while the keys were never loaded.
+    pub(crate) async fn signer(&self) -> Result<Signer> {
+        if let Some(signer) = &self.shared_secret {
+            return Ok(signer.clone());
+        }
+        let keys = self.current().await?;
+        if let Some(signer) = signing(&keys) {
+            return Ok(signer);
+        }
+        tracing::warn!(
+            "no signing key opens under this secret: a new one is made; tokens of the others stay valid"
+        );
+        let _one = self.loading.lock().await;
+        if let Some(signer) = self.known.read().as_ref().and_then(|k| signing(&k.keys)) {
+            return Ok(signer);
+        }
+        let keys = self.add().await?;
+        signing(&keys).ok_or_else(|| ErrorCode::Internal.into())
+    }
+
+    /// Every key that has not retired, oldest first. The list is at most `keys_refresh_s` old
+    /// while im-repo answers. Makes the first key.
+    ///
+    /// # Errors
+    /// Those of im-repo while the keys were never loaded.
+    pub(crate) async fn current(&self) -> Result<Arc<[Key]>> {
+        let known = self.known.read().clone();
+        let Some(known) = known else {
+            return self.load_unless(|_| true).await;
+        };
+        if known.loaded.elapsed() < self.refresh {
+            return Ok(known.keys);
+        }
+        match self
+            .load_unless(|loaded| loaded.elapsed() < self.refresh)
+            .await
+        {
+            Err(error) => {
+                tracing::warn!(%error, "the signing keys can't be loaded again; the known ones are used");
+                Ok(known.keys)
+            }
+            loaded => loaded,
+        }
+    }
+
+    /// Loads the keys because a token names an unknown one; does nothing when they were loaded a
+    /// moment ago.
+    pub(super) async fn load_for_unknown(&self) -> Result<()> {
+        self.load_unless(|loaded| loaded.elapsed() < UNKNOWN_KEY_PAUSE)
+            .await
+            .map(drop)
+    }
+
+    /// Loads the keys, one call at a time, unless they were loaded meanwhile and that is enough.
+    async fn load_unless(&self, is_enough: impl Fn(Instant) -> bool) -> Result<Arc<[Key]>> {
+        let _one = self.loading.lock().await;
+        if let Some(known) = self.known.read().clone()
+            && is_enough(known.loaded)
+        {
+            return Ok(known.keys);
+        }
+        let keys = self.list().await?;
+        if keys.is_empty() {
+            return self.add().await;
+        }
+        self.take(keys)
+    }
+
+    async fn list(&self) -> Result<Vec<Key>> {
+        let answer = self.repo.signing_keys(pb::ListSigningKeysRequest {});
+        let rows = answer.await?.keys;
+        rows.into_iter().map(|row| self.key(row)).collect()
+    }
+
+    /// Adds a key behind the newest one. An instance that was quicker wins: its key is taken.
+    async fn add(&self) -> Result<Arc<[Key]>> {
+        for _ in 0..ADD_ATTEMPTS {
+            let keys = self.list().await?;
+            let times: Vec<_> = keys.iter().map(|key| key.times).collect();
+            let now = clock::now_ms();
+            let plan = rules::rotate(&times, now, self.policy)?;
+            let generation = keys.last().map_or(1, |key| key.generation + 1);
+            let row = self.make(generation, now, plan.times)?;
+            let kid = row.kid.clone();
+            let request = pb::AddSigningKeyRequest {
+                key: Some(row),
+                previous_retires_at_ms: millis(plan.previous_retires_at.unwrap_or(now)),
+            };
+            let added = self.repo.add_signing_key(request).await?.added;
+            let keys = self.take(self.list().await?)?;
+            if added {
+                tracing::info!(kid, "a signing key was published");
+                return Ok(keys);
+            }
+            if generation == 1 && !keys.is_empty() {
+                return Ok(keys);
+            }
+        }
+        Err(ErrorCode::VersionConflict.into())
+    }
+
+    fn make(&self, generation: i64, now: UnixMillis, times: KeyTimes) -> Result<pb::SigningKey> {
+        let pair = KeyPair::generate()?;
+        let kid = uuid::Uuid::now_v7().simple().to_string();
+        Ok(pb::SigningKey {
+            generation,
+            algorithm: EDDSA.to_owned(),
+            public_key: to_hex(pair.public()),
+            sealed_key: to_hex(&self.sealing.seal(&kid, pair.seed())?),
+            kid,
+            created_at_ms: millis(now),
+            signs_from_ms: millis(times.signs_from),
+            retires_at_ms: 0,
+        })
+    }
+
+    fn key(&self, row: pb::SigningKey) -> Result<Key> {
+        let broken = || Error::new(ErrorCode::Internal, "A stored signing key can't be read.");
+        let sealed = from_hex(&row.sealed_key).ok_or_else(broken)?;
+        let signer = self
+            .sealing
+            .open(&row.kid, &sealed)
+            .and_then(|seed| KeyPair::from_seed(&seed).ok())
+            .map(|pair| Signer::ed25519(&row.kid, &pair));
+        let at = |ms: i64| UnixMillis::try_from(ms).unwrap_or(0);
+        Ok(Key {
+            generation: row.generation,
+            public: from_hex(&row.public_key).ok_or_else(broken)?,
+            times: KeyTimes {
+                signs_from: at(row.signs_from_ms),
+                retires_at: (row.retires_at_ms > 0).then(|| at(row.retires_at_ms)),
+            },
+            signer,
+            kid: row.kid,
+        })
+    }
+
+    fn take(&self, keys: Vec<Key>) -> Result<Arc<[Key]>> {
+        let public = keys
+            .iter()
+            .map(|key| VerifyingKey::ed25519(&key.kid, &key.public))
+            .collect::<Result<Vec<_>>>()?;
+        self.verifier.replace(public);
+        let keys: Arc<[Key]> = keys.into();
+        let loaded = Instant::now();
+        *self.known.write() = Some(Known {
+            keys: Arc::clone(&keys),
+            loaded,
+        });
+        Ok(keys)
+    }
+}
+
+/// The key that signs among those that can.
+fn signing(keys: &[Key]) -> Option<Signer> {
+    let able: Vec<&Key> = keys.iter().filter(|key| key.signer.is_some()).collect();
+    let times: Vec<_> = able.iter().map(|key| key.times).collect();
+    let chosen = rules::signing(&times, clock::now_ms())?;
+    able.get(chosen)?.signer.clone()
+}
+
+fn millis(at: UnixMillis) -> i64 {
+    i64::try_from(at).unwrap_or(i64::MAX)
+}
