@@ -11,7 +11,7 @@ use gochat_core::ids::{ConversationId, MessageId, UserId};
 use gochat_core::message::{Draft, DraftLimits, Writer};
 use gochat_core::read::ReadPointer;
 use gochat_core::sequence::{Admitted, Assigned, ClientKey, ConversationLog};
-use gochat_core::snowflake::Snowflake;
+use gochat_core::snowflake::{Lease, Snowflake};
 
 /// All a chat room needs. Core decides, this struct stores.
 struct Room {
@@ -53,12 +53,19 @@ impl Room {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // A server that restarts stores the end of the lease first, and begins the next one there.
+    let mut ids = Snowflake::new(1).ok_or("instance numbers end at 1023")?;
+    let from = now_ms();
+    ids.grant(Lease {
+        from,
+        until: from + 3_600_000,
+    });
     let ann = UserId::new(1).ok_or("not an id")?;
     let ben = UserId::new(2).ok_or("not an id")?;
     let mut room = Room {
         id: ConversationId::single(ann, ben).ok_or("one user alone is no conversation")?,
         log: ConversationLog::default(),
-        ids: Snowflake::new(1).ok_or("instance numbers end at 1023")?,
+        ids,
         messages: Vec::new(),
     };
 

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use gochat_core::ratelimit::RuleTable;
 use gochat_infra::embedded::cache::MemoryCache;
 use gochat_infra::embedded::counter::{MemoryCounters, MemoryLimiter, MemoryOnce};
+use gochat_infra::embedded::floor::FileFloor;
 use gochat_infra::embedded::log::EmbeddedLog;
 use gochat_infra::embedded::presence::MemoryPresence;
 use gochat_infra::embedded::sqlite::SqliteDatabase;
-use gochat_infra::ids::{IdSource, SnowflakeIds};
+use gochat_infra::ids::{SnowflakeIds, first_conn_id, now_ms, system_clock};
 use gochat_infra::port::db::SharedDatabase;
 use gochat_infra::port::mq::Mq;
 use gochat_infra::rpc::Channel;
@@ -35,6 +36,8 @@ pub struct Running {
     secret: String,
     db: SharedDatabase,
     mq: Arc<EmbeddedLog>,
+    ids: Arc<SnowflakeIds>,
+    floor: Arc<FileFloor>,
     stages: Stages,
 }
 
@@ -42,7 +45,8 @@ pub struct Running {
 struct Parts {
     db: SharedDatabase,
     mq: Arc<EmbeddedLog>,
-    ids: Arc<dyn IdSource>,
+    ids: Arc<SnowflakeIds>,
+    floor: Arc<FileFloor>,
     secret: String,
 }
 
@@ -85,6 +89,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         logic: logic_channel.clone(),
         repo: repo_channel.clone(),
         peers: Arc::new(im_gateway::NoPeers),
+        first_conn_id: first_conn_id(&*parts.ids),
     };
     let gateway = im_gateway::Gateway::bind(gateway_config, gateway_ports)
         .await
@@ -130,7 +135,13 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         repo.run(stop).await;
         Ok(())
     });
-    let Parts { db, mq, secret, .. } = parts;
+    let Parts {
+        db,
+        mq,
+        ids,
+        floor,
+        secret,
+    } = parts;
     Ok(Running {
         addr,
         logic: logic_channel,
@@ -138,6 +149,8 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         secret,
         db,
         mq,
+        ids,
+        floor,
         stages,
     })
 }
@@ -166,12 +179,25 @@ async fn open(config: &Config) -> Result<Parts, Failed> {
     log.ensure_topics(&[topics::downstream_spec(&config.gateway.gateway_id)])
         .await
         .map_err(because("topics"))?;
+    // A folder of before the floor has ids already; they count when the clock stepped back behind them.
+    let newest = db.newest_id_time().await.filter(|at| *at >= now_ms());
+    let floor = Arc::new(FileFloor::new(dir.join("ids.floor"), newest));
     // One process owns the folder, so its number can't be taken.
-    let ids = SnowflakeIds::new(1, CancellationToken::new()).map_err(because("ids"))?;
+    let (ids, keeper) = SnowflakeIds::leased(
+        1,
+        CancellationToken::new(),
+        floor.clone(),
+        system_clock(),
+        config.storage.lease_rules(),
+    )
+    .await
+    .map_err(because("ids"))?;
+    tokio::spawn(keeper.run());
     Ok(Parts {
         db: Arc::new(db),
         mq: Arc::new(log),
-        ids: Arc::new(ids),
+        ids,
+        floor,
         secret,
     })
 }
@@ -225,6 +251,7 @@ impl Running {
     /// The first thing that did not stop cleanly; nothing acknowledged is lost even then.
     pub async fn stop(self) -> Result<(), Failed> {
         let outcome = self.stages.stop().await;
+        self.ids.end(&*self.floor).await;
         let closed = self.db.close().await.map_err(because("database"));
         // The last handle: its drop syncs the log and lets the folder go.
         let log = self.mq;

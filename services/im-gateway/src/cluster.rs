@@ -105,6 +105,7 @@ impl Program for ImGateway {
             peers: Arc::new(Registered(
                 process.directory("im-gateway", Some(PEER_IDLE))?,
             )),
+            first_conn_id: process.first_conn_id(&id).await,
         };
         let bound = process
             .persist("im-gateway", || bind(config.clone(), ports.clone()))

@@ -33,7 +33,7 @@ use crate::typing::{self, Typing};
 use crate::waiters::Waiters;
 use crate::ws::conn::QueueLimits;
 use crate::ws::{drain, sweeper};
-use crate::{clock, downstream, http, metrics, server, upstream};
+use crate::{downstream, http, metrics, server, upstream};
 
 /// How long a start waits for the list of revocations before it goes on without tokens being
 /// believed.
@@ -50,6 +50,9 @@ pub struct Ports {
     pub repo: Channel,
     /// The other gateways.
     pub peers: Arc<dyn Peers>,
+    /// Id of the first connection; greater than all connection ids of earlier runs of this gateway, even if the clock
+    /// stepped back. See [`gochat_infra::ids::first_conn_id`].
+    pub first_conn_id: u64,
 }
 
 impl fmt::Debug for Ports {
@@ -243,8 +246,7 @@ pub(crate) fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
         frames: config.websocket.queue_frames,
         bytes: config.websocket.queue_bytes,
     };
-    // Milliseconds leave room for a million connections each before a later run could meet one.
-    let first_conn_id = clock::now_ms() << 20;
+    let first_conn_id = ports.first_conn_id;
     let shared = Shared {
         id: Arc::from(config.gateway_id.as_str()),
         ws_rules: config.ws_rules(),

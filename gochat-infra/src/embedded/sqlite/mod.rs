@@ -44,6 +44,7 @@ use std::thread::{self, JoinHandle};
 use async_trait::async_trait;
 use diesel::sqlite::SqliteConnection;
 use gochat_core::ids::UnixMillis;
+use gochat_core::snowflake::Parts;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
@@ -108,6 +109,18 @@ impl SqliteDatabase {
     /// metrics.
     pub fn statements_run(&self) -> u64 {
         self.statements.load(Ordering::Relaxed)
+    }
+
+    /// The time in the newest id of a stored row; `None` in a file without a schema or rows.
+    pub async fn newest_id_time(&self) -> Option<UnixMillis> {
+        query::statements! {
+            NewestId = "SELECT max(coalesce((SELECT max(id) FROM messages), 0), \
+                coalesce((SELECT max(id) FROM users), 0), \
+                coalesce((SELECT max(id) FROM friendship_requests), 0))";
+        }
+        let found = self.read(|conn| query::one::<NewestId, i64>(conn, &[]));
+        let id = found.await.ok().and_then(|id| u64::try_from(id).ok());
+        id.filter(|id| *id > 0).map(|id| Parts::of(id).at)
     }
 
     /// Runs `work` on a reading connection.

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::snowflake::LeaseRules;
 use tokio_util::sync::CancellationToken;
 
-use crate::ids::{IdSource, SnowflakeIds};
+use crate::ids::{FloorStore, IdSource, LeaseKeeper, SnowflakeIds, system_clock};
 use crate::port::coord::{InstanceId, InstanceIds, Lease};
 use crate::rpc::Backoff;
 use crate::shell::Health;
@@ -18,21 +19,27 @@ const RELEASE: Duration = Duration::from_secs(2);
 /// Ids under a number that is ours as long as its lease is.
 ///
 /// When the lease is lost, no more ids are made, until the same number could be claimed again. The generator stays the
-/// same all the time, so it never repeats itself.
+/// same all the time, and its floor is stored, so it never repeats itself, nor what an earlier process made.
 pub struct LeasedIds {
-    ids: SnowflakeIds,
+    ids: Arc<SnowflakeIds>,
+    floor: Arc<dyn FloorStore>,
     held: AtomicBool,
 }
 
-impl LeasedIds {
-    /// # Errors
-    /// `INVALID_PARAMS` for a number out of range.
-    fn new(number: u16) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self {
-            ids: SnowflakeIds::new(number, CancellationToken::new())?,
-            held: AtomicBool::new(true),
-        }))
-    }
+/// A generator for a number, and what keeps time leased for it.
+///
+/// # Errors
+/// `INVALID_PARAMS` for a number out of range.
+pub(super) async fn leased(
+    number: u16,
+    floor: Arc<dyn FloorStore>,
+    rules: LeaseRules,
+) -> Result<(Arc<LeasedIds>, LeaseKeeper)> {
+    let lost = CancellationToken::new();
+    let (ids, keeper) =
+        SnowflakeIds::leased(number, lost, floor.clone(), system_clock(), rules).await?;
+    let held = AtomicBool::new(true);
+    Ok((Arc::new(LeasedIds { ids, floor, held }), keeper))
 }
 
 impl IdSource for LeasedIds {
@@ -56,27 +63,17 @@ pub struct Number {
     pub ids: Arc<dyn IdSource>,
 }
 
-/// A number by the operator's word.
-pub(super) fn pinned(id: u16) -> Result<Number> {
-    let ids = LeasedIds::new(id)?;
-    Ok(Number { id, ids })
-}
-
-/// A claimed number, and the task that keeps it: it ends after `stop`, when the number is given back.
+/// The task that keeps a claimed number: it ends after `stop`, when the number is given back.
 pub(super) fn kept(
     claimed: InstanceId,
+    ids: Arc<LeasedIds>,
     from: Arc<dyn InstanceIds>,
     service: &'static str,
     ttl: Duration,
     health: Health,
     stop: CancellationToken,
-) -> Result<(Number, impl Future<Output = ()> + Send + use<>)> {
+) -> impl Future<Output = ()> + Send + use<> {
     let InstanceId { id, lease } = claimed;
-    let ids = LeasedIds::new(id)?;
-    let number = Number {
-        id,
-        ids: ids.clone(),
-    };
     let keeper = Keeper {
         ids,
         id,
@@ -85,7 +82,7 @@ pub(super) fn kept(
         ttl,
         health,
     };
-    Ok((number, keeper.run(lease, stop)))
+    keeper.run(lease, stop)
 }
 
 struct Keeper {
@@ -103,6 +100,8 @@ impl Keeper {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {
+                    let ended = self.ids.ids.end(&*self.ids.floor);
+                    let _ = tokio::time::timeout(RELEASE, ended).await;
                     let _ = tokio::time::timeout(RELEASE, lease.release()).await;
                     return;
                 }
@@ -152,7 +151,8 @@ impl Keeper {
 mod tests {
     use super::*;
     use crate::embedded::coord::MemoryCoord;
-    use crate::port::coord::Release;
+    use crate::ids::CenterFloor;
+    use crate::port::coord::{ConfigCenter, Release};
 
     const TTL: Duration = Duration::from_secs(30);
 
@@ -162,6 +162,17 @@ mod tests {
         fn release(self: Box<Self>) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
             Box::pin(std::future::ready(()))
         }
+    }
+
+    /// Ids of a number whose floor is in `coord`.
+    async fn ids(coord: &MemoryCoord, number: u16) -> Arc<LeasedIds> {
+        let center: Arc<dyn ConfigCenter> = Arc::new(coord.clone());
+        let floor = CenterFloor::new(center, "s", &number.to_string());
+        let (ids, keeper) = leased(number, Arc::new(floor), LeaseRules::default())
+            .await
+            .unwrap();
+        tokio::spawn(keeper.run());
+        ids
     }
 
     fn claimed(id: u16) -> (InstanceId, CancellationToken) {
@@ -178,12 +189,13 @@ mod tests {
         let health = Health::new("s");
         let stop = CancellationToken::new();
         let from: Arc<dyn InstanceIds> = Arc::new(coord.clone());
-        let (number, keeper) = kept(claimed, from, "s", TTL, health.clone(), stop).unwrap();
-        assert!(number.ids.next_id().is_ok());
+        let ids = ids(&coord, 5).await;
+        let keeper = kept(claimed, ids.clone(), from, "s", TTL, health.clone(), stop);
+        assert!(ids.next_id().is_ok());
         lost.cancel();
         // Another holds the number: this instance is finished.
         keeper.await;
-        assert!(number.ids.next_id().unwrap_err().is_retryable());
+        assert!(ids.next_id().unwrap_err().is_retryable());
         assert!(!health.is_alive());
         drop(other);
     }
@@ -195,12 +207,14 @@ mod tests {
         let health = Health::new("s");
         let stop = CancellationToken::new();
         let from: Arc<dyn InstanceIds> = Arc::new(coord.clone());
-        let (number, keeper) = kept(claimed, from, "s", TTL, health.clone(), stop.clone()).unwrap();
-        let before = number.ids.next_id().unwrap();
+        let ids = ids(&coord, 7).await;
+        let (told, known) = (stop.clone(), health.clone());
+        let keeper = kept(claimed, ids.clone(), from, "s", TTL, known, told);
+        let before = ids.next_id().unwrap();
         lost.cancel();
         let keeper = tokio::spawn(keeper);
         let after = loop {
-            match number.ids.next_id() {
+            match ids.next_id() {
                 Ok(id) if coord.acquire_exact("s", 7, TTL).await.is_err() => break id,
                 _ => tokio::task::yield_now().await,
             }

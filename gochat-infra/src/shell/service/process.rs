@@ -15,10 +15,11 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::connect::{self, LateEtcd};
 use super::live::Live;
-use super::number::{self, Number};
+use super::number::{self, LeasedIds, Number};
 use super::program::Program;
 use super::registration;
 use super::settings::Settings;
+use crate::ids::{CenterFloor, FloorStore as _, now_ms};
 use crate::port::coord::{ConfigCenter, Instance, InstanceIds, Instances, Locks, Registry};
 use crate::port::mq::{Mq, MqError, MqErrorKind, TopicPartition, TopicSpec};
 use crate::rpc::{self, Backoff, Breakers, Channel, ChannelConfig, Directory};
@@ -28,6 +29,11 @@ use crate::topics;
 
 /// How long a dependency may be away before the process calls itself not ready.
 const TOLERANCE: Duration = Duration::from_secs(10);
+
+/// How long a gateway waits for the floor of its connection ids.
+const FIRST_CONN_WAIT: Duration = Duration::from_secs(5);
+/// Milliseconds between two runs of a gateway whose clock stepped back.
+const RUN_ROOM_MS: u64 = 1_000;
 
 /// What a service gets to run with.
 pub struct Process<P: Program> {
@@ -173,9 +179,8 @@ impl<P: Program> Process<P> {
     pub async fn number(&mut self) -> Result<Option<Number>, Failed> {
         let coord = &self.settings.shared.coord;
         if let Some(id) = coord.instance_id {
-            return number::pinned(id)
-                .map(Some)
-                .map_err(because("instance number"));
+            let ids = self.leased_ids(id).await?;
+            return Ok(Some(Number { id, ids }));
         }
         let ttl = Duration::from_secs(coord.instance_id_ttl_s);
         let known = self
@@ -192,8 +197,12 @@ impl<P: Program> Process<P> {
         };
         known.up();
         let (stop, health) = (CancellationToken::new(), self.health.clone());
-        let (number, keeper) = number::kept(claimed, ids, P::NAME, ttl, health, stop.clone())
-            .map_err(because("instance number"))?;
+        let leased = self.leased_ids(claimed.id).await?;
+        let number = Number {
+            id: claimed.id,
+            ids: leased.clone(),
+        };
+        let keeper = number::kept(claimed, leased, ids, P::NAME, ttl, health, stop.clone());
         self.last.add("instance number", |told| async move {
             let forward = async {
                 told.cancelled().await;
@@ -210,6 +219,40 @@ impl<P: Program> Process<P> {
         });
         tracing::info!(number = number.id, "this is the number of the instance");
         Ok(Some(number))
+    }
+
+    /// A generator for this number whose floor is stored in etcd.
+    async fn leased_ids(&mut self, number: u16) -> Result<Arc<LeasedIds>, Failed> {
+        let floor = CenterFloor::new(self.coord.clone(), P::NAME, &number.to_string());
+        let rules = self.settings.shared.coord.lease_rules();
+        let (ids, keeper) = number::leased(number, Arc::new(floor), rules)
+            .await
+            .map_err(because("instance number"))?;
+        self.background(keeper.run());
+        Ok(ids)
+    }
+
+    /// The first connection id of this run of the instance `name`: greater than those of all earlier runs, even if the
+    /// clock stepped back. While etcd is away, the clock has to do.
+    pub async fn first_conn_id(&self, name: &str) -> u64 {
+        let floor = CenterFloor::new(self.coord.clone(), P::NAME, &format!("runs/{name}"));
+        let now = now_ms();
+        let raised = tokio::time::timeout(FIRST_CONN_WAIT, floor.raise(now, RUN_ROOM_MS)).await;
+        let at = match raised {
+            Ok(Ok(stored)) => stored.after,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "connection ids begin at the time of the clock");
+                now
+            }
+            Err(_) => {
+                tracing::warn!(
+                    "etcd does not answer; connection ids begin at the time of the clock"
+                );
+                now
+            }
+        };
+        // A millisecond leaves room for a million connections.
+        at << 20
     }
 
     /// The log, with its topics; waits for Kafka as long as it takes. `None` when the process is told to stop first.

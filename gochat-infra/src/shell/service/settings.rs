@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use gochat_core::snowflake::LeaseRules;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::etcd::EtcdConfig;
@@ -111,6 +112,14 @@ pub struct Coord {
     pub instance_id: Option<u16>,
     /// How long the start waits for settings from the config centre, in milliseconds. Default 5,000.
     pub load_timeout_ms: u64,
+    /// Ids do not follow a clock that is more than this many days ahead of what is stored. Default 180.
+    pub max_clock_jump_days: u64,
+}
+
+impl Coord {
+    pub(super) fn lease_rules(&self) -> LeaseRules {
+        LeaseRules::default().max_jump_days(self.max_clock_jump_days)
+    }
 }
 
 impl Default for Coord {
@@ -121,6 +130,7 @@ impl Default for Coord {
             instance_id_ttl_s: 3_600,
             instance_id: None,
             load_timeout_ms: 5_000,
+            max_clock_jump_days: 180,
         }
     }
 }

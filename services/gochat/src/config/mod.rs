@@ -4,6 +4,7 @@ mod secret;
 
 use std::path::{Path, PathBuf};
 
+use gochat_core::snowflake::LeaseRules;
 use gochat_infra::embedded::log::{Fsync, LogConfig};
 use gochat_infra::embedded::sqlite::{SqliteOptions, Synchronous};
 use gochat_infra::shell::{
@@ -76,6 +77,15 @@ pub struct Storage {
     pub db_cache_kib: u32,
     /// Memory for cached rows, in bytes. Default 64 MiB.
     pub cache_bytes: u64,
+    /// Ids do not follow a clock that is more than this many days ahead of what is stored. Default 180.
+    pub max_clock_jump_days: u64,
+}
+
+impl Storage {
+    /// How time is leased for ids.
+    pub fn lease_rules(&self) -> LeaseRules {
+        LeaseRules::default().max_jump_days(self.max_clock_jump_days)
+    }
 }
 
 impl Default for Storage {
@@ -88,6 +98,7 @@ impl Default for Storage {
             db_readers: 4,
             db_cache_kib: 16_384,
             cache_bytes: 64 << 20,
+            max_clock_jump_days: 180,
         }
     }
 }

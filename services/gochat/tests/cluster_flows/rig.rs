@@ -188,6 +188,7 @@ impl Cluster {
                 directory: self.directory.clone(),
                 gates: self.gates.clone(),
             }),
+            first_conn_id: gochat_infra::ids::now_ms() << 20,
         };
         let mut config = self.config(&[]).gateway;
         config.gateway_id = id.to_owned();

@@ -27,6 +27,7 @@ async fn rig(config: Config) -> Rig {
         logic: Channel::unavailable("not part of this test"),
         repo: Channel::unavailable("not part of this test"),
         peers: Arc::new(NoPeers),
+        first_conn_id: 1,
     };
     let (gw, _queues) = crate::gateway::assemble(config, ports);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
