@@ -224,6 +224,7 @@ async fn measure_reading(db: &MysqlDatabase, total: u64, writers: &[Writer]) -> 
             direction: Direction::Descending,
             limit: 50,
             types: Vec::new(),
+            fresh: false,
         };
         let started = Instant::now();
         db.messages(query).await?;

@@ -158,6 +158,7 @@ async fn read(db: &SqliteDatabase, plan: &Plan) -> DbResult<()> {
             direction: Direction::Descending,
             limit: 50,
             types: Vec::new(),
+            fresh: false,
         };
         assert!(!db.messages(query).await?.messages.is_empty());
         history.push(started.elapsed());

@@ -54,6 +54,7 @@ async fn history(subject: &Subject, n: u64) -> Vec<u64> {
         direction: Direction::Descending,
         limit: 50,
         types: Vec::new(),
+        fresh: false,
     };
     let page = subject.db.messages(query).await.expect("a page");
     page.messages.iter().map(|m| m.message.seq_id).collect()

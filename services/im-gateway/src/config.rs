@@ -39,6 +39,8 @@ pub struct Config {
     pub presence: Presence,
     /// What newcomers are given of recent broadcasts.
     pub replay: Replay,
+    /// Numbers users were told of that may not be stored yet.
+    pub told: Told,
     /// How long a graceful stop may take, in milliseconds. Default 8,000.
     pub drain_timeout_ms: u64,
 }
@@ -57,6 +59,7 @@ impl Default for Config {
             backend: Backend::default(),
             presence: Presence::default(),
             replay: Replay::default(),
+            told: Told::default(),
             drain_timeout_ms: 8_000,
         }
     }
@@ -421,6 +424,26 @@ impl Default for Presence {
             typing_expiry_ms: 6_000,
             typing_max_members: 500,
             mark_read_in_flight: 64,
+        }
+    }
+}
+
+/// Numbers that users were told of and that may not be stored yet: reads must reach them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Told {
+    /// Conversations remembered until their rows are known to be stored. Beyond it a read may miss the
+    /// newest message for a moment, and `gochat_gateway_told_dropped_total` counts. Default 65,536.
+    pub conversations: usize,
+    /// Milliseconds between two looks at how far the rows are. Default 5,000.
+    pub check_ms: u64,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self {
+            conversations: 65_536,
+            check_ms: 5_000,
         }
     }
 }

@@ -196,6 +196,7 @@ impl<'a> Round<'a> {
         }
         let id = message.message_id;
         let to_world = message.conversation_type == ConversationKind::World as i32;
+        let conversation = self.note_told(&message);
         if message.again && to_world && self.gw.broadcasts.supersedes(id, message.seq_id) {
             return None;
         }
@@ -228,7 +229,7 @@ impl<'a> Round<'a> {
         let about = About {
             message: id,
             seq: message.seq_id,
-            conversation: self.gw.hash_of(&message.conversation_id),
+            conversation,
         };
         let late = match (message.again, to_world) {
             (false, _) => Late::No,
@@ -280,6 +281,13 @@ impl<'a> Round<'a> {
     /// The author's connection gets its ack or error; an HTTP caller is woken.
     fn answer(&mut self, origin: &Origin, message: &DownstreamMessage) {
         let refusal = (message.kind() == DownstreamKind::Error).then(|| refusal_of(message));
+        // Noted first: the author's next read may come before this returns.
+        if refusal.is_none()
+            && let Ok(author) = origin.user_id.parse()
+        {
+            let conversation = self.note_told(message);
+            self.gw.told.note_author(author, conversation);
+        }
         if origin.conn_id == 0 {
             let answer = refusal.map_or_else(|| Ok(message.clone()), Err);
             let trace = if origin.trace_id.is_empty() {
@@ -301,6 +309,14 @@ impl<'a> Round<'a> {
             None => frames::message_ack(message, self.now_s),
         };
         self.queue_for_conn(user, origin.conn_id, &frame);
+    }
+
+    /// Notes that somebody is about to hear of a message; its conversation's hash.
+    fn note_told(&self, message: &DownstreamMessage) -> u64 {
+        let id = &message.conversation_id;
+        let hash = self.gw.hash_of(id);
+        self.gw.told.note(hash, id, message.seq_id);
+        hash
     }
 
     fn queue_for_conn(&mut self, user: UserId, id: ConnId, frame: &Bytes) {

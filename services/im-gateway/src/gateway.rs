@@ -29,6 +29,7 @@ use crate::revocations::{self, Revocations};
 use crate::state::{Gw, Shared};
 use crate::tls::Edge;
 use crate::tokens::{self, Verifier};
+use crate::told::{self, Told};
 use crate::typing::{self, Typing};
 use crate::waiters::Waiters;
 use crate::ws::conn::QueueLimits;
@@ -196,6 +197,7 @@ impl Gateway {
         workers.spawn(revocations::run(gw.clone(), revocations, working.clone()));
         workers.spawn(tokens::follow_keys(gw.clone(), working.clone()));
         workers.spawn(sweeper::run(gw.clone(), working.clone()));
+        workers.spawn(told::run(gw.clone(), working.clone()));
         if let Some(edge) = tls.clone() {
             workers.spawn(edge.watch(working.clone()));
         }
@@ -262,6 +264,7 @@ pub(crate) fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
         broadcasts,
         conversations: ahash::RandomState::new(),
         recents: Recents::new(config.replay.clone()),
+        told: Told::new(&config.told),
         held_bytes: Default::default(),
         presence,
         typing,

@@ -41,6 +41,7 @@ mod server;
 mod state;
 mod tls;
 mod tokens;
+mod told;
 mod typing;
 mod upstream;
 mod waiters;

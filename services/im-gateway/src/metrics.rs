@@ -31,6 +31,7 @@ pub(crate) const SENT: &str = "gochat_message_send_total";
 /// Messages the log did not take.
 pub(crate) const SEND_FAILED: &str = "gochat_message_send_failures_total";
 /// Unauthenticated connections that had to make room.
+pub(crate) const TOLD_DROPPED: &str = "gochat_gateway_told_dropped_total";
 pub(crate) const SHED: &str = "gochat_connections_shed_total";
 
 /// Requests at a door that were judged without the shared bucket.
@@ -112,7 +113,14 @@ pub(crate) fn dropped(reason: &'static str, n: u64) {
 /// Describes the metrics to whatever recorder is installed, and begins the ones alerts look at: a
 /// counter that appears with its first event has never increased.
 pub(crate) fn describe() {
-    add_none(&[SENT, SEND_FAILED, SHED, DELIVERED, RATES_BRIDGED]);
+    add_none(&[
+        SENT,
+        SEND_FAILED,
+        SHED,
+        DELIVERED,
+        RATES_BRIDGED,
+        TOLD_DROPPED,
+    ]);
     for reason in ["overflow", "offline", "lagged"] {
         counter!(DROPPED, "reason" => reason).increment(0);
     }
@@ -152,6 +160,10 @@ pub(crate) fn describe() {
     metrics::describe_counter!(
         RATES_BRIDGED,
         "Requests judged without the rate limits that instances share."
+    );
+    metrics::describe_counter!(
+        TOLD_DROPPED,
+        "Numbers told to users that the gateway could not remember: a read may miss them for a moment."
     );
     metrics::describe_counter!(SHED, "Unauthenticated connections closed to make room.");
 }

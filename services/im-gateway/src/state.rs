@@ -27,6 +27,7 @@ use crate::presence::Presence;
 use crate::recents::Recents;
 use crate::revocations::Revocations;
 use crate::tokens::Verifier;
+use crate::told::Told;
 use crate::typing::Typing;
 use crate::upstream::Queued;
 use crate::waiters::Waiters;
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) table: Table,
     pub(crate) broadcasts: Broadcasts,
     pub(crate) recents: Recents,
+    /// Numbers users were told of that may not be stored yet.
+    pub(crate) told: Told,
     /// Hashes conversation ids to numbers that connections remember.
     pub(crate) conversations: ahash::RandomState,
     pub(crate) held_bytes: HeldBytes,
@@ -81,6 +84,25 @@ impl Shared {
     /// A conversation as a number other than 0.
     pub(crate) fn hash_of(&self, conversation: &str) -> u64 {
         self.conversations.hash_one(conversation) | 1
+    }
+
+    /// The highest number of a conversation that a read must reach: what this gateway told somebody
+    /// lately, or what the reader says; 0 = none.
+    pub(crate) fn told_of(&self, conversation: ConversationId, said: Option<i64>) -> i64 {
+        let hash = self.hash_of(&conversation.to_string());
+        self.told.head(hash).max(said.unwrap_or(0))
+    }
+
+    /// Conversations with the numbers that the list of a user must reach: of what this gateway acknowledged
+    /// or pushed to the user, what may not be stored yet.
+    pub(crate) fn told_to(&self, user: UserId) -> Vec<(ConversationId, i64)> {
+        let mut pushed = self.table.with_user(user, |conns| {
+            let pushed = conns.iter().flat_map(|conn| conn.pushed());
+            pushed.collect::<Vec<u64>>()
+        });
+        // Everybody is pushed the world chat, and no connection remembers it.
+        pushed.push(self.hash_of(&ConversationId::World.to_string()));
+        self.told.to_user(user, pushed)
     }
 
     /// Sends a frame to one connection; false when it is closing.
@@ -165,6 +187,7 @@ pub(crate) fn mark_read(gw: &Gw, conn: &Arc<Conn>, conversation: ConversationId,
             user_id: conn.user().to_string(),
             conversation_id: conversation.to_string(),
             seq_id: i64::try_from(seq).unwrap_or(i64::MAX),
+            at_least_seq_id: gw.told_of(conversation, None),
         };
         let trace = crate::upstream::new_trace();
         let clients = &gw.backend.conversations;

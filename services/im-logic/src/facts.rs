@@ -6,12 +6,15 @@ use std::time::Duration;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::ConversationId;
 use gochat_core::partition::of_key;
-use gochat_infra::port::mq::{Mq, MqResult, OutRecord, Producer, TopicPartition};
+use gochat_infra::port::mq::{self, Mq, MqResult, OutRecord, Producer, TopicPartition};
 use gochat_infra::topics;
 use gochat_proto::mq::v1::{UpstreamKind, UpstreamMessage};
 use prost::Message as _;
 
 use crate::{clock, trace};
+
+/// Longest time a reader waits for rows that are on their way to the database.
+const READER_WAIT: Duration = Duration::from_secs(1);
 
 /// Announces changes. Cheap to clone.
 #[derive(Clone)]
@@ -57,7 +60,17 @@ impl Announcer {
     /// row, too: what im-repo says about heads is then as new as this call. Gives up silently after
     /// the time an announcement may take; the caller goes on with what is there.
     pub async fn rows_written(&self, conversation: ConversationId) {
-        match tokio::time::timeout(self.timeout, self.pass_rows(conversation)).await {
+        self.rows_written_within(conversation, self.timeout).await;
+    }
+
+    /// As [`rows_written`](Self::rows_written) for a reader, who is told soon that an answer is behind.
+    pub async fn rows_written_soon(&self, conversation: ConversationId) {
+        self.rows_written_within(conversation, READER_WAIT.min(self.timeout))
+            .await;
+    }
+
+    async fn rows_written_within(&self, conversation: ConversationId, limit: Duration) {
+        match tokio::time::timeout(limit, self.pass_rows(conversation)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "can't tell which rows are written"),
             Err(_) => tracing::warn!("rows are far behind the log"),
@@ -70,14 +83,7 @@ impl Announcer {
         let partition = of_key(conversation.to_string().as_bytes(), partitions);
         let partition = TopicPartition::new(topic, partition);
         let end = self.mq.end_offset(&partition).await?;
-        loop {
-            let done = self.mq.committed(group, &partition).await?.unwrap_or(0);
-            // The end may lie beyond the last record: then nothing is left to read before it.
-            if done >= end || self.mq.read(&partition, done, 1).await?.is_empty() {
-                return Ok(());
-            }
-            self.mq.wait_committed(group, &partition, done + 1).await?;
-        }
+        mq::passed(&*self.mq, group, &partition, end).await
     }
 
     async fn pass(&self, record: OutRecord) -> Result<()> {

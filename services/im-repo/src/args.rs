@@ -7,9 +7,12 @@ use gochat_core::ids::{
     ConversationId, ConversationKind, GroupId, MessageId, RequestId, SeqId, UnixMillis, UserId,
 };
 use gochat_core::membership::{Operator, Role};
+use gochat_proto::common::v1::ConversationHead;
 
 /// Most entries of a batch, and most ids of a question.
 pub(crate) const MAX_BATCH: usize = 1_000;
+/// Most numbers a reader names in one question.
+const MAX_HEADS: usize = 64;
 /// Longest JSON text of settings, in bytes.
 const MAX_SETTINGS_BYTES: usize = 16 * 1024;
 
@@ -69,6 +72,20 @@ pub(crate) fn conversations(texts: &[String], most: usize) -> Result<Vec<Convers
         )));
     }
     texts.iter().map(|text| conversation(text)).collect()
+}
+
+/// Numbers a reader was told of, at most [`MAX_HEADS`].
+pub(crate) fn heads(told: &[ConversationHead]) -> Result<Vec<(ConversationId, SeqId)>> {
+    if told.len() > MAX_HEADS {
+        return Err(invalid(format!(
+            "`at_least` has at most {MAX_HEADS} entries."
+        )));
+    }
+    let head = |head: &ConversationHead| {
+        let id = conversation(&head.conversation_id)?;
+        Ok((id, seq(head.seq_id, "at_least")?))
+    };
+    told.iter().map(head).collect()
 }
 
 /// A conversation id that must name a group.

@@ -24,6 +24,8 @@ pub struct Config {
     pub purge_interval_ms: u64,
     /// Largest request in bytes. Default 16 MiB.
     pub max_request_bytes: usize,
+    /// Reads that wait for rows on their way.
+    pub reads: Reads,
 }
 
 impl Default for Config {
@@ -36,6 +38,27 @@ impl Default for Config {
             access_token_ms: 24 * 60 * 60 * 1000,
             purge_interval_ms: 10 * 60 * 1000,
             max_request_bytes: 16 * 1024 * 1024,
+            reads: Reads::default(),
+        }
+    }
+}
+
+/// Reads that wait for rows on their way: their reader was told of a number that isn't stored yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reads {
+    /// Longest wait for a row in milliseconds; after it the answer says that it is behind. Default 1000.
+    pub wait_ms: u64,
+    /// Conversations that may be waited for at once; a read beyond it is answered at once, and says that
+    /// it is behind. Default 10,000.
+    pub most: usize,
+}
+
+impl Default for Reads {
+    fn default() -> Self {
+        Self {
+            wait_ms: 1_000,
+            most: 10_000,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Rows of the database as messages of the wire. Times become Unix seconds, ids text.
 
-use gochat_core::ids::{ConversationKind, UnixMillis, UserId};
+use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UnixMillis, UserId};
 use gochat_core::membership::{FailedUser, GroupDecision, Role};
 use gochat_infra::port::db::{
     ConversationEntry, ConversationRow, FriendEntry, FriendRequestEntry, FriendRequestRow,
@@ -106,8 +106,12 @@ pub(crate) fn conversation(row: &ConversationRow) -> common::Conversation {
     }
 }
 
-/// A line of a user's list.
-pub(crate) fn list_entry(entry: &ConversationEntry, parts: ListParts) -> common::Conversation {
+/// A line of a user's list. `late` are the numbers that were waited for in vain.
+pub(crate) fn list_entry(
+    entry: &ConversationEntry,
+    parts: ListParts,
+    late: &[(ConversationId, SeqId)],
+) -> common::Conversation {
     let row = &entry.conversation;
     let mut line = conversation(row);
     if row.kind() == ConversationKind::Single
@@ -126,6 +130,8 @@ pub(crate) fn list_entry(entry: &ConversationEntry, parts: ListParts) -> common:
         }
         message
     });
+    let awaited = late.iter().find(|(id, _)| *id == row.id);
+    line.awaited_seq_id = awaited.map_or(0, |(_, seq)| wide(*seq));
     line.unread_count = wide(entry.unread);
     line.last_read_seq_id = wide(entry.last_read_seq_id);
     line.my_membership = entry.membership.as_ref().map(|row| member(row, None));

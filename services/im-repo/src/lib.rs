@@ -34,6 +34,7 @@ pub mod cluster;
 mod config;
 mod conversations;
 mod convert;
+mod heads;
 mod password;
 mod rpc;
 mod service;

@@ -13,6 +13,7 @@ use gochat_infra::port::presence::PresenceStore;
 use crate::args::invalid;
 use crate::config::Config;
 use crate::conversations::Conversations;
+use crate::heads::Heads;
 use crate::password::Verifier;
 use crate::service::Ports;
 use crate::users::Users;
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) cached: Arc<Cached>,
     pub(crate) users: Users,
     pub(crate) conversations: Conversations,
+    pub(crate) heads: Arc<Heads>,
     pub(crate) presence: Arc<dyn PresenceStore>,
     pub(crate) once: Arc<dyn Once>,
     pub(crate) counters: Arc<dyn Counters>,
@@ -41,7 +43,9 @@ impl Shared {
             cached.clone(),
             config.cache.conversations(),
         );
+        let heads = Heads::new(ports.db.clone(), &config.reads);
         Self {
+            heads: Arc::new(heads),
             passwords: Verifier::new(&config.password),
             config,
             db: ports.db,

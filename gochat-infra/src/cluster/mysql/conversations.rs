@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use gochat_core::conversation::{Revision, decide_edit};
 use gochat_core::error::ErrorCode;
-use gochat_core::ids::{ConversationId, ConversationKind, UnixMillis, UserId};
+use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UnixMillis, UserId};
 use gochat_core::membership::GroupCommand;
 
 use super::fault::{self, Class};
@@ -33,6 +33,12 @@ statements! {
          STRAIGHT_JOIN conversations c ON c.id = d.id COLLATE utf8mb4_bin"
     );
     RevisionOf = "SELECT version, data_updated_at FROM conversations WHERE id = ?1";
+    // ?1 JSON array of ids, ?2 a user or 0.
+    Heads = "SELECT c.id, c.last_seq_id FROM (SELECT DISTINCT id FROM \
+             JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS (id VARCHAR(64) PATH '$')) j) d \
+             STRAIGHT_JOIN conversations c ON c.id = d.id COLLATE utf8mb4_bin \
+             WHERE ?2 = 0 OR c.type = 3 OR EXISTS (SELECT 1 FROM conversation_members m \
+                   WHERE m.user_id = ?2 AND m.conversation_id = c.id)";
     Update = "UPDATE conversations SET name = COALESCE(?2, name), \
               avatar_url = COALESCE(?3, avatar_url), description = COALESCE(?4, description), \
               settings = COALESCE(?5, settings), updated_at = GREATEST(updated_at, ?6), \
@@ -43,6 +49,13 @@ statements! {
 
 async fn by_id(conn: &mut Conn, id: &ConversationId) -> DbResult<Option<ConversationRow>> {
     first::<ById, _>(conn, &binds![*id]).await
+}
+
+async fn heads(
+    conn: &mut Conn,
+    (ids, member): &(String, i64),
+) -> DbResult<Vec<(ConversationId, SeqId)>> {
+    rows::<Heads, _>(conn, &binds![ids, *member]).await
 }
 
 async fn by_ids(conn: &mut Conn, ids: &String) -> DbResult<Vec<ConversationRow>> {
@@ -175,6 +188,16 @@ impl ConversationStore for MysqlDatabase {
 
     async fn conversations(&self, ids: &[ConversationId]) -> DbResult<Vec<ConversationRow>> {
         self.read(json_ids(ids.iter().copied()), work!(by_ids))
+            .await
+    }
+
+    async fn heads(
+        &self,
+        member: Option<UserId>,
+        ids: &[ConversationId],
+    ) -> DbResult<Vec<(ConversationId, SeqId)>> {
+        let member = member.map_or(0, UserId::as_i64);
+        self.read((json_ids(ids.iter().copied()), member), work!(heads))
             .await
     }
 

@@ -156,6 +156,9 @@ impl MessageStore for MysqlDatabase {
     }
 
     async fn messages(&self, query: RangeQuery) -> DbResult<MessagePage> {
+        if query.fresh {
+            return self.read(query, work!(range)).await;
+        }
         let key = Key::Conversation(query.conversation);
         self.read_late(key, Around::Nothing, query, work!(range))
             .await

@@ -241,6 +241,14 @@ pub trait ConversationStore: Send + Sync {
     /// The conversations among `ids` that exist, in no particular order, each once.
     async fn conversations(&self, ids: &[ConversationId]) -> DbResult<Vec<ConversationRow>>;
 
+    /// The newest stored sequence number of each of `ids` that exists, never from a replica. With
+    /// `member` only of conversations this user is in; everybody is in the world chat.
+    async fn heads(
+        &self,
+        member: Option<UserId>,
+        ids: &[ConversationId],
+    ) -> DbResult<Vec<(ConversationId, SeqId)>>;
+
     /// Changes name, avatar, description or settings and returns the new row.
     ///
     /// Errors: `CONVERSATION_NOT_FOUND`, `CONVERSATION_DISSOLVED`, `VERSION_CONFLICT`.

@@ -101,6 +101,8 @@ pub struct RangeQuery {
     pub limit: u32,
     /// Only these message types; empty = all.
     pub types: Vec<i32>,
+    /// Never answered by a replica: the reader knows of a number that a page lacked.
+    pub fresh: bool,
 }
 
 /// A page of messages.

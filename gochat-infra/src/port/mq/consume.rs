@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Batch, Consumer, ConsumerConfig, Mq, MqError, MqErrorKind, MqResult, Progress};
+use super::{
+    Batch, Consumer, ConsumerConfig, Mq, MqError, MqErrorKind, MqResult, Progress, TopicPartition,
+};
 
 /// How long a consumer without a group may take to find its place.
 const STAND_WITHIN: Duration = Duration::from_secs(15);
@@ -56,6 +58,22 @@ pub async fn tail<T: Into<std::sync::Arc<str>>>(
     tokio::time::timeout(STAND_WITHIN, stand)
         .await
         .unwrap_or_else(|_| Err(MqError::new(MqErrorKind::Unavailable, late)))
+}
+
+/// Waits until `group` has passed every record before `end` in a partition, where `end` was answered by
+/// [`Mq::end_offset`].
+///
+/// # Errors
+/// Those of the log.
+pub async fn passed(mq: &dyn Mq, group: &str, tp: &TopicPartition, end: u64) -> MqResult<()> {
+    loop {
+        let done = mq.committed(group, tp).await?.unwrap_or(0);
+        // The end may lie beyond the last record: then nothing is left to read before it.
+        if done >= end || mq.read(tp, done, 1).await?.is_empty() {
+            return Ok(());
+        }
+        mq.wait_committed(group, tp, done + 1).await?;
+    }
 }
 
 #[cfg(test)]

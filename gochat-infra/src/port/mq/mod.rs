@@ -38,7 +38,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use config::{ConsumerConfig, Start};
-pub use consume::{rewind, tail};
+pub use consume::{passed, rewind, tail};
 pub use error::{MqError, MqErrorKind, MqResult};
 pub use record::{
     Batch, Headers, InRecord, MAX_RECORD_BYTES, OutRecord, Placed, Poll, Progress, Record,

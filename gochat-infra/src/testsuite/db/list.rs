@@ -297,3 +297,30 @@ pub async fn conversations_are_found_by_their_name_or_the_peers(subject: Subject
         "others' groups stay unseen"
     );
 }
+
+/// Heads are told to anybody who may ask, and with a user only of that user's conversations.
+pub async fn heads_are_told_of_ones_own_conversations(subject: Subject) {
+    let db = subject.db();
+    open(&db, group(1), 1, &[2]).await;
+    open(&db, group(2), 3, &[]).await;
+    for id in [group(1), group(2), ConversationId::World] {
+        save(&db, run_of(id, 1..=4, 3), NOW).await;
+    }
+    let all = [
+        group(1),
+        group(2),
+        group(9),
+        ConversationId::World,
+        group(1),
+    ];
+    let heads = async |member: Option<u64>| {
+        let mut heads = db.heads(member.map(user), &all).await.expect("heads");
+        heads.sort_unstable();
+        heads
+    };
+    let world = (ConversationId::World, 4);
+    assert_eq!(heads(None).await, [(group(1), 4), (group(2), 4), world]);
+    assert_eq!(heads(Some(2)).await, [(group(1), 4), world]);
+    assert_eq!(heads(Some(7)).await, [world]);
+    assert!(db.heads(None, &[]).await.expect("heads").is_empty());
+}

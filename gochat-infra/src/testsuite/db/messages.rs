@@ -188,6 +188,7 @@ async fn history(
         direction,
         limit,
         types: Vec::new(),
+        fresh: false,
     };
     db.messages(query).await.expect("a page")
 }
@@ -210,6 +211,7 @@ pub async fn ranges_are_read_both_ways_within_their_bounds(subject: Subject) {
             direction,
             limit,
             types: vec![],
+            fresh: false,
         };
         db.messages(query).await.expect("a page")
     };
@@ -292,6 +294,7 @@ pub async fn a_type_filter_reads_on(subject: Subject) {
                 direction,
                 limit: 10,
                 types: vec![2],
+                fresh: false,
             };
             let page = db.messages(query).await.expect("a page");
             met.extend(seqs(&page));

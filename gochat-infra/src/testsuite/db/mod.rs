@@ -223,6 +223,7 @@ macro_rules! db_suite {
             incremental_sync_reports_changes_and_removals,
             an_empty_page_still_knows_the_total,
             conversations_are_found_by_their_name_or_the_peers,
+            heads_are_told_of_ones_own_conversations,
             facts_answer_members_head_and_window,
             facts_find_resends_of_any_age,
             facts_of_a_large_group_hold_only_the_askers,

@@ -19,5 +19,6 @@ mod gateways;
 mod limits;
 mod membership;
 mod owners;
+mod reads;
 mod recall;
 mod signals;

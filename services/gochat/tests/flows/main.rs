@@ -20,6 +20,7 @@ mod messages;
 mod presence;
 mod races;
 mod read;
+mod reads;
 mod recall;
 mod restart;
 mod resync;

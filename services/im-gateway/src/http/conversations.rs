@@ -1,8 +1,11 @@
 //! Conversations.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, UserId};
+use gochat_proto::common::v1::ConversationHead;
 use gochat_proto::im::logic::v1::{
     CreateConversationRequest, DeleteConversationRequest, GetConversationRequest,
     GetConversationsOptimizedRequest, JoinWorldChatRequest, UpdateConversationRequest,
@@ -15,6 +18,7 @@ use super::objects::Conversation;
 use super::reply::{ApiError, ApiResult, Envelope, ErrorBody, Nothing, Reply};
 use super::version::IfMatch;
 use crate::state::Gw;
+use crate::told::MOST_OF_LIST;
 
 const SIZE_DEFAULT: i32 = 20;
 const SIZE_MAX: i32 = 100;
@@ -36,6 +40,48 @@ pub(super) struct ListParams {
     /// Only what changed after this Unix second.
     #[serde(alias = "lastSync")]
     last_sync: Option<i64>,
+    /// SeqIds you know of, as `conversationId:seqId`, separated by commas, at most 64: the list reaches them,
+    /// or says that it is behind. This gateway knows what it told you itself.
+    #[serde(alias = "atLeast")]
+    at_least: Option<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DetailParams {
+    /// A seqId you know of: the answer reaches it, or says that it is behind.
+    #[serde(alias = "atLeast")]
+    at_least: Option<i64>,
+}
+
+/// What a list must reach: what the caller says and what this gateway told it, the higher number of each.
+fn at_least(gw: &Gw, me: UserId, said: Option<&str>) -> Result<Vec<ConversationHead>, ApiError> {
+    let wrong = || ApiError::invalid("`at_least` is a list of conversationId:seqId, at most 64.");
+    let mut heads: BTreeMap<ConversationId, i64> = BTreeMap::new();
+    for pair in said
+        .unwrap_or_default()
+        .split(',')
+        .filter(|p| !p.is_empty())
+    {
+        let (id, seq) = pair.split_once(':').ok_or_else(wrong)?;
+        let id = id.parse().map_err(|_| wrong())?;
+        let seq: i64 = seq.parse().ok().filter(|seq| *seq >= 0).ok_or_else(wrong)?;
+        if heads.len() >= MOST_OF_LIST {
+            return Err(wrong());
+        }
+        heads.insert(id, seq);
+    }
+    for (id, seq) in gw.told_to(me) {
+        if heads.len() < MOST_OF_LIST || heads.contains_key(&id) {
+            let head = heads.entry(id).or_default();
+            *head = seq.max(*head);
+        }
+    }
+    let head = |(id, seq_id): (ConversationId, i64)| ConversationHead {
+        conversation_id: id.to_string(),
+        seq_id,
+    };
+    Ok(heads.into_iter().map(head).collect())
 }
 
 /// Page and size within their bounds.
@@ -59,6 +105,10 @@ pub(super) struct ConversationsData {
     /// Left, dissolved or hidden since `last_sync`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     removed_ids: Vec<String>,
+    /// True when messages you know of are on their way to the database: entries may be older than you know,
+    /// and stand lower than they should.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    behind: bool,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -139,6 +189,7 @@ pub(super) async fn list(
         include_last_message: true,
         include_unread_count: true,
         last_sync_time: params.last_sync.unwrap_or(0).max(0),
+        at_least: at_least(&gw, me.user, params.at_least.as_deref())?,
     };
     let clients = &gw.backend.conversations;
     let call = gw
@@ -154,6 +205,7 @@ pub(super) async fn list(
         page,
         size,
         removed_ids: r.removed_ids,
+        behind: r.behind,
     }))
 }
 
@@ -198,18 +250,20 @@ pub(super) async fn create(
 
 /// One conversation, with its members unless it is the world chat.
 #[utoipa::path(get, path = "/conversations/{conversationId}", tag = "conversations",
-    params(("conversationId" = String, Path)), security(("bearer" = [])), responses(
+    params(("conversationId" = String, Path), DetailParams), security(("bearer" = [])), responses(
     (status = 200, body = Envelope<Conversation>), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn detail(
     State(gw): State<Gw>,
     trace: Trace,
     Auth(me): Auth,
     Id(id): Id<ConversationId>,
+    Params(params): Params<DetailParams>,
 ) -> ApiResult<Conversation> {
     let request = GetConversationRequest {
         user_id: me.user.to_string(),
         conversation_id: id.to_string(),
         include_members: id != ConversationId::World,
+        at_least_seq_id: gw.told_of(id, params.at_least),
     };
     let clients = &gw.backend.conversations;
     let call = gw

@@ -38,6 +38,10 @@ pub(super) struct HistoryParams {
     /// 1 to 100, default 50.
     #[serde(alias = "size", alias = "pageSize", alias = "page_size")]
     limit: Option<i32>,
+    /// A seqId you know of: the answer reaches it, or says that it is behind. This gateway knows what it
+    /// told you itself; say it when you come from another one.
+    #[serde(alias = "atLeast")]
+    at_least: Option<i64>,
 }
 
 /// A stretch of history.
@@ -48,6 +52,11 @@ pub(super) struct HistoryData {
     /// What to ask for next; 0 when nothing is left.
     next_cursor: i64,
     has_more: bool,
+    /// The newest message known of, on this page or not.
+    head_seq_id: i64,
+    /// True when messages up to `headSeqId` are on their way to the database and may be missing here.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    behind: bool,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -102,6 +111,13 @@ pub(super) struct ReadData {
     unread_count: i64,
     /// The pointer now; it never moves back.
     last_read_seq_id: i64,
+    /// True when the message you read is on its way to the database: the pointer stopped before it. Say it
+    /// again later.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    behind: bool,
+    /// Where the pointer should have got to; with `behind` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head_seq_id: Option<i64>,
 }
 
 /// Messages of a conversation.
@@ -124,6 +140,7 @@ pub(super) async fn history(
         limit: wish.limit,
         ascending: wish.ascending,
         type_filter: vec![],
+        at_least_seq_id: gw.told_of(id, params.at_least),
     };
     let clients = &gw.backend.conversations;
     let call = gw
@@ -145,6 +162,8 @@ pub(super) async fn history(
         messages,
         next_cursor,
         has_more,
+        head_seq_id: r.head_seq_id,
+        behind: r.behind,
     }))
 }
 
@@ -162,7 +181,7 @@ struct Wish {
 impl Wish {
     fn of(params: &HistoryParams) -> Result<Self, ApiError> {
         let limit = params.limit.unwrap_or(LIMIT_DEFAULT);
-        let positions = [params.cursor, params.after_seq];
+        let positions = [params.cursor, params.after_seq, params.at_least];
         if limit < 1 || positions.iter().flatten().any(|seq| *seq < 0) {
             return Err(ApiError::invalid("Limits start at 1, positions at 0."));
         }
@@ -349,6 +368,7 @@ pub(super) async fn mark_read(
         user_id: me.user.to_string(),
         conversation_id: id.to_string(),
         seq_id: body.seq_id.unwrap_or(0),
+        at_least_seq_id: gw.told_of(id, None),
     };
     let call = gw
         .backend
@@ -359,6 +379,8 @@ pub(super) async fn mark_read(
     Ok(Reply::ok(ReadData {
         unread_count: r.unread_count,
         last_read_seq_id: r.last_read_seq_id,
+        behind: r.behind,
+        head_seq_id: r.behind.then_some(r.head_seq_id),
     }))
 }
 
@@ -371,6 +393,7 @@ mod tests {
             cursor,
             after_seq,
             limit: None,
+            at_least: None,
         })
         .unwrap()
     }
@@ -406,7 +429,8 @@ mod tests {
                 Wish::of(&HistoryParams {
                     cursor,
                     after_seq,
-                    limit
+                    limit,
+                    at_least: None,
                 })
                 .is_err()
             );

@@ -214,6 +214,12 @@ pub(crate) struct Conversation {
     last_read_seq_id: i64,
     /// The newest message's place.
     last_seq_id: i64,
+    /// True when a message you know of is on its way to the database and not in here.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    behind: bool,
+    /// The message this answer should have reached; with `behind` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head_seq_id: Option<i64>,
     /// The other side of a single chat.
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<UserBrief>,
@@ -246,6 +252,8 @@ impl From<common::Conversation> for Conversation {
             unread_count: c.unread_count,
             last_read_seq_id: c.last_read_seq_id,
             last_seq_id: c.last_seq_id,
+            behind: c.awaited_seq_id > 0,
+            head_seq_id: (c.awaited_seq_id > 0).then_some(c.awaited_seq_id),
             peer: c.peer.map(Into::into),
             my_membership: membership,
             created_at: c.created_at,
@@ -276,6 +284,7 @@ impl From<logic::ConversationOptimized> for Conversation {
             last_activity_at: c.last_activity_at,
             last_read_seq_id: c.last_read_seq_id,
             last_seq_id: c.last_seq_id,
+            awaited_seq_id: c.awaited_seq_id,
             peer: c.peer,
             version: c.version,
         })

@@ -313,6 +313,13 @@ impl Conn {
         (sent, first)
     }
 
+    /// Conversations, as hashes, that the connection was pushed messages of, the last ones only.
+    pub(crate) fn pushed(&self) -> Vec<u64> {
+        let out = self.out.lock();
+        let newest = out.newest.iter();
+        newest.flat_map(|newest| newest.conversations()).collect()
+    }
+
     /// Writes what waits, from the caller's thread; what the kernel does not take is left to the task.
     pub(crate) fn flush(&self) {
         let Some(socket) = self.socket.get() else {

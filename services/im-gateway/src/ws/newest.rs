@@ -35,6 +35,11 @@ impl Spot {
 pub(super) struct Newest(VecDeque<(u64, i64)>);
 
 impl Newest {
+    /// The conversations remembered.
+    pub(super) fn conversations(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().map(|(conversation, _)| *conversation)
+    }
+
     /// Notes a push; false when it is a late one that a later one has overtaken.
     pub(super) fn admits(&mut self, spot: Spot) -> bool {
         let known = self.0.iter().rposition(|(c, _)| *c == spot.conversation);

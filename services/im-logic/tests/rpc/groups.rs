@@ -134,6 +134,7 @@ async fn handing_over_swaps_the_roles_and_then_the_old_owner_may_leave() {
         user_id: bob.clone(),
         conversation_id: group,
         include_members: true,
+        ..Default::default()
     };
     let seen = conversations
         .get_conversation(request)

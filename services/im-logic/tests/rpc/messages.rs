@@ -96,6 +96,7 @@ async fn reading_is_told_once_and_never_goes_back() {
             user_id: bob.clone(),
             conversation_id: group.clone(),
             seq_id,
+            ..Default::default()
         };
         let answer = logic
             .conversations()
@@ -131,6 +132,7 @@ async fn unread_counts_are_for_members() {
     let count = |user: &str| GetUnreadCountRequest {
         user_id: user.into(),
         conversation_id: group.clone(),
+        ..Default::default()
     };
     let mut conversations = logic.conversations();
     let unread = conversations

@@ -1,9 +1,10 @@
 //! MessageService: history.
 
 use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::history::{Held, Stretch};
 use gochat_core::ids::{ConversationId, SeqId, UnixMillis};
 use gochat_core::message::MessageType;
-use gochat_infra::port::db::{Direction, NewMessage, RangeQuery, SaveOutcome};
+use gochat_infra::port::db::{Direction, MessagePage, NewMessage, RangeQuery, SaveOutcome};
 use gochat_proto::im::repo::v1::{message_service_server::MessageService, *};
 
 use crate::claims;
@@ -83,6 +84,25 @@ fn bounds(start: SeqId, end: SeqId, ascending: bool) -> (Option<SeqId>, Option<S
     }
 }
 
+/// The number that a page lacks although its reader knows of `at_least`.
+fn lacking(query: &RangeQuery, page: &MessagePage, at_least: SeqId) -> Option<SeqId> {
+    let stretch = Stretch {
+        from: query.from.unwrap_or(1),
+        to: query.to.unwrap_or(SeqId::MAX),
+        ascending: query.direction == Direction::Ascending,
+    };
+    let edge = if stretch.ascending {
+        page.messages.last()
+    } else {
+        page.messages.first()
+    };
+    let held = Held {
+        newest: edge.map(|entry| entry.message.seq_id),
+        has_more: page.has_more,
+    };
+    stretch.lacks(at_least, held)
+}
+
 impl MessageApi {
     /// Stores what can be stored and lets go of cached heads.
     async fn save(&self, messages: Vec<NewMessage>, now: UnixMillis) -> Result<Vec<SaveOutcome>> {
@@ -92,10 +112,13 @@ impl MessageApi {
             .collect();
         touched.sort_unstable();
         touched.dedup();
+        let awaited = self.shared.heads.awaited(&messages);
         let outcomes = self.shared.db.save_batch(messages, now).await;
         // Also after an error that leaves the outcome open: the rows may have changed.
         self.shared.conversations.forget(&touched).await;
-        outcomes.map_err(failed)
+        let outcomes = outcomes.map_err(failed)?;
+        self.shared.heads.saved(&awaited);
+        Ok(outcomes)
     }
 
     async fn save_message(&self, request: SaveMessageRequest) -> Result<SaveMessageResponse> {
@@ -189,9 +212,12 @@ impl MessageApi {
             },
             limit: args::limit(request.limit, 20, 100),
             types: Vec::new(),
+            fresh: false,
         };
-        let page = self.shared.db.messages(query).await.map_err(failed)?;
+        let at_least = args::seq(request.at_least_seq_id, "at_least_seq_id")?;
+        let (page, behind) = self.page_reaching(query, at_least).await?;
         Ok(GetConversationMessagesResponse {
+            behind,
             has_more: page.has_more,
             next_seq_id: page.next_seq_id.map_or(0, convert::wide),
             messages: page
@@ -200,6 +226,32 @@ impl MessageApi {
                 .map(convert::repo_message_entry)
                 .collect(),
         })
+    }
+
+    /// A page of history that holds what its reader was told of, and whether a row stayed away. A page
+    /// that lacks nothing costs nothing more; else the row is waited for, within bounds.
+    async fn page_reaching(
+        &self,
+        query: RangeQuery,
+        at_least: SeqId,
+    ) -> Result<(MessagePage, bool)> {
+        let page = self
+            .shared
+            .db
+            .messages(query.clone())
+            .await
+            .map_err(failed)?;
+        let Some(owed) = lacking(&query, &page, at_least) else {
+            return Ok((page, false));
+        };
+        let owed = vec![(query.conversation, owed)];
+        let late = self.shared.heads.reach(None, owed).await?;
+        let query = RangeQuery {
+            fresh: true,
+            ..query
+        };
+        let page = self.shared.db.messages(query).await.map_err(failed)?;
+        Ok((page, !late.is_empty()))
     }
 
     async fn check_message_idempotency(

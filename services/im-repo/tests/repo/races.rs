@@ -194,6 +194,7 @@ async fn a_read_that_follows_an_answered_change_never_sees_the_row_before() {
                 while !stop.is_cancelled() {
                     let request = GetConversationRequest {
                         conversation_id: id.clone(),
+                        ..Default::default()
                     };
                     repo.conversations()
                         .get_conversation(request)
@@ -215,6 +216,7 @@ async fn a_read_that_follows_an_answered_change_never_sees_the_row_before() {
             .unwrap();
         let request = GetConversationRequest {
             conversation_id: id.clone(),
+            ..Default::default()
         };
         let read = repo
             .conversations()

@@ -128,12 +128,12 @@ impl User {
             .await
     }
 
-    /// Everything in history, oldest first, read page by page. Waits for nothing.
+    /// Everything in history, oldest first, read page by page.
     pub async fn history(&self, conversation: &str) -> Vec<Value> {
         self.history_after(conversation, 0).await
     }
 
-    /// Everything in history after a seq, oldest first, read page by page. Waits for nothing.
+    /// Everything in history after a seq, oldest first, read page by page.
     pub async fn history_after(&self, conversation: &str, seq: i64) -> Vec<Value> {
         let mut all = Vec::new();
         let mut after = seq;
@@ -149,13 +149,20 @@ impl User {
         }
     }
 
-    /// Waits until history holds `count` messages.
+    /// The whole history, which is known to hold `count` messages. Whoever sent, heard or knows of a message
+    /// reads it at once; only an answer that says it is behind is asked for again.
     pub async fn history_of(&self, conversation: &str, count: usize) -> Vec<Value> {
-        super::eventually("history is complete", || async {
-            let all = self.history(conversation).await;
-            (all.len() >= count).then_some(all)
+        let newest = format!("/conversations/{conversation}/messages?limit=1&at_least={count}");
+        super::eventually("history says that it is complete", || async {
+            (self.get(&newest).await.data()["behind"] != true).then_some(())
         })
-        .await
+        .await;
+        let all = self.history(conversation).await;
+        assert!(
+            all.len() >= count,
+            "an answer that isn't behind lacks messages"
+        );
+        all
     }
 
     /// The conversation list, one large page.

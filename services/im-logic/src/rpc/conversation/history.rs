@@ -21,6 +21,7 @@ pub(super) async fn get(
     let id = parse::conversation(&request.conversation_id)?;
     parse::seq(request.start_seq_id)?;
     parse::seq(request.end_seq_id)?;
+    let told = parse::seq(request.at_least_seq_id)?;
     let facts = app.repo.facts(id, &[user]).await?;
     facts.readable_by(user)?;
     let range = repo::GetConversationMessagesRequest {
@@ -29,6 +30,8 @@ pub(super) async fn get(
         end_seq_id: request.end_seq_id,
         limit: parse::page(1, request.limit, LIMIT_DEFAULT, LIMIT_MAX).1,
         ascending: request.ascending,
+        // The head was read from the primary a moment ago: a replica must not be behind it either.
+        at_least_seq_id: wide(told.max(facts.head)),
     };
     let page = app.repo.get_messages(range).await?;
     let edges = page
@@ -50,7 +53,13 @@ pub(super) async fn get(
         has_more: page.has_more,
         next_seq_id: next,
         prev_seq_id: prev,
+        behind: page.behind,
+        head_seq_id: wide(told.max(facts.head)),
     })
+}
+
+fn wide(seq: SeqId) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
 /// Where a reader of a page goes on, and where one who turns round does; 0 = nothing there.
@@ -63,7 +72,7 @@ fn neighbours(
     let Some((first, last)) = edges else {
         return (0, 0);
     };
-    let head = i64::try_from(head).unwrap_or(i64::MAX);
+    let head = wide(head);
     let (next, prev) = if ascending {
         (last + 1, first - 1)
     } else {

@@ -30,6 +30,7 @@ pub(super) async fn optimized(
         include_last_message: request.include_last_message,
         include_sender_info: request.include_last_message,
         last_sync_time: request.last_sync_time.max(0),
+        at_least: request.at_least,
     };
     let answer = app.repo.list_conversations(details).await?;
     let pages = answer.pagination.unwrap_or_default();
@@ -41,6 +42,7 @@ pub(super) async fn optimized(
         page_size,
         has_more: pages.has_more,
         removed_ids: answer.removed_ids,
+        behind: answer.behind,
     })
 }
 
@@ -65,6 +67,7 @@ fn row(conversation: Conversation, with_unread: bool) -> pb::ConversationOptimiz
         peer: c.peer,
         version: c.version,
         settings: c.settings,
+        awaited_seq_id: c.awaited_seq_id,
     }
 }
 
@@ -85,7 +88,7 @@ pub(super) async fn plain(
         type_filter: request.type_filter,
         include_last_message: true,
         include_sender_info: true,
-        last_sync_time: 0,
+        ..Default::default()
     };
     let answer = app.repo.list_conversations(details).await?;
     let pages = answer.pagination.unwrap_or_default();

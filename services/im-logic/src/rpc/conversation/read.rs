@@ -16,10 +16,11 @@ pub(super) async fn mark(
     let user = parse::user(&request.user_id)?;
     let id = parse::conversation(&request.conversation_id)?;
     parse::seq(request.seq_id)?;
+    parse::seq(request.at_least_seq_id)?;
     app.repo.facts(id, &[user]).await?.readable_by(user)?;
     if request.seq_id == 0 {
         // The newest is what was acknowledged, not what has a row already.
-        app.facts.rows_written(id).await;
+        app.facts.rows_written_soon(id).await;
     }
     let report = repo::UpdateReadPointerRequest {
         user_id: user.to_string(),
@@ -31,7 +32,7 @@ pub(super) async fn mark(
     let mut moved = outcome.changed;
     if outcome.last_read_seq_id < request.seq_id {
         // A message can be read before its row is written.
-        app.facts.rows_written(id).await;
+        app.facts.rows_written_soon(id).await;
         outcome = app.repo.update_read_pointer(report).await?;
         moved |= outcome.changed;
     }
@@ -39,7 +40,15 @@ pub(super) async fn mark(
         let (from, to) = (parse::seq(before)?, parse::seq(outcome.last_read_seq_id)?);
         app.events.read(id, user, from, to).await;
     }
+    // What the reader was told of and means, as far as that is known to exist.
+    let owed = match request.seq_id {
+        0 => request.at_least_seq_id,
+        seq => seq.min(request.at_least_seq_id),
+    };
+    let behind = outcome.last_read_seq_id < owed;
     Ok(pb::MarkAsReadResponse {
+        behind,
+        head_seq_id: if behind { owed } else { 0 },
         success: outcome.last_read_seq_id >= request.seq_id,
         unread_count: outcome.unread_count,
         last_read_seq_id: outcome.last_read_seq_id,
@@ -61,8 +70,10 @@ pub(super) async fn unread(
     let query = repo::BatchGetUnreadCountsRequest {
         user_id: user.to_string(),
         conversation_ids,
+        at_least: request.at_least,
     };
-    let counts = app.repo.unread_counts(query).await?.unread_counts;
+    let answer = app.repo.unread_counts(query).await?;
+    let counts = answer.unread_counts;
     // Conversations one isn't in are left out of the answer; everybody is in the world chat.
     if one && counts.is_empty() && request.conversation_id != ConversationId::World.to_string() {
         return Err(ErrorCode::NotConversationMember.into());
@@ -78,5 +89,6 @@ pub(super) async fn unread(
     Ok(pb::GetUnreadCountResponse {
         unread_count: conversations.iter().map(|c| c.unread_count).sum(),
         conversations,
+        behind: answer.behind,
     })
 }

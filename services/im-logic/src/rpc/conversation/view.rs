@@ -1,7 +1,7 @@
 //! One conversation, as one user sees it.
 
 use gochat_core::error::Result;
-use gochat_core::ids::{ConversationId, UserId};
+use gochat_core::ids::{ConversationId, SeqId, UserId};
 use gochat_core::read::ReadPointer;
 use gochat_proto::common::v1::{Conversation, ConversationMember, User, UserInfo};
 use gochat_proto::im::logic::v1 as pb;
@@ -36,8 +36,15 @@ pub(crate) fn named_after_peer(mut conversation: Conversation) -> Conversation {
 
 /// The stored conversation.
 pub(crate) async fn stored(app: &App, id: ConversationId) -> Result<Conversation> {
+    stored_from(app, id, 0).await
+}
+
+/// The stored conversation with everything up to a number; `awaited_seq_id` is set when the number
+/// was not reached in time.
+async fn stored_from(app: &App, id: ConversationId, at_least: SeqId) -> Result<Conversation> {
     let request = repo::GetConversationRequest {
         conversation_id: id.to_string(),
+        at_least_seq_id: i64::try_from(at_least).unwrap_or(i64::MAX),
     };
     present(app.repo.get_conversation(request).await?.conversation)
 }
@@ -115,8 +122,12 @@ pub(super) async fn get(
 ) -> Result<pb::GetConversationResponse> {
     let user = parse::user(&request.user_id)?;
     let id = parse::conversation(&request.conversation_id)?;
-    app.repo.facts(id, &[user]).await?.readable_by(user)?;
-    let conversation = seen_by(app, stored(app, id).await?, id, user).await?;
+    let told = parse::seq(request.at_least_seq_id)?;
+    let facts = app.repo.facts(id, &[user]).await?;
+    facts.readable_by(user)?;
+    // The head comes from the database itself, the conversation perhaps from a copy.
+    let stored = stored_from(app, id, told.max(facts.head)).await?;
+    let conversation = seen_by(app, stored, id, user).await?;
     let members = if request.include_members && id != ConversationId::World {
         let request = repo::GetConversationMembersRequest {
             conversation_id: id.to_string(),

@@ -21,7 +21,15 @@ impl ConversationApi {
         request: GetConversationRequest,
     ) -> Result<GetConversationResponse> {
         let id = args::conversation(&request.conversation_id)?;
-        let (conversation, _) = self.shared.conversations.one(id).await?;
+        let at_least = args::seq(request.at_least_seq_id, "at_least_seq_id")?;
+        let (mut conversation, _) = self.shared.conversations.one(id).await?;
+        if convert::wide(at_least) > conversation.last_seq_id {
+            let late = self.shared.heads.reach(None, vec![(id, at_least)]).await?;
+            // A copy may have been filled before the row came.
+            self.shared.conversations.forget(&[id]).await;
+            (conversation, _) = self.shared.conversations.one(id).await?;
+            conversation.awaited_seq_id = late.first().map_or(0, |(_, seq)| convert::wide(*seq));
+        }
         Ok(GetConversationResponse {
             conversation: Some(conversation),
         })
@@ -52,6 +60,8 @@ impl ConversationApi {
             offset,
             limit,
         };
+        let told = args::heads(&request.at_least)?;
+        let late = self.shared.heads.reach(Some(query.user), told).await?;
         let list = self.shared.db.list_for_user(query).await.map_err(failed)?;
         let parts = ListParts {
             last_message: request.include_last_message,
@@ -62,8 +72,9 @@ impl ConversationApi {
             conversations: list
                 .entries
                 .iter()
-                .map(|e| convert::list_entry(e, parts))
+                .map(|e| convert::list_entry(e, parts, &late))
                 .collect(),
+            behind: !late.is_empty(),
             pagination: Some(Pagination {
                 page: convert::narrow(page),
                 page_size: convert::narrow(limit),
@@ -130,7 +141,7 @@ impl ConversationApi {
         };
         let conversations = entries
             .iter()
-            .map(|entry| convert::list_entry(entry, parts));
+            .map(|entry| convert::list_entry(entry, parts, &[]));
         Ok(SearchConversationsResponse {
             conversations: conversations.collect(),
         })

@@ -81,6 +81,8 @@ impl ConversationApi {
     ) -> Result<BatchGetUnreadCountsResponse> {
         let user = args::user(&request.user_id, "user_id")?;
         let ids = args::conversations(&request.conversation_ids, args::MAX_BATCH)?;
+        let told = args::heads(&request.at_least)?;
+        let late = self.shared.heads.reach(Some(user), told).await?;
         let counts = self
             .shared
             .db
@@ -92,6 +94,7 @@ impl ConversationApi {
             .map(|(id, unread)| (id.to_string(), convert::wide(unread)));
         Ok(BatchGetUnreadCountsResponse {
             unread_counts: unread_counts.collect(),
+            behind: !late.is_empty(),
         })
     }
 }

@@ -1,0 +1,50 @@
+"""Read your writes: 200 sends, each followed at once by history, list and unread count of the sender, and of the one who was pushed."""
+import time
+
+from kit import Report, Server, User
+
+SENDS = 200
+
+
+def entry(user, conversation):
+    """The conversation's line in the user's list."""
+    lines = user.do("GET", "/conversations?size=5")[1]["data"]["conversations"]
+    return next((line for line in lines if line["id"] == conversation), {})
+
+
+def missed(user, conversation, seq, unread):
+    """Which reads of `user` don't hold message `seq`."""
+    out = set()
+    page = user.do("GET", f"/conversations/{conversation}/messages?limit=5")[1]["data"]
+    if not page["messages"] or page["messages"][0]["seqId"] != seq:
+        out.add("history")
+    line = entry(user, conversation)
+    if line.get("lastSeqId") != seq or line.get("lastMessage", {}).get("seqId") != seq:
+        out.add("list")
+    if line.get("unreadCount") != unread:
+        out.add("unread")
+    return out
+
+
+report = Report()
+with Server("gateway.rates.disabled=true") as server:
+    began = time.monotonic()
+    writer, reader = User(server.url), User(server.url)
+    chat = writer.single(reader)
+    socket = reader.socket()
+    misses = {"writer": [], "reader": []}
+    for n in range(1, SENDS + 1):
+        assert writer.say(chat, f"message {n}")["seqId"] == n
+        misses["writer"] += missed(writer, chat, n, 0)
+        socket.expect("new-message", where=lambda data: data["seqId"] == n)
+        misses["reader"] += missed(reader, chat, n, n)
+    for who, found in misses.items():
+        report.check(not found, f"{SENDS} messages, the {who}'s reads right after each", f"{len(found)} misses {sorted(set(found))}")
+    reads = reader.do("PUT", f"/conversations/{chat}/read", {"seqId": SENDS})[1]["data"]
+    report.check((reads["lastReadSeqId"], reads["unreadCount"]) == (SENDS, 0), "the pointer moves to what was pushed")
+    began_behind = time.monotonic()
+    page = writer.do("GET", f"/conversations/{chat}/messages?limit=1&at_least={SENDS + 5}")[1]["data"]
+    waited = time.monotonic() - began_behind
+    report.check(page.get("behind") is True and page["headSeqId"] == SENDS + 5 and waited < 3, "a number that never comes is said, within bounds", f"{waited:.1f} s")
+    report.check(time.monotonic() - began < 60, "within a minute", f"{time.monotonic() - began:.0f} s")
+report.end()
