@@ -9,6 +9,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use gochat_core::audience::Roster;
 use gochat_core::fanout::{GatewayIx, GatewayTable, Planner, Presence, PresenceMap};
 use gochat_core::ids::{ConversationId, MessageId, UserId};
 use gochat_core::sequence::{Admitted, ClientKey, ConversationLog};
@@ -65,11 +66,12 @@ fn plan(members: u64) {
     for (n, id) in ids.iter().enumerate() {
         presence.insert(*id, (n % 3 != 0).then(|| gateways[n % gateways.len()]));
     }
+    let audience = Roster::loaded(ids).everyone();
     let mut planner = Planner::default();
     let rounds = 2_000;
     let start = Instant::now();
     for _ in 0..rounds {
-        black_box(planner.direct(black_box(&ids), &presence, &gateways));
+        black_box(planner.direct(black_box(&audience), &presence, &gateways));
     }
     report(&format!("plan of {members} members"), rounds, start);
 }

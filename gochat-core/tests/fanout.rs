@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gochat_core::audience::{Audience, Roster};
 use gochat_core::fanout::{GatewayIx, GatewayTable, Plan, Planner, PresenceMap};
 use gochat_core::ids::UserId;
 use proptest::prelude::*;
@@ -49,10 +50,11 @@ proptest! {
             }
         }
         let mut planner = Planner::default();
+        let audience = Roster::loaded(members).everyone();
         if twice {
-            planner.direct(&members, &presence, &gateways);
+            planner.direct(&audience, &presence, &gateways);
         }
-        let plan = planner.direct(&members, &presence, &gateways);
+        let plan = planner.direct(&audience, &presence, &gateways);
         prop_assert_eq!(reached(&plan), expected);
         prop_assert_eq!(plan.offline().iter().copied().collect::<BTreeSet<_>>(), offline);
         let distinct: BTreeSet<_> = plan.deliveries.iter().map(|d| d.gateway).collect();
@@ -69,13 +71,15 @@ proptest! {
         }
         members.push(UserId::new(1000).unwrap());
         let mut planner = Planner::default();
-        let plan = planner.direct(&members, &presence, &gateways[1..4]);
+        let audience = Roster::loaded(members.iter().copied()).everyone();
+        let plan = planner.direct(&audience, &presence, &gateways[1..4]);
         prop_assert_eq!(plan.deliveries.len(), 3);
         prop_assert!(plan.deliveries.iter().all(|d| plan.targets(d) == members));
         prop_assert_eq!(plan.offline(), members);
 
         presence.insert(UserId::new(1000).unwrap(), []);
-        let plan = planner.direct(&[UserId::new(1000).unwrap()], &presence, &gateways);
+        let last = Audience::own(UserId::new(1000).unwrap());
+        let plan = planner.direct(&last, &presence, &gateways);
         prop_assert!(plan.deliveries.is_empty(), "nothing is left over from the plan before");
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::{GatewayIx, Presence};
+use crate::audience::Audience;
 use crate::ids::{ConversationKind, UserId};
 
 /// How a conversation's messages reach its members.
@@ -83,6 +84,7 @@ impl Plan {
 /// Makes direct plans; keeps its buffers from one to the next.
 ///
 /// ```
+/// use gochat_core::audience::Roster;
 /// use gochat_core::fanout::{GatewayTable, Planner, PresenceMap};
 /// use gochat_core::ids::UserId;
 /// let (a, b) = (UserId::new(1).unwrap(), UserId::new(2).unwrap());
@@ -92,7 +94,8 @@ impl Plan {
 /// presence.insert(a, [one]);
 /// presence.insert(b, []);
 ///
-/// let plan = Planner::default().direct(&[a, b], &presence, &[one]);
+/// let audience = Roster::loaded([a, b]).everyone();
+/// let plan = Planner::default().direct(&audience, &presence, &[one]);
 /// assert_eq!(plan.targets(&plan.deliveries[0]), [a]);
 /// assert_eq!(plan.offline(), [b]);
 /// ```
@@ -107,20 +110,20 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// Groups `members` (each once) by the gateways that hold their sessions.
+    /// Groups an audience by the gateways that hold its sessions.
     ///
     /// When presence of any of them is unknown, everybody goes to every one of the `live`
     /// gateways *and* is looked up again later: more work, at-least-once instead of exactly-once,
     /// but nobody is forgotten and clients drop repeats.
     pub fn direct(
         &mut self,
-        members: &[UserId],
+        audience: &Audience,
         presence: &impl Presence,
         live: &[GatewayIx],
     ) -> Plan {
         let mut plan = Plan::default();
         let later = self.append(
-            members,
+            audience.users(),
             presence,
             live,
             &mut plan.users,

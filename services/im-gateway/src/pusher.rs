@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use gochat_core::audience::Audience;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::UserId;
 use gochat_core::signal::Signal;
@@ -82,6 +83,7 @@ async fn push(gw: &Gw, request: PushToUsersRequest) -> Result<PushToUsersRespons
     };
     let frame = frames::signal(signal, &request.payload, timestamp)?;
     for id in &request.target_user_ids {
+        // The audience was made by the service that calls: im-task, or another gateway.
         let local = id.parse().is_ok_and(|user| deliver(gw, user, &frame));
         if local {
             outcome.delivered_user_ids.push(id.clone());
@@ -120,8 +122,19 @@ fn one_fate_each(mut outcome: PushToUsersResponse) -> PushToUsersResponse {
     outcome
 }
 
+/// Puts a frame on every socket of an audience that this gateway holds, and has other gateways do the same.
+pub(crate) async fn tell(gw: &Gw, audience: &Audience, frame: &Bytes, request: PushToUsersRequest) {
+    for user in audience.users() {
+        deliver(gw, *user, frame);
+    }
+    if !gw.peers.is_alone() {
+        let users = audience.users().iter().map(UserId::to_string).collect();
+        forward(gw, request, users, &mut PushToUsersResponse::default()).await;
+    }
+}
+
 /// Puts a frame on every socket of a user; false when the user has none here.
-pub(crate) fn deliver(gw: &Gw, user: UserId, frame: &Bytes) -> bool {
+fn deliver(gw: &Gw, user: UserId, frame: &Bytes) -> bool {
     let conns = gw.table.of_user(user);
     let delivered = conns.iter().filter(|conn| gw.send(conn, frame)).count();
     names::add(names::DELIVERED, delivered);
@@ -130,7 +143,7 @@ pub(crate) fn deliver(gw: &Gw, user: UserId, frame: &Bytes) -> bool {
 
 /// Looks users up and forwards one call per other gateway that holds some of them. A user may be named
 /// in several lists of the outcome then.
-pub(crate) async fn forward(
+async fn forward(
     gw: &Gw,
     request: PushToUsersRequest,
     users: Vec<String>,

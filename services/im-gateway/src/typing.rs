@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use gochat_core::audience::Roster;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConversationId, UserId};
 use gochat_core::session::frame::TypingIndicator;
 use gochat_core::signal::Signal;
-use gochat_proto::im::gateway::v1::{PushToUsersRequest, PushToUsersResponse};
+use gochat_proto::im::gateway::v1::PushToUsersRequest;
 use gochat_proto::im::repo::v1::{FactsQuery, LoadConversationFactsRequest};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -23,10 +24,8 @@ use crate::ws::conn::Conn;
 
 /// Writers remembered at once; beyond it nobody new is relayed.
 const MAX_WRITERS: usize = 100_000;
-/// Audiences remembered at once.
-const MAX_AUDIENCES: usize = 10_000;
-/// Milliseconds an audience is believed.
-const AUDIENCE_MS: u64 = 3_000;
+/// Names remembered at once.
+const MAX_NAMES: usize = 10_000;
 /// Workers that relay; a user's signals always go through the same one.
 const WORKERS: usize = 8;
 /// Signals that may wait for one worker.
@@ -40,15 +39,9 @@ struct Writer {
     username: Option<Box<str>>,
 }
 
-struct Audience {
-    members: Arc<[UserId]>,
-    until_ms: u64,
-}
-
 /// Who is writing where.
 pub(crate) struct Typing {
     writers: Mutex<HashMap<Place, Writer, ahash::RandomState>>,
-    audiences: Mutex<HashMap<ConversationId, Audience, ahash::RandomState>>,
     names: Mutex<HashMap<UserId, Arc<str>, ahash::RandomState>>,
     queues: Vec<mpsc::Sender<Relay>>,
     interval_ms: u64,
@@ -70,7 +63,6 @@ impl Typing {
         let (queues, receivers) = (0..WORKERS).map(|_| mpsc::channel(QUEUE)).unzip();
         let typing = Self {
             writers: Mutex::default(),
-            audiences: Mutex::default(),
             names: Mutex::default(),
             queues,
             interval_ms: config.typing_interval_ms,
@@ -175,10 +167,11 @@ pub(crate) async fn run(gw: Gw, mut queue: mpsc::Receiver<Relay>, stop: Cancella
 }
 
 async fn tell(gw: &Gw, relay: Relay) -> Result<(), Error> {
-    let audience = audience(gw, relay.conversation).await?;
-    if !audience.contains(&relay.user) {
+    let roster = roster(gw, relay.conversation, relay.user).await?;
+    if !roster.contains(relay.user) {
         return Err(ErrorCode::NotConversationMember.into());
     }
+    let audience = roster.everyone().without(relay.user);
     let username = match relay.username {
         Some(name) => Arc::from(&*name),
         None => name_of(gw, relay.user).await?,
@@ -191,17 +184,6 @@ async fn tell(gw: &Gw, relay: Relay) -> Result<(), Error> {
         is_typing: relay.is_typing,
     };
     let frame = frames::frame(&indicator, clock::now_s());
-    let others: Vec<UserId> = audience
-        .iter()
-        .copied()
-        .filter(|u| *u != relay.user)
-        .collect();
-    for user in &others {
-        pusher::deliver(gw, *user, &frame);
-    }
-    if gw.peers.is_alone() {
-        return Ok(());
-    }
     let payload = serde_json::to_vec(&indicator).expect("plain structs can't fail");
     let request = PushToUsersRequest {
         trace_id: crate::upstream::new_trace(),
@@ -211,22 +193,16 @@ async fn tell(gw: &Gw, relay: Relay) -> Result<(), Error> {
         expire_at: clock::now_s() + 6,
         ..Default::default()
     };
-    let users = others.iter().map(UserId::to_string).collect();
-    pusher::forward(gw, request, users, &mut PushToUsersResponse::default()).await;
+    pusher::tell(gw, &audience, &frame, request).await;
     Ok(())
 }
 
-/// The members of a conversation, believed for three seconds.
-async fn audience(gw: &Gw, conversation: ConversationId) -> Result<Arc<[UserId]>, Error> {
-    let now = clock::ticks_ms();
-    if let Some(known) = gw.typing.audiences.lock().get(&conversation)
-        && now < known.until_ms
-    {
-        return Ok(known.members.clone());
-    }
+/// The members of a conversation as of now: a list that was remembered would reach people who were
+/// removed meanwhile. Of a conversation that is too large for typing signals, the writer alone.
+async fn roster(gw: &Gw, conversation: ConversationId, user: UserId) -> Result<Roster, Error> {
     let query = FactsQuery {
         conversation_id: conversation.to_string(),
-        sender_ids: vec![],
+        sender_ids: vec![user.to_string()],
         with_recent: false,
         resends: Vec::new(),
     };
@@ -242,31 +218,10 @@ async fn audience(gw: &Gw, conversation: ConversationId) -> Result<Arc<[UserId]>
         .pop()
         .filter(|f| f.found && !f.dissolved && !f.blocked);
     let facts = facts.ok_or(ErrorCode::ConversationNotFound)?;
-    let members: Arc<[UserId]> = if facts.members_complete {
-        facts
-            .members
-            .iter()
-            .filter_map(|m| m.user_id.parse().ok())
-            .collect()
-    } else {
-        // Too large for typing signals: an empty audience is remembered just as well.
-        Arc::from([])
-    };
-    let mut audiences = gw.typing.audiences.lock();
-    if audiences.len() >= MAX_AUDIENCES {
-        audiences.retain(|_, a| now < a.until_ms);
-        if audiences.len() >= MAX_AUDIENCES {
-            audiences.clear();
-        }
-    }
-    audiences.insert(
-        conversation,
-        Audience {
-            members: members.clone(),
-            until_ms: now + AUDIENCE_MS,
-        },
-    );
-    Ok(members)
+    let members = facts.members.iter();
+    Ok(Roster::loaded(
+        members.filter_map(|m| m.user_id.parse().ok()),
+    ))
 }
 
 /// The name of a user whose token does not carry it. Names never change.
@@ -277,7 +232,7 @@ async fn name_of(gw: &Gw, user: UserId) -> Result<Arc<str>, Error> {
     let profile = gw.profile(user, "").await?;
     let name: Arc<str> = profile.username.into();
     let mut names = gw.typing.names.lock();
-    if names.len() >= MAX_AUDIENCES {
+    if names.len() >= MAX_NAMES {
         names.clear();
     }
     names.insert(user, name.clone());

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use gochat_core::audience::Audience;
 use gochat_core::error::Result;
 use gochat_core::signal::Signal;
 use gochat_infra::rpc::{Channel, with_retry};
 use gochat_proto::im::gateway::v1::PushToUsersRequest;
 use gochat_proto::im::gateway::v1::pusher_service_client::PusherServiceClient;
 
-use crate::delivery::by_gateway;
+use crate::delivery::{Targets, by_gateway, found};
 use crate::metrics;
 use crate::repo::{LOOKUP, Repo, within};
 
@@ -81,32 +82,25 @@ impl Pusher {
         }
     }
 
-    /// Tells those of `users` that are connected.
+    /// Tells those of the audience that are connected.
     ///
     /// # Errors
     /// When presence can't be looked up: the whole call may be repeated. A gateway that can't be reached is no
     /// error: waiting for it would hold up everybody else's signals.
-    pub(crate) async fn tell<'u>(
-        &self,
-        notice: &Notice,
-        users: impl IntoIterator<Item = &'u str>,
-    ) -> Result<()> {
-        let users: Vec<&str> = users.into_iter().collect();
-        for chunk in users.chunks(LOOKUP) {
-            let online = self.repo.gateways_of(chunk.iter().copied()).await?;
-            metrics::signal(notice.signal.name(), "offline", chunk.len() - online.len());
-            let groups = by_gateway(chunk.iter().copied(), &online);
-            join_all(
-                groups
-                    .into_iter()
-                    .map(|(gateway, users)| self.call(notice, gateway, users)),
-            )
-            .await;
-        }
+    pub(crate) async fn tell(&self, notice: &Notice, audience: &Audience) -> Result<()> {
+        let online = self.repo.gateways_of_all(audience).await?;
+        let offline = audience.users().len() - online.len();
+        metrics::signal(notice.signal.name(), "offline", offline);
+        let groups = by_gateway(audience, |user| found(&online, user));
+        let calls = groups.into_iter().flat_map(|(gateway, targets)| {
+            let parts = targets.parts(LOOKUP);
+            parts.map(move |part| self.call(notice, gateway, part))
+        });
+        join_all(calls).await;
         Ok(())
     }
 
-    async fn call(&self, notice: &Notice, gateway: &str, users: Vec<String>) {
+    async fn call(&self, notice: &Notice, gateway: &str, users: Targets) {
         let direct = self.pushers.gateway(gateway);
         // Told which gateway it is, nobody has to look the users up once more.
         let forwarded = direct.is_some();
@@ -116,7 +110,7 @@ impl Pusher {
         let count = users.len();
         let request = PushToUsersRequest {
             trace_id: notice.trace_id.clone(),
-            target_user_ids: users,
+            target_user_ids: users.into_ids(),
             signal_type: notice.signal.name().to_owned(),
             payload: notice.payload.clone(),
             timestamp: notice.timestamp,

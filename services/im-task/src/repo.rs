@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::time::Duration;
 
+use gochat_core::audience::{Audience, Roster};
 use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::ids::UserId;
 use gochat_infra::rpc::{Channel, error_from};
 use gochat_proto::im::repo::v1::conversation_service_client::ConversationServiceClient;
 use gochat_proto::im::repo::v1::friend_service_client::FriendServiceClient;
@@ -79,6 +81,35 @@ impl Repo {
         Ok(online)
     }
 
+    /// Who of an audience is connected, and to which gateways.
+    pub(crate) async fn gateways_of_all(
+        &self,
+        audience: &Audience,
+    ) -> Result<HashMap<String, Vec<String>>> {
+        let ids: Vec<String> = audience.users().iter().map(UserId::to_string).collect();
+        self.gateways_of(ids.iter().map(String::as_str)).await
+    }
+
+    /// Facts of conversations as they are now, never cached: with all members of those that have at most `max_members`,
+    /// of larger ones with the asked users alone.
+    pub(crate) async fn facts_now(
+        &self,
+        asked: impl IntoIterator<Item = (String, Vec<String>)>,
+        max_members: i32,
+    ) -> Result<Vec<ConversationFacts>> {
+        let query = |(conversation_id, sender_ids)| FactsQuery {
+            conversation_id,
+            sender_ids,
+            ..Default::default()
+        };
+        let request = LoadConversationFactsRequest {
+            queries: asked.into_iter().map(query).collect(),
+            max_members,
+            ..Default::default()
+        };
+        Ok(self.facts(request).await?.facts)
+    }
+
     /// One page of members after a user id.
     pub(crate) async fn page(
         &self,
@@ -94,6 +125,21 @@ impl Repo {
         };
         self.members(request).await
     }
+}
+
+/// The members that facts name, as of the load.
+pub(crate) fn roster(facts: &ConversationFacts) -> Roster {
+    let ids = facts.members.iter().map(|member| member.user_id.parse());
+    Roster::loaded(ids.filter_map(std::result::Result::ok))
+}
+
+/// The members of a page, as of the load.
+pub(crate) fn roster_of_page(page: &GetConversationMembersResponse) -> Roster {
+    let users = page
+        .members
+        .iter()
+        .filter_map(|member| member.user.as_ref());
+    Roster::loaded(users.filter_map(|user| user.id.parse().ok()))
 }
 
 /// Repositories of before the list name the newest gateway only.

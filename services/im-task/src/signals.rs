@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
+use gochat_core::audience::Audience;
 use gochat_core::error::{Error, Result};
 use gochat_infra::port::mq::{OutRecord, Producer};
 use gochat_infra::telemetry;
 use gochat_proto::mq::v1::{DownstreamKind, DownstreamMessage, Signal};
 
-use crate::delivery::{Delivery, by_gateway};
+use crate::delivery::{Delivery, Targets, by_gateway, found};
 use crate::push::{Notice, Pusher};
 use crate::repo::Repo;
 
@@ -38,19 +39,15 @@ impl Signals {
         }
     }
 
-    /// Calls the gateways of those of `users` that are connected.
+    /// Calls the gateways of those of the audience that are connected.
     ///
     /// # Errors
     /// When presence can't be looked up; see [`Pusher::tell`].
-    pub(crate) async fn call<'u>(
-        &self,
-        notice: &Notice,
-        users: impl IntoIterator<Item = &'u str>,
-    ) -> Result<()> {
-        self.pusher.tell(notice, users).await
+    pub(crate) async fn call(&self, notice: &Notice, audience: &Audience) -> Result<()> {
+        self.pusher.tell(notice, audience).await
     }
 
-    /// Writes to the gateways of those of `users` that are connected.
+    /// Writes to the gateways of those of the audience that are connected.
     ///
     /// # Errors
     /// When presence or the log is away.
@@ -58,14 +55,13 @@ impl Signals {
         &self,
         notice: &Notice,
         conversation_id: &str,
-        users: &[String],
+        audience: &Audience,
     ) -> Result<()> {
-        let users = users.iter().map(String::as_str);
-        let online = self.repo.gateways_of(users.clone()).await?;
-        let groups = by_gateway(users, &online).into_iter();
-        let records = groups.filter_map(|(gateway, target_user_ids)| {
+        let online = self.repo.gateways_of_all(audience).await?;
+        let groups = by_gateway(audience, |user| found(&online, user));
+        let records = groups.into_iter().filter_map(|(gateway, targets)| {
             let signal = Signal {
-                target_user_ids,
+                target_user_ids: targets.into_ids(),
                 ..signal(notice)
             };
             self.record(gateway, notice, conversation_id, signal)
@@ -112,7 +108,7 @@ impl Signals {
         };
         Some(
             self.delivery
-                .record(topic, &mut body, Vec::new(), telemetry::current()),
+                .record(topic, &mut body, Targets::NONE, telemetry::current()),
         )
     }
 }

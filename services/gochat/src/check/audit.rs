@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use gochat_core::membership::Role;
+
 use super::observe::{Observed, Place, Row, WORLD};
 
 /// Everything that is wrong, in words.
@@ -15,6 +17,8 @@ pub(super) fn audit(observed: &Observed) -> Vec<String> {
     pushes_agree_and_are_in_order(observed, &truth, &mut wrong);
     sdk_timelines_are_complete(observed, &truth, &mut wrong);
     unread_is_exact(observed, &truth, &mut wrong);
+    groups_have_one_owner(observed, &mut wrong);
+    wrong.extend(observed.unexplained.iter().cloned());
     wrong
 }
 
@@ -270,6 +274,34 @@ fn unread_is_exact(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<Strin
             wrong.push(format!(
                 "{label} {} unread instead of {expected:?}",
                 listed.unread
+            ));
+        }
+    }
+}
+
+/// I14: a living group has exactly one owner, who is a member, and counts its members.
+fn groups_have_one_owner(observed: &Observed, wrong: &mut Vec<String>) {
+    for (id, crew) in &observed.crews {
+        let Some(crew) = crew else {
+            wrong.push(format!("group {id} is seen by nobody who was in it"));
+            continue;
+        };
+        let owners = crew
+            .members
+            .iter()
+            .filter(|(_, role)| **role == Role::Owner);
+        let owners: Vec<_> = owners.map(|(user, _)| *user).collect();
+        if crew.owner.is_none() || owners != Vec::from_iter(crew.owner) {
+            wrong.push(format!(
+                "group {id} names {:?} as owner, and its members say {owners:?}",
+                crew.owner
+            ));
+        }
+        if crew.count != crew.members.len() as u64 {
+            wrong.push(format!(
+                "group {id} counts {} members and has {}",
+                crew.count,
+                crew.members.len()
             ));
         }
     }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::CheckArgs;
 use super::observe::{Observed, Place, WORLD, Who};
-use super::{client, sdk};
+use super::{client, people, sdk};
 use crate::bench::Result;
 use crate::bench::api::{Account, Api, authority};
 use crate::bench::seed;
@@ -65,13 +65,13 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// For a run with so many clients, who all write.
-    pub(super) fn new(clients: usize) -> Self {
+    /// For a run with so many clients, who all write, and so many who give commands.
+    pub(super) fn new(clients: usize, clubs: usize) -> Self {
         Self {
             quiet: AtomicBool::default(),
             stop: AtomicBool::default(),
             acknowledged: AtomicU64::default(),
-            writing: AtomicUsize::new(clients),
+            writing: AtomicUsize::new(clients + clubs),
             reached: (0..clients).map(|_| AtomicU64::default()).collect(),
         }
     }
@@ -168,6 +168,10 @@ pub(super) fn start(
         } else {
             clients.spawn(sdk::run(who, scene, control, rate, random));
         }
+    }
+    for club in 0..args.clubs {
+        let random = StdRng::seed_from_u64(seed ^ 0xC1AB ^ ((club as u64 + 1) << 32));
+        clients.spawn(people::run(scene.clone(), control.clone(), random));
     }
     clients
 }

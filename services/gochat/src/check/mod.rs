@@ -5,7 +5,8 @@
 //! again what was not acknowledged under the same client id, now over the socket and now by
 //! HTTP. Everything they are told is written down (`observe::Observed`); after the load every
 //! reader pages through every conversation; `audit` compares the two. Some clients are
-//! the SDK, whose timelines must come out complete by themselves.
+//! the SDK, whose timelines must come out complete by themselves. Beside the talk, groups of their own
+//! get commands about members, roles and names, several at once (`people`).
 //!
 //! A checker that can't fail proves nothing: `--plant` falsifies one observation before the
 //! audit, and the run must then end with a violation.
@@ -16,6 +17,7 @@ mod cluster;
 mod collect;
 mod load;
 mod observe;
+mod people;
 mod plant;
 mod sdk;
 mod server;
@@ -67,6 +69,9 @@ pub struct CheckArgs {
     /// Groups, each with about half of the clients.
     #[arg(long, default_value_t = 4)]
     groups: usize,
+    /// Groups at a time that get commands about members, roles and names, two or three at once.
+    #[arg(long, default_value_t = 3)]
+    clubs: usize,
     /// Messages per second of each client.
     #[arg(long, default_value_t = 10.0)]
     rate: f64,
@@ -117,7 +122,7 @@ async fn examine(system: &mut System, args: &CheckArgs, seed: u64) -> Result<boo
     let scene = Scene::build(system.urls(), args.clients, args.groups, seed).await?;
     let scene = Arc::new(scene);
 
-    let control = Arc::new(Control::new(scene.users.len()));
+    let control = Arc::new(Control::new(scene.users.len(), args.clubs));
     let clients = load::start(&scene, &control, args, seed);
     system.disturb(args, seed, &control).await?;
     eprintln!("load ends; waiting for what is still on its way");
@@ -125,6 +130,7 @@ async fn examine(system: &mut System, args: &CheckArgs, seed: u64) -> Result<boo
     let mut observed = load::finish(clients, &control).await?;
     eprintln!("reading everything back");
     collect::everything(&scene, &mut observed).await?;
+    people::collect(&scene, &mut observed).await;
     if let Some(plant) = args.plant {
         plant::falsify(&mut observed, plant);
     }
@@ -141,6 +147,7 @@ async fn examine(system: &mut System, args: &CheckArgs, seed: u64) -> Result<boo
         "conversations": scene.places.len(), "acknowledged": observed.acks.len(),
         "unacknowledged": observed.unknown.len(), "pushes": observed.pushed(),
         "late_pushes": late, "push_gaps": skipped,
+        "commands": observed.commands, "clubs": observed.crews.len(),
         "reconnects": observed.connections.len(), "resent": observed.resent,
         "rows_read": observed.rows(), "seconds": started.elapsed().as_secs(),
         "violations": violations.len(), "first": violations.first(), "ok": violations.is_empty(),

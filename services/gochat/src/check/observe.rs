@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gochat_core::ids::UserId;
+use gochat_core::membership::Role;
+
 /// A conversation, by its number in the run.
 pub(super) type Place = usize;
 /// The world chat is the first.
@@ -56,6 +59,17 @@ pub(super) struct Listed {
     pub(super) unread: i64,
 }
 
+/// Members, owner and name of a group, as one of its members sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Crew {
+    pub(super) owner: Option<UserId>,
+    pub(super) members: BTreeMap<UserId, Role>,
+    /// What the group says of its size.
+    pub(super) count: u64,
+    pub(super) name: String,
+    pub(super) version: u64,
+}
+
 /// All of it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Observed {
@@ -75,6 +89,14 @@ pub(super) struct Observed {
     /// History as each reader sees it.
     pub(super) history: BTreeMap<(Who, Place), Vec<Row>>,
     pub(super) lists: BTreeMap<(Who, Place), Listed>,
+    /// Groups that got commands, and who gave them.
+    pub(super) clubs: Vec<(String, Vec<Who>)>,
+    /// Commands about groups that were carried out.
+    pub(super) commands: u64,
+    /// Commands given at once that no order explains.
+    pub(super) unexplained: Vec<String>,
+    /// Those groups at the end; `None` when none of the cast could see one.
+    pub(super) crews: Vec<(String, Option<Crew>)>,
 }
 
 impl Connection {
@@ -96,6 +118,9 @@ impl Observed {
         self.resent += other.resent;
         self.read.extend(other.read);
         self.timelines.extend(other.timelines);
+        self.clubs.extend(other.clubs);
+        self.commands += other.commands;
+        self.unexplained.extend(other.unexplained);
     }
 
     pub(super) fn pushed(&self) -> usize {

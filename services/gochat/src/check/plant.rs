@@ -2,6 +2,9 @@
 
 use clap::ValueEnum;
 
+use gochat_core::ids::UserId;
+use gochat_core::membership::Role;
+
 use super::observe::{Connection, Observed};
 
 /// Which lie to tell.
@@ -29,6 +32,12 @@ pub(super) enum Plant {
     SdkGap,
     /// Somebody was pushed a stranger's message.
     Leak,
+    /// A group lost its owner.
+    Ownerless,
+    /// A group has two owners.
+    TwoOwners,
+    /// Two commands were carried out that no order explains.
+    Disorder,
 }
 
 /// Tells the lie; it does nothing when there is nothing to lie about.
@@ -117,6 +126,25 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
                 .strangers
                 .push("a conversation".to_owned());
         }
+        Plant::Ownerless => {
+            let crew = observed
+                .crews
+                .iter_mut()
+                .find_map(|(_, crew)| crew.as_mut())?;
+            let owner = crew.owner?;
+            crew.members.remove(&owner);
+            crew.count -= 1;
+        }
+        Plant::TwoOwners => {
+            let crew = observed
+                .crews
+                .iter_mut()
+                .find_map(|(_, crew)| crew.as_mut())?;
+            let second = UserId::new(1)?;
+            crew.members.insert(second, Role::Owner);
+            crew.count = crew.members.len() as u64;
+        }
+        Plant::Disorder => observed.unexplained.push("two commands".to_owned()),
     }
     Some(())
 }
@@ -124,7 +152,7 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::super::audit::audit;
-    use super::super::observe::{Ack, Listed, Row};
+    use super::super::observe::{Ack, Crew, Listed, Row};
     use super::*;
 
     fn row(seq: u64) -> Row {
@@ -160,6 +188,15 @@ mod tests {
             let timeline = [(0, rows[3..].to_vec())].into();
             observed.timelines.push((who, timeline));
         }
+        let owner = UserId::new(7).unwrap();
+        let crew = Crew {
+            owner: Some(owner),
+            members: [(owner, Role::Owner)].into(),
+            count: 1,
+            name: "club".into(),
+            version: 0,
+        };
+        observed.crews.push(("g_1".into(), Some(crew)));
         for row in &rows {
             observed
                 .sent

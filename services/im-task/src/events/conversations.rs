@@ -1,5 +1,6 @@
 //! `conversation.created`, `.info.updated`, `.invited`, `group.announcement` → members.
 
+use gochat_core::audience::Roster;
 use gochat_core::session::frame::{ConversationChange, ConversationUpdated};
 use gochat_core::signal::Signal;
 use gochat_proto::common::v1::Conversation;
@@ -7,6 +8,7 @@ use serde::Deserialize;
 
 use super::event::Event;
 use super::{Events, Reaction};
+use crate::repo::roster;
 
 #[derive(Deserialize)]
 struct Updated {
@@ -65,8 +67,16 @@ impl Events {
             return Ok(());
         };
         let payload = updated(event, &["created"], whole(&conversation));
-        let target = [event.target_user_id.as_str()];
-        self.tell(event, Signal::ConversationUpdated, &payload, &target)
+        // Somebody may have removed the user again.
+        let (id, target) = (&event.conversation_id, &event.target_user_id);
+        let asked = [(id.clone(), vec![target.clone()])];
+        let facts = self.repo.facts_now(asked, 0).await?;
+        let roster = facts
+            .first()
+            .map(roster)
+            .unwrap_or_else(|| Roster::loaded([]));
+        let audience = roster.among(target.parse().ok());
+        self.tell(event, Signal::ConversationUpdated, &payload, &audience)
             .await
     }
 

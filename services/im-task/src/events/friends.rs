@@ -39,11 +39,11 @@ impl Events {
             message: message.into(),
             created_at: event.timestamp,
         };
-        self.tell(
+        self.tell_own(
             event,
             Signal::FriendRequestReceived,
             &payload,
-            &[&event.friend_id],
+            &event.friend_id,
         )
         .await
     }
@@ -59,7 +59,7 @@ impl Events {
                 friend: user(friend),
                 conversation_id: conversation_id.as_str().into(),
             };
-            self.tell(event, Signal::FriendAdded, &payload, &[told])
+            self.tell_own(event, Signal::FriendAdded, &payload, told)
                 .await?;
         }
         Ok(())

@@ -119,7 +119,7 @@ impl Events {
         };
         let change = if left { Change::Left } else { Change::Removed };
         let payload = Changed { change, data };
-        self.tell(event, Signal::GroupMemberChanged, &payload, &[&user_id])
+        self.tell_own(event, Signal::GroupMemberChanged, &payload, &user_id)
             .await?;
         self.tell_members(
             event,

@@ -1,15 +1,16 @@
 //! `message.read` → authors and the reader's own devices; `message.recalled` → members.
 
+use gochat_core::audience::Audience;
 use gochat_core::conversation::Settings;
-use gochat_core::ids::{ConversationId, ConversationKind};
+use gochat_core::ids::{ConversationId, ConversationKind, UserId};
 use gochat_core::session::frame::{MessageRead, MessageRecalled};
 use gochat_core::signal::Signal;
-use gochat_proto::common::v1::Conversation;
 use gochat_proto::im::repo::v1::ListMessageAuthorsRequest;
 use serde::Deserialize;
 
 use super::event::Event;
 use super::{Events, Failure, Reaction};
+use crate::repo::roster;
 
 #[derive(Deserialize)]
 struct Read {
@@ -44,38 +45,45 @@ impl Events {
                 read.read_at
             },
         };
-        let mut users = self.authors(event, &read).await?;
-        users.retain(|user| *user != event.operator_id);
-        // The reader's other devices follow.
-        users.push(event.operator_id.clone());
-        let users: Vec<&str> = users.iter().map(String::as_str).collect();
-        self.tell(event, Signal::MessageReceiptUpdated, &payload, &users)
+        let audience = self.readers(event, &read).await?;
+        self.tell(event, Signal::MessageReceiptUpdated, &payload, &audience)
             .await
     }
 
-    /// Whose messages were read: the peer, or in a group that is small enough whoever wrote in the range.
-    async fn authors(&self, event: &Event, read: &Read) -> Result<Vec<String>, Failure> {
-        let Ok(id) = event.conversation_id.parse::<ConversationId>() else {
-            return Err(Failure::Never("names no conversation".to_owned()));
+    /// The reader's own devices, and whose messages were read: the peer, or in a group that is small enough whoever
+    /// wrote in the range. Only those who are members now: people who wrote and are gone hear nothing, and of a pair that
+    /// is blocked nobody hears of the other.
+    async fn readers(&self, event: &Event, read: &Read) -> Result<Audience, Failure> {
+        let (Ok(id), Ok(reader)) = (
+            event.conversation_id.parse::<ConversationId>(),
+            event.operator_id.parse::<UserId>(),
+        ) else {
+            return Err(Failure::Never(
+                "names no conversation or no user".to_owned(),
+            ));
         };
+        let own = Audience::own(reader);
         if id == ConversationId::World {
-            return Ok(Vec::new());
+            return Ok(own);
         }
-        let Some(conversation) = self.conversation(&event.conversation_id).await? else {
-            return Ok(Vec::new());
+        let max = self.config.receipt_members_max;
+        let asked = [(
+            event.conversation_id.clone(),
+            vec![event.operator_id.clone()],
+        )];
+        let facts = self.repo.facts_now(asked, max).await?;
+        let Some(facts) = facts.first().filter(|f| f.found && !f.dissolved) else {
+            return Ok(Audience::NOBODY);
         };
+        let roster = roster(facts);
+        let own = roster.among([reader]);
         if let ConversationId::Single(..) = id {
-            let reader = event.operator_id.parse().ok();
-            let peer = reader.and_then(|reader| id.peer_of(reader));
-            let shown = shows_read_status(&conversation);
-            return Ok(peer
-                .filter(|_| shown)
-                .map(|peer| peer.to_string())
-                .into_iter()
-                .collect());
+            let peer = id.peer_of(reader);
+            let shown = peer.filter(|_| !facts.blocked && shows_read_status(&facts.settings));
+            return Ok(own.and(roster.among(shown)));
         }
-        if conversation.member_count > self.config.receipt_members_max {
-            return Ok(Vec::new());
+        if !facts.members_complete || own.is_empty() {
+            return Ok(own);
         }
         let request = ListMessageAuthorsRequest {
             conversation_id: event.conversation_id.clone(),
@@ -83,7 +91,9 @@ impl Events {
             up_to_seq_id: read.seq_id,
             limit: self.config.receipt_authors_max,
         };
-        Ok(self.repo.authors(request).await?.user_ids)
+        let authors = self.repo.authors(request).await?.user_ids;
+        let authors = authors.iter().filter_map(|id| id.parse().ok());
+        Ok(own.and(roster.among(authors)))
     }
 
     pub(super) async fn recalled(&self, event: &Event) -> Reaction {
@@ -106,8 +116,8 @@ impl Events {
 }
 
 /// Settings that can't be read are the defaults.
-fn shows_read_status(conversation: &Conversation) -> bool {
-    match Settings::parse(ConversationKind::Single, &conversation.settings) {
+fn shows_read_status(settings: &str) -> bool {
+    match Settings::parse(ConversationKind::Single, settings) {
         Ok(Settings::Single(settings)) => settings.show_read_status,
         _ => true,
     }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
+use gochat_core::audience::{Audience, Roster};
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::ConversationId;
 use gochat_core::signal::Signal;
@@ -34,7 +35,7 @@ use self::seen::Seen;
 use crate::away::Away;
 use crate::config::Events as Config;
 use crate::push::Notice;
-use crate::repo::{LOOKUP, Repo};
+use crate::repo::{LOOKUP, Repo, roster_of_page};
 use crate::signals::Signals;
 use crate::worker::{Done, Handler};
 use crate::{dead_letter, metrics};
@@ -163,16 +164,31 @@ impl Events {
             .next())
     }
 
-    /// Tells some users.
+    /// Tells an audience.
     async fn tell(
         &self,
         event: &Event,
         signal: Signal,
         payload: &impl Serialize,
-        users: &[&str],
+        audience: &Audience,
     ) -> Reaction {
         let notice = notice(event, signal, payload);
-        Ok(self.signals.call(&notice, users.iter().copied()).await?)
+        Ok(self.signals.call(&notice, audience).await?)
+    }
+
+    /// Tells one user, at all devices, about the user's own affairs.
+    async fn tell_own(
+        &self,
+        event: &Event,
+        signal: Signal,
+        payload: &impl Serialize,
+        user: &str,
+    ) -> Reaction {
+        let user = user
+            .parse()
+            .map_err(|_| Failure::Never("names no user".to_owned()))?;
+        self.tell(event, signal, payload, &Audience::own(user))
+            .await
     }
 
     /// Tells all members; everybody, when it is about the world chat.
@@ -190,11 +206,8 @@ impl Events {
                 return Ok(self.signals.broadcast(&notice, conversation_id).await?);
             }
             Ok(ConversationId::Single(a, b)) => {
-                let both = [a.to_string(), b.to_string()];
-                return Ok(self
-                    .signals
-                    .call(&notice, both.iter().map(String::as_str))
-                    .await?);
+                let both = Roster::pair(a, b).everyone();
+                return Ok(self.signals.call(&notice, &both).await?);
             }
             Ok(ConversationId::Group(_)) => {}
         }
@@ -205,20 +218,17 @@ impl Events {
                 Err(error) if is_gone(&error) => return Ok(()),
                 page => page?,
             };
-            let ids: Vec<String> = page
-                .members
-                .into_iter()
-                .filter_map(|m| Some(m.user?.id))
-                .collect();
+            let audience = roster_of_page(&page).everyone();
             // A group of several pages is told by records: its gateways would be called page after page.
             if page.has_more || !after.is_empty() {
-                self.signals.write(&notice, conversation_id, &ids).await?;
+                self.signals
+                    .write(&notice, conversation_id, &audience)
+                    .await?;
             } else {
-                let users = ids.iter().map(String::as_str);
-                self.signals.call(&notice, users).await?;
+                self.signals.call(&notice, &audience).await?;
             }
-            match ids.into_iter().next_back() {
-                Some(last) if page.has_more => after = last,
+            match audience.users().last() {
+                Some(last) if page.has_more => after = last.to_string(),
                 _ => return Ok(()),
             }
         }

@@ -1,5 +1,6 @@
 //! `user.online`, `user.offline` → friends; `user.away` → the count-down.
 
+use gochat_core::audience::Friends;
 use gochat_core::session::frame::OnlineStatus;
 use gochat_core::signal::Signal;
 use gochat_proto::im::repo::v1::GetUserFriendsRequest;
@@ -52,15 +53,12 @@ impl Events {
                 ..Default::default()
             };
             let page = self.repo.friends(request).await?;
-            let ids: Vec<&str> = page
-                .friends
-                .iter()
-                .map(|friend| friend.friend_id.as_str())
-                .collect();
-            self.tell(event, Signal::FriendStatusChanged, &payload, &ids)
+            let ids = page.friends.iter().map(|friend| friend.friend_id.parse());
+            let friends = Friends::loaded(ids.filter_map(Result::ok)).everyone();
+            self.tell(event, Signal::FriendStatusChanged, &payload, &friends)
                 .await?;
-            match ids.last() {
-                Some(last) if page.has_more => after_id = (*last).to_owned(),
+            match friends.users().last() {
+                Some(last) if page.has_more => after_id = last.to_string(),
                 _ => return Ok(()),
             }
         }

@@ -6,8 +6,8 @@ use gochat_core::error::Result;
 use gochat_infra::port::mq::OutRecord;
 
 use super::task::Task;
-use crate::delivery::{Delivery, by_gateway};
-use crate::repo::Repo;
+use crate::delivery::{Delivery, Targets, by_gateway, found};
+use crate::repo::{Repo, roster_of_page};
 
 /// Which page.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub(super) struct PageKey {
 
 /// Members of one page who are connected.
 pub(super) struct Page {
-    gateways: Vec<(Arc<str>, Vec<String>)>,
+    gateways: Vec<(Arc<str>, Targets)>,
     /// Last user of this page when there are more.
     pub(super) next: Option<String>,
 }
@@ -29,16 +29,13 @@ impl Page {
         let page = repo
             .page(&key.conversation_id, &key.after_user_id, key.size)
             .await?;
-        let ids: Vec<String> = page
-            .members
-            .into_iter()
-            .filter_map(|m| Some(m.user?.id))
-            .collect();
-        let online = repo.gateways_of(ids.iter().map(String::as_str)).await?;
-        let groups = by_gateway(ids.iter().map(String::as_str), &online);
+        let audience = roster_of_page(&page).everyone();
+        let online = repo.gateways_of_all(&audience).await?;
+        let groups = by_gateway(&audience, |user| found(&online, user));
         let known = |(gateway, users)| Some((delivery.topic(gateway)?, users));
         let gateways = groups.into_iter().filter_map(known).collect();
-        let next = page.has_more.then(|| ids.last().cloned()).flatten();
+        let last = page.members.last().and_then(|member| member.user.as_ref());
+        let next = last.filter(|_| page.has_more).map(|user| user.id.clone());
         Ok(Self { gateways, next })
     }
 
@@ -46,11 +43,7 @@ impl Page {
     pub(super) fn deliver(&self, task: &Task, delivery: &Delivery, outputs: &mut Vec<OutRecord>) {
         let mut body = task.body();
         for (topic, users) in &self.gateways {
-            let targets: Vec<_> = users
-                .iter()
-                .filter(|user| !task.excludes(user))
-                .cloned()
-                .collect();
+            let targets = users.without(|user| task.excludes(user));
             if !targets.is_empty() {
                 outputs.push(delivery.record(topic.clone(), &mut body, targets, task.place));
             }

@@ -9,22 +9,23 @@
 //!
 //! | message | is pushed again to |
 //! |---|---|
-//! | single chat, group | recipients who came since; all of them are looked up when arrivals or presence were not known |
+//! | single chat, group | recipients who came since and are still members; all of them are looked up when arrivals or presence were not known |
 //! | world chat | gateways that live now and were not in the list it was broadcast to; arrivals, when the row took so long that gateways have forgotten the broadcast |
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use gochat_core::audience::Roster;
 use gochat_core::error::Result;
-use gochat_core::ids::ConversationId;
+use gochat_core::ids::{ConversationId, UserId};
 use gochat_infra::port::mq::OutRecord;
 use gochat_infra::telemetry::Context;
 use gochat_proto::mq::v1::{DownstreamMessage, PersistenceMessage};
 use hashbrown::{HashMap, HashSet};
 
 use super::arrivals::Arrivals;
-use crate::delivery::Delivery;
-use crate::repo::Repo;
+use crate::delivery::{Delivery, Targets, by_gateway};
+use crate::repo::{LOOKUP, Repo, roster};
 use crate::{clock, metrics};
 
 /// A session counts as new when it was registered up to this long before the message's time: the time is in whole
@@ -64,6 +65,8 @@ struct Now {
     live: Vec<String>,
     /// Gateways of those who had to be looked up.
     online: HashMap<String, Vec<String>>,
+    /// Who of those to be pushed again is a member now, by group.
+    rosters: HashMap<ConversationId, Roster>,
 }
 
 impl Recheck {
@@ -150,11 +153,49 @@ impl Recheck {
         let users: HashSet<u64> = unsure.flat_map(Waiting::recipients).collect();
         let users: Vec<String> = users.iter().map(u64::to_string).collect();
         let online = self.repo.gateways_of(users.iter().map(String::as_str));
+        let online = online.await?;
         Ok(Now {
             ms: clock::now_ms(),
             live,
-            online: online.await?,
+            rosters: self.rosters(&online).await?,
+            online,
         })
+    }
+
+    /// Asks who of those that would be pushed again is still a member. Nearly always nobody would be, and nothing is
+    /// asked.
+    async fn rosters(
+        &self,
+        online: &HashMap<String, Vec<String>>,
+    ) -> Result<HashMap<ConversationId, Roster>> {
+        let mut asked: HashMap<ConversationId, HashSet<u64>> = HashMap::new();
+        for waiting in &self.waiting {
+            if !matches!(waiting.conversation, ConversationId::Group(_)) {
+                continue;
+            }
+            let groups = match self.must_look_up(waiting) {
+                true => by_lookup(waiting, online),
+                false => self.by_arrival(waiting),
+            };
+            let users = groups.into_values().flatten();
+            let mut users = users.peekable();
+            if users.peek().is_some() {
+                asked.entry(waiting.conversation).or_default().extend(users);
+            }
+        }
+        let asked: Vec<_> = asked.into_iter().collect();
+        let mut rosters = HashMap::new();
+        for part in asked.chunks(LOOKUP) {
+            let query = |(id, users): &(ConversationId, HashSet<u64>)| {
+                let users = users.iter().map(u64::to_string);
+                (id.to_string(), users.collect())
+            };
+            let facts = self.repo.facts_now(part.iter().map(query), 0).await?;
+            let known = facts.iter().filter(|facts| facts.found);
+            rosters
+                .extend(known.filter_map(|f| Some((f.conversation_id.parse().ok()?, roster(f)))));
+        }
+        Ok(rosters)
     }
 
     fn must_look_up(&self, waiting: &Waiting) -> bool {
@@ -185,10 +226,10 @@ impl Recheck {
                 continue;
             }
             let groups = match self.must_look_up(waiting) {
-                true => by_lookup(waiting, now),
+                true => by_lookup(waiting, &now.online),
                 false => self.by_arrival(waiting),
             };
-            self.push(waiting, groups, &mut outputs);
+            self.push(waiting, groups, now, &mut outputs);
         }
         // Nobody knows who came: the newest one tells everybody that something is missing.
         if let Some(newest) = lost_sight {
@@ -221,7 +262,7 @@ impl Recheck {
             for (user, gateway) in self.arrivals.since(waiting.since()) {
                 groups.entry(gateway.clone()).or_default().insert(user);
             }
-            self.push(waiting, groups, outputs);
+            self.push(waiting, groups, now, outputs);
         }
     }
 
@@ -237,21 +278,30 @@ impl Recheck {
                 ..waiting.body()
             };
             let traced = waiting.traced;
-            outputs.push(self.delivery.record(topic, &mut body, Vec::new(), traced));
+            outputs.push(
+                self.delivery
+                    .record(topic, &mut body, Targets::NONE, traced),
+            );
         }
     }
 
-    fn push(&self, waiting: &Waiting, groups: Groups, outputs: &mut Vec<OutRecord>) {
+    fn push(&self, waiting: &Waiting, groups: Groups, now: &Now, outputs: &mut Vec<OutRecord>) {
+        if groups.is_empty() {
+            return;
+        }
+        let roster = waiting.roster(now);
         for (gateway, users) in groups {
             let Some(topic) = self.delivery.topic(&gateway) else {
                 continue;
             };
-            let users: Vec<String> = users.iter().map(u64::to_string).collect();
-            for targets in users.chunks(TARGETS_MAX) {
+            let intended = users.iter().filter_map(|id| UserId::new(*id));
+            let audience = roster.among(intended);
+            let targets = by_gateway(&audience, |_| [()]).into_values();
+            for targets in targets.flat_map(|targets| targets.parts(TARGETS_MAX)) {
                 outputs.push(self.delivery.record(
                     topic.clone(),
                     &mut waiting.body(),
-                    targets.to_vec(),
+                    targets,
                     waiting.traced,
                 ));
             }
@@ -264,10 +314,10 @@ const TARGETS_MAX: usize = 10_000;
 
 type Groups = HashMap<Arc<str>, HashSet<u64>>;
 
-fn by_lookup(waiting: &Waiting, now: &Now) -> Groups {
+fn by_lookup(waiting: &Waiting, online: &HashMap<String, Vec<String>>) -> Groups {
     let mut groups = Groups::new();
     for user in waiting.recipients() {
-        for gateway in now.online.get(&user.to_string()).into_iter().flatten() {
+        for gateway in online.get(&user.to_string()).into_iter().flatten() {
             groups
                 .entry(gateway.as_str().into())
                 .or_default()
@@ -303,6 +353,19 @@ impl Waiting {
             .chain(message.sender_id.parse().ok())
             .chain(offline)
             .chain(message.reached_user_ids.iter().copied())
+    }
+
+    /// Who is a member when it is pushed.
+    fn roster(&self, now: &Now) -> Roster {
+        match self.conversation {
+            ConversationId::World => Roster::world(),
+            ConversationId::Single(a, b) => Roster::pair(a, b),
+            // A group that wasn't found has no members any more.
+            id => {
+                let known = now.rosters.get(&id).cloned();
+                known.unwrap_or_else(|| Roster::loaded([]))
+            }
+        }
     }
 
     fn body(&self) -> DownstreamMessage {

@@ -541,3 +541,27 @@ async fn events_that_make_no_sense_go_to_the_dead_letters_and_unknown_ones_are_l
         3
     );
 }
+
+#[tokio::test]
+async fn who_wrote_and_is_gone_hears_no_receipt() {
+    let mut world = World::quiet().await;
+    let [a, b, c] = world.people(["ada", "bob", "cleo"]).await;
+    let members = [a.clone(), b.clone(), c.clone()];
+    let group = world.conversation(Group, &members).await;
+    for member in &members {
+        world.online(member, "g1").await;
+    }
+    world.start().await;
+    for (seq, author) in [(1, &a), (2, &b)] {
+        world
+            .produce(PERSIST, &group, &message(&group, author, seq))
+            .await;
+    }
+    world.done(TASK_PERSIST_GROUP, &[PERSIST]).await;
+    world.remove(&group, &b).await;
+    let payload = json!({ "seq_id": 2, "previous_seq_id": 0 });
+    let read = message_event("message.read", &group, &c, payload);
+    world.produce(MESSAGE_EVENTS, &group, &read).await;
+    all_done(&world).await;
+    assert_eq!(world.signals("g1")[0].1, sorted(vec![a, c]));
+}

@@ -216,6 +216,17 @@ impl World {
             .id
     }
 
+    /// Removes a member, as im-logic would.
+    pub(crate) async fn remove(&self, group: &str, user: &str) {
+        let request = RemoveConversationMemberRequest {
+            conversation_id: group.into(),
+            user_id: user.into(),
+            ..Default::default()
+        };
+        let mut client = ConversationServiceClient::new(self.repo.clone());
+        client.remove_conversation_member(request).await.unwrap();
+    }
+
     pub(crate) async fn befriend(&self, a: &str, b: &str) {
         let mut client = FriendServiceClient::new(self.repo.clone());
         let ask = CreateFriendRequestRequest {

@@ -291,3 +291,35 @@ async fn a_new_group_is_on_everybody_s_list_at_once() {
     assert!(b.listed(&group).await.is_none());
     assert_eq!(a.listed(&group).await.unwrap()["memberCount"], 1);
 }
+
+#[tokio::test]
+async fn who_was_removed_hears_neither_receipts_nor_typing_of_the_group() {
+    let [owner, gone, reader] = Server::shared().await.users().await;
+    let group = owner.group("receipts", &[&gone, &reader]).await;
+    let (mut socket, mut of_reader) = (gone.connect().await, reader.connect().await);
+    gone.say(&group, "mine").await.data();
+    reader.history_of(&group, 1).await;
+    let path = format!("/conversations/{group}/members/{}", gone.id);
+    owner.delete(&path).await.data();
+    socket.expect("member-removed").await;
+    let read = format!("/conversations/{group}/read");
+    reader.put(&read, json!({})).await.data();
+    of_reader
+        .send("typing", json!({"conversationId": group}))
+        .await;
+    of_reader.expect("message-read").await;
+    // The fence: what is told later on the same ways arrives.
+    let fence = owner.group("fence", &[&gone]).await;
+    let is_fence = |d: &serde_json::Value| d["conversationId"] == fence.as_str();
+    socket.expect_where("conversation-updated", is_fence).await;
+    let of_group = |frames: Vec<serde_json::Value>| {
+        let about = frames
+            .into_iter()
+            .filter(|d| d["conversationId"] == group.as_str());
+        about.collect::<Vec<_>>()
+    };
+    for kind in ["message-read", "typing-indicator"] {
+        let heard = of_group(socket.drain(kind).await);
+        assert!(heard.is_empty(), "{kind} after the removal: {heard:?}");
+    }
+}
