@@ -5,7 +5,8 @@
 //! list is one look-up by one column; the second row is *mirrored*: it was nobody's request.
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::ids::{RequestId, UserId};
+use crate::ids::{RequestId, UnixMillis, UserId};
+use crate::reach::{Contact, may_reach};
 
 /// State of one direction; the numbers are those of the wire and the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,6 +59,8 @@ pub struct Row {
     pub status: Status,
     /// Written by accepting the opposite request; not a request by itself.
     pub mirrored: bool,
+    /// When the row last changed.
+    pub changed_at: UnixMillis,
 }
 
 /// Both directions between two users, seen by the first.
@@ -145,37 +148,56 @@ pub struct Answered {
 /// Longest text sent along with a request, in characters.
 pub const MESSAGE_MAX_CHARS: usize = 200;
 
+/// How long a user who was refused waits before asking the same user again, unless a setting says
+/// otherwise: 24 hours.
+pub const REQUEST_COOLDOWN_MS: UnixMillis = 24 * 3_600 * 1_000;
+
+/// When a request is made, and how long a refusal of the target holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asking {
+    /// Now.
+    pub now: UnixMillis,
+    /// Time after a refusal in which the same user isn't asked again; 0 = none.
+    pub cooldown: UnixMillis,
+}
+
 /// Decides a friend request. `pair` is seen by the requester.
-pub fn decide_request(requester: Person, target: Person, text: &str, pair: Pair) -> Result<Asked> {
+///
+/// # Errors
+/// The refusals of [`may_reach`]; `ALREADY_FRIENDS`, `FRIEND_REQUEST_ALREADY_EXISTS`;
+/// `RATE_LIMITED` while the refusal of an earlier request holds.
+pub fn decide_request(
+    requester: Person,
+    target: Person,
+    text: &str,
+    pair: Pair,
+    asking: Asking,
+) -> Result<Asked> {
     if requester.id == target.id {
         return Err(ErrorCode::CannotAddSelfAsFriend.into());
     }
-    if requester.is_guest {
-        return Err(ErrorCode::GuestNotAllowed.into());
-    }
-    if !target.active {
-        return Err(ErrorCode::UserNotFound.into());
-    }
-    if target.is_guest {
-        return Err(Error::new(
-            ErrorCode::GuestNotAllowed,
-            "Guests have no friends.",
-        ));
-    }
+    may_reach(requester, target, pair, Contact::Request)?;
     if text.chars().count() > MESSAGE_MAX_CHARS {
         return Err(Error::new(
             ErrorCode::InvalidParams,
             "The text of a friend request has at most 200 characters.",
         ));
     }
-    if pair.is_blocked() {
-        return Err(Error::new(ErrorCode::Forbidden, "You can't ask this user."));
-    }
     if pair.are_friends() {
         return Err(ErrorCode::AlreadyFriends.into());
     }
     if pair.any(Status::Pending) {
         return Err(ErrorCode::FriendRequestAlreadyExists.into());
+    }
+    let refused = pair
+        .outgoing
+        .filter(|row| row.status == Status::Rejected && !row.mirrored);
+    let until = refused.map(|row| row.changed_at.saturating_add(asking.cooldown));
+    if until.is_some_and(|until| asking.now < until) {
+        return Err(Error::new(
+            ErrorCode::RateLimited,
+            "This user turned a request of yours down; ask again later.",
+        ));
     }
     Ok(pair.outgoing.map_or(Asked::New, |row| Asked::Again(row.id)))
 }

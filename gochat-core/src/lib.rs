@@ -20,6 +20,7 @@ pub mod page;
 pub mod partition;
 pub mod presence;
 pub mod ratelimit;
+pub mod reach;
 pub mod read;
 pub mod sequence;
 pub mod session;

@@ -21,6 +21,8 @@ pub enum Signal {
     FriendRequestReceived,
     /// Two users are friends now.
     FriendAdded,
+    /// Two users are no longer friends, or a user blocked another one.
+    FriendRemoved,
     /// A message was recalled.
     MessageRecalled,
     /// Somebody types.
@@ -31,13 +33,14 @@ pub enum Signal {
 
 impl Signal {
     /// All signals.
-    pub const ALL: [Signal; 9] = [
+    pub const ALL: [Signal; 10] = [
         Self::FriendStatusChanged,
         Self::MessageReceiptUpdated,
         Self::GroupMemberChanged,
         Self::ConversationUpdated,
         Self::FriendRequestReceived,
         Self::FriendAdded,
+        Self::FriendRemoved,
         Self::MessageRecalled,
         Self::Typing,
         Self::SessionReplaced,
@@ -52,6 +55,7 @@ impl Signal {
             Self::ConversationUpdated => "conversation.updated",
             Self::FriendRequestReceived => "friend.request.received",
             Self::FriendAdded => "friend.added",
+            Self::FriendRemoved => "friend.removed",
             Self::MessageRecalled => "message.recalled",
             Self::Typing => "typing",
             Self::SessionReplaced => "session.replaced",
@@ -81,6 +85,7 @@ impl Signal {
             Self::ConversationUpdated => "conversation-updated",
             Self::FriendRequestReceived => "friend-request",
             Self::FriendAdded => "friend-added",
+            Self::FriendRemoved => "friend-removed",
             Self::MessageRecalled => "message-recalled",
             Self::Typing => "typing-indicator",
             Self::SessionReplaced => return None,

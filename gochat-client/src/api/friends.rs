@@ -5,7 +5,7 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Api, Friend, FriendRequest, Nothing};
+use super::{Api, Friend, FriendRequest, NO_BODY, Nothing};
 use crate::Result;
 
 /// Which requests to list.
@@ -49,6 +49,30 @@ impl Api {
     pub async fn request_friend(&self, user: UserId, message: &str) -> Result<()> {
         let body = json!({ "targetUserId": user, "message": message });
         self.call::<Nothing>(Method::POST, "/friends/requests", Some(&body))
+            .await
+            .map(drop)
+    }
+
+    /// Ends a friendship; the chat of the two stays.
+    pub async fn remove_friend(&self, user: UserId) -> Result<()> {
+        let path = format!("/friends/{user}");
+        self.call::<Nothing>(Method::DELETE, &path, NO_BODY)
+            .await
+            .map(drop)
+    }
+
+    /// Blocks a user: neither side reaches the other any more, and a friendship ends.
+    pub async fn block_user(&self, user: UserId) -> Result<()> {
+        let path = format!("/friends/{user}/block");
+        self.call::<Nothing>(Method::POST, &path, NO_BODY)
+            .await
+            .map(drop)
+    }
+
+    /// Lifts a block of the user's own.
+    pub async fn unblock_user(&self, user: UserId) -> Result<()> {
+        let path = format!("/friends/{user}/block");
+        self.call::<Nothing>(Method::DELETE, &path, NO_BODY)
             .await
             .map(drop)
     }

@@ -14,8 +14,10 @@ pub use settings::{
 };
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::ids::{ConversationId, ConversationKind, UserId};
+use crate::friendship::{Pair, Person};
+use crate::ids::{ConversationId, ConversationKind};
 use crate::membership::Role;
+use crate::reach::{Contact, may_reach};
 
 /// What "delete this conversation" means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,57 +47,39 @@ pub fn decide_delete(kind: ConversationKind, role: Option<Role>) -> Result<Delet
     }
 }
 
-/// The other side of a single chat that somebody wants to open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
-    /// Who.
-    pub id: UserId,
-    /// Whether the account exists and is neither disabled nor deleted.
-    pub active: bool,
-    /// Whether one of the two blocked the other.
-    pub blocked: bool,
-}
-
-/// Decides a request to open a single chat.
+/// Decides a request to open a single chat. `pair` is seen by the creator.
 ///
 /// Guests open none; friendship isn't needed, so a registered user may write to a guest;
 /// a blocked pair may not. The answer is the one id this pair can have, so opening twice
 /// gives the same conversation.
-pub fn decide_single_chat(creator: UserId, is_guest: bool, peer: Peer) -> Result<ConversationId> {
-    if is_guest {
+///
+/// # Errors
+/// `INVALID_PARAMS` for a chat with oneself, and the refusals of [`may_reach`].
+pub fn decide_single_chat(creator: Person, peer: Person, pair: Pair) -> Result<ConversationId> {
+    if creator.is_guest {
         return Err(ErrorCode::GuestNotAllowed.into());
     }
-    let Some(id) = ConversationId::single(creator, peer.id) else {
+    let Some(id) = ConversationId::single(creator.id, peer.id) else {
         return Err(Error::new(
             ErrorCode::InvalidParams,
             "A single chat needs somebody else.",
         ));
     };
-    if !peer.active {
-        return Err(ErrorCode::UserNotFound.into());
-    }
-    if peer.blocked {
-        return Err(Error::new(
-            ErrorCode::Forbidden,
-            "You can't write to this user.",
-        ));
-    }
+    may_reach(creator, peer, pair, Contact::Chat)?;
     Ok(id)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::friendship::{Row, Status};
+    use crate::ids::{RequestId, UserId};
 
-    fn user(n: u64) -> UserId {
-        UserId::new(n).unwrap()
-    }
-
-    fn peer(n: u64) -> Peer {
-        Peer {
-            id: user(n),
+    fn person(n: u64) -> Person {
+        Person {
+            id: UserId::new(n).unwrap(),
+            is_guest: false,
             active: true,
-            blocked: false,
         }
     }
 
@@ -126,35 +110,39 @@ mod tests {
 
     #[test]
     fn both_sides_open_the_same_single_chat() {
-        let one = decide_single_chat(user(1), false, peer(2));
-        assert_eq!(one, decide_single_chat(user(2), false, peer(1)));
+        let one = decide_single_chat(person(1), person(2), Pair::default());
+        let other = decide_single_chat(person(2), person(1), Pair::default());
+        assert_eq!(one, other);
         assert!(one.is_ok());
     }
 
     #[test]
     fn single_chats_are_refused_to_guests_with_oneself_with_nobody_and_when_blocked() {
-        let code = |guest, peer| decide_single_chat(user(1), guest, peer).unwrap_err().code;
-        assert_eq!(code(true, peer(2)), ErrorCode::GuestNotAllowed);
-        assert_eq!(code(false, peer(1)), ErrorCode::InvalidParams);
-        assert_eq!(
-            code(
-                false,
-                Peer {
-                    active: false,
-                    ..peer(2)
-                }
-            ),
-            ErrorCode::UserNotFound
-        );
-        assert_eq!(
-            code(
-                false,
-                Peer {
-                    blocked: true,
-                    ..peer(2)
-                }
-            ),
-            ErrorCode::Forbidden
-        );
+        let code = |creator, peer, pair| decide_single_chat(creator, peer, pair).unwrap_err().code;
+        let guest = Person {
+            is_guest: true,
+            ..person(1)
+        };
+        let gone = Person {
+            active: false,
+            ..person(2)
+        };
+        let row = Row {
+            id: RequestId::new(9).unwrap(),
+            requester: person(2).id,
+            target: person(1).id,
+            status: Status::Blocked,
+            mirrored: false,
+            changed_at: 0,
+        };
+        let blocked = Pair {
+            outgoing: None,
+            incoming: Some(row),
+        };
+        let none = Pair::default();
+        assert_eq!(code(guest, person(2), none), ErrorCode::GuestNotAllowed);
+        assert_eq!(code(person(1), person(1), none), ErrorCode::InvalidParams);
+        assert_eq!(code(person(1), gone, none), ErrorCode::UserNotFound);
+        assert_eq!(code(person(1), person(2), blocked), ErrorCode::Forbidden);
     }
 }

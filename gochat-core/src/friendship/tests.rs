@@ -2,6 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Long after every refusal.
+const LATER: Asking = Asking {
+    now: 2 * REQUEST_COOLDOWN_MS,
+    cooldown: REQUEST_COOLDOWN_MS,
+};
+
 fn user(n: u64) -> UserId {
     UserId::new(n).unwrap()
 }
@@ -21,6 +27,7 @@ fn row(requester: u64, target: u64, status: Status) -> Row {
         target: user(target),
         status,
         mirrored: false,
+        changed_at: 0,
     }
 }
 
@@ -39,7 +46,7 @@ fn incoming(status: Status) -> Pair {
 }
 
 fn ask(pair: Pair) -> Result<Asked, ErrorCode> {
-    decide_request(person(1), person(2), "hi", pair).map_err(|e| e.code)
+    decide_request(person(1), person(2), "hi", pair, LATER).map_err(|e| e.code)
 }
 
 #[test]
@@ -78,7 +85,11 @@ fn friends_and_blocked_users_can_not_be_asked() {
 
 #[test]
 fn oneself_guests_and_nobody_can_not_be_friends() {
-    let code = |a, b| decide_request(a, b, "", Pair::default()).unwrap_err().code;
+    let code = |a, b| {
+        decide_request(a, b, "", Pair::default(), LATER)
+            .unwrap_err()
+            .code
+    };
     let guest = |n| Person {
         is_guest: true,
         ..person(n)
@@ -150,7 +161,7 @@ fn apply(pair: Pair, command: Command) -> Pair {
             } else {
                 (2, 1, pair.flipped())
             };
-            let Ok(_) = decide_request(person(me), person(other), "", mine) else {
+            let Ok(_) = decide_request(person(me), person(other), "", mine, LATER) else {
                 return pair;
             };
             let asked = Pair {
@@ -223,4 +234,30 @@ proptest! {
             prop_assert_eq!(pair.incoming.map(|r| r.status), Some(Status::Accepted));
         }
     }
+}
+
+#[test]
+fn a_refusal_holds_for_the_cool_down_and_an_ended_friendship_does_not() {
+    let ask_at = |now, pair| {
+        let asking = Asking {
+            now,
+            cooldown: 1_000,
+        };
+        decide_request(person(1), person(2), "hi", pair, asking).map_err(|e| e.code)
+    };
+    let refused = outgoing(Status::Rejected);
+    assert_eq!(ask_at(999, refused), Err(ErrorCode::RateLimited));
+    assert!(ask_at(1_000, refused).is_ok());
+    let ended = Pair {
+        outgoing: refused.outgoing.map(|row| Row {
+            mirrored: true,
+            ..row
+        }),
+        incoming: None,
+    };
+    assert!(ask_at(1, ended).is_ok());
+    assert!(
+        ask_at(1, incoming(Status::Rejected)).is_ok(),
+        "who refused may ask"
+    );
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::pipeline::PipelineConfig;
 use crate::send::SendConfig;
 use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::friendship::REQUEST_COOLDOWN_MS;
 use gochat_core::message::RECALL_WINDOW_MS;
 use gochat_infra::token::Algorithm;
 use serde::{Deserialize, Serialize};
@@ -162,6 +163,9 @@ pub struct Limits {
     pub friends_listed: usize,
     /// Members answered together with a conversation. Default 1,000.
     pub members_with_conversation: i32,
+    /// Time after a refused friend request in which the same user isn't asked again, in seconds.
+    /// Requests before it are refused with `RATE_LIMITED`. 0 = none. Default 86,400.
+    pub request_cooldown_s: u64,
     /// How long a change waits until its sequencer has passed it, in milliseconds. Default 8,000,
     /// below the gateway's deadline for a call.
     pub facts_timeout_ms: u64,
@@ -180,6 +184,7 @@ impl Default for Limits {
             recall_window_ms: RECALL_WINDOW_MS,
             friends_listed: 5_000,
             members_with_conversation: 1_000,
+            request_cooldown_s: REQUEST_COOLDOWN_MS / 1_000,
             facts_timeout_ms: 8_000,
         }
     }

@@ -313,6 +313,18 @@ pub(crate) fn friend_request_entry(entry: &FriendRequestEntry) -> repo::FriendRe
     }
 }
 
+/// One direction between two users.
+pub(crate) fn relation(row: &FriendRequestRow) -> repo::Relation {
+    repo::Relation {
+        request_id: row.id.to_string(),
+        requester_id: row.requester_id.to_string(),
+        target_id: row.target_id.to_string(),
+        status: row.status as i32,
+        mirrored: row.mirrored,
+        updated_at: seconds(row.updated_at),
+    }
+}
+
 /// What a brief tells of an account; status and times stay unset.
 fn brief_user(brief: &UserBrief) -> common::User {
     common::User {

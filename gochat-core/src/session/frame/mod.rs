@@ -15,7 +15,7 @@ mod tests;
 pub use client::{ClientFrame, FrameError, SendMessage};
 pub use objects::{ConversationChange, Member, Sender, User};
 pub use server::{
-    ConversationUpdated, ErrorDetails, ErrorFrame, FriendAdded, FriendRequest, MemberAdded,
-    MemberRemoved, MessageAck, MessageRead, MessageRecalled, NewMessage, OnlineStatus, Pong,
-    Restarting, ServerFrame, ServerFrameError, ServerPayload, TypingIndicator, encode,
+    ConversationUpdated, ErrorDetails, ErrorFrame, FriendAdded, FriendRemoved, FriendRequest,
+    MemberAdded, MemberRemoved, MessageAck, MessageRead, MessageRecalled, NewMessage, OnlineStatus,
+    Pong, Restarting, ServerFrame, ServerFrameError, ServerPayload, TypingIndicator, encode,
 };

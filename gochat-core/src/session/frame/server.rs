@@ -233,6 +233,13 @@ frames! {
         /// The chat of the two.
         #[serde(borrow, default)] conversation_id: Cow<'a, str>,
     }
+    /// A friendship ended, or the user blocked somebody on another device.
+    FriendRemoved<'a> = "friend-removed" {
+        /// The other one.
+        #[serde(borrow)] friend_id: Cow<'a, str>,
+        /// The receiver of this frame blocked the other one. Who is blocked isn't told.
+        #[serde(default)] blocked: bool,
+    }
     /// This gateway is draining: connect elsewhere after the given time.
     Restarting = "restarting" {
         /// Milliseconds to wait; different for every client, so that there is no storm.

@@ -228,6 +228,7 @@ fn a_client_reads_what_the_server_wrote() {
         MessageRecalled,
         FriendRequest,
         FriendAdded,
+        FriendRemoved,
         Restarting
     );
 }

@@ -225,6 +225,9 @@ impl ClientSession {
             ServerFrame::FriendAdded(f) => Event::FriendsChanged {
                 user_id: f.friend_id.parse()?,
             },
+            ServerFrame::FriendRemoved(f) => Event::FriendsChanged {
+                user_id: f.friend_id.parse()?,
+            },
             ServerFrame::Pong(_) | ServerFrame::Unknown(_) => return Ok(()),
         };
         self.events.push_back(event);

@@ -9,7 +9,7 @@ use gochat_core::ids::{RequestId, UnixMillis, UserId};
 
 use super::MysqlDatabase;
 use super::fault::{self, Class};
-use super::query::{At, Conn, binds, execute, first, one, rows, statements};
+use super::query::{At, Conn, binds, execute, first, json_array, one, rows, statements};
 use super::replica::Key;
 use super::run::{Around, work};
 use super::users;
@@ -17,7 +17,7 @@ use crate::port::db::{
     DbError, DbResult, FriendEntry, FriendPage, FriendQuery, FriendRequestEntry, FriendRequestRow,
     FriendStatus, FriendStore, MAX_MEMBER_PAGE, MAX_PAGE, NewFriendRequest, RequestSide, Respond,
 };
-use crate::sql::friends::{as_core, as_person, refused};
+use crate::sql::friends::{as_core, as_person, asking, refused};
 use crate::sql::row::columns;
 
 macro_rules! requests_where {
@@ -76,6 +76,18 @@ statements! {
                    mirrored = CASE WHEN status = 1 THEN 1 ELSE mirrored END, status = 2, \
                    updated_at = GREATEST(updated_at, ?3) \
                    WHERE requester_id = ?1 AND target_id = ?2 AND status IN (0, 1)";
+    // ?1 user, ?2 JSON array of others
+    Relations = concat!(
+        "SELECT ", columns!(request "f"), " FROM \
+         JSON_TABLE(CONVERT(?2 USING utf8mb4), '$[*]' COLUMNS (id BIGINT PATH '$')) j \
+         STRAIGHT_JOIN friendship_requests f ON f.requester_id = ?1 AND f.target_id = j.id \
+         UNION ALL SELECT ", columns!(request "f"), " FROM \
+         JSON_TABLE(CONVERT(?2 USING utf8mb4), '$[*]' COLUMNS (id BIGINT PATH '$')) j \
+         STRAIGHT_JOIN friendship_requests f ON f.requester_id = j.id AND f.target_id = ?1"
+    );
+    EndOne = "UPDATE friendship_requests SET status = 2, mirrored = 1, \
+              updated_at = GREATEST(updated_at, ?3) \
+              WHERE requester_id = ?1 AND target_id = ?2 AND status = 1";
     Unblock = "UPDATE friendship_requests SET status = 2, updated_at = GREATEST(updated_at, ?3) \
                WHERE requester_id = ?1 AND target_id = ?2 AND status = 3";
 }
@@ -133,7 +145,8 @@ async fn ask(conn: &mut Conn, new: &NewFriendRequest) -> DbResult<FriendRequestR
     };
     let requester = person(conn, new.requester).await?;
     let target = person(conn, new.target).await?;
-    match decide_request(requester, target, &new.message, pair).map_err(refused)? {
+    let asked = decide_request(requester, target, &new.message, pair, asking(new));
+    match asked.map_err(refused)? {
         Asked::New => {
             let pending = FriendStatus::Pending;
             insert(conn, new.id, way, pending, &new.message, new.now).await?;
@@ -213,18 +226,36 @@ async fn related(
     one::<Related, _>(conn, &binds![a, b, status as i32]).await
 }
 
+async fn relations(
+    conn: &mut Conn,
+    (user, others): &(UserId, String),
+) -> DbResult<Vec<FriendRequestRow>> {
+    rows::<Relations, _>(conn, &binds![*user, others]).await
+}
+
+async fn end_friendship(
+    conn: &mut Conn,
+    &(a, b, now): &(UserId, UserId, UnixMillis),
+) -> DbResult<bool> {
+    hold(conn, a, b).await?;
+    let one = execute::<EndOne>(conn, &binds![a, b, At(now)]).await?;
+    let other = execute::<EndOne>(conn, &binds![b, a, At(now)]).await?;
+    Ok(one + other > 0)
+}
+
 async fn set_blocked(
     conn: &mut Conn,
     &(user, target, blocked, row_id, now): &(UserId, UserId, bool, RequestId, UnixMillis),
-) -> DbResult<()> {
+) -> DbResult<bool> {
     if user == target {
         return Err(DbError::refused(ErrorCode::InvalidParams));
     }
     hold(conn, user, target).await?;
     if !blocked {
         let done = execute::<Unblock>(conn, &binds![user, target, At(now)]).await;
-        return done.map(|_| ());
+        return done.map(|_| false);
     }
+    let ended = related(conn, &(user, target, FriendStatus::Accepted)).await?;
     match between(conn, &(user, target)).await? {
         Some(row) => {
             execute::<Block>(conn, &binds![row.id, At(now)]).await?;
@@ -235,7 +266,7 @@ async fn set_blocked(
         }
     }
     let done = execute::<EndOpposite>(conn, &binds![target, user, At(now)]).await;
-    done.map(|_| ())
+    done.map(|_| ended)
 }
 
 #[async_trait]
@@ -292,6 +323,17 @@ impl FriendStore for MysqlDatabase {
             .await
     }
 
+    async fn relations(&self, user: UserId, others: &[UserId]) -> DbResult<Vec<FriendRequestRow>> {
+        let args = (user, json_array(others));
+        self.read(args, work!(relations)).await
+    }
+
+    async fn end_friendship(&self, a: UserId, b: UserId, now: UnixMillis) -> DbResult<bool> {
+        let keys = [Key::Friends(a), Key::Friends(b)];
+        self.write(false, &keys, (a, b, now), work!(end_friendship))
+            .await
+    }
+
     async fn set_blocked(
         &self,
         user: UserId,
@@ -299,9 +341,9 @@ impl FriendStore for MysqlDatabase {
         blocked: bool,
         row_id: RequestId,
         now: UnixMillis,
-    ) -> DbResult<()> {
+    ) -> DbResult<bool> {
         let keys = [Key::Friends(user), Key::Friends(target)];
         let args = (user, target, blocked, row_id, now);
-        self.write(true, &keys, args, work!(set_blocked)).await
+        self.write(false, &keys, args, work!(set_blocked)).await
     }
 }

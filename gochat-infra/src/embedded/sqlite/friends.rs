@@ -9,13 +9,13 @@ use gochat_core::friendship::{Answer, Asked, Pair, Person, decide_answer, decide
 use gochat_core::ids::{RequestId, UnixMillis, UserId};
 
 use super::SqliteDatabase;
-use super::query::{binds, execute, first, one, rows, statements};
+use super::query::{binds, execute, first, json_array, one, rows, statements};
 use super::users;
 use crate::port::db::{
     DbError, DbResult, FriendEntry, FriendPage, FriendQuery, FriendRequestEntry, FriendRequestRow,
     FriendStatus, FriendStore, MAX_MEMBER_PAGE, MAX_PAGE, NewFriendRequest, RequestSide, Respond,
 };
-use crate::sql::friends::{as_core, as_person, refused};
+use crate::sql::friends::{as_core, as_person, asking, refused};
 use crate::sql::row::columns;
 
 macro_rules! requests_where {
@@ -72,6 +72,15 @@ statements! {
                    mirrored = CASE WHEN status = 1 THEN 1 ELSE mirrored END, \
                    updated_at = max(updated_at, ?3) \
                    WHERE requester_id = ?1 AND target_id = ?2 AND status IN (0, 1)";
+    Relations = concat!(
+        "SELECT ", columns!(request "f"), " FROM json_each(?2) j \
+         CROSS JOIN friendship_requests f ON f.requester_id = ?1 AND f.target_id = j.value \
+         UNION ALL SELECT ", columns!(request "f"), " FROM json_each(?2) j \
+         CROSS JOIN friendship_requests f ON f.requester_id = j.value AND f.target_id = ?1"
+    );
+    End = "UPDATE friendship_requests SET status = 2, mirrored = 1, \
+           updated_at = max(updated_at, ?3) WHERE status = 1 \
+           AND ((requester_id = ?1 AND target_id = ?2) OR (requester_id = ?2 AND target_id = ?1))";
     Unblock = "UPDATE friendship_requests SET status = 2, updated_at = max(updated_at, ?3) \
                WHERE requester_id = ?1 AND target_id = ?2 AND status = 3";
 }
@@ -98,7 +107,8 @@ fn request(conn: &mut SqliteConnection, new: &NewFriendRequest) -> DbResult<Frie
             .map(as_core),
     };
     let (requester, target) = (person(conn, new.requester)?, person(conn, new.target)?);
-    match decide_request(requester, target, &new.message, pair).map_err(refused)? {
+    let asked = decide_request(requester, target, &new.message, pair, asking(new));
+    match asked.map_err(refused)? {
         Asked::New => {
             let pending = FriendStatus::Pending as i32;
             execute::<Insert>(
@@ -176,19 +186,22 @@ fn set_blocked(
     blocked: bool,
     row_id: RequestId,
     now: UnixMillis,
-) -> DbResult<()> {
+) -> DbResult<bool> {
     if user == target {
         return Err(DbError::refused(ErrorCode::InvalidParams));
     }
     if !blocked {
-        return execute::<Unblock>(conn, &binds![user, target, now]).map(|_| ());
+        return execute::<Unblock>(conn, &binds![user, target, now]).map(|_| false);
     }
+    let friends = FriendStatus::Accepted as i32;
+    let ended = one::<Related, bool>(conn, &binds![user, target, friends])?;
     let status = FriendStatus::Blocked as i32;
     match between(conn, user, target)? {
         Some(row) => execute::<Block>(conn, &binds![row.id, now])?,
         None => execute::<Insert>(conn, &binds![row_id, user, target, status, "", now])?,
     };
-    execute::<EndOpposite>(conn, &binds![target, user, now]).map(|_| ())
+    execute::<EndOpposite>(conn, &binds![target, user, now])?;
+    Ok(ended)
 }
 
 #[async_trait]
@@ -250,6 +263,19 @@ impl FriendStore for SqliteDatabase {
             .await
     }
 
+    async fn relations(&self, user: UserId, others: &[UserId]) -> DbResult<Vec<FriendRequestRow>> {
+        let others = json_array(others);
+        self.read(move |conn| rows::<Relations, _>(conn, &binds![user, &others]))
+            .await
+    }
+
+    async fn end_friendship(&self, a: UserId, b: UserId, now: UnixMillis) -> DbResult<bool> {
+        self.write(2, move |conn| {
+            Ok(execute::<End>(conn, &binds![a, b, now])? > 0)
+        })
+        .await
+    }
+
     async fn set_blocked(
         &self,
         user: UserId,
@@ -257,7 +283,7 @@ impl FriendStore for SqliteDatabase {
         blocked: bool,
         row_id: RequestId,
         now: UnixMillis,
-    ) -> DbResult<()> {
+    ) -> DbResult<bool> {
         self.write(2, move |conn| {
             set_blocked(conn, (user, target), blocked, row_id, now)
         })

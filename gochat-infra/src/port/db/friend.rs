@@ -55,6 +55,8 @@ pub struct NewFriendRequest {
     pub target: UserId,
     /// Words that come with it.
     pub message: String,
+    /// Time after a refusal in which the same user isn't asked again, in milliseconds; 0 = none.
+    pub cooldown: UnixMillis,
     /// Now.
     pub now: UnixMillis,
 }
@@ -169,8 +171,16 @@ pub trait FriendStore: Send + Sync {
     /// Whether one of the two blocked the other.
     async fn are_blocked(&self, a: UserId, b: UserId) -> DbResult<bool>;
 
+    /// The rows between `user` and any of `others`, in both directions, in no particular order.
+    async fn relations(&self, user: UserId, others: &[UserId]) -> DbResult<Vec<FriendRequestRow>>;
+
+    /// Ends the friendship of two users and returns whether there was one. Both rows become
+    /// rejected and stay as mirrors, so that sync reports the end to both.
+    async fn end_friendship(&self, a: UserId, b: UserId, now: UnixMillis) -> DbResult<bool>;
+
     /// `user` blocks `target` (the row `user → target` becomes blocked; a friendship ends) or
     /// lifts the block (the row becomes rejected). `row_id` is used when there is no row yet.
+    /// Returns whether a friendship ended.
     async fn set_blocked(
         &self,
         user: UserId,
@@ -178,5 +188,5 @@ pub trait FriendStore: Send + Sync {
         blocked: bool,
         row_id: RequestId,
         now: UnixMillis,
-    ) -> DbResult<()>;
+    ) -> DbResult<bool>;
 }

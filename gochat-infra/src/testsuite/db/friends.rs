@@ -13,6 +13,7 @@ async fn ask(db: &SharedDatabase, id: u64, from: u64, to: u64) -> DbResult<Frien
         requester: user(from),
         target: user(to),
         message: format!("hello {id}"),
+        cooldown: 0,
         now: NOW + id,
     };
     db.create_request(new).await
@@ -271,4 +272,70 @@ pub async fn a_block_ends_a_friendship_and_stops_requests(subject: Subject) {
         .await
         .expect("blocked");
     assert_eq!(code(ask(&db, 4, 3, 1).await), ErrorCode::Forbidden);
+}
+
+/// Both rows go, and sync tells both.
+pub async fn an_ended_friendship_is_told_to_both(subject: Subject) {
+    let db = subject.db();
+    people(&db, 3).await;
+    befriend(&db, 1, 1, 2).await;
+    let at = NOW + 10_000;
+    assert!(
+        db.end_friendship(user(2), user(1), at)
+            .await
+            .expect("ended")
+    );
+    assert!(
+        !db.end_friendship(user(1), user(2), at)
+            .await
+            .expect("nothing")
+    );
+    assert!(!db.are_friends(user(1), user(2)).await.expect("read"));
+    for (who, other) in [(1, 2), (2, 1)] {
+        let query = FriendQuery {
+            updated_after: Some(at - 1),
+            ..of(who)
+        };
+        let page = friends(&db, query).await;
+        assert_eq!((page.friends.len(), page.removed), (0, vec![user(other)]));
+    }
+    ask(&db, 20_000, 1, 2).await.expect("may ask again");
+}
+
+/// One look for many.
+pub async fn relations_are_read_in_both_directions(subject: Subject) {
+    let db = subject.db();
+    people(&db, 4).await;
+    ask(&db, 1, 1, 2).await.expect("asked");
+    ask(&db, 2, 3, 1).await.expect("asked");
+    let rows = db
+        .relations(user(1), &[user(2), user(3), user(4)])
+        .await
+        .expect("read");
+    let mut pairs: Vec<_> = rows
+        .iter()
+        .map(|r| (r.requester_id.get(), r.target_id.get()))
+        .collect();
+    pairs.sort_unstable();
+    assert_eq!(pairs, [(1, 2), (3, 1)]);
+    assert!(db.relations(user(4), &[]).await.expect("read").is_empty());
+}
+
+/// The store judges the cool-down by the row it meets.
+pub async fn a_refused_request_has_a_cool_down(subject: Subject) {
+    let db = subject.db();
+    people(&db, 2).await;
+    ask(&db, 1, 1, 2).await.expect("asked");
+    answer(&db, 1, 2, false).await.expect("rejected");
+    let again = |now| NewFriendRequest {
+        id: request_id(9),
+        requester: user(1),
+        target: user(2),
+        message: String::new(),
+        cooldown: 5_000,
+        now,
+    };
+    let early = db.create_request(again(NOW + 3_000)).await;
+    assert_eq!(early.expect_err("a refusal").code(), ErrorCode::RateLimited);
+    db.create_request(again(NOW + 60_000)).await.expect("later");
 }

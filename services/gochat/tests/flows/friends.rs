@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::{Reply, Server, User, list, text, texts};
+use crate::kit::{Reply, Server, User, eventually, list, text, texts};
 
 async fn ask(user: &User, other: &User) -> Reply {
     user.post(
@@ -126,16 +126,100 @@ async fn an_answer_may_be_a_word_a_number_or_a_number_in_words() {
 }
 
 #[tokio::test]
-async fn one_who_was_rejected_is_not_told_and_may_ask_again() {
-    let server = Server::shared().await;
+async fn one_who_was_rejected_is_not_told_and_may_ask_again_after_a_while() {
+    let Some(server) = Server::with(&["logic.limits.request_cooldown_s=2"]).await else {
+        return;
+    };
     let [a, b] = server.users().await;
     let mut socket = a.connect().await;
     let request = a.ask(&b).await;
     answer(&b, &request, json!("reject")).await.data();
-    let again = a.ask(&b).await;
+    ask(&a, &b).await.refused(429, "RATE_LIMITED");
+    let back = b.ask(&a).await;
+    assert!(!back.is_empty(), "the one who refused may ask at once");
+    answer(&a, &back, json!("reject")).await.data();
+    let again = eventually("the cool-down ends", || async {
+        let reply = ask(&a, &b).await;
+        (reply.status == 201).then(|| text(&reply.body["data"]["request"]["id"]))
+    })
+    .await;
     answer(&b, &again, json!("accept")).await.data();
     socket.expect("friend-added").await;
-    assert!(socket.drain("friend-request").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_friendship_that_ends_is_told_to_both_and_leaves_the_chat() {
+    let server = Server::shared().await;
+    let [a, b] = server.users().await;
+    let chat = text(&a.befriend(&b).await["conversation"]["id"]);
+    let (mut of_a, mut of_b) = (a.connect().await, b.connect().await);
+    let path = format!("/friends/{}", b.id);
+    a.delete(&path).await.data();
+    assert_eq!(of_a.expect("friend-removed").await["friendId"], b.id);
+    let told = of_b.expect("friend-removed").await;
+    assert_eq!(
+        (&told["friendId"], &told["blocked"]),
+        (&json!(a.id), &json!(false))
+    );
+    for user in [&a, &b] {
+        assert!(list(&user.get("/friends").await.data()["friends"]).is_empty());
+    }
+    a.delete(&path).await.refused(403, "NOT_FRIENDS");
+    b.say(&chat, "still here").await.data();
+    of_a.hears("still here").await;
+    assert_eq!(ask(&b, &a).await.status, 201, "no refusal, no cool-down");
+}
+
+#[tokio::test]
+async fn a_block_ends_every_contact_and_is_told_to_own_devices_only() {
+    let server = Server::shared().await;
+    let [a, b, owner] = server.users().await;
+    let chat = text(&a.befriend(&b).await["conversation"]["id"]);
+    a.say(&chat, "before").await.data();
+    b.history_of(&chat, 1).await;
+    let (mut of_a, mut of_b) = (a.connect().await, b.connect().await);
+    of_b.drain("new-message").await;
+    let path = format!("/friends/{}/block", b.id);
+    a.post(&path, json!({})).await.data();
+    let blocked = of_a
+        .expect_where("friend-removed", |d| d["blocked"] == true)
+        .await;
+    assert_eq!(blocked["friendId"], b.id);
+
+    b.say(&chat, "hello?").await.refused(403, "FORBIDDEN");
+    a.say(&chat, "no").await.refused(403, "FORBIDDEN");
+    ask(&b, &a).await.refused(403, "FORBIDDEN");
+    b.post("/conversations", json!({"type": 1, "members": [a.id]}))
+        .await
+        .refused(403, "FORBIDDEN");
+    b.post(
+        "/conversations",
+        json!({"type": 2, "name": "trap", "members": [a.id]}),
+    )
+    .await
+    .refused(403, "FORBIDDEN");
+    let group = b.group("trap", &[&owner]).await;
+    let members = format!("/conversations/{group}/members");
+    let added = b.post(&members, json!({"members": [a.id]})).await.data();
+    assert_eq!(added["failedUsers"][0]["code"], "FORBIDDEN", "{added}");
+
+    // What b reads and writes isn't seen.
+    of_a.drain("message-read").await;
+    let read = format!("/conversations/{chat}/read");
+    b.put(&read, json!({})).await.data();
+    of_b.send("typing", json!({"conversationId": chat})).await;
+    of_b.flush().await;
+    owner.group("fence", &[&a, &b]).await;
+    of_a.expect("conversation-updated").await;
+    assert!(of_a.drain("message-read").await.is_empty());
+    assert!(of_a.drain("typing-indicator").await.is_empty());
+    let told = of_b.drain("friend-removed").await;
+    assert!(told.iter().all(|d| d["blocked"] == false), "{told:?}");
+
+    a.delete(&path).await.data();
+    b.say(&chat, "friends again?").await.data();
+    of_a.hears("friends again?").await;
+    assert!(list(&a.get("/friends").await.data()["friends"]).is_empty());
 }
 
 #[tokio::test]

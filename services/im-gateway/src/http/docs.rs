@@ -32,6 +32,7 @@ const CSP: HeaderValue = HeaderValue::from_static(
         messages::history, messages::send, messages::recall, messages::mark_read,
         members::list, members::add, members::remove, members::set_role,
         friends::requests, friends::ask, friends::handle, friends::list,
+        friends::remove, friends::block, friends::unblock,
         health::health,
     )
 )]

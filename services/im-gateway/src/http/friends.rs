@@ -4,16 +4,17 @@ use axum::extract::State;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{RequestId, UserId};
 use gochat_proto::im::logic::v1::{
-    GetFriendRequestsRequest, GetFriendsWithSyncRequest, HandleFriendRequestRequest,
-    SendFriendRequestRequest,
+    BlockUserRequest, GetFriendRequestsRequest, GetFriendsWithSyncRequest,
+    HandleFriendRequestRequest, RemoveFriendRequest, SendFriendRequestRequest,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Id, Params, Registered, Trace};
 use super::objects::{Conversation, Friend, FriendRequest};
-use super::reply::{ApiError, ApiResult, Envelope, ErrorBody, Reply};
+use super::reply::{ApiError, ApiResult, Envelope, ErrorBody, Nothing, Reply};
 use crate::state::Gw;
+use crate::tokens::Identity;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -226,6 +227,80 @@ pub(super) async fn list(
         friends,
         removed_friend_ids: r.removed_friend_ids,
     }))
+}
+
+/// Ends a friendship; the chat of the two stays.
+#[utoipa::path(delete, path = "/friends/{userId}", tag = "friends",
+    params(("userId" = String, Path)), security(("bearer" = [])), responses(
+    (status = 200, body = Envelope<Nothing>), (status = 403, body = ErrorBody)))]
+pub(super) async fn remove(
+    State(gw): State<Gw>,
+    trace: Trace,
+    Registered(me): Registered,
+    Id(friend): Id<UserId>,
+) -> ApiResult<Nothing> {
+    let request = RemoveFriendRequest {
+        user_id: me.user.to_string(),
+        friend_id: friend.to_string(),
+    };
+    let call = gw.backend.call(
+        &gw.backend.friends,
+        &trace.0,
+        request,
+        |mut c, r| async move { c.remove_friend(r).await },
+    );
+    call.await?;
+    Ok(Reply::done())
+}
+
+/// Blocks a user: neither of you reaches the other any more.
+#[utoipa::path(post, path = "/friends/{userId}/block", tag = "friends",
+    params(("userId" = String, Path)), security(("bearer" = [])), responses(
+    (status = 200, body = Envelope<Nothing>), (status = 400, body = ErrorBody),
+    (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn block(
+    State(gw): State<Gw>,
+    trace: Trace,
+    Registered(me): Registered,
+    Id(target): Id<UserId>,
+) -> ApiResult<Nothing> {
+    set_blocked(&gw, &trace, &me, target, true).await
+}
+
+/// Lifts your block of a user. You are not friends afterwards, whatever you were before.
+#[utoipa::path(delete, path = "/friends/{userId}/block", tag = "friends",
+    params(("userId" = String, Path)), security(("bearer" = [])), responses(
+    (status = 200, body = Envelope<Nothing>), (status = 400, body = ErrorBody),
+    (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn unblock(
+    State(gw): State<Gw>,
+    trace: Trace,
+    Registered(me): Registered,
+    Id(target): Id<UserId>,
+) -> ApiResult<Nothing> {
+    set_blocked(&gw, &trace, &me, target, false).await
+}
+
+async fn set_blocked(
+    gw: &Gw,
+    trace: &Trace,
+    me: &Identity,
+    target: UserId,
+    blocked: bool,
+) -> ApiResult<Nothing> {
+    let request = BlockUserRequest {
+        user_id: me.user.to_string(),
+        target_id: target.to_string(),
+        blocked,
+    };
+    let call = gw.backend.call(
+        &gw.backend.friends,
+        &trace.0,
+        request,
+        |mut c, r| async move { c.block_user(r).await },
+    );
+    call.await?;
+    Ok(Reply::done())
 }
 
 #[cfg(test)]

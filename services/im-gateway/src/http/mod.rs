@@ -109,4 +109,9 @@ fn api() -> Router<Gw> {
         )
         .route("/friends/requests/{requestId}", put(friends::handle))
         .route("/friends", get(friends::list))
+        .route("/friends/{userId}", delete(friends::remove))
+        .route(
+            "/friends/{userId}/block",
+            post(friends::block).delete(friends::unblock),
+        )
 }

@@ -189,6 +189,20 @@ impl Events {
         self.tell(events).await;
     }
 
+    /// `friend.removed`: a friendship ended, by the first of the two.
+    pub(crate) async fn friend_removed(&self, user: UserId, friend: UserId) {
+        let fact = json!({});
+        self.tell(vec![friend_event("friend.removed", user, friend, &fact)])
+            .await;
+    }
+
+    /// `friend.blocked`: only the user's own devices are told.
+    pub(crate) async fn user_blocked(&self, user: UserId, target: UserId) {
+        let fact = json!({});
+        self.tell(vec![friend_event("friend.blocked", user, target, &fact)])
+            .await;
+    }
+
     /// Tells every gateway that tokens are not good any more.
     ///
     /// # Errors

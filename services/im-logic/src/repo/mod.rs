@@ -3,6 +3,7 @@
 
 mod facts;
 mod people;
+mod relations;
 
 use std::future::Future;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use pb::online_status_service_client::OnlineStatusServiceClient;
 use pb::token_service_client::TokenServiceClient;
 use pb::user_service_client::UserServiceClient;
 pub(crate) use people::{People, is_active};
+pub(crate) use relations::person;
 use tonic::{Request, Response, Status};
 
 use crate::{config, trace};
@@ -140,8 +142,9 @@ calls! {
     again friends.get_user_friends_with_sync(GetUserFriendsWithSyncRequest)
         -> GetUserFriendsWithSyncResponse as get_friends;
     once friends.create_friend_request(CreateFriendRequestRequest) -> CreateFriendRequestResponse as create_request;
-    again friends.check_existing_friend_request(CheckExistingFriendRequestRequest)
-        -> CheckExistingFriendRequestResponse as check_request;
+    again friends.get_relations(GetRelationsRequest) -> GetRelationsResponse as get_relations;
+    again friends.set_blocked(SetBlockedRequest) -> SetBlockedResponse as set_blocked;
+    again friends.remove_friend(RemoveFriendRequest) -> RemoveFriendResponse as remove_friend;
     once friends.update_friend_request(UpdateFriendRequestRequest) -> UpdateFriendRequestResponse as answer_request;
     again friends.get_user_friend_requests(GetUserFriendRequestsRequest)
         -> GetUserFriendRequestsResponse as get_requests;

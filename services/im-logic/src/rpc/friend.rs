@@ -2,8 +2,8 @@
 
 use gochat_core::account::check_avatar_url;
 use gochat_core::error::{Error, ErrorCode, Result};
-use gochat_core::friendship::{Answer, Pair, Person, Row, Status, decide_request};
-use gochat_core::ids::{RequestId, UserId};
+use gochat_core::friendship::{Answer, Asking, Pair, Status, decide_request};
+use gochat_core::ids::{ConversationId, RequestId, UserId};
 use gochat_proto::common::v1::{Conversation, User};
 use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
@@ -13,7 +13,8 @@ use pb::friend_service_server::FriendService;
 use super::conversation::create::single;
 use super::parse;
 use crate::app::App;
-use crate::repo::{People, is_active, present};
+use crate::clock;
+use crate::repo::{People, person, present};
 
 /// Friends one call to im-repo answers.
 const FRIENDS_BATCH: i32 = 1_000;
@@ -30,6 +31,8 @@ super::service! {
         get_friends_with_sync(GetFriendsWithSyncRequest) -> GetFriendsWithSyncResponse = sync;
         get_friend_requests(GetFriendRequestsRequest) -> GetFriendRequestsResponse = requests;
         search_users(SearchUsersRequest) -> SearchUsersResponse = search;
+        block_user(BlockUserRequest) -> BlockUserResponse = block;
+        remove_friend(RemoveFriendRequest) -> RemoveFriendResponse = remove;
         update_profile(UpdateProfileRequest) -> UpdateProfileResponse = update_profile;
         get_profile(GetProfileRequest) -> GetProfileResponse = profile;
     }
@@ -42,25 +45,28 @@ async fn ask(
     let requester = parse::user(&request.requester_id)?;
     let target = parse::user(&request.target_id)?;
     let people = app.repo.people(&[requester, target]).await?;
-    let known = repo::CheckExistingFriendRequestRequest {
-        requester_id: requester.to_string(),
-        target_id: target.to_string(),
-    };
     let pair = match requester == target {
         true => Pair::default(),
-        false => pair(requester, target, &app.repo.check_request(known).await?),
+        false => app.repo.relation(requester, target).await?,
+    };
+    let cooldown_s = app.limits.request_cooldown_s;
+    let asking = Asking {
+        now: clock::now_ms(),
+        cooldown: cooldown_s.saturating_mul(1_000),
     };
     decide_request(
         person(requester, &people),
         person(target, &people),
         &request.message,
         pair,
+        asking,
     )?;
     let write = repo::CreateFriendRequestRequest {
         requester_id: requester.to_string(),
         target_id: target.to_string(),
         message: request.message.clone(),
         id: String::new(),
+        cooldown_s: i64::try_from(cooldown_s).unwrap_or(i64::MAX),
     };
     // Judged again where it is written, so that two who ask each other at once make one request.
     let stored = present(app.repo.create_request(write).await?.request)?;
@@ -70,36 +76,6 @@ async fn ask(
     Ok(pb::SendFriendRequestResponse {
         request: Some(with_accounts(stored, &people)),
     })
-}
-
-fn person(id: UserId, people: &People) -> Person {
-    let account = people.get(&id);
-    Person {
-        id,
-        is_guest: account.is_some_and(|user| user.is_guest),
-        active: account.is_some_and(is_active),
-    }
-}
-
-/// im-repo tells the state between two users without the direction; refusals don't depend on it.
-fn pair(
-    requester: UserId,
-    target: UserId,
-    known: &repo::CheckExistingFriendRequestResponse,
-) -> Pair {
-    let status = Status::from_i32(known.status).filter(|_| known.exists);
-    let id = known.request_id.parse::<RequestId>().unwrap_or_default();
-    let row = |status| Row {
-        id,
-        requester,
-        target,
-        status,
-        mirrored: false,
-    };
-    Pair {
-        outgoing: status.map(row),
-        incoming: None,
-    }
 }
 
 async fn answer(
@@ -138,9 +114,9 @@ async fn answer(
     })
 }
 
-fn chat_id(answer: Answer, one: UserId, other: UserId) -> Option<gochat_core::ids::ConversationId> {
+fn chat_id(answer: Answer, one: UserId, other: UserId) -> Option<ConversationId> {
     match answer {
-        Answer::Accept => gochat_core::ids::ConversationId::single(one, other),
+        Answer::Accept => ConversationId::single(one, other),
         Answer::Reject => None,
     }
 }
@@ -290,6 +266,55 @@ async fn search(app: &App, request: pb::SearchUsersRequest) -> Result<pb::Search
     };
     let users = app.repo.search_users(query).await?.users;
     Ok(pb::SearchUsersResponse { users })
+}
+
+/// Blocks a user or lifts the block. Once it is answered, the sequencer refuses what either of the two
+/// writes in their chat.
+async fn block(app: &App, request: pb::BlockUserRequest) -> Result<pb::BlockUserResponse> {
+    let user = parse::user(&request.user_id)?;
+    let target = parse::user(&request.target_id)?;
+    app.repo.registered(user).await?;
+    let Some(chat) = ConversationId::single(user, target) else {
+        return Err(Error::new(
+            ErrorCode::InvalidParams,
+            "You can't block yourself.",
+        ));
+    };
+    // Accounts that are disabled or deleted may be blocked: they may come back.
+    app.repo.user(target).await?;
+    let write = repo::SetBlockedRequest {
+        user_id: user.to_string(),
+        target_id: target.to_string(),
+        blocked: request.blocked,
+    };
+    let ended = app.repo.set_blocked(write).await?.friendship_ended;
+    let tell = async {
+        if ended {
+            app.events.friend_removed(user, target).await;
+        }
+        if request.blocked {
+            app.events.user_blocked(user, target).await;
+        }
+    };
+    let (announced, ()) = tokio::join!(app.facts.announce(chat), tell);
+    announced?;
+    Ok(pb::BlockUserResponse { success: true })
+}
+
+/// Ends a friendship. The chat of the two stays.
+async fn remove(app: &App, request: pb::RemoveFriendRequest) -> Result<pb::RemoveFriendResponse> {
+    let user = parse::user(&request.user_id)?;
+    let friend = parse::user(&request.friend_id)?;
+    app.repo.registered(user).await?;
+    let write = repo::RemoveFriendRequest {
+        user_id: user.to_string(),
+        friend_id: friend.to_string(),
+    };
+    if !app.repo.remove_friend(write).await?.removed {
+        return Err(ErrorCode::NotFriends.into());
+    }
+    app.events.friend_removed(user, friend).await;
+    Ok(pb::RemoveFriendResponse { success: true })
 }
 
 async fn update_profile(

@@ -31,6 +31,9 @@ serve!(impl FriendService => FriendApi {
     update_friend_request(UpdateFriendRequestRequest) -> UpdateFriendRequestResponse;
     get_user_friend_requests(GetUserFriendRequestsRequest) -> GetUserFriendRequestsResponse;
     get_user_friends_with_sync(GetUserFriendsWithSyncRequest) -> GetUserFriendsWithSyncResponse;
+    get_relations(GetRelationsRequest) -> GetRelationsResponse;
+    set_blocked(SetBlockedRequest) -> SetBlockedResponse;
+    remove_friend(RemoveFriendRequest) -> RemoveFriendResponse;
 });
 
 impl FriendApi {
@@ -111,6 +114,7 @@ impl FriendApi {
                 id => args::request(id)?,
             },
             message: request.message,
+            cooldown: args::millis(request.cooldown_s),
             now: self.shared.now(),
         };
         let row = self.shared.db.create_request(new).await.map_err(failed)?;
@@ -197,6 +201,40 @@ impl FriendApi {
             .set_blocked(handler, requester, true, row_id, now);
         blocked.await.map_err(failed)?;
         Ok(answered)
+    }
+
+    async fn get_relations(&self, request: GetRelationsRequest) -> Result<GetRelationsResponse> {
+        let user = args::user(&request.user_id, "user_id")?;
+        args::batch(request.other_ids.len(), "other_ids")?;
+        let others = args::users(&request.other_ids, "other_ids")?;
+        let rows = self.shared.db.relations(user, &others).await;
+        let rows = rows.map_err(failed)?;
+        Ok(GetRelationsResponse {
+            relations: rows.iter().map(convert::relation).collect(),
+        })
+    }
+
+    async fn set_blocked(&self, request: SetBlockedRequest) -> Result<SetBlockedResponse> {
+        let user = args::user(&request.user_id, "user_id")?;
+        let target = args::user(&request.target_id, "target_id")?;
+        let (row_id, now) = (self.shared.new_request_id()?, self.shared.now());
+        let done = self
+            .shared
+            .db
+            .set_blocked(user, target, request.blocked, row_id, now);
+        Ok(SetBlockedResponse {
+            friendship_ended: done.await.map_err(failed)?,
+        })
+    }
+
+    async fn remove_friend(&self, request: RemoveFriendRequest) -> Result<RemoveFriendResponse> {
+        let user = args::user(&request.user_id, "user_id")?;
+        let friend = args::user(&request.friend_id, "friend_id")?;
+        let now = self.shared.now();
+        let ended = self.shared.db.end_friendship(user, friend, now).await;
+        Ok(RemoveFriendResponse {
+            removed: ended.map_err(failed)?,
+        })
     }
 
     async fn get_user_friend_requests(

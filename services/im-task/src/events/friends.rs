@@ -1,6 +1,6 @@
-//! `friend.request.sent` → the one who was asked; `friend.added` → both.
+//! `friend.request.sent` → the one who was asked; `friend.added`, `friend.removed` → both; `friend.blocked` → own devices.
 
-use gochat_core::session::frame::{FriendAdded, FriendRequest, User};
+use gochat_core::session::frame::{FriendAdded, FriendRemoved, FriendRequest, User};
 use gochat_core::signal::Signal;
 use gochat_proto::common::v1::User as Account;
 use gochat_proto::im::repo::v1::GetUsersRequest;
@@ -63,6 +63,33 @@ impl Events {
                 .await?;
         }
         Ok(())
+    }
+
+    /// Each side is told that the other is no friend any more.
+    pub(super) async fn friend_removed(&self, event: &Event) -> Reaction {
+        let sides = [
+            (&event.user_id, &event.friend_id),
+            (&event.friend_id, &event.user_id),
+        ];
+        for (told, other) in sides {
+            let payload = FriendRemoved {
+                friend_id: other.as_str().into(),
+                blocked: false,
+            };
+            self.tell_own(event, Signal::FriendRemoved, &payload, told)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The devices of the one who blocked; the other side hears nothing.
+    pub(super) async fn user_blocked(&self, event: &Event) -> Reaction {
+        let payload = FriendRemoved {
+            friend_id: event.friend_id.as_str().into(),
+            blocked: true,
+        };
+        self.tell_own(event, Signal::FriendRemoved, &payload, &event.user_id)
+            .await
     }
 
     /// The two users of an event, as far as they still exist.

@@ -145,6 +145,8 @@ impl Events {
             "group.announcement" => self.announced(event).await,
             "friend.request.sent" => self.friend_requested(event).await,
             "friend.added" => self.friend_added(event).await,
+            "friend.removed" => self.friend_removed(event).await,
+            "friend.blocked" => self.user_blocked(event).await,
             // Facts nobody is told about, among them those that are told from another topic.
             _ => Ok(()),
         }

@@ -157,6 +157,15 @@ fn friend(name: &str, n: &Names<'_>) -> Vec<u8> {
             user_id: n.caller,
             query: "someone"
         }),
+        "BlockUser" => request!(BlockUserRequest {
+            user_id: n.caller,
+            target_id: n.fresh,
+            blocked: true
+        }),
+        "RemoveFriend" => request!(RemoveFriendRequest {
+            user_id: n.caller,
+            friend_id: n.fresh
+        }),
         "UpdateProfile" => request!(UpdateProfileRequest {
             user_id: n.caller,
             avatar_url: "https://example.org/a.png"

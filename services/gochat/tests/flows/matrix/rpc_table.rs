@@ -15,6 +15,7 @@ const LOW: &str = "INSUFFICIENT_PERMISSION";
 const MUTED: &str = "MEMBER_MUTED";
 const STAYS: &str = "CANNOT_LEAVE_CONVERSATION";
 const THERE: &str = "USER_ALREADY_IN_CONVERSATION";
+const NO_FRIEND: &str = "NOT_FRIENDS";
 const NO_REQUEST: &str = "FRIEND_REQUEST_NOT_FOUND";
 
 /// Service and method, cells in the order of [`CALLERS`].
@@ -47,6 +48,8 @@ pub const RPCS: &[(&str, [&str; 8])] = &[
     ("FriendService/GetFriendsWithSync",              [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
     ("FriendService/GetFriendRequests",               [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
     ("FriendService/SearchUsers",                     [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
+    ("FriendService/BlockUser",                       [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
+    ("FriendService/RemoveFriend",                    [PARAM, PARAM, GUEST, NO_FRIEND,   NO_FRIEND,  NO_FRIEND,  NO_FRIEND,  NO_FRIEND]),
     ("FriendService/UpdateProfile",                   [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
     ("FriendService/GetProfile",                      [PARAM, PARAM, OK,    OK,          OK,         OK,         OK,         OK]),
     ("GroupService/CreateGroup",                      [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),

@@ -26,6 +26,7 @@ const LOW: Cell = (403, "INSUFFICIENT_PERMISSION");
 const MUTED: Cell = (403, "MEMBER_MUTED");
 const STAYS: Cell = (403, "CANNOT_LEAVE_CONVERSATION");
 const WORLD: Cell = (403, "FORBIDDEN");
+const NO_FRIEND: Cell = (403, "NOT_FRIENDS");
 const NO_REQUEST: Cell = (404, "FRIEND_REQUEST_NOT_FOUND");
 const NO_GROUP: Cell = (404, "CONVERSATION_NOT_FOUND");
 
@@ -111,10 +112,13 @@ pub const ROWS: &[Row] = &[
     row("24", "PUT", "/friends/requests/{request}", r#"{"action":"reject"}"#, [GUEST, NO_REQUEST, OK, NO_REQUEST, NO_REQUEST, NO_REQUEST]),
     row("25", "GET", "/friends", "", [GUEST, OK, OK, OK, OK, OK]),
     row("26", "POST", "/conversations/world/join", "", [OK, OK, OK, OK, OK, OK]),
+    row("27", "DELETE", "/friends/{fresh}", "", [GUEST, NO_FRIEND, NO_FRIEND, NO_FRIEND, NO_FRIEND, NO_FRIEND]),
+    row("28", "POST", "/friends/{fresh}/block", "", [GUEST, OK, OK, OK, OK, OK]),
+    row("29", "DELETE", "/friends/{fresh}/block", "", [GUEST, OK, OK, OK, OK, OK]),
 ];
 
 /// The index of the contract, rows 1 to 26 in order, below `/api`.
-pub const ENDPOINTS: [(&str, &str); 26] = [
+pub const ENDPOINTS: [(&str, &str); 29] = [
     ("POST", "/auth/register"),
     ("POST", "/auth/login"),
     ("POST", "/auth/guest"),
@@ -141,4 +145,7 @@ pub const ENDPOINTS: [(&str, &str); 26] = [
     ("PUT", "/friends/requests/{requestId}"),
     ("GET", "/friends"),
     ("POST", "/conversations/world/join"),
+    ("DELETE", "/friends/{userId}"),
+    ("POST", "/friends/{userId}/block"),
+    ("DELETE", "/friends/{userId}/block"),
 ];

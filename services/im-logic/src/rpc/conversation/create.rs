@@ -1,11 +1,12 @@
 //! Opening conversations.
 
 use gochat_core::account::check_avatar_url;
-use gochat_core::conversation::{Peer, Settings, decide_single_chat};
+use gochat_core::conversation::{Settings, decide_single_chat};
 use gochat_core::error::{Error, ErrorCode, Result};
-use gochat_core::friendship::Status;
+use gochat_core::friendship::{Pair, Person};
 use gochat_core::ids::{ConversationId, ConversationKind, UserId};
 use gochat_core::membership::{Candidate, GroupEvent, decide_create};
+use gochat_core::reach::{Contact, may_reach};
 use gochat_proto::common::v1::{Conversation, ConversationType, User};
 use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
@@ -14,7 +15,7 @@ use super::super::parse;
 use super::info::subject;
 use super::view;
 use crate::app::App;
-use crate::repo::{People, is_active, present};
+use crate::repo::{People, is_active, person, present};
 
 /// `CreateConversation`.
 pub(crate) async fn create(
@@ -60,12 +61,16 @@ pub(crate) async fn single(
     other: UserId,
 ) -> Result<(Conversation, bool)> {
     let people = app.repo.people(&[other]).await?;
-    let peer = Peer {
-        id: other,
-        active: people.get(&other).is_some_and(is_active),
-        blocked: other != creator && are_blocked(app, creator, other).await?,
+    let pair = match other == creator {
+        true => Pair::default(),
+        false => app.repo.relation(creator, other).await?,
     };
-    let id = decide_single_chat(creator, account.is_guest, peer)?;
+    let me = Person {
+        id: creator,
+        is_guest: account.is_guest,
+        active: true,
+    };
+    let id = decide_single_chat(me, person(other, &people), pair)?;
     let request = repo::CreateConversationRequest {
         r#type: ConversationType::Single as i32,
         member_ids: vec![creator.to_string(), other.to_string()],
@@ -85,15 +90,6 @@ pub(crate) async fn single(
     Ok((conversation, created.already_existed))
 }
 
-async fn are_blocked(app: &App, one: UserId, other: UserId) -> Result<bool> {
-    let request = repo::CheckExistingFriendRequestRequest {
-        requester_id: one.to_string(),
-        target_id: other.to_string(),
-    };
-    let known = app.repo.check_request(request).await?;
-    Ok(known.exists && Status::from_i32(known.status) == Some(Status::Blocked))
-}
-
 async fn group(
     app: &App,
     creator: UserId,
@@ -103,6 +99,14 @@ async fn group(
 ) -> Result<Conversation> {
     check_avatar_url(&request.avatar_url)?;
     let people = app.repo.people(others).await?;
+    let pairs = app.repo.relations(creator, others).await?;
+    for other in others.iter().filter(|other| **other != creator) {
+        let pair = pairs.get(other).copied().unwrap_or_default();
+        if pair.is_blocked() {
+            let (me, them) = (person(creator, &people), person(*other, &people));
+            may_reach(me, them, pair, Contact::GroupAdd)?;
+        }
+    }
     let candidates: Vec<_> = others
         .iter()
         .map(|id| candidate(*id, &people, false))
