@@ -4,6 +4,8 @@
 //! the bucket would be full again, which is the same thing as counting tokens. The caller
 //! passes the time in.
 
+mod shares;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 

@@ -6,6 +6,7 @@
 mod admin;
 pub mod build;
 mod errors;
+mod files;
 pub mod health;
 mod layers;
 mod logs;
@@ -19,6 +20,7 @@ mod telemetry;
 
 pub use admin::Admin;
 pub use errors::{ConfigError, EXIT_SETTINGS};
+pub use files::raise_file_limit;
 pub use health::{Dependency, Health, Need, Probe};
 pub use layers::{ENV_PREFIX, Layers};
 pub use logs::{ExtraLayer, LogConfig, LogFormat, LogOutput, Logs, init_logs};

@@ -10,6 +10,8 @@ use gochat_core::session::{machine, wire};
 use gochat_infra::token::Algorithm;
 use serde::{Deserialize, Serialize};
 
+pub use crate::server::TrustedProxy;
+
 /// Messages per second nobody reaches; a thousandfold still fits the bucket's 32 bits.
 const UNLIMITED: u32 = 1_000_000;
 
@@ -95,6 +97,9 @@ pub struct Tls {
     pub reload_seconds: u64,
     /// Milliseconds a handshake may take. Default 10,000.
     pub handshake_timeout_ms: u64,
+    /// Maximum number of cores that compute handshakes at the same time; further handshakes queue. 0: half of the cores.
+    /// Default 0.
+    pub handshake_cores: usize,
 }
 
 impl Default for Tls {
@@ -104,6 +109,7 @@ impl Default for Tls {
             key: PathBuf::new(),
             reload_seconds: 5,
             handshake_timeout_ms: 10_000,
+            handshake_cores: 0,
         }
     }
 }
@@ -165,27 +171,52 @@ impl fmt::Debug for Auth {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Connections {
-    /// Most connections of any kind; lowered to the process's file limit less 512. Default 1,000,000.
+    /// Most connections of any kind; lowered to the process's limit of open files less 512. Default 1,000,000.
     pub max: usize,
+    /// Maximum number of connections of one address or IPv6 /64; further ones are closed at once. Off with
+    /// [`Rates::disabled`]. Default 1,024.
+    pub max_per_address: usize,
+    /// Maximum number of HTTP connections of one account; on further ones its requests are refused with 429. Off with
+    /// [`Rates::disabled`]. Default 64.
+    pub max_per_account: usize,
     /// Most connections that have not authenticated and wait for the client; beyond it the one that
-    /// waits longest is closed, so that silent strangers never keep others out. Default 2,048.
+    /// waits longest is closed, so that silent strangers never keep others out. At most half of all connections there
+    /// may be. Default 2,048.
     pub max_unauthenticated: usize,
+    /// The same for one address or IPv6 /64; beyond it the longest waiting connection of that address is closed. Off with
+    /// [`Rates::disabled`]. Default 128.
+    pub max_unauthenticated_per_address: usize,
     /// Backlog of the listener. Default 8,192.
     pub backlog: u32,
     /// Time to send a complete request head, also between two requests, in milliseconds. Default 30,000.
     pub header_timeout_ms: u64,
-    /// Addresses of proxies whose `X-Forwarded-For` is believed. Default none.
-    pub trusted_proxies: Vec<IpAddr>,
+    /// Seconds in which the client must take 16 KiB of an answer, or what is left of it; then the connection is cut.
+    /// WebSockets have [a limit of their own](WebSocket::write_timeout_s). Default 10.
+    pub write_timeout_s: u32,
+    /// Seconds without a byte of a request's body after which it is refused with 408. Default 10.
+    pub read_timeout_s: u32,
+    /// Proxies that are believed, by address, by network (`10.0.0.0/8`), or `unix` for hops over Unix sockets: their
+    /// `X-Forwarded-For`, and with [`proxy_protocol`](Self::proxy_protocol) their headers. Default none.
+    pub trusted_proxies: Vec<TrustedProxy>,
+    /// Whether trusted proxies begin every connection with a header of the PROXY protocol (version 1 or 2). Connections
+    /// from other peers begin without one. Default false.
+    pub proxy_protocol: bool,
 }
 
 impl Default for Connections {
     fn default() -> Self {
         Self {
             max: 1_000_000,
+            max_per_address: 1_024,
+            max_per_account: 64,
             max_unauthenticated: 2_048,
+            max_unauthenticated_per_address: 128,
             backlog: 8_192,
             header_timeout_ms: 30_000,
+            write_timeout_s: 10,
+            read_timeout_s: 10,
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
         }
     }
 }
@@ -274,6 +305,16 @@ impl WebSocket {
 pub struct Http {
     /// Largest request body in bytes. Default 1 MiB.
     pub max_body_bytes: usize,
+    /// Maximum number of bytes of answers and request bodies in memory; beyond it requests are refused with 503. Those up
+    /// to 8 KiB don't count. Default 256 MiB.
+    pub max_held_bytes: usize,
+    /// The same for one address or IPv6 /64. Default 32 MiB.
+    pub max_held_bytes_per_address: usize,
+    /// Maximum number of bytes that are read on of a request that was refused before all of it came, so that the client
+    /// sees the answer; then the connection is closed. Default 16 MiB.
+    pub linger_bytes: usize,
+    /// Milliseconds for which it is read on. Default 5,000.
+    pub linger_ms: u64,
     /// Time for one request, body included, in milliseconds; then 504. Default 30,000.
     pub request_timeout_ms: u64,
     /// How long `POST …/messages` waits for the acknowledgement, in milliseconds. Default 10,000.
@@ -290,6 +331,10 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             max_body_bytes: 1 << 20,
+            max_held_bytes: 256 << 20,
+            max_held_bytes_per_address: 32 << 20,
+            linger_bytes: 16 << 20,
+            linger_ms: 5_000,
             request_timeout_ms: 30_000,
             send_timeout_ms: 10_000,
             max_waiting_sends: 20_000,
@@ -317,19 +362,33 @@ pub struct Rates {
     /// Whether [`login`](Self::login) and [`register`](Self::register) hold for all gateways together
     /// (`distributed`) or for each one (`local`). Default `distributed` in a cluster, `local` in one process.
     pub mode: RateMode,
-    /// Any HTTP request, per address. Default 100/s, burst 200.
+    /// New connections, per address; further ones are closed at once, before TLS. Default 50/s, burst 200.
+    pub connect: Rule,
+    /// Requests for `/health`, per address. Default 10/s, burst 50.
+    pub probe: Rule,
+    /// Any other request, WebSocket handshakes and `OPTIONS` too, per address. Default 100/s, burst 200.
     pub http: Rule,
+    /// What a request with a token that was never good costs its address, in requests. Default 10.
+    pub guess_cost: f64,
+    /// HTTP requests and WebSocket handshakes of one account. Default 50/s, burst 200.
+    pub account: Rule,
     /// Logins, guest logins and refreshes, per address. Default 5/s, burst 10.
     pub login: Rule,
     /// Registrations, per address. Default 1/s, burst 3.
     pub register: Rule,
-    /// All HTTP requests of this instance. Default 500/s, burst 600.
+    /// All HTTP requests of this instance, `/health` and WebSocket handshakes with a good token aside. Default 500/s,
+    /// burst 600.
     pub instance: Rule,
+    /// Part of the instance's burst that signing in and registering may use; the rest is kept for accounts that are signed
+    /// in. Between 0 and 1. Default 0.5.
+    pub share_sign_in: f64,
+    /// Part of the instance's burst that requests without a good token may use. Default 0.25.
+    pub share_strangers: f64,
     /// Messages of one user. Default 10/s, burst 30.
     pub send: Rule,
     /// Messages of one user in the world chat. Default 10 per minute, burst 10.
     pub world_send: Rule,
-    /// Buckets remembered per kind; full ones are forgotten first. Default 200,000.
+    /// Buckets remembered per kind; full ones are forgotten, and without room newcomers share one. Default 200,000.
     pub max_buckets: usize,
     /// Switches all of them off, and the rate of single connections too, for load tests. Default false.
     pub disabled: bool,
@@ -339,10 +398,16 @@ impl Default for Rates {
     fn default() -> Self {
         Self {
             mode: RateMode::Local,
+            connect: Rule::new(50.0, 200.0),
+            probe: Rule::new(10.0, 50.0),
             http: Rule::new(100.0, 200.0),
+            guess_cost: 10.0,
+            account: Rule::new(50.0, 200.0),
             login: Rule::new(5.0, 10.0),
             register: Rule::new(1.0, 3.0),
             instance: Rule::new(500.0, 600.0),
+            share_sign_in: 0.5,
+            share_strangers: 0.25,
             send: Rule::new(10.0, 30.0),
             world_send: Rule::new(10.0 / 60.0, 10.0),
             max_buckets: 200_000,

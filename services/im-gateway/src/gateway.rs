@@ -175,11 +175,8 @@ impl Gateway {
         if !secure && !local_addr.ip().is_loopback() {
             tracing::warn!(%local_addr, "tokens and messages travel unencrypted: set gateway.tls, or keep a proxy with TLS in front");
         }
-        let (accepting, working, leaving) = (
-            CancellationToken::new(),
-            CancellationToken::new(),
-            CancellationToken::new(),
-        );
+        let [accepting, connected, working, leaving] =
+            std::array::from_fn(|_| CancellationToken::new());
         let workers = TaskTracker::new();
         workers.spawn(upstream::run(gw.clone(), queues.upstream, working.clone()));
         workers.spawn(broadcast::run(
@@ -206,7 +203,8 @@ impl Gateway {
         }
         let mut leaver = tokio::spawn(presence::run_leaving(gw.clone(), leaving.clone()));
         let router = http::router(gw.clone());
-        let serving = server::run(gw.clone(), listener, router, tls, accepting.clone());
+        let (stop, end) = (accepting.clone(), connected.clone());
+        let serving = server::run(gw.clone(), listener, router, tls, stop, end);
         let mut server = tokio::spawn(serving);
 
         shutdown.cancelled().await;
@@ -214,10 +212,15 @@ impl Gateway {
         gw.health.set_draining();
         accepting.cancel();
         // Requests that wait for an acknowledgement get it while the sockets say goodbye.
-        let _ = tokio::join!(
+        let (served, ()) = tokio::join!(
             tokio::time::timeout(time, &mut server),
             drain::drain(&gw, time / 2)
         );
+        // Connections that did not end in time are cut: none outlives the service.
+        connected.cancel();
+        if served.is_err() {
+            let _ = tokio::time::timeout(time / 4, &mut server).await;
+        }
         working.cancel();
         workers.close();
         let _ = tokio::time::timeout(time / 4, workers.wait()).await;

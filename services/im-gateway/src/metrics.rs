@@ -33,6 +33,18 @@ pub(crate) const SEND_FAILED: &str = "gochat_message_send_failures_total";
 /// Unauthenticated connections that had to make room.
 pub(crate) const TOLD_DROPPED: &str = "gochat_gateway_told_dropped_total";
 pub(crate) const SHED: &str = "gochat_connections_shed_total";
+/// Connections that were closed before anything was read, label `reason`.
+pub(crate) const CONNECTIONS_REFUSED: &str = "gochat_connections_refused_total";
+/// HTTP connections without progress, label `reason`.
+pub(crate) const CONNECTIONS_CUT: &str = "gochat_connections_cut_total";
+/// Requests that were refused before they were routed, label `limit`.
+pub(crate) const ADMISSION_REFUSED: &str = "gochat_admission_refused_total";
+/// Requests that were refused because too many bytes wait in memory.
+pub(crate) const BODIES_REFUSED: &str = "gochat_http_bodies_refused_total";
+/// Bytes of answers and request bodies in memory.
+const HELD_BYTES: &str = "gochat_http_held_bytes";
+/// Requests with `X-Forwarded-For` from a peer that is not trusted.
+pub(crate) const FORWARDED_UNTRUSTED: &str = "gochat_forwarded_untrusted_total";
 
 /// Requests at a door that were judged without the shared bucket.
 pub(crate) const RATES_BRIDGED: &str = "gochat_ratelimit_bridged_total";
@@ -80,6 +92,11 @@ pub(crate) fn online_users(change: f64) {
     gauge!(ONLINE_USERS).increment(change);
 }
 
+/// So many bytes of answers and request bodies are in memory.
+pub(crate) fn held_bytes(bytes: usize) {
+    gauge!(HELD_BYTES).set(bytes as f64);
+}
+
 /// A token was looked at, whatever came of it.
 pub(crate) fn token_checked(took: Duration) {
     histogram!(TOKEN_CHECKS).record(took.as_secs_f64());
@@ -121,6 +138,49 @@ pub(crate) fn describe() {
         RATES_BRIDGED,
         TOLD_DROPPED,
     ]);
+    add_none(&[BODIES_REFUSED, FORWARDED_UNTRUSTED]);
+    for reason in ["rate", "address", "account", "proxy-header"] {
+        counter!(CONNECTIONS_REFUSED, "reason" => reason).increment(0);
+    }
+    for reason in ["read", "write"] {
+        counter!(CONNECTIONS_CUT, "reason" => reason).increment(0);
+    }
+    for limit in [
+        "health",
+        "address",
+        "door",
+        "account",
+        "instance",
+        "strangers",
+    ] {
+        counter!(ADMISSION_REFUSED, "limit" => limit).increment(0);
+    }
+    gauge!(HELD_BYTES).set(0.0);
+    metrics::describe_counter!(
+        CONNECTIONS_REFUSED,
+        "Connections closed before a request, by the limit that refused them."
+    );
+    metrics::describe_counter!(
+        CONNECTIONS_CUT,
+        "HTTP connections and requests ended because the client took or sent nothing."
+    );
+    metrics::describe_counter!(
+        ADMISSION_REFUSED,
+        "Requests refused before they were routed, by limit."
+    );
+    metrics::describe_counter!(
+        BODIES_REFUSED,
+        "Requests refused because too many bytes of bodies are in memory."
+    );
+    metrics::describe_gauge!(
+        HELD_BYTES,
+        metrics::Unit::Bytes,
+        "Bytes of answers and request bodies in memory."
+    );
+    metrics::describe_counter!(
+        FORWARDED_UNTRUSTED,
+        "Requests with X-Forwarded-For from a peer that is no trusted proxy."
+    );
     for reason in ["overflow", "offline", "lagged"] {
         counter!(DROPPED, "reason" => reason).increment(0);
     }

@@ -13,10 +13,11 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::ProducesTickets;
+use rustls::server::{Acceptor, ProducesTickets};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::Semaphore;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +44,8 @@ pub(crate) struct Edge {
     settings: Tls,
     /// Kept over renewals, so that clients can still come back with their tickets.
     tickets: Arc<dyn ProducesTickets>,
+    /// Cores that may compute handshakes: the others serve who is connected already.
+    cores: Semaphore,
 }
 
 /// When a file was written and how long it is; `None` when it is not there.
@@ -64,6 +67,7 @@ impl Edge {
         let config = load(settings, tickets.clone())?;
         Ok(Some(Arc::new(Self {
             config: ArcSwap::from_pointee(config),
+            cores: Semaphore::new(handshake_cores(settings)),
             settings: settings.clone(),
             tickets,
         })))
@@ -95,8 +99,13 @@ impl Edge {
             refuse_plain(stream).await?;
             return Ok(None);
         }
-        let acceptor = TlsAcceptor::from(self.config.load_full());
-        acceptor.accept(stream).await.map(Some)
+        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let accepting = {
+            let _core = self.cores.acquire().await.map_err(io::Error::other)?;
+            // Key exchange and signature are computed here, without a pause; what follows is cheap.
+            start.into_stream(self.config.load_full())
+        };
+        accepting.await.map(Some)
     }
 
     /// Takes changed files over until told to stop.
@@ -147,6 +156,15 @@ impl Edge {
         tokio::task::spawn_blocking(move || [stamp(&cert), stamp(&key)])
             .await
             .unwrap_or_default()
+    }
+}
+
+/// The configured number, or half of the cores.
+fn handshake_cores(settings: &Tls) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    match settings.handshake_cores {
+        0 => (cores / 2).max(1),
+        n => n.min(Semaphore::MAX_PERMITS),
     }
 }
 

@@ -2,10 +2,14 @@
 //! connection; memory stays bounded, nothing panics, and everybody else is served meanwhile.
 #![forbid(unsafe_code)]
 
+mod admission;
 mod autobahn;
 mod connections;
+mod early;
 mod frames;
 mod fuzz;
+mod proxies;
 mod raw;
 mod requests;
 mod slow;
+mod unread;

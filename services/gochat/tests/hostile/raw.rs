@@ -61,6 +61,25 @@ impl Server {
             .expect("the server accepts")
     }
 
+    /// A connection from another loopback address, which has limits of its own.
+    pub(crate) async fn tcp_from(&self, last: [u8; 2]) -> TcpStream {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        let address = SocketAddr::from(([127, 0, last[0], last[1]], 0));
+        socket.bind(address).expect("a loopback address");
+        socket
+            .connect(self.addr())
+            .await
+            .expect("the server accepts")
+    }
+
+    /// The head of the answer to one request from a loopback address; empty when the connection ends without one.
+    pub(crate) async fn ask_from(&self, last: [u8; 2], line: &str, headers: &str) -> String {
+        let mut socket = self.tcp_from(last).await;
+        let request = format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+        let _ = socket.write_all(request.as_bytes()).await;
+        head(&mut socket).await.unwrap_or_default()
+    }
+
     /// One HTTP request on a connection of its own.
     pub(crate) async fn http(&self, head: &str, body: &[u8]) -> (u16, Value) {
         let mut socket = self.tcp().await;

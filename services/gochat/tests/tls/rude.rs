@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::client::{Got, Habits, Wss};
+use crate::client::{Got, Habits, Wss, connect, connect_with};
 use crate::kit::{PATIENCE, Server};
 
 /// What comes until the end, which must come.
@@ -111,6 +111,42 @@ async fn answers_nobody_reads_end_the_connection_that_asked() {
     let mut client = Wss::open_with(server.addr(), server.client(), &habits).await;
     let asking = crate::client::masked(0x89, &[b'p'; 125]).repeat(1_000);
     let flood = async { while client.stream.write_all(&asking).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, flood)
+        .await
+        .expect("the connection is closed");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn handshakes_of_one_address_are_limited_before_anything_is_computed() {
+    let settings = [
+        "gateway.rates.disabled=false",
+        "gateway.rates.connect.rate=0.001",
+        "gateway.rates.connect.capacity=3",
+    ];
+    let server = Server::start(&settings).await;
+    let mut done = 0;
+    for _ in 0..20 {
+        done += usize::from(connect(server.addr(), server.client()).await.is_ok());
+    }
+    assert_eq!(done, 3);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_under_tls_that_is_not_read_ends_with_its_connection() {
+    let server = Server::start(&["gateway.connections.write_timeout_s=1"]).await;
+    let habits = Habits {
+        receive_buffer: Some(2_048),
+        ..Habits::default()
+    };
+    let mut greedy = connect_with(server.addr(), server.client(), &habits)
+        .await
+        .unwrap();
+    // Small answers, and more of them than buffers hold.
+    let one = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    let asking = one.repeat(1_000);
+    let flood = async { while greedy.write_all(&asking).await.is_ok() {} };
     tokio::time::timeout(PATIENCE, flood)
         .await
         .expect("the connection is closed");

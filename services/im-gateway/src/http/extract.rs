@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -14,15 +13,21 @@ use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::reply::{ApiError, too_large};
-use crate::server::Visitor;
+use crate::server::admission;
 use crate::state::Gw;
 use crate::tokens::Identity;
 
-/// The connection a request came on.
+/// Who a request comes from, as the admission point found out.
 #[derive(Clone)]
 pub(crate) struct Caller {
+    /// The client's address.
+    #[expect(
+        dead_code,
+        reason = "handlers will tell im-logic where a session began"
+    )]
     pub(crate) address: IpAddr,
-    pub(crate) visitor: Arc<Visitor>,
+    /// What the request's token says; `None` when the admission point did not look.
+    pub(crate) identity: admission::Caller,
 }
 
 /// The trace id of the request.
@@ -59,6 +64,16 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
         .ok_or_else(|| ErrorCode::InvalidTokenFormat.into())
 }
 
+/// The holder of a token that is good at this moment.
+///
+/// # Errors
+/// `TOKEN_EXPIRED`, `INVALID_TOKEN`, or what its revocation says.
+pub(crate) async fn authenticate(gw: &Gw, token: &str) -> Result<Identity, Error> {
+    let identity = gw.identify(token).await?;
+    gw.revocations.check(&identity)?;
+    Ok(identity)
+}
+
 /// Somebody who is signed in, guests too.
 pub(crate) struct Auth(pub(crate) Identity);
 
@@ -66,13 +81,13 @@ impl FromRequestParts<Gw> for Auth {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, gw: &Gw) -> Result<Self, ApiError> {
-        let token = bearer(&parts.headers)?.ok_or(ErrorCode::Unauthorized)?;
-        let identity = gw.identify(token).await?;
-        gw.revocations.check(&identity)?;
-        if let Some(caller) = parts.extensions.get::<Caller>() {
-            caller.visitor.set_known();
+        if let Some(caller) = parts.extensions.get::<Caller>()
+            && let Some(identity) = &caller.identity
+        {
+            return Ok(Self(identity.clone()?));
         }
-        Ok(Self(identity))
+        let token = bearer(&parts.headers)?.ok_or(ErrorCode::Unauthorized)?;
+        authenticate(gw, token).await.map(Self).map_err(Into::into)
     }
 }
 

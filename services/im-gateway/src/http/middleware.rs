@@ -1,4 +1,4 @@
-//! Around every request: trace id, CORS, rate limits, deadline, panics, envelope of refusals,
+//! Around every request that was admitted: trace id, CORS, deadline, panics, envelope of refusals,
 //! metrics, access log.
 
 use std::panic::AssertUnwindSafe;
@@ -13,9 +13,8 @@ use gochat_infra::telemetry::{self, Kind, Span};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::AUTH_BODY_MAX;
-use super::extract::{Caller, Trace};
+use super::extract::Trace;
 use super::reply::{ApiError, too_large};
-use crate::limits::Door;
 use crate::metrics;
 use crate::state::Gw;
 
@@ -25,6 +24,8 @@ const TRACE_MAX: usize = 128;
 const CORS_HEADERS: HeaderValue = HeaderValue::from_static(
     "Origin, Content-Type, Accept, Authorization, X-Trace-ID, X-Request-ID, X-Idempotency-Key, If-Match",
 );
+/// Seconds for which a browser may remember the answer to a preflight: each one counts as a stranger's request.
+const CORS_MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 const CORS_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS");
 
 /// The trace id of a request: the client's, a valid request id, the one inside `traceparent`, or a new one.
@@ -48,9 +49,15 @@ pub(crate) fn trace_of(headers: &HeaderMap) -> String {
 }
 
 /// The response to a request refused outside the router.
-pub(crate) fn refusal(refused: &ApiError, trace: &str) -> Response {
+pub(crate) fn refusal(
+    gw: &Gw,
+    refused: &ApiError,
+    trace: &str,
+    origin: Option<&HeaderValue>,
+) -> Response {
     let mut response = refused.render(trace);
     stamp(&mut response, trace);
+    cors(gw, origin, response.headers_mut());
     response
 }
 
@@ -68,7 +75,7 @@ pub(crate) async fn guard(State(gw): State<Gw>, mut request: Request, next: Next
         StatusCode::NO_CONTENT.into_response()
     } else {
         let context = span.as_ref().map(Span::context);
-        telemetry::within(context, serve(&gw, request, next, &path, &trace)).await
+        telemetry::within(context, serve(&gw, request, next, &path)).await
     };
     if let Some(refusal) = response.extensions_mut().remove::<ApiError>() {
         response = refusal.render(&trace);
@@ -110,16 +117,7 @@ fn finish(mut span: Span, status: StatusCode) {
     }
 }
 
-async fn serve(gw: &Gw, request: Request, next: Next, path: &str, trace: &str) -> Response {
-    if let Some(caller) = request.extensions().get::<Caller>()
-        && path != "/health"
-        && let Err(refused) = gw
-            .limits
-            .admit(&gw.backend, caller.address, door_of(path), trace)
-            .await
-    {
-        return ApiError::limited(refused).into_response();
-    }
+async fn serve(gw: &Gw, request: Request, next: Next, path: &str) -> Response {
     if claims_too_much(gw, &request, path) {
         return too_large().into_response();
     }
@@ -156,14 +154,6 @@ fn template_of(request: &Request) -> String {
     match matched.strip_prefix("/api/v1") {
         Some(rest) => format!("/api{rest}"),
         None => matched.to_owned(),
-    }
-}
-
-fn door_of(path: &str) -> Door {
-    match path {
-        "/api/auth/register" => Door::Register,
-        "/api/auth/login" | "/api/auth/guest" | "/api/auth/refresh" => Door::Login,
-        _ => Door::Open,
     }
 }
 
@@ -204,6 +194,7 @@ fn cors(gw: &Gw, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, CORS_HEADERS);
     let exposed = HeaderValue::from_static("X-Trace-ID, X-Request-ID, ETag");
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, CORS_MAX_AGE);
 }
 
 #[cfg(test)]

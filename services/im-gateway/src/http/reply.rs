@@ -133,6 +133,12 @@ impl ApiError {
         }
     }
 
+    /// Says when to come back.
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
     /// Another HTTP status than the catalogue's.
     pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
         self.status = Some(status);

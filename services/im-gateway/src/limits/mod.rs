@@ -1,4 +1,4 @@
-//! Token buckets per address, per user and for the instance; those at the doors are shared by all gateways.
+//! Token buckets per address, per account and for the instance; those at the doors are shared by all gateways.
 
 mod buckets;
 mod shared;
@@ -25,7 +25,10 @@ use shared::Shared;
 pub(crate) struct Limits {
     rates: ArcSwap<Rates>,
     instance: Mutex<TokenBucket>,
+    connect: Buckets<IpAddr>,
+    probe: Buckets<IpAddr>,
     http: Buckets<IpAddr>,
+    account: Buckets<UserId>,
     login: Buckets<IpAddr>,
     register: Buckets<IpAddr>,
     send: Buckets<UserId>,
@@ -33,11 +36,9 @@ pub(crate) struct Limits {
     shared: Shared,
 }
 
-/// Which bucket of an address a request draws from besides the general one.
+/// Which bucket of an address a request without an account draws from besides the general one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Door {
-    /// Nothing special.
-    Open,
     /// Login, guest login, refresh.
     Login,
     /// Registration.
@@ -67,7 +68,10 @@ impl Limits {
         let max = rates.max_buckets;
         Self {
             instance: Mutex::default(),
+            connect: Buckets::new(max),
+            probe: Buckets::new(max),
             http: Buckets::new(max),
+            account: Buckets::new(max),
             login: Buckets::new(max),
             register: Buckets::new(max),
             send: Buckets::new(max),
@@ -82,38 +86,105 @@ impl Limits {
         self.rates.store(Arc::new(rates));
     }
 
-    /// Judges an HTTP request by the buckets of this process, and at a door by the one that all gateways share.
+    /// Judges a new connection by its address.
+    pub(crate) fn admit_connection(&self, address: IpAddr) -> Result<(), Refused> {
+        self.of_address(&self.connect, address, |rates| rates.connect)
+    }
+
+    /// Judges a probe of the instance's health by its address.
+    pub(crate) fn admit_probe(&self, address: IpAddr) -> Result<(), Refused> {
+        self.of_address(&self.probe, address, |rates| rates.probe)
+    }
+
+    /// Judges any other request by its address, before anything else is looked at.
+    pub(crate) fn admit_address(&self, address: IpAddr) -> Result<(), Refused> {
+        self.of_address(&self.http, address, |rates| rates.http)
+    }
+
+    fn of_address(
+        &self,
+        buckets: &Buckets<IpAddr>,
+        address: IpAddr,
+        rule: impl FnOnce(&Rates) -> Rule,
+    ) -> Result<(), Refused> {
+        let rates = self.rates.load();
+        if rates.disabled {
+            return Ok(());
+        }
+        verdict(buckets.take(network_of(address), rule(&rates), clock::now_ms()))
+    }
+
+    /// Makes an address pay for a token that was never good.
+    pub(crate) fn charge_guess(&self, address: IpAddr) {
+        let rates = self.rates.load();
+        // The request itself has cost one.
+        let cost = rates.guess_cost - 1.0;
+        if !rates.disabled && cost > 0.0 {
+            let address = network_of(address);
+            self.http.charge(address, rates.http, cost, clock::now_ms());
+        }
+    }
+
+    /// Judges a request at a door by the buckets of this process, and then by the one that all gateways share.
     ///
     /// The own ones first: a flood is refused without a call, and they are the verdict when nobody answers.
-    pub(crate) async fn admit(
+    pub(crate) async fn admit_door(
         &self,
         backend: &Backend,
         address: IpAddr,
         door: Door,
         trace: &str,
     ) -> Result<(), Refused> {
-        self.admit_http(address, door, clock::now_ms())?;
+        self.admit_at(address, door, clock::now_ms())?;
         match self.question(address, door) {
             Some(question) => self.shared.judge(backend, trace, question).await,
             None => Ok(()),
         }
     }
 
-    /// Judges an HTTP request by the buckets of this process.
-    fn admit_http(&self, address: IpAddr, door: Door, now: UnixMillis) -> Result<(), Refused> {
+    /// Judges a request at a door by the buckets of this process.
+    fn admit_at(&self, address: IpAddr, door: Door, now: UnixMillis) -> Result<(), Refused> {
         let rates = self.rates.load();
         if rates.disabled {
             return Ok(());
         }
         let address = network_of(address);
         // The address first: one loud neighbour must not use up the instance's tokens.
-        verdict(self.http.take(address, rates.http, now))?;
         verdict(match door {
-            Door::Open => Ok(()),
             Door::Login => self.login.take(address, rates.login, now),
             Door::Register => self.register.take(address, rates.register, now),
         })?;
-        verdict(self.instance.lock().try_take(rates.instance, now))
+        self.of_instance(&rates, rates.share_sign_in, now)
+    }
+
+    /// Judges a request of somebody who is signed in, by the account.
+    pub(crate) fn admit_account(&self, user: UserId) -> Result<(), Refused> {
+        let rates = self.rates.load();
+        if rates.disabled {
+            return Ok(());
+        }
+        verdict(self.account.take(user, rates.account, clock::now_ms()))
+    }
+
+    /// Judges a request of somebody who is signed in, by what the instance can do.
+    pub(crate) fn admit_signed_in(&self) -> Result<(), Refused> {
+        self.of_instance(&self.rates.load(), 1.0, clock::now_ms())
+    }
+
+    /// Judges a request of somebody unknown, by what the instance can do for strangers.
+    pub(crate) fn admit_stranger(&self) -> Result<(), Refused> {
+        let rates = self.rates.load();
+        self.of_instance(&rates, rates.share_strangers, clock::now_ms())
+    }
+
+    /// Takes a token of the instance for a caller who may use this share of its burst. The rest is there for callers of a
+    /// higher rank, whatever those of lower ranks send.
+    fn of_instance(&self, rates: &Rates, share: f64, now: UnixMillis) -> Result<(), Refused> {
+        if rates.disabled {
+            return Ok(());
+        }
+        let mut instance = self.instance.lock();
+        verdict(instance.try_take_leaving(rates.instance, 1.0 - share, now))
     }
 
     /// What to ask im-repo about a request at a door; nothing where buckets are not shared.
@@ -123,7 +194,6 @@ impl Limits {
             return None;
         }
         let (name, rule): (&str, Rule) = match door {
-            Door::Open => return None,
             Door::Login => (rules::LOGIN, rates.login),
             Door::Register => (rules::REGISTER, rates.register),
         };

@@ -10,16 +10,24 @@ fn strangers_do_not_grow_memory() {
     });
     for i in 0..10_000u32 {
         let address = IpAddr::from(i.to_be_bytes());
-        let _ = limits.admit_http(address, Door::Login, u64::from(i));
+        let _ = limits.admit_at(address, Door::Login, u64::from(i));
+        let _ = limits.admit_address(address);
+        let _ = limits.admit_connection(address);
     }
-    assert!(limits.http.held() <= 160);
+    for held in [
+        limits.login.held(),
+        limits.http.held(),
+        limits.connect.held(),
+    ] {
+        assert!(held <= 160, "{held}");
+    }
 }
 
 #[test]
 fn other_rates_hold_at_once() {
     let limits = Limits::new(Rates::default());
     let address = IpAddr::from([10, 0, 0, 1]);
-    let ask = || limits.admit_http(address, Door::Register, 1_000).is_ok();
+    let ask = || limits.admit_at(address, Door::Register, 1_000).is_ok();
     assert_eq!((0..10).filter(|_| ask()).count(), 3);
     limits.set_rates(Rates {
         register: Rule::new(1.0, 8.0),
@@ -55,4 +63,55 @@ fn the_world_chat_has_a_rate_of_its_own() {
             .count(),
         30
     );
+}
+
+#[test]
+fn strangers_leave_room_for_those_who_sign_in_and_those_for_who_are_signed_in() {
+    let limits = Limits::new(Rates {
+        instance: Rule::new(0.001, 100.0),
+        login: Rule::new(1_000.0, 1_000.0),
+        ..Rates::default()
+    });
+    let strangers = (0..1_000).filter(|_| limits.admit_stranger().is_ok());
+    assert_eq!(strangers.count(), 25);
+    let address = IpAddr::from([10, 0, 0, 1]);
+    let signing_in = (0..1_000).filter(|_| {
+        limits
+            .admit_at(address, Door::Login, clock::now_ms())
+            .is_ok()
+    });
+    assert_eq!(signing_in.count(), 25, "up to half");
+    let signed_in = (0..1_000).filter(|_| limits.admit_signed_in().is_ok());
+    assert_eq!(signed_in.count(), 50);
+}
+
+#[test]
+fn guesses_cost_more_than_requests() {
+    let limits = Limits::new(Rates {
+        http: Rule::new(0.001, 100.0),
+        ..Rates::default()
+    });
+    let (guesser, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+    let guesses = (0..1_000).filter(|_| {
+        let admitted = limits.admit_address(guesser).is_ok();
+        limits.charge_guess(guesser);
+        admitted
+    });
+    assert_eq!(guesses.count(), 10);
+    assert!(limits.admit_address(other).is_ok());
+}
+
+#[test]
+fn an_account_has_a_rate_of_its_own_whatever_its_addresses() {
+    let limits = Limits::new(Rates {
+        account: Rule::new(0.001, 5.0),
+        ..Rates::default()
+    });
+    let of = |user| {
+        let user = UserId::new(user).unwrap();
+        (0..9)
+            .filter(|_| limits.admit_account(user).is_ok())
+            .count()
+    };
+    assert_eq!([of(1), of(1), of(2)], [5, 0, 5]);
 }

@@ -12,7 +12,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::session::machine::CloseCode;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -27,9 +27,9 @@ use crate::clock;
 use crate::http::extract::bearer;
 use crate::http::reply::ApiError;
 use crate::presence;
-use crate::server::{Place, Visitor};
+use crate::server::admission::Caller;
+use crate::server::{Permit, Stream, Visitor};
 use crate::state::Gw;
-use crate::tokens::Identity;
 
 /// Longest device name.
 const DEVICE_MAX: usize = 64;
@@ -44,6 +44,7 @@ pub(crate) async fn upgrade(
     gw: &Gw,
     visitor: &Visitor,
     address: IpAddr,
+    caller: Caller,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, ApiError> {
     if gw.health.is_draining() {
@@ -57,8 +58,9 @@ pub(crate) async fn upgrade(
     let offer = upgrade::check(&parts)?;
     let mut request = Request::from_parts(parts, body);
     check_origin(gw, request.headers())?;
-    let query = Query::of(&request);
-    let identity = authenticate(gw, request.headers(), &query).await?;
+    let device = device_of(request.uri());
+    let identity = caller.unwrap_or_else(|| Err(ErrorCode::AuthFailed.into()))?;
+    let permit = visitor.take_permit(address)?;
     let on_upgrade = request.extensions().get::<OnUpgrade>().cloned();
     let on_upgrade = on_upgrade.ok_or(ErrorCode::Internal)?;
     let (mut response, _) =
@@ -71,7 +73,7 @@ pub(crate) async fn upgrade(
 
     let about = About {
         username: identity.username.clone(),
-        device: query.device,
+        device,
         client_info: agent_of(request.headers()),
         address: Some(address),
         connected_at: clock::now_s(),
@@ -84,8 +86,7 @@ pub(crate) async fn upgrade(
         .await
         .unwrap_or_else(|_| Err(ErrorCode::ServiceUnavailable.into()))?;
     // Revoked or replaced while it was registering: its goodbye waits in the queue.
-    visitor.set_known();
-    let attach = attach(on_upgrade, deadline, admitted, visitor.take_place());
+    let attach = attach(on_upgrade, deadline, admitted, permit);
     gw.conn_tasks.spawn(attach);
     Ok(response.map(|_| Body::empty()))
 }
@@ -95,7 +96,7 @@ async fn attach(
     on_upgrade: OnUpgrade,
     deadline: Duration,
     admitted: Admitted,
-    place: Option<Place>,
+    permit: Option<Permit>,
 ) {
     let Ok(Ok(upgraded)) = tokio::time::timeout(deadline, on_upgrade).await else {
         return;
@@ -105,7 +106,7 @@ async fn attach(
     };
     let (gw, conn) = admitted.into_parts();
     conn.attach(socket);
-    let mut task = ConnTask::new(gw.clone(), conn.clone(), place);
+    let mut task = ConnTask::new(gw.clone(), conn.clone(), permit);
     if !early.is_empty() {
         task.take_in(&mut early.to_vec());
     }
@@ -117,11 +118,16 @@ async fn attach(
 
 /// Takes the socket out of hyper, with what has been read of it already.
 fn socket_of(upgraded: Upgraded) -> Option<(Socket, Bytes)> {
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => Some((Socket::Plain(parts.io.into_inner()), parts.read_buf)),
+    match upgraded.downcast::<TokioIo<Stream<TcpStream>>>() {
+        Ok(parts) => {
+            let tcp = parts.io.into_inner().into_inner();
+            Some((Socket::Plain(tcp), parts.read_buf))
+        }
         Err(upgraded) => {
-            let parts = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
-            let (tcp, session) = parts.io.into_inner().into_inner();
+            let parts = upgraded
+                .downcast::<TokioIo<Stream<TlsStream<TcpStream>>>>()
+                .ok()?;
+            let (tcp, session) = parts.io.into_inner().into_inner().into_inner();
             Some((Socket::tls(tcp, session), parts.read_buf))
         }
     }
@@ -185,15 +191,22 @@ fn check_origin(gw: &Gw, headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
-async fn authenticate(gw: &Gw, headers: &HeaderMap, query: &Query) -> Result<Identity, Error> {
-    // Browsers and proxies put an `Authorization` of their own beside a token that was named: it says nothing then.
-    let token = match upgrade::offered_token(headers).or(query.token.as_deref()) {
-        Some(token) => token,
-        None => bearer(headers)?.ok_or(ErrorCode::AuthFailed)?,
-    };
-    let identity = gw.identify(token).await?;
-    gw.revocations.check(&identity)?;
-    Ok(identity)
+/// The token of a request for `/ws`: from the subprotocols, the query or the header.
+///
+/// Browsers and proxies put an `Authorization` of their own beside a token that was named: it says nothing then.
+pub(crate) fn token_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<Result<&'a str, Error>> {
+    let named = upgrade::offered_token(headers).or_else(|| token_in(uri));
+    match named {
+        Some(token) => Some(Ok(token)),
+        None => bearer(headers).transpose(),
+    }
+}
+
+/// The token in a query. Both alphabets of tokens need no escaping; what has been escaped anyway is none.
+fn token_in(uri: &Uri) -> Option<&str> {
+    let pairs = uri.query()?.split('&');
+    let mut tokens = pairs.filter_map(|pair| pair.strip_prefix("token="));
+    tokens.rfind(|token| !token.is_empty())
 }
 
 fn agent_of(headers: &HeaderMap) -> Box<str> {
@@ -206,26 +219,11 @@ fn agent_of(headers: &HeaderMap) -> Box<str> {
     agent[..end].into()
 }
 
-/// The query parameters a handshake understands.
-#[derive(Default)]
-struct Query {
-    token: Option<String>,
-    device: Option<Box<str>>,
-}
-
-impl Query {
-    fn of<B>(request: &Request<B>) -> Self {
-        let mut query = Self::default();
-        for pair in request.uri().query().unwrap_or_default().split('&') {
-            match pair.split_once('=') {
-                // Both alphabets need no escaping; what has been escaped anyway is not a token.
-                Some(("token", token)) if !token.is_empty() => query.token = Some(token.to_owned()),
-                Some(("device", device)) if is_device(device) => query.device = Some(device.into()),
-                _ => {}
-            }
-        }
-        query
-    }
+/// The device a query names.
+fn device_of(uri: &Uri) -> Option<Box<str>> {
+    let pairs = uri.query()?.split('&');
+    let mut devices = pairs.filter_map(|pair| pair.strip_prefix("device="));
+    devices.rfind(|device| is_device(device)).map(Box::from)
 }
 
 fn is_device(text: &str) -> bool {
@@ -236,25 +234,31 @@ fn is_device(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn query(uri: &str) -> Query {
-        Query::of(&Request::builder().uri(uri).body(()).unwrap())
+    fn uri(text: &str) -> Uri {
+        text.parse().unwrap()
     }
 
     #[test]
     fn token_and_device_are_read_from_the_query() {
-        let q = query("/ws?device=phone-1&token=a.b-c_d.e&x=1");
-        assert_eq!(q.token.as_deref(), Some("a.b-c_d.e"));
-        assert_eq!(q.device.as_deref(), Some("phone-1"));
+        let uri = uri("/ws?device=phone-1&token=a.b-c_d.e&x=1");
+        assert_eq!(token_in(&uri), Some("a.b-c_d.e"));
+        assert_eq!(device_of(&uri).as_deref(), Some("phone-1"));
     }
 
     #[test]
     fn absurd_devices_are_ignored() {
-        assert!(
-            query(&format!("/ws?device={}", "x".repeat(65)))
-                .device
-                .is_none()
-        );
-        assert!(query("/ws?device=&token=").token.is_none());
-        assert!(query("/ws").device.is_none());
+        assert!(device_of(&uri(&format!("/ws?device={}", "x".repeat(65)))).is_none());
+        assert!(token_in(&uri("/ws?device=&token=")).is_none());
+        assert!(device_of(&uri("/ws")).is_none());
+    }
+
+    #[test]
+    fn a_named_token_comes_before_the_header() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, "Basic abc".parse().unwrap());
+        assert_eq!(token_of(&uri("/ws?token=t"), &headers), Some(Ok("t")));
+        let refusal = token_of(&uri("/ws"), &headers).unwrap().unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::InvalidTokenFormat);
+        assert_eq!(token_of(&uri("/ws"), &HeaderMap::new()), None);
     }
 }

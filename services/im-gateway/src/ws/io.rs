@@ -17,7 +17,7 @@ use super::conn::Conn;
 use super::inbound;
 use crate::clock;
 use crate::metrics as names;
-use crate::server::Place;
+use crate::server::Permit;
 use crate::state::Gw;
 
 const SCRATCH: usize = 16 << 10;
@@ -41,7 +41,7 @@ pub(crate) struct ConnTask {
     /// The start of a frame whose end has not arrived; empty (and unallocated) otherwise.
     partial: Vec<u8>,
     /// The right to have a socket; given back with it.
-    _place: Option<Place>,
+    _permit: Option<Permit>,
     /// What this connection counts for in [`HeldBytes`].
     held: usize,
     /// The peer said goodbye: what is left to write is all that is left to do.
@@ -52,7 +52,7 @@ pub(crate) struct ConnTask {
 
 impl ConnTask {
     /// The task of an attached connection.
-    pub(crate) fn new(gw: Gw, conn: Arc<Conn>, place: Option<Place>) -> Self {
+    pub(crate) fn new(gw: Gw, conn: Arc<Conn>, permit: Option<Permit>) -> Self {
         names::ws_connections(1.0);
         let session = ServerSession::new(&gw.ws_rules, clock::ticks_ms());
         Self {
@@ -61,7 +61,7 @@ impl ConnTask {
             decoder: Decoder::new(),
             session,
             partial: Vec::new(),
-            _place: place,
+            _permit: permit,
             held: 0,
             peer_done: false,
             deaf: false,

@@ -63,7 +63,9 @@ fn address() -> IpAddr {
 }
 
 async fn login(limits: &Limits, backend: &Backend) -> Result<(), Refused> {
-    limits.admit(backend, address(), Door::Login, "t").await
+    limits
+        .admit_door(backend, address(), Door::Login, "t")
+        .await
 }
 
 #[tokio::test]
@@ -82,7 +84,7 @@ async fn a_shared_refusal_counts_and_the_question_carries_the_rule_as_it_is_now(
         register: Rule::new(7.0, 8.0),
         ..Rates::default()
     });
-    let register = limits.admit(&backend, address(), Door::Register, "t");
+    let register = limits.admit_door(&backend, address(), Door::Register, "t");
     assert_eq!(register.await, Err(refused));
     let question = |rule: &str, rate, burst| AllowRequest {
         resource: "ip:2001:db8:1:2::".to_owned(),
@@ -102,8 +104,8 @@ async fn nobody_is_asked_about_other_requests_nor_in_local_mode_nor_after_a_loca
     });
     let (alone, together) = (limits(RateMode::Local), limits(RateMode::Distributed));
     assert!(login(&alone, &backend).await.is_ok());
-    let open = together.admit(&backend, address(), Door::Open, "t");
-    assert!(open.await.is_ok());
+    assert!(together.admit_address(address()).is_ok());
+    assert!(together.admit_stranger().is_ok());
     assert!(questions.try_recv().is_err());
     for passes in [true, true, false] {
         assert_eq!(login(&together, &backend).await.is_ok(), passes);
