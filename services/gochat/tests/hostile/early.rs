@@ -21,7 +21,7 @@ async fn a_refusal_arrives_although_the_body_is_still_coming() {
     for (line, headers, body, expected) in [
         ("POST /api/conversations", &*sized, &body, 413),
         ("POST /api/auth/login", &sized, &body, 413),
-        ("PUT /api/nowhere", &sized, &body, 404),
+        ("PUT /api/nowhere", &sized, &body, 413),
         ("POST /ws", &sized, &body, 405),
         (
             "POST /api/conversations",
