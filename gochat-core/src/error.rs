@@ -89,6 +89,7 @@ catalogue! {
     GuestNotAllowed = 1003, "GUEST_NOT_ALLOWED", 403, PermissionDenied, false, "Guests may not do this; register an account.";
     NotFound = 1004, "NOT_FOUND", 404, NotFound, false, "There is no such thing.";
     RateLimited = 1005, "RATE_LIMITED", 429, ResourceExhausted, true, "Too many requests; slow down.";
+    SlowMode = 1005, "SLOW_MODE", 429, ResourceExhausted, true, "This conversation takes no more messages right now; wait a moment.";
     ServiceUnavailable = 1006, "SERVICE_UNAVAILABLE", 503, Unavailable, true, "The service is not available right now; try again.";
     Timeout = 1007, "TIMEOUT", 504, DeadlineExceeded, true, "The answer took too long; the request may still take effect. Trying again with the same id is safe.";
     VersionConflict = 1008, "VERSION_CONFLICT", 409, Aborted, false, "It was changed in the meantime; load it again.";
@@ -159,6 +160,8 @@ pub struct Error {
     pub code: ErrorCode,
     /// Sentence for a person. Never holds secrets or message content.
     pub message: Cow<'static, str>,
+    /// Milliseconds after which the same request may be accepted; 0 when that isn't known.
+    pub retry_after_ms: u32,
 }
 
 /// Result with the catalogue's [`Error`].
@@ -170,6 +173,22 @@ impl Error {
         Self {
             code,
             message: message.into(),
+            retry_after_ms: 0,
+        }
+    }
+
+    /// The same refusal that also says when to come back, in milliseconds.
+    #[must_use]
+    pub fn after(mut self, retry_after_ms: u64) -> Self {
+        self.retry_after_ms = u32::try_from(retry_after_ms).unwrap_or(u32::MAX);
+        self
+    }
+
+    /// Whole seconds to wait, rounded up; `None` when the refusal doesn't say.
+    pub const fn retry_after_s(&self) -> Option<u32> {
+        match self.retry_after_ms {
+            0 => None,
+            ms => Some(ms.div_ceil(1_000)),
         }
     }
 
@@ -184,6 +203,7 @@ impl From<ErrorCode> for Error {
         Self {
             code,
             message: Cow::Borrowed(code.default_message()),
+            retry_after_ms: 0,
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod conversation;
 pub mod error;
 pub mod fanout;
 pub mod friendship;
+pub mod guess;
 pub mod history;
 pub mod ids;
 pub mod membership;

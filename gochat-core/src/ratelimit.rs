@@ -51,6 +51,15 @@ impl Rule {
         ((1_000_000.0 / self.rate) as u64).max(1)
     }
 
+    /// Microseconds that a cost is worth: at least one token, at most a full bucket.
+    pub fn price(self, cost: u64) -> u64 {
+        if cost <= 1 {
+            return self.interval();
+        }
+        let price = (cost as f64 * 1_000_000.0 / self.rate) as u64;
+        price.min(self.span()).max(self.interval())
+    }
+
     /// Microseconds a full bucket is worth.
     pub fn span(self) -> u64 {
         (self.capacity * 1_000_000.0 / self.rate) as u64
@@ -77,8 +86,14 @@ impl TokenBucket {
     /// Takes one token, or says after how many milliseconds one will be there.
     /// A refusal costs nothing. A clock that jumps back costs at most one full bucket.
     pub fn try_take(&mut self, rule: Rule, now: UnixMillis) -> Result<(), u64> {
+        self.try_take_many(rule, 1, now)
+    }
+
+    /// Takes `cost` tokens at once, or none and says after how many milliseconds they will be there. A cost above
+    /// the capacity takes a full bucket: what is dearer than the bucket passes as rarely as the bucket fills.
+    pub fn try_take_many(&mut self, rule: Rule, cost: u64, now: UnixMillis) -> Result<(), u64> {
         let now = now.saturating_mul(1_000);
-        let (interval, span) = (rule.interval(), rule.span());
+        let (interval, span) = (rule.price(cost), rule.span());
         let base = self.full_at.clamp(now, now.saturating_add(span));
         let next = base.saturating_add(interval);
         if next - now <= span.max(interval) {
@@ -254,7 +269,43 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_cost_is_that_many_tokens_and_never_more_than_the_bucket() {
+        let rule = Rule::new(10.0, 100.0);
+        let mut bucket = TokenBucket::default();
+        assert!(bucket.try_take_many(rule, 60, 1_000).is_ok());
+        assert_eq!(bucket.try_take_many(rule, 60, 1_000), Err(2_000));
+        assert!(bucket.try_take_many(rule, 40, 1_000).is_ok());
+        assert!(bucket.try_take_many(rule, 1, 1_000).is_err());
+        let mut bucket = TokenBucket::default();
+        assert!(bucket.try_take_many(rule, 1_000_000, 1_000).is_ok());
+        assert_eq!(bucket.try_take_many(rule, 1_000_000, 1_000), Err(10_000));
+    }
+
     proptest! {
+        #[test]
+        fn costs_never_pass_burst_plus_rate_times_time(
+            rate in 1u32..200, burst in 1u32..100,
+            steps in prop::collection::vec((0u64..300, 0u64..150), 1..200),
+        ) {
+            let rule = Rule::new(rate.into(), burst.into());
+            let (start, mut now, mut taken) = (1_000_000u64, 1_000_000u64, 0u64);
+            let mut bucket = TokenBucket::default();
+            for (gap, cost) in steps {
+                now += gap;
+                match bucket.try_take_many(rule, cost, now) {
+                    Ok(()) => taken += cost.clamp(1, u64::from(burst)),
+                    Err(wait) => {
+                        let mut later = bucket;
+                        prop_assert!(later.try_take_many(rule, cost, now + wait).is_ok());
+                    }
+                }
+            }
+            let most = f64::from(burst) + f64::from(rate) * (now - start) as f64 / 1_000.0;
+            // Prices are whole microseconds: a taken token may be short of one.
+            prop_assert!(taken as f64 <= most * 1.001 + 1.0);
+        }
+
         #[test]
         fn never_more_than_burst_plus_rate_times_time(
             rate in 1u32..200, burst in 1u32..100, gaps in prop::collection::vec(0u64..300, 1..200)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::guess::{GuessRule, Guesses};
 use gochat_core::ratelimit::{Lookup, Rule, RuleTable, TokenBucket};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
@@ -14,6 +15,8 @@ use tokio::time::Instant;
 use crate::port::counter::{Claim, Counters, Once, RateLimiter, Verdict};
 
 const SHARDS: usize = 16;
+/// Budgets of failed passwords that are compared when one has to go.
+const EVICTION_SAMPLE: usize = 8;
 
 /// Token buckets in memory. A bucket costs 16 bytes and is forgotten once it is full again.
 pub struct MemoryLimiter {
@@ -28,6 +31,8 @@ pub struct MemoryLimiter {
 struct Shard {
     /// Keyed by a hash with secret seeds: names of resources need not be kept.
     buckets: HashMap<u64, TokenBucket>,
+    /// Failed passwords, keyed in the same way.
+    guesses: HashMap<u64, Guesses>,
     /// Size at which full buckets are looked for.
     sweep_at: usize,
 }
@@ -39,6 +44,7 @@ impl MemoryLimiter {
         let max_per_shard = max_buckets.div_ceil(SHARDS).max(1);
         let shard = || Shard {
             buckets: HashMap::new(),
+            guesses: HashMap::new(),
             sweep_at: max_per_shard.min(64),
         };
         Self {
@@ -71,17 +77,48 @@ impl MemoryLimiter {
 
     /// Takes one token without waiting for anything, see [`RateLimiter::allow_by`].
     pub fn check_by(&self, resource: &str, rule: &str, numbers: Rule) -> Verdict {
-        // Monotonic, and never zero: a new bucket is full.
-        let now = self.started.elapsed().as_millis() as u64 + 1;
+        self.charge_now(resource, rule, numbers, 1)
+    }
+
+    /// Takes tokens without waiting for anything, see [`RateLimiter::charge`].
+    pub fn charge_now(&self, resource: &str, rule: &str, numbers: Rule, cost: u64) -> Verdict {
+        let now = self.now();
         let key = self.hasher.hash_one((rule, resource));
-        let mut shard = self.shards[(key >> 32) as usize % SHARDS].lock();
+        let mut shard = self.shard(key).lock();
         shard.make_room(key, now, self.max_per_shard);
-        match shard.buckets.entry(key).or_default().try_take(numbers, now) {
-            Ok(()) => Verdict::Allowed,
-            Err(millis) => Verdict::Limited {
-                retry_after: Duration::from_millis(millis),
-            },
+        let bucket = shard.buckets.entry(key).or_default();
+        verdict(bucket.try_take_many(numbers, cost, now))
+    }
+
+    /// Counts a guess without waiting for anything, see [`RateLimiter::guess`].
+    pub fn guess_now(&self, budget: &str, rule: GuessRule) -> Verdict {
+        let now = self.now();
+        let key = self.hasher.hash_one(budget);
+        let mut shard = self.shard(key).lock();
+        shard.make_room_for_guesses(key, rule, now, self.max_per_shard);
+        let guesses = shard.guesses.entry(key).or_default();
+        verdict(guesses.attempt(rule, now))
+    }
+
+    /// Takes a guess back, see [`RateLimiter::forgive`].
+    pub fn forgive_now(&self, budget: &str) {
+        let key = self.hasher.hash_one(budget);
+        let mut shard = self.shard(key).lock();
+        if let Some(guesses) = shard.guesses.get_mut(&key) {
+            guesses.forgive();
+            if guesses.failures == 0 {
+                shard.guesses.remove(&key);
+            }
         }
+    }
+
+    /// Milliseconds since the start. Monotonic, and never zero: a new bucket is full.
+    fn now(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64 + 1
+    }
+
+    fn shard(&self, key: u64) -> &Mutex<Shard> {
+        &self.shards[(key >> 32) as usize % SHARDS]
     }
 
     fn report_unknown(&self, rule: &str) {
@@ -110,6 +147,32 @@ impl Shard {
             self.buckets.remove(&victim);
         }
     }
+
+    /// Makes room for a budget of failed passwords: of a few that are looked at, the one with the fewest failures
+    /// goes. A stranger who fills the table with other names thereby doesn't clear the account that is guessed at.
+    fn make_room_for_guesses(&mut self, key: u64, rule: GuessRule, now: u64, max: usize) {
+        if self.guesses.len() < max || self.guesses.contains_key(&key) {
+            return;
+        }
+        let sample = self.guesses.iter().take(EVICTION_SAMPLE);
+        let fewest = sample.min_by_key(|(_, guesses)| match guesses.is_over(rule, now) {
+            true => 0,
+            false => guesses.failures,
+        });
+        if let Some(victim) = fewest.map(|(key, _)| *key) {
+            self.guesses.remove(&victim);
+        }
+    }
+}
+
+/// The verdict of a core rule that knows milliseconds.
+fn verdict(taken: Result<(), u64>) -> Verdict {
+    match taken {
+        Ok(()) => Verdict::Allowed,
+        Err(millis) => Verdict::Limited {
+            retry_after: Duration::from_millis(millis),
+        },
+    }
 }
 
 #[async_trait]
@@ -118,8 +181,16 @@ impl RateLimiter for MemoryLimiter {
         self.check(resource, rule)
     }
 
-    async fn allow_by(&self, resource: &str, rule: &str, numbers: Rule) -> Verdict {
-        self.check_by(resource, rule, numbers)
+    async fn charge(&self, resource: &str, rule: &str, numbers: Rule, cost: u64) -> Verdict {
+        self.charge_now(resource, rule, numbers, cost)
+    }
+
+    async fn guess(&self, budget: &str, rule: GuessRule) -> Verdict {
+        self.guess_now(budget, rule)
+    }
+
+    async fn forgive(&self, budget: &str) {
+        self.forgive_now(budget);
     }
 }
 
@@ -322,6 +393,22 @@ mod tests {
             .map(|shard| shard.lock().buckets.len())
             .sum();
         assert!(kept <= 160);
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_names_clears_no_account_that_is_guessed_at() {
+        let limiter = MemoryLimiter::new(RuleTable::default(), 16 * 64);
+        let rule = GuessRule::default();
+        while limiter.guess_now("victim", rule).is_allowed() {}
+        for n in 0..50_000 {
+            assert!(limiter.guess_now(&format!("name{n}"), rule).is_allowed());
+        }
+        assert!(!limiter.guess_now("victim", rule).is_allowed());
+        let kept = limiter
+            .shards
+            .iter()
+            .map(|shard| shard.lock().guesses.len());
+        assert!(kept.sum::<usize>() <= 16 * 64);
     }
 
     #[tokio::test]

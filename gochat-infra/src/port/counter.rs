@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use gochat_core::error::Result;
+use gochat_core::guess::GuessRule;
 use gochat_core::ratelimit::Rule;
 
 /// The judgement of one request.
@@ -40,7 +41,21 @@ pub trait RateLimiter: Send + Sync + 'static {
     /// As [`allow`](Self::allow), by the numbers of a caller that has the rules itself: the bucket is the one of
     /// that name, whatever numbers it was judged by before, and no rule has to be defined here. `numbers` are
     /// [`validated`](Rule::validated).
-    async fn allow_by(&self, resource: &str, rule: &str, numbers: Rule) -> Verdict;
+    async fn allow_by(&self, resource: &str, rule: &str, numbers: Rule) -> Verdict {
+        self.charge(resource, rule, numbers, 1).await
+    }
+
+    /// As [`allow_by`](Self::allow_by), for `cost` tokens at once: all or none. A cost above the capacity takes a
+    /// full bucket.
+    async fn charge(&self, resource: &str, rule: &str, numbers: Rule, cost: u64) -> Verdict;
+
+    /// Counts a failed password against `budget` before it is compared, or says when one is judged again, by
+    /// [`Guesses`](gochat_core::guess::Guesses). While the store is away each instance judges by the
+    /// [widened](GuessRule::widened) rule. `rule` is [`validated`](GuessRule::validated).
+    async fn guess(&self, budget: &str, rule: GuessRule) -> Verdict;
+
+    /// Takes one guess back: its password was right. An unknown budget is fine.
+    async fn forgive(&self, budget: &str);
 }
 
 /// What a claim found.

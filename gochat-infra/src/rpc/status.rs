@@ -11,6 +11,8 @@ use tonic::{Code, Status};
 use tonic_types::pb;
 
 const DOMAIN: &str = "gochat";
+/// Key of [`Error::retry_after_ms`] in the metadata of `ErrorInfo`.
+const RETRY_AFTER: &str = "retry_after_ms";
 const ERROR_INFO_URL: &str = "type.googleapis.com/google.rpc.ErrorInfo";
 const ERROR_RESPONSE_URL: &str = "type.googleapis.com/common.v1.ErrorResponse";
 
@@ -23,10 +25,12 @@ const ERROR_RESPONSE_URL: &str = "type.googleapis.com/common.v1.ErrorResponse";
 /// assert_eq!(error_from(&status_from(&refusal)), refusal);
 /// ```
 pub fn status_from(error: &Error) -> Status {
+    let wait = (error.retry_after_ms > 0)
+        .then(|| (RETRY_AFTER.to_owned(), error.retry_after_ms.to_string()));
     let info = pb::ErrorInfo {
         reason: error.code.code().to_owned(),
         domain: DOMAIN.to_owned(),
-        metadata: Default::default(),
+        metadata: wait.into_iter().collect(),
     };
     let response = ErrorResponse {
         code: error.code.number(),
@@ -50,7 +54,7 @@ pub fn status_from(error: &Error) -> Status {
 /// The refusal behind a status; statuses without our details map by their gRPC code.
 pub fn error_from(status: &Status) -> Error {
     match refusal(status) {
-        Some(code) => Error::new(code, status.message().to_owned()),
+        Some((code, wait)) => Error::new(code, status.message().to_owned()).after(wait),
         None => Error::from(code_of(status.code())),
     }
 }
@@ -61,15 +65,20 @@ pub(super) fn is_refusal(status: &Status) -> bool {
     refusal(status).is_some()
 }
 
-/// The code a service refused with, from the details.
-fn refusal(status: &Status) -> Option<ErrorCode> {
+/// The code a service refused with, and the milliseconds to wait, from the details.
+fn refusal(status: &Status) -> Option<(ErrorCode, u64)> {
     let details = pb::Status::decode(status.details()).ok()?;
     let mut entries = details.details.iter();
     let info = entries.find(|d| d.type_url == ERROR_INFO_URL)?;
     let info = pb::ErrorInfo::decode(info.value.as_slice()).ok()?;
-    (info.domain == DOMAIN)
-        .then(|| ErrorCode::from_code(&info.reason))
-        .flatten()
+    if info.domain != DOMAIN {
+        return None;
+    }
+    let wait = info
+        .metadata
+        .get(RETRY_AFTER)
+        .and_then(|ms| ms.parse().ok());
+    Some((ErrorCode::from_code(&info.reason)?, wait.unwrap_or(0)))
 }
 
 fn any(type_url: &str, message: &impl Message) -> prost_types::Any {
@@ -101,7 +110,8 @@ mod tests {
     #[test]
     fn every_code_survives_the_wire() {
         for code in ErrorCode::ALL.iter().filter(|c| c.number() != 3001) {
-            let error = Error::new(*code, "a sentence");
+            let error =
+                Error::new(*code, "a sentence").after(u64::from(code.http_status() == 429) * 1_500);
             let status = status_from(&error);
             assert_eq!(status.code() as i32, code.grpc() as i32);
             assert_eq!(error_from(&status), error);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gochat_core::guess::GuessRule;
 use gochat_core::ratelimit::{Rule, rules};
 
 use crate::port::counter::{Claim, Counters, Once, RateLimiter, Verdict};
@@ -92,6 +93,53 @@ pub async fn a_name_is_one_bucket(limiter: Arc<dyn RateLimiter>) {
     assert!(by_numbers.await.is_allowed());
     let by_name = limiter.allow("ip:10.0.0.1", rules::PASSWORD_RESET);
     assert!(!by_name.await.is_allowed());
+}
+
+/// A cost is that many tokens at once, all or none.
+pub async fn a_cost_is_taken_whole_or_not_at_all(limiter: Arc<dyn RateLimiter>) {
+    let rule = Rule::new(0.001, 10.0);
+    let charged = async |cost| {
+        limiter
+            .charge("user:1", "costs", rule, cost)
+            .await
+            .is_allowed()
+    };
+    assert!(charged(6).await);
+    assert!(!charged(6).await);
+    assert!(charged(4).await, "a refusal took nothing");
+    assert!(!charged(1).await);
+    let dear = limiter.charge("user:2", "costs", rule, 1_000_000);
+    assert!(dear.await.is_allowed(), "a full bucket pays for anything");
+}
+
+/// Failed passwords are judged until the free ones are used up; right ones cost nothing.
+pub async fn guesses_wait_after_the_free_ones(limiter: Arc<dyn RateLimiter>) {
+    let rule = GuessRule {
+        free: 3,
+        ..GuessRule::default()
+    };
+    for _ in 0..5 {
+        assert!(limiter.guess("name:a", rule).await.is_allowed());
+        limiter.forgive("name:a").await;
+    }
+    for _ in 0..3 {
+        assert!(limiter.guess("name:a", rule).await.is_allowed());
+    }
+    let Verdict::Limited { retry_after } = limiter.guess("name:a", rule).await else {
+        panic!("the free guesses are used up")
+    };
+    assert!(retry_after > Duration::from_secs(20) && retry_after <= Duration::from_secs(30));
+    assert!(limiter.guess("name:b", rule).await.is_allowed());
+    limiter.forgive("name:unknown").await;
+    let attempts = (0..20).map(|_| {
+        let limiter = limiter.clone();
+        tokio::spawn(async move { limiter.guess("name:c", rule).await.is_allowed() })
+    });
+    let mut judged = 0;
+    for attempt in attempts.collect::<Vec<_>>() {
+        judged += usize::from(attempt.await.expect("no panic"));
+    }
+    assert_eq!(judged, 3, "attempts at the same time don't pass together");
 }
 
 /// Of many claimants one works.
@@ -202,6 +250,8 @@ macro_rules! counter_suite {
                 an_unknown_rule_denies,
                 a_caller_s_own_numbers_hold,
                 a_name_is_one_bucket,
+                a_cost_is_taken_whole_or_not_at_all,
+                guesses_wait_after_the_free_ones,
             ]
         );
         $crate::__facts!(

@@ -66,6 +66,8 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
 
     let mut logic_config = config.logic.clone();
     logic_config.auth.secret = parts.secret.clone();
+    // One switch for load tests.
+    logic_config.budgets.disabled |= config.gateway.rates.disabled;
     let logic_ports = im_logic::ServicePorts {
         mq: mq.clone(),
         repo: repo_channel.clone(),

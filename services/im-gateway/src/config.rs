@@ -471,6 +471,12 @@ pub struct Presence {
     pub typing_interval_ms: u64,
     /// Milliseconds after which typing ends by itself. Default 6,000.
     pub typing_expiry_ms: u64,
+    /// Conversations that a user may begin to write in. Default 2/s, burst 10; beyond it nothing is relayed.
+    pub typing_starts: Rule,
+    /// Members told of the writing of one user. Default 200/s, burst 2,000; beyond it nothing is relayed.
+    pub typing_told_by_user: Rule,
+    /// Members told of writing in one conversation. Default 1,000/s, burst 5,000; beyond it nothing is relayed.
+    pub typing_told_in_conversation: Rule,
     /// Groups above this size get no typing signals. Default 500.
     pub typing_max_members: i32,
     /// Read marks in flight at once. Default 64.
@@ -487,6 +493,9 @@ impl Default for Presence {
             offline_delay_ms: gochat_core::presence::OFFLINE_DELAY_MS,
             typing_interval_ms: 3_000,
             typing_expiry_ms: 6_000,
+            typing_starts: Rule::new(2.0, 10.0),
+            typing_told_by_user: Rule::new(200.0, 2_000.0),
+            typing_told_in_conversation: Rule::new(1_000.0, 5_000.0),
             typing_max_members: 500,
             mark_read_in_flight: 64,
         }

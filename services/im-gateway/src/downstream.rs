@@ -410,9 +410,10 @@ fn refusal_of(message: &DownstreamMessage) -> Error {
         return ErrorCode::Internal.into();
     };
     let code = ErrorCode::from_code(&error.code).unwrap_or(ErrorCode::Internal);
-    if error.message.is_empty() {
-        code.into()
+    let refusal = if error.message.is_empty() {
+        Error::from(code)
     } else {
         Error::new(code, error.message.clone())
-    }
+    };
+    refusal.after(u64::from(error.retry_after_ms))
 }

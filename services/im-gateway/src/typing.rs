@@ -1,13 +1,18 @@
-//! "Somebody is writing": relayed at most once per three seconds, ended by the client or after six
-//! seconds of silence, never stored. Large groups and the world chat don't have it.
+//! "Is writing": relayed at most once per three seconds in either direction, ended by the client or after six
+//! seconds of silence, never stored. Large groups and the world chat don't have it. Every signal is charged to its
+//! user and to its conversation by the number of members that are told.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use gochat_core::audience::Roster;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConversationId, UserId};
+use gochat_core::presence::{TypingRule, Typist};
+use gochat_core::ratelimit::{Rule, RuleTable};
 use gochat_core::session::frame::TypingIndicator;
 use gochat_core::signal::Signal;
+use gochat_infra::embedded::counter::MemoryLimiter;
 use gochat_proto::im::gateway::v1::PushToUsersRequest;
 use gochat_proto::im::repo::v1::{FactsQuery, LoadConversationFactsRequest};
 use hashbrown::HashMap;
@@ -22,9 +27,9 @@ use crate::pusher;
 use crate::state::Gw;
 use crate::ws::conn::Conn;
 
-/// Writers remembered at once; beyond it nobody new is relayed.
+/// Users in conversations that are remembered at once; beyond it an arbitrary one is forgotten.
 const MAX_WRITERS: usize = 100_000;
-/// Names remembered at once.
+/// Names remembered at once; beyond it an arbitrary one is forgotten.
 const MAX_NAMES: usize = 10_000;
 /// Workers that relay; a user's signals always go through the same one.
 const WORKERS: usize = 8;
@@ -34,8 +39,7 @@ const QUEUE: usize = 256;
 type Place = (UserId, ConversationId);
 
 struct Writer {
-    relayed_ms: u64,
-    expires_ms: u64,
+    typist: Typist,
     username: Option<Box<str>>,
 }
 
@@ -44,8 +48,12 @@ pub(crate) struct Typing {
     writers: Mutex<HashMap<Place, Writer, ahash::RandomState>>,
     names: Mutex<HashMap<UserId, Arc<str>, ahash::RandomState>>,
     queues: Vec<mpsc::Sender<Relay>>,
-    interval_ms: u64,
-    expiry_ms: u64,
+    rule: TypingRule,
+    /// What users and conversations may cost.
+    budgets: MemoryLimiter,
+    starts: Rule,
+    told_by_user: Rule,
+    told_in_conversation: Rule,
 }
 
 /// What to tell the others.
@@ -65,8 +73,14 @@ impl Typing {
             writers: Mutex::default(),
             names: Mutex::default(),
             queues,
-            interval_ms: config.typing_interval_ms,
-            expiry_ms: config.typing_expiry_ms,
+            rule: TypingRule {
+                interval_ms: config.typing_interval_ms,
+                expiry_ms: config.typing_expiry_ms,
+            },
+            budgets: MemoryLimiter::new(RuleTable::default(), MAX_WRITERS),
+            starts: config.typing_starts,
+            told_by_user: config.typing_told_by_user,
+            told_in_conversation: config.typing_told_in_conversation,
         };
         (typing, receivers)
     }
@@ -77,52 +91,74 @@ impl Typing {
         if conversation == ConversationId::World {
             return None;
         }
-        let username = name.map(Box::from);
-        let relay = |username| {
-            Some(Relay {
-                user,
-                conversation,
-                username,
-                is_typing,
-            })
-        };
         let mut writers = self.writers.lock();
-        if !is_typing {
-            return writers
-                .remove(&place)
-                .and_then(|writer| relay(writer.username));
-        }
-        if let Some(writer) = writers.get_mut(&place) {
-            writer.expires_ms = now + self.expiry_ms;
-            if now < writer.relayed_ms + self.interval_ms {
+        if !writers.contains_key(&place) {
+            // Who never wrote can't stop. A new conversation costs a look at its members, and a place here.
+            if !is_typing || !self.may_start(user) {
                 return None;
             }
-            writer.relayed_ms = now;
-            return relay(username);
+            make_room(&mut writers, MAX_WRITERS);
         }
-        if writers.len() >= MAX_WRITERS {
-            return None;
-        }
-        let writer = Writer {
-            relayed_ms: now,
-            expires_ms: now + self.expiry_ms,
-            username: username.clone(),
-        };
-        writers.insert(place, writer);
-        relay(username)
-    }
-
-    /// Writers who fell silent.
-    fn poll_expired(&self, now: u64) -> Vec<Relay> {
-        let mut writers = self.writers.lock();
-        let expired = writers.extract_if(|_, writer| writer.expires_ms <= now);
-        let relays = expired.map(|((user, conversation), writer)| Relay {
+        let writer = writers.entry(place).or_insert_with(|| Writer {
+            typist: Typist::default(),
+            username: name.map(Box::from),
+        });
+        let is_typing = writer.typist.note(is_typing, self.rule, now)?;
+        Some(Relay {
             user,
             conversation,
-            username: writer.username,
-            is_typing: false,
+            username: writer.username.clone(),
+            is_typing,
+        })
+    }
+
+    /// What is due: ends of silence, and states that waited for the end of their interval.
+    fn poll_due(&self, now: u64) -> Vec<Relay> {
+        let mut relays = Vec::new();
+        self.writers.lock().retain(|(user, conversation), writer| {
+            relays.extend(writer.typist.poll(self.rule, now).map(|is_typing| Relay {
+                user: *user,
+                conversation: *conversation,
+                username: writer.username.clone(),
+                is_typing,
+            }));
+            !writer.typist.is_idle(self.rule, now)
         });
-        relays.collect()
+        relays
+    }
+
+    fn may_start(&self, user: UserId) -> bool {
+        let resource = format!("user:{user}");
+        let verdict = self
+            .budgets
+            .charge_now(&resource, "typing_starts", self.starts, 1);
+        verdict.is_allowed()
+    }
+
+    /// Whether a signal to this many members is within the budgets of its user and of its conversation.
+    fn may_tell(&self, relay: &Relay, told: usize) -> bool {
+        let of_user = format!("user:{}", relay.user);
+        let of_conversation = format!("conversation:{}", relay.conversation);
+        [
+            (of_user, self.told_by_user),
+            (of_conversation, self.told_in_conversation),
+        ]
+        .into_iter()
+        .all(|(resource, rule)| {
+            let verdict = self
+                .budgets
+                .charge_now(&resource, "typing_told", rule, told as u64);
+            verdict.is_allowed()
+        })
+    }
+}
+
+/// Forgets an arbitrary entry of a full table: a stranger who fills it keeps nobody out.
+fn make_room<K: Clone + Eq + Hash, V>(table: &mut HashMap<K, V, ahash::RandomState>, max: usize) {
+    if table.len() >= max
+        && let Some(victim) = table.keys().next().cloned()
+    {
+        table.remove(&victim);
     }
 }
 
@@ -135,9 +171,9 @@ pub(crate) fn note(gw: &Gw, conn: &Conn, conversation: ConversationId, is_typing
     }
 }
 
-/// Ends what has expired; called about once a second.
+/// Tells what is due; called about once a second.
 pub(crate) fn sweep(gw: &Gw) {
-    for relay in gw.typing.poll_expired(clock::ticks_ms()) {
+    for relay in gw.typing.poll_due(clock::ticks_ms()) {
         start(gw, relay);
     }
 }
@@ -172,6 +208,10 @@ async fn tell(gw: &Gw, relay: Relay) -> Result<(), Error> {
         return Err(ErrorCode::NotConversationMember.into());
     }
     let audience = roster.everyone().without(relay.user);
+    if !gw.typing.may_tell(&relay, audience.users().len()) {
+        crate::metrics::dropped("typing", 1);
+        return Ok(());
+    }
     let username = match relay.username {
         Some(name) => Arc::from(&*name),
         None => name_of(gw, relay.user).await?,
@@ -232,9 +272,7 @@ async fn name_of(gw: &Gw, user: UserId) -> Result<Arc<str>, Error> {
     let profile = gw.profile(user, "").await?;
     let name: Arc<str> = profile.username.into();
     let mut names = gw.typing.names.lock();
-    if names.len() >= MAX_NAMES {
-        names.clear();
-    }
+    make_room(&mut names, MAX_NAMES);
     names.insert(user, name.clone());
     Ok(name)
 }
@@ -252,27 +290,81 @@ mod tests {
         (a, ConversationId::single(a, b).unwrap())
     }
 
+    /// What is relayed while a client says one of the two in turn every 25 ms.
+    fn flood(typing: &Typing, user: u64, seconds: u64) -> usize {
+        let place = (UserId::new(user).unwrap(), place().1);
+        let mut relayed = 0;
+        for n in 0..seconds * 40 {
+            let now = 1_000_000 + n * 25;
+            relayed += usize::from(typing.handle(place, None, n % 2 == 0, now).is_some());
+            if n % 40 == 0 {
+                relayed += typing.poll_due(now).len();
+            }
+        }
+        relayed
+    }
+
     #[test]
-    fn typing_is_relayed_once_per_interval_and_ends_by_itself() {
+    fn saying_both_in_turn_is_relayed_once_per_interval() {
+        let relayed = flood(&typing(), 1, 30);
+        assert!((9..=10).contains(&relayed), "{relayed}");
+    }
+
+    #[test]
+    fn the_last_word_is_told_and_the_writer_forgotten() {
         let typing = typing();
-        let typed = |now| typing.handle(place(), None, true, now).is_some();
-        assert!(typed(0));
-        assert!(!typed(1_000));
-        assert!(typed(3_000));
-        assert!(typing.poll_expired(8_999).is_empty());
-        let ended = typing.poll_expired(9_000);
-        assert_eq!(ended.len(), 1);
-        assert!(!ended[0].is_typing);
-        assert!(typing.poll_expired(20_000).is_empty(), "told once");
+        assert!(typing.handle(place(), None, true, 1_000).is_some());
+        assert!(typing.handle(place(), None, false, 1_025).is_none());
+        assert!(typing.poll_due(3_999).is_empty());
+        let told = typing.poll_due(4_000);
+        assert!(told.len() == 1 && !told[0].is_typing);
+        assert!(typing.poll_due(8_000).is_empty());
+        assert!(typing.writers.lock().is_empty());
     }
 
     #[test]
     fn stopping_is_relayed_only_by_those_who_typed() {
         let typing = typing();
-        assert!(typing.handle(place(), None, false, 0).is_none());
-        typing.handle(place(), None, true, 0);
-        assert!(typing.handle(place(), None, false, 1).is_some());
-        assert!(typing.poll_expired(100_000).is_empty());
+        assert!(typing.handle(place(), None, false, 1_000).is_none());
+        assert!(typing.writers.lock().is_empty());
+    }
+
+    #[test]
+    fn a_stranger_who_names_many_conversations_takes_few_places() {
+        let typing = typing();
+        let user = UserId::new(1).unwrap();
+        for n in 2..10_000 {
+            let other = UserId::new(n).unwrap();
+            let conversation = ConversationId::single(user, other).unwrap();
+            typing.handle((user, conversation), None, true, 1_000);
+        }
+        assert!(typing.writers.lock().len() <= 20);
+    }
+
+    #[test]
+    fn a_full_table_keeps_nobody_out() {
+        let mut table = HashMap::default();
+        for n in 0..1_000 {
+            make_room(&mut table, 10);
+            table.insert(n, ());
+            assert!(table.contains_key(&n) && table.len() <= 10);
+        }
+    }
+
+    #[test]
+    fn a_conversation_is_told_by_cost() {
+        let typing = typing();
+        let relay = |user| Relay {
+            user: UserId::new(user).unwrap(),
+            conversation: place().1,
+            username: None,
+            is_typing: true,
+        };
+        let told = (1..=1_000).filter(|user| typing.may_tell(&relay(*user), 500));
+        assert!(
+            (1..=20).contains(&told.count()),
+            "500 writers to 500 members are too many"
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tonic::service::Routes;
 
 use crate::app::{App, SendMessage};
 use crate::auth::{Auth, Hasher, Keys, Tokens};
+use crate::budgets::Budgets;
 use crate::config::Config;
 use crate::events::Events;
 use crate::facts::Announcer;
@@ -42,8 +43,17 @@ impl Api {
         let hasher = Hasher::new(&config.passwords)?;
         let keys = Keys::new(repo.clone(), &config.auth)?;
         let tokens = Tokens::new(keys, &config.auth);
+        let budgets = Arc::new(Budgets::new(repo.clone(), config.budgets.clone()));
+        let auth = Auth::new(
+            repo.clone(),
+            events.clone(),
+            tokens,
+            hasher,
+            budgets.clone(),
+        );
         let app = App {
-            auth: Auth::new(repo.clone(), events.clone(), tokens, hasher),
+            auth,
+            budgets,
             facts: Announcer::new(Arc::clone(&ports.mq), config.limits.facts_timeout()),
             repo,
             events,

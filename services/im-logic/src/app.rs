@@ -7,6 +7,7 @@ use gochat_core::error::Result;
 use gochat_proto::im::logic::v1::{SendMessageRequest, SendMessageResponse};
 
 use crate::auth::Auth;
+use crate::budgets::Budgets;
 use crate::config::Limits;
 use crate::events::Events;
 use crate::facts::Announcer;
@@ -32,6 +33,7 @@ pub(crate) struct App {
     pub(crate) repo: Repo,
     pub(crate) events: Events,
     pub(crate) auth: Auth,
+    pub(crate) budgets: Arc<Budgets>,
     /// Tells sequencers that facts changed; resolves once they have passed the news.
     pub(crate) facts: Announcer,
     pub(crate) sender: Arc<dyn SendMessage>,

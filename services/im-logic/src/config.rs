@@ -7,7 +7,9 @@ use crate::pipeline::PipelineConfig;
 use crate::send::SendConfig;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::friendship::REQUEST_COOLDOWN_MS;
+use gochat_core::guess::GuessRule;
 use gochat_core::message::RECALL_WINDOW_MS;
+use gochat_core::ratelimit::Rule;
 use gochat_infra::token::Algorithm;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,8 @@ pub struct Config {
     pub repo: Repo,
     /// Rules with a number in them.
     pub limits: Limits,
+    /// What one party may cost others.
+    pub budgets: Budgets,
     /// The sequencing workers.
     pub pipeline: PipelineConfig,
     /// The gRPC way to send.
@@ -46,6 +50,7 @@ impl Config {
         if self.auth.access_ttl_s == 0 || self.auth.refresh_ttl_s < self.auth.access_ttl_s {
             return wrong("auth.access_ttl_s must be above 0, auth.refresh_ttl_s not below it.");
         }
+        self.budgets.check()?;
         if self.passwords.concurrency == 0 {
             return wrong("passwords.concurrency must be above 0.");
         }
@@ -150,6 +155,90 @@ impl Repo {
     /// [`Self::timeout_ms`] as a duration.
     pub fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout_ms)
+    }
+}
+
+/// What one party may cost others: token buckets and growing delays that all instances share.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Budgets {
+    /// Failed passwords of one account. Default 10 at once, then one after 30 s, 1 min, 2 min and so on, at most
+    /// 15 min; one failure is forgotten per hour. Devices and addresses that the account was used from within
+    /// 90 days have budgets of their own.
+    pub passwords: GuessRule,
+    /// Guests that one address (or IPv6 /64) may create. Default one in 20 s, burst 30.
+    pub guests_by_address: Rule,
+    /// Guests that are created altogether. Default 5/s, burst 200.
+    pub guests: Rule,
+    /// Accounts that one address (or IPv6 /64) may register. Default one in 10 s, burst 100.
+    pub registrations_by_address: Rule,
+    /// Changes of members by one user; each costs rows written × members told. Default 500/s, burst 25,000.
+    pub member_changes_by_user: Rule,
+    /// Changes of members in one group, by the same cost. Default 1,000/s, burst 50,000.
+    pub member_changes_in_group: Rule,
+    /// Changes of names, pictures, texts and settings by one user; each costs the members told. Default 100/s,
+    /// burst 10,000.
+    pub edits_by_user: Rule,
+    /// Friend requests that one user makes. Default 30 an hour, burst 30.
+    pub requests_by_user: Rule,
+    /// Friend requests that reach one user. Default 60 an hour, burst 60.
+    pub requests_to_user: Rule,
+    /// Searches of one user. Default 2/s, burst 20.
+    pub searches: Rule,
+    /// Switches all of them off, for load tests. Default false; `gateway.rates.disabled` of the embedded profile
+    /// switches them off as well.
+    pub disabled: bool,
+}
+
+/// Tokens per second of so many an hour.
+const fn hourly(count: f64) -> f64 {
+    count / 3_600.0
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self {
+            passwords: GuessRule::default(),
+            guests_by_address: Rule::new(1.0 / 20.0, 30.0),
+            guests: Rule::new(5.0, 200.0),
+            registrations_by_address: Rule::new(1.0 / 10.0, 100.0),
+            member_changes_by_user: Rule::new(500.0, 25_000.0),
+            member_changes_in_group: Rule::new(1_000.0, 50_000.0),
+            edits_by_user: Rule::new(100.0, 10_000.0),
+            requests_by_user: Rule::new(hourly(30.0), 30.0),
+            requests_to_user: Rule::new(hourly(60.0), 60.0),
+            searches: Rule::new(2.0, 20.0),
+            disabled: false,
+        }
+    }
+}
+
+impl Budgets {
+    /// Refuses numbers out of range, with the name of the setting.
+    fn check(&self) -> Result<()> {
+        let named = |name: &str, outcome: Result<()>| {
+            outcome.map_err(|e| {
+                Error::new(
+                    ErrorCode::InvalidParams,
+                    format!("budgets.{name}: {}", e.message),
+                )
+            })
+        };
+        named("passwords", self.passwords.validated().map(drop))?;
+        for (name, rule) in [
+            ("guests_by_address", self.guests_by_address),
+            ("guests", self.guests),
+            ("registrations_by_address", self.registrations_by_address),
+            ("member_changes_by_user", self.member_changes_by_user),
+            ("member_changes_in_group", self.member_changes_in_group),
+            ("edits_by_user", self.edits_by_user),
+            ("requests_by_user", self.requests_by_user),
+            ("requests_to_user", self.requests_to_user),
+            ("searches", self.searches),
+        ] {
+            named(name, rule.validated().map(drop))?;
+        }
+        Ok(())
     }
 }
 

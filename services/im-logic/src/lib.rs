@@ -8,6 +8,7 @@
 mod api;
 mod app;
 mod auth;
+mod budgets;
 mod clock;
 #[cfg(feature = "cluster")]
 pub mod cluster;

@@ -7,7 +7,6 @@
 
 mod waiting;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,10 +171,7 @@ impl SendMessage for SendPath {
         match answer.error {
             Some(refusal) if answer.kind == DownstreamKind::Error as i32 => {
                 let code = ErrorCode::from_code(&refusal.code).unwrap_or(ErrorCode::Internal);
-                Err(Error {
-                    code,
-                    message: Cow::Owned(refusal.message),
-                })
+                Err(Error::new(code, refusal.message).after(u64::from(refusal.retry_after_ms)))
             }
             _ => Ok(response(request, answer)),
         }

@@ -32,7 +32,7 @@ use crate::services::group::GroupApi;
 use crate::services::key::KeyApi;
 use crate::services::message::MessageApi;
 use crate::services::online::OnlineApi;
-use crate::services::rate_limit::RateLimitApi;
+use crate::services::rate_limit::{PLACE_LIFE_MS, RateLimitApi};
 use crate::services::sequence::{IdempotencyApi, SequenceApi};
 use crate::services::token::TokenApi;
 use crate::services::user::UserApi;
@@ -126,6 +126,15 @@ impl Service {
                 () = tokio::time::sleep(pause) => {}
             }
             self.purge_tokens(&shutdown).await;
+            self.purge_places().await;
+        }
+    }
+
+    /// One batch of known places a time: they are few, and old ones do no harm.
+    async fn purge_places(&self) {
+        let before = now_ms().saturating_sub(PLACE_LIFE_MS);
+        if let Err(error) = self.shared.db.purge_places(before, PURGE_BATCH).await {
+            tracing::warn!(%error, "known places that ran out stay for now");
         }
     }
 

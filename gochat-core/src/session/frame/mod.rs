@@ -16,6 +16,7 @@ pub use client::{ClientFrame, FrameError, SendMessage};
 pub use objects::{ConversationChange, Member, Sender, User};
 pub use server::{
     ConversationUpdated, ErrorDetails, ErrorFrame, FriendAdded, FriendRemoved, FriendRequest,
-    MemberAdded, MemberRemoved, MessageAck, MessageRead, MessageRecalled, NewMessage, OnlineStatus,
-    Pong, Restarting, ServerFrame, ServerFrameError, ServerPayload, TypingIndicator, encode,
+    IDS_MAX, MemberAdded, MemberRemoved, MessageAck, MessageRead, MessageRecalled, NewMessage,
+    OnlineStatus, PROFILES_MAX, Pong, Restarting, ServerFrame, ServerFrameError, ServerPayload,
+    TypingIndicator, encode,
 };

@@ -9,6 +9,11 @@ use super::{ConversationChange, Member, Sender, User};
 use crate::error::{Error, ErrorCode};
 use crate::ids::SeqId;
 
+/// Whole profiles in one signal at most; clients fetch the others when they show them.
+pub const PROFILES_MAX: usize = 10;
+/// User ids in one signal at most; a client that wants all members loads the list.
+pub const IDS_MAX: usize = 100;
+
 /// The data of one type of server frame.
 pub trait ServerPayload: Serialize {
     /// The `type` on the wire.
@@ -158,8 +163,12 @@ frames! {
     MemberAdded<'a> = "member-added" {
         /// Where.
         #[serde(borrow)] conversation_id: Cow<'a, str>,
-        /// Who joined.
+        /// Who joined, with profiles: at most [`PROFILES_MAX`]; the others are named in `user_ids` and fetched.
         #[serde(borrow, default)] members: Vec<Member<'a>>,
+        /// Ids of those who joined, at most [`IDS_MAX`].
+        #[serde(borrow, default)] user_ids: Vec<Cow<'a, str>>,
+        /// Number of users who joined, listed or not.
+        #[serde(default)] added: i64,
         /// Who added them.
         #[serde(borrow, default)] operator_id: Cow<'a, str>,
         /// Members now.
@@ -264,6 +273,13 @@ pub struct ErrorDetails<'a> {
     /// Whether the same request can succeed later.
     #[serde(default)]
     pub retryable: bool,
+    /// Seconds after which the same request may be accepted, where that is known.
+    #[serde(
+        rename = "retryAfter",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub retry_after: Option<u32>,
 }
 
 impl<'a> ErrorFrame<'a> {
@@ -276,6 +292,7 @@ impl<'a> ErrorFrame<'a> {
                 client_msg_id: client_msg_id.map(Cow::Borrowed),
                 conversation_id: None,
                 retryable: error.is_retryable(),
+                retry_after: error.retry_after_s(),
             },
         }
     }
@@ -288,7 +305,8 @@ impl<'a> ErrorFrame<'a> {
         } else {
             ErrorCode::InvalidParams
         });
-        Error::new(code, self.message.clone().into_owned())
+        let seconds = self.details.retry_after.unwrap_or_default();
+        Error::new(code, self.message.clone().into_owned()).after(u64::from(seconds) * 1_000)
     }
 }
 

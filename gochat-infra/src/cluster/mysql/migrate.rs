@@ -39,6 +39,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(3, "+id_copies", "0003_id_copies"),
     migration!(4, "+people", "0004_people"),
     migration!(5, "+audit_keys", "0005_audit_keys"),
+    migration!(6, "+budgets", "0006_budgets"),
 ];
 
 /// Seconds to wait for another program that migrates.

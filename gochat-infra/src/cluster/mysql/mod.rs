@@ -37,6 +37,7 @@ mod list;
 mod members;
 mod messages;
 mod migrate;
+mod places;
 mod pointers;
 mod query;
 mod replica;

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::guess::GuessRule;
 use gochat_core::ids::UnixMillis;
 use gochat_core::ratelimit::{Lookup, Rule, RuleTable};
 use parking_lot::RwLock;
 
 use super::client::{Redis, read};
-use super::script::TAKE_TOKEN;
+use super::script::{FORGIVE, GUESS, TAKE_TOKEN};
 use crate::embedded::counter::MemoryLimiter;
 use crate::port::counter::{RateLimiter, Verdict};
 
@@ -65,12 +66,13 @@ impl RedisLimiter {
         *self.rules.write() = Arc::new(rules);
     }
 
-    /// Takes one token; `now` stands for the server's clock in tests.
+    /// Takes `cost` tokens; `now` stands for the server's clock in tests.
     async fn take(
         &self,
         resource: &str,
         name: &str,
         rule: Rule,
+        cost: u64,
         now: Option<UnixMillis>,
     ) -> Result<Verdict> {
         let key = self
@@ -82,11 +84,38 @@ impl RedisLimiter {
         };
         let mut command = TAKE_TOKEN.call(&[key]);
         command
-            .arg(rule.interval().min(MICROS_MAX))
+            .arg(rule.price(cost).min(MICROS_MAX))
             .arg(rule.span().min(MICROS_MAX))
             .arg(BUCKET_LIFE.as_millis() as u64)
             .arg(&*now);
-        let call = self.redis.run_within(PATIENCE, "take_token", vec![command]);
+        self.judge("take_token", command).await
+    }
+
+    /// Counts a failed password; `now` stands for the server's clock in tests.
+    async fn count(
+        &self,
+        budget: &str,
+        rule: GuessRule,
+        now: Option<UnixMillis>,
+    ) -> Result<Verdict> {
+        let mut command = GUESS.call(&[self.guess_key(budget)]);
+        command
+            .arg(rule.free)
+            .arg(rule.first_delay_ms)
+            .arg(rule.max_delay_ms)
+            .arg(rule.forget_ms)
+            .arg(rule.ceiling())
+            .arg(now.map(|now| now.to_string()).unwrap_or_default());
+        self.judge("guess", command).await
+    }
+
+    fn guess_key(&self, budget: &str) -> String {
+        self.redis.key(&["guess:", &self.service, ":", cut(budget)])
+    }
+
+    /// Runs a script that answers 0 or milliseconds to wait.
+    async fn judge(&self, name: &'static str, command: redis::Cmd) -> Result<Verdict> {
+        let call = self.redis.run_within(PATIENCE, name, vec![command]);
         let answer = call.await?.pop().ok_or(ErrorCode::Internal)?;
         Ok(match read::<u64>(answer)? {
             0 => Verdict::Allowed,
@@ -96,18 +125,31 @@ impl RedisLimiter {
         })
     }
 
-    /// Judges without Redis.
-    fn bridge(&self, resource: &str, name: &str, rule: Rule, error: &Error) -> Verdict {
+    /// Notes that Redis judged.
+    fn shared(&self, verdict: Verdict) -> Verdict {
+        if self.bridging.swap(false, Ordering::Relaxed) {
+            tracing::info!("rate limits are shared again");
+        }
+        verdict
+    }
+
+    /// Notes that Redis didn't judge.
+    fn note_away(&self, error: &Error) {
         if !self.bridging.swap(true, Ordering::Relaxed) {
             tracing::warn!(%error, "rate limits are judged per instance until Redis is back");
         }
         metrics::counter!("gochat_ratelimit_bridged_total").increment(1);
+    }
+
+    /// Judges without Redis.
+    fn bridge(&self, resource: &str, name: &str, rule: Rule, cost: u64, error: &Error) -> Verdict {
+        self.note_away(error);
         if name.starts_with(DENY_WHILE_AWAY) {
             return Verdict::Limited {
                 retry_after: DENIED_FOR,
             };
         }
-        self.fallback.check_by(resource, name, rule)
+        self.fallback.charge_now(resource, name, rule, cost)
     }
 }
 
@@ -129,15 +171,30 @@ impl RateLimiter for RedisLimiter {
         self.allow_by(resource, name, rule).await
     }
 
-    async fn allow_by(&self, resource: &str, name: &str, rule: Rule) -> Verdict {
-        match self.take(resource, name, rule, None).await {
-            Ok(verdict) => {
-                if self.bridging.swap(false, Ordering::Relaxed) {
-                    tracing::info!("rate limits are shared again");
-                }
-                verdict
+    async fn charge(&self, resource: &str, name: &str, rule: Rule, cost: u64) -> Verdict {
+        match self.take(resource, name, rule, cost, None).await {
+            Ok(verdict) => self.shared(verdict),
+            Err(error) => self.bridge(resource, name, rule, cost, &error),
+        }
+    }
+
+    async fn guess(&self, budget: &str, rule: GuessRule) -> Verdict {
+        match self.count(budget, rule, None).await {
+            Ok(verdict) => self.shared(verdict),
+            Err(error) => {
+                self.note_away(&error);
+                self.fallback.guess_now(budget, rule.widened())
             }
-            Err(error) => self.bridge(resource, name, rule, &error),
+        }
+    }
+
+    async fn forgive(&self, budget: &str) {
+        // What was counted here while Redis was away is taken back here.
+        self.fallback.forgive_now(budget);
+        let command = FORGIVE.call(&[self.guess_key(budget)]);
+        let call = self.redis.run_within(PATIENCE, "forgive", vec![command]);
+        if let Err(error) = call.await {
+            self.note_away(&error);
         }
     }
 }

@@ -35,6 +35,10 @@ scripts! {
     PRESENCE_BEAT = "lua/presence_beat.lua";
     /// Takes a token from a bucket.
     TAKE_TOKEN = "lua/take_token.lua";
+    /// Counts a failed password.
+    GUESS = "lua/guess.lua";
+    /// Takes a failed password back.
+    FORGIVE = "lua/forgive.lua";
     /// Deletes a key that still has a certain value.
     DELETE_IF = "lua/delete_if.lua";
     /// Takes numbers from a counter.

@@ -29,6 +29,7 @@ mod members;
 mod messages;
 mod migrate;
 mod options;
+mod places;
 mod pointers;
 mod query;
 mod reader;

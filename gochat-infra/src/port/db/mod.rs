@@ -28,6 +28,7 @@ mod key;
 mod list;
 mod message;
 mod migrate;
+mod place;
 mod token;
 mod user;
 
@@ -54,6 +55,7 @@ pub use message::{
     ReadOutcome, RecallOutcome, SaveOutcome,
 };
 pub use migrate::{MigrationStatus, Migrator, is_additive};
+pub use place::{PLACES_PER_USER, PlaceStore};
 pub use token::{
     ConsumeOutcome, ConsumeRefresh, RefreshRecord, Revocation, RevocationKey, TokenStore,
 };
@@ -73,6 +75,7 @@ pub trait Database:
     + MessageStore
     + FriendStore
     + TokenStore
+    + PlaceStore
     + KeyStore
     + AuditStore
     + Migrator

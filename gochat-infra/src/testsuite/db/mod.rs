@@ -13,6 +13,7 @@ mod list;
 mod members;
 mod messages;
 mod migrations;
+mod places;
 mod pointers;
 mod tokens;
 mod users;
@@ -36,6 +37,7 @@ pub use list::*;
 pub use members::*;
 pub use messages::*;
 pub use migrations::*;
+pub use places::*;
 pub use pointers::*;
 pub use tokens::*;
 pub use users::*;
@@ -250,6 +252,8 @@ macro_rules! db_suite {
             audit_records_are_kept_once,
             audit_records_are_found,
             old_audit_records_are_deleted,
+            a_place_is_known_after_a_sign_in,
+            places_of_a_user_are_bounded,
             migrations_go_up_down_and_up_again,
         );
     };

@@ -111,6 +111,7 @@ impl Cluster {
         let base = [
             "gateway.listen=127.0.0.1:0",
             "gateway.rates.disabled=true",
+            "logic.budgets.disabled=true",
             "gateway.websocket.rate=100000",
             "gateway.websocket.burst=100000",
             "logic.passwords.memory_kib=64",

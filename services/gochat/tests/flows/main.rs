@@ -11,6 +11,7 @@
 mod kit;
 
 mod accounts;
+mod budgets;
 mod conversations;
 mod edge;
 mod friends;

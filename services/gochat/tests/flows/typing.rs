@@ -71,6 +71,22 @@ async fn typing_is_relayed_at_most_once_per_interval() {
 }
 
 #[tokio::test]
+async fn typing_and_stopping_in_turn_is_relayed_once_per_interval() {
+    let server = Server::shared().await;
+    let [a, b] = server.users().await;
+    let chat = a.chat_with(&b).await;
+    let (mut author, mut reader) = (a.connect().await, b.connect().await);
+    for n in 0..100 {
+        let kind = ["typing", "stop-typing"][n % 2];
+        typing(&mut author, kind, &chat).await;
+    }
+    // The last word is told at the end of the interval, and nothing in between.
+    reader.expect_where("typing-indicator", shows(true)).await;
+    reader.expect_where("typing-indicator", shows(false)).await;
+    assert!(reader.drain("typing-indicator").await.is_empty());
+}
+
+#[tokio::test]
 async fn a_stranger_s_typing_is_seen_by_nobody() {
     let server = Server::shared().await;
     let [a, b, stranger] = server.users().await;

@@ -9,7 +9,7 @@ use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::extract::{Auth, Body, OptionalBody, Trace, bearer};
+use super::extract::{Auth, Body, Network, OptionalBody, Trace, bearer};
 use super::objects::User;
 use super::reply::{ApiResult, Envelope, ErrorBody, Nothing, Reply};
 use crate::revocations;
@@ -17,6 +17,8 @@ use crate::state::Gw;
 
 /// How much of `User-Agent` is told to im-logic.
 const CLIENT_INFO_MAX: usize = 256;
+/// Longest name of a device that is told to im-logic.
+const DEVICE_ID_MAX: usize = 128;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -30,9 +32,14 @@ pub(super) struct RegisterBody {
 }
 
 #[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct LoginBody {
     username: String,
     password: String,
+    /// A random name that the client keeps for its device, 16 to 128 characters: strangers who try passwords for
+    /// the account then don't hold it up.
+    #[serde(default, alias = "device_id")]
+    device_id: Option<String>,
 }
 
 #[derive(Default, Deserialize, ToSchema)]
@@ -41,6 +48,9 @@ pub(super) struct GuestBody {
     /// Base of the name; always made unique.
     #[serde(alias = "guest_name")]
     guest_name: Option<String>,
+    /// A random name that the client keeps for its device.
+    #[serde(alias = "device_id")]
+    device_id: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -83,12 +93,15 @@ pub(super) struct TokenData {
 pub(super) async fn register(
     State(gw): State<Gw>,
     trace: Trace,
+    network: Network,
     Body(body): Body<RegisterBody>,
 ) -> ApiResult<UserData> {
     let request = RegisterRequest {
         username: body.username,
         password: body.password,
         avatar_url: body.avatar_url.unwrap_or_default(),
+        address: network.0,
+        ..Default::default()
     };
     let call = gw
         .backend
@@ -105,6 +118,7 @@ pub(super) async fn register(
 pub(super) async fn login(
     State(gw): State<Gw>,
     trace: Trace,
+    network: Network,
     headers: HeaderMap,
     Body(body): Body<LoginBody>,
 ) -> ApiResult<SessionData> {
@@ -112,6 +126,8 @@ pub(super) async fn login(
         username: body.username,
         password: body.password,
         client_info: client_info(&headers),
+        address: network.0,
+        device_id: device(body.device_id),
     };
     let call = gw
         .backend
@@ -135,12 +151,16 @@ pub(super) async fn login(
 pub(super) async fn guest(
     State(gw): State<Gw>,
     trace: Trace,
+    network: Network,
     headers: HeaderMap,
     OptionalBody(body): OptionalBody<GuestBody>,
 ) -> ApiResult<SessionData> {
     let request = GuestLoginRequest {
         client_info: client_info(&headers),
         guest_name: body.guest_name.unwrap_or_default(),
+        address: network.0,
+        device_id: device(body.device_id),
+        ..Default::default()
     };
     let call = gw
         .backend
@@ -206,6 +226,12 @@ pub(super) async fn logout(
     // The event tells every gateway, this one too; but what was answered here holds here at once.
     revocations::sign_out(&gw, &me);
     Ok(Reply::done())
+}
+
+/// The device as the client names it; absurd names are none.
+fn device(id: Option<String>) -> String {
+    id.filter(|id| id.len() <= DEVICE_ID_MAX)
+        .unwrap_or_default()
 }
 
 fn client_info(headers: &HeaderMap) -> String {

@@ -13,6 +13,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::reply::{ApiError, too_large};
+use crate::limits::network_of;
 use crate::server::admission;
 use crate::state::Gw;
 use crate::tokens::Identity;
@@ -43,6 +44,19 @@ impl FromRequestParts<Gw> for Trace {
             .get::<Self>()
             .cloned()
             .ok_or_else(|| ErrorCode::Internal.into())
+    }
+}
+
+/// The network a request comes from, as limits count it; empty when the connection is unknown.
+pub(crate) struct Network(pub(crate) String);
+
+impl FromRequestParts<Gw> for Network {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Gw) -> Result<Self, ApiError> {
+        let caller = parts.extensions.get::<Caller>();
+        let network = caller.map(|caller| network_of(caller.address).to_string());
+        Ok(Self(network.unwrap_or_default()))
     }
 }
 

@@ -42,6 +42,9 @@ pub(crate) struct ErrorBody<'a> {
 pub(crate) struct ErrorDetails {
     /// Whether the same request can succeed later without a change.
     retryable: bool,
+    /// Seconds after which it may be accepted, where that is known; the same as the header `Retry-After`.
+    #[serde(rename = "retryAfter", skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u32>,
 }
 
 /// An answer of a handler.
@@ -115,7 +118,6 @@ impl<T: Serialize> IntoResponse for Reply<T> {
 pub(crate) struct ApiError {
     pub(crate) error: Error,
     status: Option<StatusCode>,
-    retry_after_s: Option<u64>,
     headers: &'static [(HeaderName, &'static str)],
 }
 
@@ -127,10 +129,7 @@ impl ApiError {
 
     /// Over a rate limit, and when to come back.
     pub(crate) fn limited(refused: Refused) -> Self {
-        Self {
-            retry_after_s: Some(refused.retry_after_ms.div_ceil(1_000).max(1)),
-            ..Self::from(refused)
-        }
+        Self::from(refused)
     }
 
     /// Says when to come back.
@@ -170,10 +169,11 @@ impl ApiError {
             trace_id: trace,
             details: ErrorDetails {
                 retryable: self.error.is_retryable(),
+                retry_after: self.error.retry_after_s(),
             },
         };
         let mut response = json_response(self.status(), &body);
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = self.error.retry_after_s() {
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -196,7 +196,6 @@ impl<E: Into<Error>> From<E> for ApiError {
         Self {
             error: error.into(),
             status: None,
-            retry_after_s: None,
             headers: &[],
         }
     }

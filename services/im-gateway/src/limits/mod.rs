@@ -53,8 +53,8 @@ pub(crate) struct Refused {
 }
 
 impl From<Refused> for Error {
-    fn from(_: Refused) -> Self {
-        ErrorCode::RateLimited.into()
+    fn from(refused: Refused) -> Self {
+        Error::from(ErrorCode::RateLimited).after(refused.retry_after_ms.max(1))
     }
 }
 
@@ -202,6 +202,7 @@ impl Limits {
             rule: name.to_owned(),
             rate: rule.rate,
             burst: rule.capacity,
+            ..Default::default()
         })
     }
 
@@ -228,7 +229,7 @@ impl Limits {
 }
 
 /// An IPv6 customer has a whole /64: it counts as one address.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

@@ -1,5 +1,6 @@
 //! Register, sign in, refresh, sign out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gochat_core::account::{
@@ -13,6 +14,7 @@ use gochat_proto::im::repo::v1 as repo;
 use rand::Rng as _;
 
 use super::{Hasher, Keys, Pair, Subject, Tokens};
+use crate::budgets::{Budgets, Origin};
 use crate::clock;
 use crate::events::{Events, Revoked};
 use crate::repo::{Repo, present};
@@ -30,6 +32,7 @@ pub(crate) struct Auth {
     events: Events,
     tokens: Tokens,
     hasher: Hasher,
+    budgets: Arc<Budgets>,
 }
 
 /// Somebody who came in.
@@ -39,12 +42,19 @@ pub(crate) struct Entry {
 }
 
 impl Auth {
-    pub(crate) fn new(repo: Repo, events: Events, tokens: Tokens, hasher: Hasher) -> Self {
+    pub(crate) fn new(
+        repo: Repo,
+        events: Events,
+        tokens: Tokens,
+        hasher: Hasher,
+        budgets: Arc<Budgets>,
+    ) -> Self {
         Self {
             repo,
             events,
             tokens,
             hasher,
+            budgets,
         }
     }
 
@@ -56,16 +66,18 @@ impl Auth {
     /// Creates an account.
     ///
     /// # Errors
-    /// `INVALID_USERNAME`, `WEAK_PASSWORD`, `INVALID_PARAMS`, `USER_ALREADY_EXISTS`.
+    /// `INVALID_USERNAME`, `WEAK_PASSWORD`, `INVALID_PARAMS`, `USER_ALREADY_EXISTS`, `RATE_LIMITED`.
     pub(crate) async fn register(
         &self,
         username: String,
         password: String,
         avatar_url: String,
+        origin: Origin<'_>,
     ) -> Result<User> {
         check_username(&username)?;
         check_password(&password)?;
         check_avatar_url(&avatar_url)?;
+        self.budgets.registration(origin).await?;
         if self.find(username.clone()).await?.is_some() {
             return Err(ErrorCode::UserAlreadyExists.into());
         }
@@ -83,28 +95,25 @@ impl Auth {
     /// Trades a name and a password for tokens.
     ///
     /// # Errors
-    /// `AUTH_INVALID_CREDENTIALS` for unknown names and wrong passwords alike, `USER_DISABLED`.
+    /// `AUTH_INVALID_CREDENTIALS` for unknown names and wrong passwords alike, `USER_DISABLED`; `RATE_LIMITED` after
+    /// too many wrong passwords for this name.
     pub(crate) async fn login(
         &self,
         username: String,
         password: String,
         client_info: &str,
+        origin: Origin<'_>,
     ) -> Result<Entry> {
         if !is_plausible_password(&password) || username.len() > NAME_MAX_BYTES {
             return Err(ErrorCode::InvalidCredentials.into());
         }
-        let found = self.find(username).await?.filter(|user| !user.is_guest);
-        let Some(user) = found else {
+        let found = self.find(username.clone()).await?;
+        let Some(user) = found.filter(|user| !user.is_guest) else {
+            self.budgets.guess(&username, None, origin).await?;
             self.hasher.pretend(password).await?;
             return Err(ErrorCode::InvalidCredentials.into());
         };
-        let request = repo::VerifyPasswordRequest {
-            user_id: user.id.clone(),
-            password,
-        };
-        if !self.repo.verify_password(request).await?.valid {
-            return Err(ErrorCode::InvalidCredentials.into());
-        }
+        self.check_password(&user, password, origin).await?;
         match user.status() {
             UserStatus::Disabled => Err(ErrorCode::UserDisabled.into()),
             UserStatus::Deleted => Err(ErrorCode::InvalidCredentials.into()),
@@ -112,8 +121,40 @@ impl Auth {
         }
     }
 
+    /// Compares a password of an account, within the account's budget of wrong ones.
+    ///
+    /// # Errors
+    /// `AUTH_INVALID_CREDENTIALS`; `RATE_LIMITED` with the time at which the next password is judged.
+    pub(crate) async fn check_password(
+        &self,
+        user: &User,
+        password: String,
+        origin: Origin<'_>,
+    ) -> Result<()> {
+        let id = user.id.parse().map_err(|_| ErrorCode::Internal)?;
+        let guess = self.budgets.guess(&user.username, Some(id), origin).await?;
+        let request = repo::VerifyPasswordRequest {
+            user_id: user.id.clone(),
+            password,
+        };
+        if !self.repo.verify_password(request).await?.valid {
+            return Err(ErrorCode::InvalidCredentials.into());
+        }
+        self.budgets.confirm(guess).await;
+        Ok(())
+    }
+
     /// Creates a guest and lets it in.
-    pub(crate) async fn guest(&self, wish: &str, client_info: &str) -> Result<Entry> {
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` when its network, or all together, made too many.
+    pub(crate) async fn guest(
+        &self,
+        wish: &str,
+        client_info: &str,
+        origin: Origin<'_>,
+    ) -> Result<Entry> {
+        self.budgets.guest(origin).await?;
         for _ in 0..GUEST_NAME_TRIES {
             let request = repo::CreateUserRequest {
                 username: guest_name(wish, rand::rng().random()),

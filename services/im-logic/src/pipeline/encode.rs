@@ -222,6 +222,7 @@ impl Encoder {
         put_bytes(inner, 1, error.code.code().as_bytes());
         put_bytes(inner, 2, error.message.as_bytes());
         put_number(inner, 3, u64::from(error.is_retryable()));
+        put_number(inner, 4, u64::from(error.retry_after_ms));
         put_bytes(&mut out, 17, inner);
         source.out(topic, out)
     }
@@ -512,7 +513,11 @@ mod tests {
             let ack = encoder.ack(source, "topic".into(), &sequenced(), true);
             (
                 ack,
-                encoder.nack(source, "topic".into(), &ErrorCode::RateLimited.into()),
+                encoder.nack(
+                    source,
+                    "topic".into(),
+                    &Error::from(ErrorCode::RateLimited).after(1_500),
+                ),
             )
         });
         let bare = DownstreamMessage {
@@ -543,6 +548,7 @@ mod tests {
                 code: "RATE_LIMITED".into(),
                 message: error.message.into_owned(),
                 retryable: true,
+                retry_after_ms: 1_500,
             }),
             ..bare
         };

@@ -8,6 +8,7 @@ mod relations;
 use std::future::Future;
 use std::time::Duration;
 
+pub(crate) use facts::Facts;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_infra::rpc::{Channel, error_from, with_retry};
 use gochat_proto::im::repo::v1 as pb;
@@ -16,6 +17,7 @@ use pb::friend_service_client::FriendServiceClient;
 use pb::key_service_client::KeyServiceClient;
 use pb::message_service_client::MessageServiceClient;
 use pb::online_status_service_client::OnlineStatusServiceClient;
+use pb::rate_limit_service_client::RateLimitServiceClient;
 use pb::token_service_client::TokenServiceClient;
 use pb::user_service_client::UserServiceClient;
 pub(crate) use people::{People, is_active};
@@ -37,6 +39,7 @@ pub(crate) struct Repo {
     presence: OnlineStatusServiceClient<Channel>,
     tokens: TokenServiceClient<Channel>,
     keys: KeyServiceClient<Channel>,
+    limits: RateLimitServiceClient<Channel>,
     timeout: Duration,
     attempts: u32,
 }
@@ -53,6 +56,7 @@ impl Repo {
             presence: OnlineStatusServiceClient::new(c()),
             tokens: TokenServiceClient::new(c()),
             keys: KeyServiceClient::new(c()),
+            limits: RateLimitServiceClient::new(c()),
             timeout: config.timeout(),
             attempts: config.attempts,
         }
@@ -150,6 +154,10 @@ calls! {
         -> GetUserFriendRequestsResponse as get_requests;
 
     again presence.get_users_online_status(GetUsersOnlineStatusRequest) -> GetUsersOnlineStatusResponse as online;
+
+    once limits.allow(AllowRequest) -> AllowResponse as allow;
+    once limits.guess(GuessRequest) -> GuessResponse as guess;
+    once limits.confirm_guess(ConfirmGuessRequest) -> ConfirmGuessResponse as confirm_guess;
 
     again tokens.store_refresh_token(StoreRefreshTokenRequest) -> StoreRefreshTokenResponse as store_refresh;
     once tokens.consume_refresh_token(ConsumeRefreshTokenRequest) -> ConsumeRefreshTokenResponse as consume_refresh;

@@ -6,6 +6,7 @@ use pb::auth_service_server::AuthService;
 
 use super::parse;
 use crate::app::App;
+use crate::budgets::Origin;
 
 super::service! {
     /// Registration, sign-in and the life of tokens.
@@ -54,11 +55,15 @@ async fn register(app: &App, request: pb::RegisterRequest) -> Result<pb::Registe
         username,
         password,
         avatar_url,
+        address,
+        ..
     } = request;
-    let user = counted(
-        "register",
-        app.auth.register(username, password, avatar_url).await,
-    )?;
+    let origin = Origin {
+        address: &address,
+        ..Origin::default()
+    };
+    let outcome = app.auth.register(username, password, avatar_url, origin);
+    let user = counted("register", outcome.await)?;
     Ok(pb::RegisterResponse { user: Some(user) })
 }
 
@@ -67,11 +72,15 @@ async fn login(app: &App, request: pb::LoginRequest) -> Result<pb::LoginResponse
         username,
         password,
         client_info,
+        address,
+        device_id,
     } = request;
-    let entry = counted(
-        "login",
-        app.auth.login(username, password, &client_info).await,
-    )?;
+    let origin = Origin {
+        address: &address,
+        device: &device_id,
+    };
+    let outcome = app.auth.login(username, password, &client_info, origin);
+    let entry = counted("login", outcome.await)?;
     Ok(pb::LoginResponse {
         access_token: entry.pair.access.text,
         refresh_token: entry.pair.refresh.text,
@@ -81,11 +90,13 @@ async fn login(app: &App, request: pb::LoginRequest) -> Result<pb::LoginResponse
 }
 
 async fn guest(app: &App, request: pb::GuestLoginRequest) -> Result<pb::GuestLoginResponse> {
-    let outcome = app
-        .auth
-        .guest(&request.guest_name, &request.client_info)
-        .await;
-    let entry = counted("guest", outcome)?;
+    let origin = Origin {
+        address: &request.address,
+        device: &request.device_id,
+    };
+    let (wish, client_info) = (&request.guest_name, &request.client_info);
+    let outcome = app.auth.guest(wish, client_info, origin);
+    let entry = counted("guest", outcome.await)?;
     Ok(pb::GuestLoginResponse {
         access_token: entry.pair.access.text,
         refresh_token: entry.pair.refresh.text,

@@ -21,6 +21,8 @@ const FRIENDS_BATCH: i32 = 1_000;
 const REQUESTS_LISTED: i32 = 200;
 const SEARCH_DEFAULT: i32 = 10;
 const SEARCH_MAX: i32 = 20;
+/// Shortest query in characters: one letter is the beginning of too many names.
+const SEARCH_MIN_CHARS: usize = 2;
 
 super::service! {
     /// What users do with other users.
@@ -61,6 +63,7 @@ async fn ask(
         pair,
         asking,
     )?;
+    app.budgets.friend_request(requester, target).await?;
     let write = repo::CreateFriendRequestRequest {
         requester_id: requester.to_string(),
         target_id: target.to_string(),
@@ -255,9 +258,8 @@ fn with_accounts(stored: repo::FriendRequest, people: &People) -> pb::FriendRequ
 async fn search(app: &App, request: pb::SearchUsersRequest) -> Result<pb::SearchUsersResponse> {
     let user = parse::user(&request.user_id)?;
     app.repo.registered(user).await?;
-    if request.query.trim().is_empty() {
-        return Err(ErrorCode::MissingQuery.into());
-    }
+    check_query(request.query.trim())?;
+    app.budgets.search(user).await?;
     let query = repo::SearchUsersByUsernameRequest {
         query: request.query.trim().to_owned(),
         limit: parse::page(1, request.limit, SEARCH_DEFAULT, SEARCH_MAX).1,
@@ -315,6 +317,18 @@ async fn remove(app: &App, request: pb::RemoveFriendRequest) -> Result<pb::Remov
     }
     app.events.friend_removed(user, friend).await;
     Ok(pb::RemoveFriendResponse { success: true })
+}
+
+/// A query by which few enough names are found.
+fn check_query(query: &str) -> Result<()> {
+    match query.chars().count() {
+        0 => Err(ErrorCode::MissingQuery.into()),
+        1..SEARCH_MIN_CHARS => Err(Error::new(
+            ErrorCode::InvalidParams,
+            "A search takes at least 2 characters.",
+        )),
+        _ => Ok(()),
+    }
 }
 
 async fn update_profile(

@@ -143,6 +143,7 @@ impl Logic {
             username: name.into(),
             password: "correct horse".into(),
             client_info: "test".into(),
+            ..Default::default()
         };
         self.auth().login(request).await.unwrap().into_inner()
     }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use gochat_core::error::Result;
+use gochat_core::guess::GuessRule;
+use gochat_core::ids::UserId;
 use gochat_core::ratelimit::Rule;
 use gochat_infra::port::counter::Verdict;
 use gochat_proto::im::repo::v1::{rate_limit_service_server::RateLimitService, *};
@@ -15,6 +17,16 @@ use crate::{args, convert};
 const RESOURCE_MAX: usize = 256;
 /// Longest name of a rule, in characters.
 const RULE_MAX: usize = 64;
+/// Longest name of a budget of failed passwords: an account's with a place.
+const BUDGET_MAX: usize = RESOURCE_MAX + PLACE_MAX + 16;
+/// Longest hash of a place.
+const PLACE_MAX: usize = 64;
+/// Most places of one guess.
+const PLACES_MAX: usize = 4;
+/// How long a place is known after a sign-in from there, in milliseconds: 90 days.
+pub(crate) const PLACE_LIFE_MS: u64 = 90 * 86_400_000;
+/// A place is noted again after this time, in milliseconds: a day.
+const PLACE_FRESH_MS: u64 = 86_400_000;
 
 api!(
     /// Rate limits.
@@ -23,6 +35,8 @@ api!(
 
 serve!(impl RateLimitService => RateLimitApi {
     allow(AllowRequest) -> AllowResponse;
+    guess(GuessRequest) -> GuessResponse;
+    confirm_guess(ConfirmGuessRequest) -> ConfirmGuessResponse;
 });
 
 impl RateLimitApi {
@@ -30,17 +44,109 @@ impl RateLimitApi {
         let resource = args::text(&request.resource, "resource", RESOURCE_MAX)?;
         let rule = rule_name(&request.rule)?;
         let numbers = Rule::new(request.rate, request.burst).validated()?;
-        let verdict = self.shared.limiter.allow_by(resource, rule, numbers).await;
-        Ok(match verdict {
-            Verdict::Allowed => AllowResponse {
-                allowed: true,
-                retry_after_ms: 0,
-            },
-            Verdict::Limited { retry_after } => AllowResponse {
-                allowed: false,
-                retry_after_ms: millis(retry_after),
-            },
+        let cost = u64::try_from(request.cost).map_err(|_| args::invalid("`cost` is negative."))?;
+        let limiter = &self.shared.limiter;
+        let verdict = limiter.charge(resource, rule, numbers, cost).await;
+        let (allowed, retry_after_ms) = answer(verdict);
+        Ok(AllowResponse {
+            allowed,
+            retry_after_ms,
         })
+    }
+
+    async fn guess(&self, request: GuessRequest) -> Result<GuessResponse> {
+        let account = args::text(&request.account, "account", RESOURCE_MAX)?;
+        let rule = guess_rule(&request)?;
+        let known = match args::user_or_none(&request.user_id, "user_id")? {
+            Some(user) => self.known_place(user, places(&request.places)?).await,
+            None => None,
+        };
+        let budget = match &known {
+            Some(place) => format!("known:{account}:{place}"),
+            None => format!("strangers:{account}"),
+        };
+        let (allowed, retry_after_ms) = answer(self.shared.limiter.guess(&budget, rule).await);
+        Ok(GuessResponse {
+            allowed,
+            retry_after_ms,
+            budget,
+            known: known.is_some(),
+        })
+    }
+
+    async fn confirm_guess(&self, request: ConfirmGuessRequest) -> Result<ConfirmGuessResponse> {
+        let budget = args::text(&request.budget, "budget", BUDGET_MAX)?;
+        self.shared.limiter.forgive(budget).await;
+        if let Some(user) = args::user_or_none(&request.user_id, "user_id")? {
+            self.note_places(user, places(&request.places)?).await;
+        }
+        Ok(ConfirmGuessResponse {})
+    }
+
+    /// The first of the places that the user signed in from before. Without an answer of the database the guess
+    /// counts as a stranger's.
+    async fn known_place(&self, user: UserId, places: Vec<String>) -> Option<String> {
+        let since = self.shared.now().saturating_sub(PLACE_LIFE_MS);
+        let known = self.shared.db.known_places(user, places, since).await;
+        match known {
+            Ok(known) => known.into_iter().next().map(|(place, _)| place),
+            Err(error) => {
+                tracing::warn!(%error, "known places can't be read; a sign-in counts as a stranger's");
+                None
+            }
+        }
+    }
+
+    /// Remembers places; one that was noted within a day isn't written again. A failure costs the owner the own
+    /// budget of that place, not the sign-in.
+    async fn note_places(&self, user: UserId, places: Vec<String>) {
+        let (db, now) = (&self.shared.db, self.shared.now());
+        let fresh = now.saturating_sub(PLACE_FRESH_MS);
+        let known = db.known_places(user, places.clone(), fresh).await;
+        let known = known.unwrap_or_default();
+        for place in places {
+            if known.iter().any(|(seen, _)| *seen == place) {
+                continue;
+            }
+            if let Err(error) = db.note_place(user, &place, now).await {
+                tracing::warn!(%error, "a known place can't be written");
+            }
+        }
+    }
+}
+
+/// The rule a guess is judged by.
+fn guess_rule(request: &GuessRequest) -> Result<GuessRule> {
+    let free = u32::try_from(request.free).unwrap_or(0);
+    let time = |ms: i64| u64::try_from(ms).unwrap_or(0);
+    GuessRule {
+        free,
+        first_delay_ms: time(request.first_delay_ms),
+        max_delay_ms: time(request.max_delay_ms),
+        forget_ms: time(request.forget_ms),
+    }
+    .validated()
+}
+
+/// Places by their hashes.
+fn places(places: &[String]) -> Result<Vec<String>> {
+    let plain = |place: &&String| {
+        (1..=PLACE_MAX).contains(&place.len()) && place.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    if places.len() <= PLACES_MAX && places.iter().all(|place| plain(&place)) {
+        Ok(places.to_vec())
+    } else {
+        Err(args::invalid(
+            "`places` holds at most 4 hashes of 1 to 64 letters and digits.",
+        ))
+    }
+}
+
+/// A verdict as answers tell it: milliseconds are at least one after a refusal.
+fn answer(verdict: Verdict) -> (bool, i64) {
+    match verdict {
+        Verdict::Allowed => (true, 0),
+        Verdict::Limited { retry_after } => (false, millis(retry_after)),
     }
 }
 

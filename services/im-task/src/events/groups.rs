@@ -1,7 +1,8 @@
 //! `group.member.*` and role changes → members.
 
 use gochat_core::session::frame::{
-    ConversationChange, ConversationUpdated, Member, MemberAdded, MemberRemoved,
+    ConversationChange, ConversationUpdated, IDS_MAX, Member, MemberAdded, MemberRemoved,
+    PROFILES_MAX,
 };
 use gochat_core::signal::{Change, Signal};
 use gochat_proto::im::repo::v1::GetUsersRequest;
@@ -13,8 +14,6 @@ use super::event::Event;
 use super::friends::user;
 use super::{Events, Reaction};
 
-/// Members listed in one signal; who wants all of them loads the list.
-const LISTED_MAX: usize = 100;
 /// Role of whoever was just added.
 const MEMBER: i32 = 1;
 
@@ -56,12 +55,14 @@ struct RoleChanged<'a> {
 impl Events {
     pub(super) async fn joined(&self, event: &Event) -> Reaction {
         let Joined { mut user_ids } = event.payload()?;
-        user_ids.truncate(LISTED_MAX);
+        let added = user_ids.len();
+        user_ids.truncate(IDS_MAX);
+        let shown = &user_ids[..user_ids.len().min(PROFILES_MAX)];
         let Some(conversation) = self.conversation(&event.conversation_id).await? else {
             return Ok(());
         };
         let request = GetUsersRequest {
-            user_ids: user_ids.clone(),
+            user_ids: shown.to_vec(),
         };
         let users: HashMap<_, _> = self
             .repo
@@ -81,7 +82,9 @@ impl Events {
         };
         let data = MemberAdded {
             conversation_id: event.conversation_id.as_str().into(),
-            members: user_ids.iter().map(member).collect(),
+            members: shown.iter().map(member).collect(),
+            user_ids: user_ids.iter().map(|id| id.as_str().into()).collect(),
+            added: i64::try_from(added).unwrap_or(i64::MAX),
             operator_id: event.operator_id.as_str().into(),
             member_count: conversation.member_count.into(),
         };

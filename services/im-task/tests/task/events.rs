@@ -321,6 +321,10 @@ async fn members_see_who_joined_and_who_is_gone_and_so_does_the_one_who_is_gone(
     assert_eq!(added["members"][0]["userId"], b);
     assert_eq!(added["members"][0]["user"]["username"], "bob");
     assert_eq!(
+        (&added["userIds"], &added["added"]),
+        (&json!([b]), &json!(1))
+    );
+    assert_eq!(
         (&added["memberCount"], &added["operatorId"]),
         (&json!(2), &json!(a))
     );

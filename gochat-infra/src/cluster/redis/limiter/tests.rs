@@ -1,5 +1,6 @@
 //! The script against core, on the real server.
 
+use gochat_core::guess::Guesses;
 use gochat_core::ratelimit::TokenBucket;
 use proptest::prelude::*;
 
@@ -26,6 +27,7 @@ proptest! {
         burst in prop_oneof![0.1f64..3.0, 1.0f64..20.0],
         // The clock also jumps back.
         steps in prop::collection::vec(-2_000i64..4_000, 1..60),
+        cost in 0u64..30,
     ) {
         let rule = Rule::new(rate, burst);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -35,12 +37,39 @@ proptest! {
             let mut now = 1_800_000_000_000u64;
             for step in steps {
                 now = now.saturating_add_signed(step);
-                let expected = match bucket.try_take(rule, now) {
+                let expected = match bucket.try_take_many(rule, cost, now) {
                     Ok(()) => Verdict::Allowed,
                     Err(millis) => Verdict::Limited { retry_after: Duration::from_millis(millis) },
                 };
-                let verdict = limiter.take("user:1", "rule", rule, Some(now)).await.unwrap();
+                let verdict = limiter.take("user:1", "rule", rule, cost, Some(now)).await.unwrap();
                 prop_assert_eq!(verdict, expected);
+            }
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn guesses_are_counted_as_core_does(
+        free in 1u32..6, first in 1u64..5_000, factor in 1u64..100, forget in 10_000u64..100_000,
+        steps in prop::collection::vec((-3_000i64..20_000, any::<bool>()), 1..60),
+    ) {
+        let rule = GuessRule { free, first_delay_ms: first, max_delay_ms: first * factor, forget_ms: forget };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let limiter = limiter().await;
+            let mut guesses = Guesses::default();
+            let mut now = 1_800_000_000_000u64;
+            for (step, right) in steps {
+                now = now.saturating_add_signed(step);
+                let expected = match guesses.attempt(rule, now) {
+                    Ok(()) => Verdict::Allowed,
+                    Err(millis) => Verdict::Limited { retry_after: Duration::from_millis(millis) },
+                };
+                prop_assert_eq!(limiter.count("name:1", rule, Some(now)).await.unwrap(), expected);
+                if right && expected.is_allowed() {
+                    guesses.forgive();
+                    limiter.forgive("name:1").await;
+                }
             }
             Ok(())
         })?;

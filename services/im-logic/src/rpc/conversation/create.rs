@@ -120,6 +120,8 @@ async fn group(
         &settings.group(),
         &candidates,
     )?;
+    let told = u32::try_from(plan.members.len()).unwrap_or(u32::MAX);
+    app.budgets.edit(creator, told.saturating_add(1)).await?;
     let everybody = std::iter::once(&creator).chain(&plan.members);
     let request = repo::CreateConversationRequest {
         r#type: ConversationType::Group as i32,

@@ -59,6 +59,7 @@ pub(crate) async fn update(
             conversation: Some(conversation),
         });
     }
+    app.budgets.edit(user, facts.group.member_count).await?;
     let new = |field| update.new_value(field).unwrap_or_default().to_owned();
     let write = repo::UpdateConversationRequest {
         conversation_id: id.to_string(),

@@ -21,6 +21,7 @@ use super::create::candidate;
 use super::{info, view};
 use crate::app::App;
 use crate::clock;
+use crate::repo::Facts;
 use crate::repo::{People, person};
 
 const PAGE_DEFAULT: i32 = 50;
@@ -57,6 +58,7 @@ pub(crate) async fn add(
         .map(|user| candidate(*user, &people, facts.role_of(*user).is_some()))
         .collect();
     let plan = decide_add(&facts.group, facts.standing(operator), role, &candidates)?;
+    charge(app, operator, id, plan.admit.len(), &facts).await?;
     let (added, refused) = admit(app, id, operator, &plan.admit, role).await?;
     let (events, mut failed) = plan.settle(&added, &refused, operator);
     failed.extend(out_of_reach);
@@ -99,10 +101,27 @@ pub(crate) async fn join(app: &App, id: ConversationId, user: UserId) -> Result<
     let facts = app.repo.facts(id, &[user]).await?;
     let standing = gochat_core::membership::Standing::new(facts.role_of(user), account.is_guest);
     let plan = decide_join(&facts.group, user, standing)?;
+    charge(app, user, id, plan.admit.len(), &facts).await?;
     let (added, refused) = admit(app, id, user, &plan.admit, Role::Member).await?;
     let (events, failed) = plan.settle(&added, &refused, user);
     spread(app, id, user, &events, &failed).await?;
     failed.into_iter().next().map_or(Ok(()), |f| Err(f.error))
+}
+
+/// Charges a change of members to who makes it and to the group. Leaving is never refused: it is charged to joining.
+async fn charge(
+    app: &App,
+    by: UserId,
+    id: ConversationId,
+    rows: usize,
+    facts: &Facts,
+) -> Result<()> {
+    if rows == 0 {
+        return Ok(());
+    }
+    let rows_u32 = u32::try_from(rows).unwrap_or(u32::MAX);
+    let told = facts.group.member_count.saturating_add(rows_u32);
+    app.budgets.member_changes(by, id, rows, told).await
 }
 
 /// Writes member rows, judged again where they are written. Who was added and who was refused is
@@ -154,6 +173,7 @@ pub(crate) async fn remove(
         .map(|user| (*user, facts.role_of(*user)))
         .collect();
     let plan = decide_remove(&facts.group, operator, facts.standing(operator), &targets)?;
+    charge(app, operator, id, plan.remove.len(), &facts).await?;
     let (removed, failed) = expel(app, id, operator, &plan.remove, plan.failed).await?;
     Ok(pb::RemoveMembersResponse {
         success: failed.is_empty(),
@@ -231,6 +251,7 @@ pub(crate) async fn change_role(
         app.facts.announce(id).await?;
         return Ok(pb::UpdateMemberRoleResponse { success: true });
     }
+    charge(app, operator, id, 1, &facts).await?;
     let written = if role == Role::Owner {
         let write = repo::TransferOwnershipRequest {
             conversation_id: id.to_string(),
