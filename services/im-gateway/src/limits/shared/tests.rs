@@ -6,9 +6,11 @@ use std::net::IpAddr;
 
 use gochat_core::ratelimit::Rule;
 use gochat_infra::rpc::Channel;
-use gochat_proto::im::repo::v1::AllowResponse;
 use gochat_proto::im::repo::v1::rate_limit_service_server::{
     RateLimitService, RateLimitServiceServer,
+};
+use gochat_proto::im::repo::v1::{
+    AllowResponse, ConfirmGuessRequest, ConfirmGuessResponse, GuessRequest, GuessResponse,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -34,6 +36,17 @@ impl RateLimitService for Repo {
     ) -> Result<Response<AllowResponse>, Status> {
         self.asked.send(request.into_inner()).unwrap();
         Ok(Response::new(self.answer))
+    }
+
+    async fn guess(&self, _: Request<GuessRequest>) -> Result<Response<GuessResponse>, Status> {
+        Err(Status::unimplemented("gateways don't guess"))
+    }
+
+    async fn confirm_guess(
+        &self,
+        _: Request<ConfirmGuessRequest>,
+    ) -> Result<Response<ConfirmGuessResponse>, Status> {
+        Err(Status::unimplemented("gateways don't guess"))
     }
 }
 
@@ -91,6 +104,7 @@ async fn a_shared_refusal_counts_and_the_question_carries_the_rule_as_it_is_now(
         rule: rule.to_owned(),
         rate,
         burst,
+        cost: 0,
     };
     assert_eq!(questions.recv().await, Some(question("login", 0.001, 2.0)));
     assert_eq!(questions.recv().await, Some(question("register", 7.0, 8.0)));
