@@ -23,6 +23,7 @@ use crate::app::App;
 use crate::clock;
 use crate::repo::Facts;
 use crate::repo::{People, person};
+use crate::repo::Facts;
 
 const PAGE_DEFAULT: i32 = 50;
 const PAGE_MAX: i32 = 100;
