@@ -22,8 +22,8 @@ use super::{info, view};
 use crate::app::App;
 use crate::clock;
 use crate::repo::Facts;
-use crate::repo::{People, person};
 use crate::repo::Facts;
+use crate::repo::{People, person};
 
 const PAGE_DEFAULT: i32 = 50;
 const PAGE_MAX: i32 = 100;
