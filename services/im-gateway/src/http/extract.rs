@@ -22,10 +22,6 @@ use crate::tokens::Identity;
 #[derive(Clone)]
 pub(crate) struct Caller {
     /// The client's address.
-    #[expect(
-        dead_code,
-        reason = "handlers will tell im-logic where a session began"
-    )]
     pub(crate) address: IpAddr,
     /// What the request's token says; `None` when the admission point did not look.
     pub(crate) identity: admission::Caller,

@@ -134,7 +134,7 @@ impl ApiError {
 
     /// Says when to come back.
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after_s = Some(seconds);
+        self.error = self.error.after(seconds.saturating_mul(1_000));
         self
     }
 
