@@ -22,7 +22,6 @@ use super::{info, view};
 use crate::app::App;
 use crate::clock;
 use crate::repo::Facts;
-use crate::repo::Facts;
 use crate::repo::{People, person};
 
 const PAGE_DEFAULT: i32 = 50;
