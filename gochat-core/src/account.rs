@@ -1,6 +1,7 @@
 //! Rules for names and passwords, and how a guest gets a name.
 
 use crate::error::{Error, ErrorCode, Result};
+use crate::text::{self, UsernameFault};
 
 /// Shortest and longest username, in characters.
 pub const USERNAME_CHARS: std::ops::RangeInclusive<usize> = 3..=50;
@@ -18,35 +19,54 @@ const GUEST_BASE_MAX_CHARS: usize = 20;
 /// No vowels, no look-alikes.
 const SUFFIX_ALPHABET: &[u8; 32] = b"0123456789bcdfghjkmnpqrstvwxyzlu";
 
-/// Checks the name of somebody who registers.
+/// Longest text that is looked at as a username, in bytes: the longest name, decomposed.
+const USERNAME_MAX_BYTES: usize = 1_024;
+
+/// Returns the name of a new account as it is stored: see [`text::username`].
 ///
-/// 3 to 50 characters, no blanks and control characters, not reserved, not a guest's name.
-/// Refuses with `INVALID_USERNAME`.
-pub fn check_username(name: &str) -> Result<()> {
-    if !USERNAME_CHARS.contains(&name.chars().count()) {
+/// 3 to 50 characters, letters and digits of one writing system and ASCII signs, nothing invisible, not
+/// reserved, not a guest's name, none that looks like those. Refuses with `INVALID_USERNAME`.
+///
+/// ```
+/// use gochat_core::account::username;
+/// assert_eq!(username("Ｊｏｓｅ\u{301}")?, "José");
+/// # Ok::<(), gochat_core::error::Error>(())
+/// ```
+pub fn username(name: &str) -> Result<String> {
+    let refused = |why: &'static str| Error::new(ErrorCode::InvalidUsername, why);
+    if name.is_empty() || name.len() > USERNAME_MAX_BYTES {
         return Err(ErrorCode::InvalidUsername.into());
     }
-    if name.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(Error::new(
-            ErrorCode::InvalidUsername,
-            "A username has no blanks and no control characters.",
-        ));
+    let stored = text::username(name).map_err(|fault| {
+        refused(match fault {
+            UsernameFault::Invisible => "A username has no invisible characters.",
+            UsernameFault::Character => {
+                "A username has letters, digits and ASCII signs only, and no blanks."
+            }
+            UsernameFault::MixedScripts => "The letters of a username belong to one script.",
+        })
+    })?;
+    if !USERNAME_CHARS.contains(&stored.chars().count()) {
+        return Err(ErrorCode::InvalidUsername.into());
     }
-    let lower = name.to_lowercase();
-    if RESERVED.contains(&lower.as_str()) || lower.starts_with(GUEST_PREFIX) {
-        return Err(Error::new(
-            ErrorCode::InvalidUsername,
-            "This username is reserved.",
-        ));
+    let (key, looks) = (text::username_key(&stored), text::skeleton(&stored));
+    let is_reserved = RESERVED.iter().any(|name| text::skeleton(name) == looks);
+    if is_reserved || key.starts_with(GUEST_PREFIX) || looks.starts_with(GUEST_PREFIX) {
+        return Err(refused("This username is reserved."));
     }
-    Ok(())
+    Ok(stored)
+}
+
+/// Checks the name of a new account; see [`username`].
+pub fn check_username(name: &str) -> Result<()> {
+    username(name).map(drop)
 }
 
 /// Checks a new password: 8 to 128 characters. Refuses with `WEAK_PASSWORD`.
 pub fn check_password(password: &str) -> Result<()> {
     // Bytes first: four bytes are the longest character, so nobody makes us count megabytes.
     let plausible = password.len() <= 4 * PASSWORD_CHARS.end();
-    if plausible && PASSWORD_CHARS.contains(&password.chars().count()) {
+    if plausible && PASSWORD_CHARS.contains(&text::password(password).chars().count()) {
         Ok(())
     } else {
         Err(ErrorCode::WeakPassword.into())
@@ -76,7 +96,8 @@ pub fn check_avatar_url(url: &str) -> Result<()> {
 }
 
 /// Derives a guest's name from the wished name and random bits. Two guests with the same
-/// wish get different names as long as `random` differs in its lower 40 bits.
+/// wish get different names as long as `random` differs in its lower 40 bits. A wish that no
+/// account could be called is dropped.
 ///
 /// ```
 /// use gochat_core::account::guest_name;
@@ -84,12 +105,13 @@ pub fn check_avatar_url(url: &str) -> Result<()> {
 /// assert_eq!(guest_name("Ann Lee", 31), "guest_AnnLee_0000000u");
 /// ```
 pub fn guest_name(wish: &str, random: u64) -> String {
-    let base = wish
+    let base: String = text::nfc(wish)
         .chars()
         .filter(|c| c.is_alphanumeric())
-        .take(GUEST_BASE_MAX_CHARS);
+        .take(GUEST_BASE_MAX_CHARS)
+        .collect();
     let mut name = String::from(GUEST_PREFIX);
-    name.extend(base);
+    name.push_str(&text::username(&base).unwrap_or_default());
     if name.len() > GUEST_PREFIX.len() {
         name.push('_');
     }
@@ -119,6 +141,8 @@ mod tests {
             "World",
             "PROFILE",
             "guest_7",
+            "gue\u{ff53}t_7",
+            "wor1d",
             "Guest_x",
             "a b",
             "tab\there",

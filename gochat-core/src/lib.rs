@@ -30,3 +30,4 @@ pub mod snowflake;
 pub mod step;
 pub mod sync;
 pub mod token;
+pub mod text;

@@ -11,6 +11,11 @@ const ALLOWED: &[&str] = &[
     "serde_json",
     "thiserror",
     "hashbrown",
+    // normal forms, identifier rules, scripts and look-alikes are tables of the Unicode Consortium
+    "precis-profiles",
+    "unicode-normalization",
+    "unicode-script",
+    "unicode-security",
     // what those bring along
     "allocator-api2",
     "equivalent",
@@ -20,6 +25,8 @@ const ALLOWED: &[&str] = &[
     "ryu",
     "zmij",
     "serde_core",
+    "precis-core",
+    "tinyvec",
     // build time only
     "serde_derive",
     "thiserror-impl",

@@ -16,9 +16,10 @@ const NOW: u64 = 1_700_000_000_000;
 
 struct Subject {
     db: SqliteDatabase,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
+#[async_trait::async_trait]
 impl DbSubject for Subject {
     fn db(&self) -> SharedDatabase {
         Arc::new(self.db.clone())
@@ -26,6 +27,14 @@ impl DbSubject for Subject {
 
     fn statements(&self) -> Option<u64> {
         Some(self.db.statements_run())
+    }
+
+    async fn run_sql(&self, sql: &str) {
+        let path = self.folder.path().join("gochat.db");
+        let mut conn = SqliteConnection::establish(&path.to_string_lossy()).expect("a connection");
+        conn.batch_execute("PRAGMA busy_timeout = 5000")
+            .expect("set");
+        conn.batch_execute(sql).expect("done");
     }
 }
 
@@ -37,10 +46,7 @@ async fn fresh() -> Arc<dyn DbSubject> {
     let folder = tempfile::tempdir().expect("a folder");
     let db = SqliteDatabase::open(options(&folder)).expect("a database");
     db.migrate_up(NOW).await.expect("a schema");
-    Arc::new(Subject {
-        db,
-        _folder: folder,
-    })
+    Arc::new(Subject { db, folder })
 }
 
 mod contract {

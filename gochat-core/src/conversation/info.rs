@@ -5,17 +5,18 @@ use crate::account::check_avatar_url;
 use crate::error::{Error, ErrorCode, Result};
 use crate::ids::ConversationKind;
 use crate::membership::{Action, Standing};
+use crate::text;
 
 /// Longest name, in characters.
 const NAME_MAX_CHARS: usize = 100;
 /// Longest description, in characters.
 const DESCRIPTION_MAX_CHARS: usize = 1_000;
 
-/// Checks the name of a group: 1 to 100 characters, not only blanks, no control characters.
-/// Refuses with `INVALID_CONVERSATION_NAME`.
+/// Checks the name of a group, as [`text::title`] gives it: 1 to 100 characters, and what
+/// [`text::check_title`] asks for. Refuses with `INVALID_CONVERSATION_NAME`.
 pub fn check_name(name: &str) -> Result<()> {
-    let fits = !name.trim().is_empty() && name.chars().count() <= NAME_MAX_CHARS;
-    if fits && !name.chars().any(char::is_control) {
+    let fits = name.len() <= 4 * NAME_MAX_CHARS && name.chars().count() <= NAME_MAX_CHARS;
+    if fits && text::check_title(name) {
         Ok(())
     } else {
         Err(ErrorCode::InvalidConversationName.into())
@@ -114,16 +115,18 @@ pub fn decide_update(
     }
     let mut update = InfoUpdate::default();
     if let Some(name) = &patch.name {
-        check_name(name)?;
-        update.note("name", &current.name, name);
+        let name = text::title(name);
+        check_name(&name)?;
+        update.note("name", &current.name, &name);
     }
     if let Some(url) = &patch.avatar_url {
         check_avatar_url(url)?;
         update.note("avatar_url", &current.avatar_url, url);
     }
     if let Some(text) = &patch.description {
-        check_description(text)?;
-        update.note("description", &current.description, text);
+        let text = text::optional(text.clone());
+        check_description(&text)?;
+        update.note("description", &current.description, &text);
     }
     if let Some(settings) = &patch.settings {
         if settings.kind() != kind {
@@ -198,7 +201,14 @@ mod tests {
     #[test]
     fn names_have_1_to_100_characters() {
         assert!(check_name(&"ß".repeat(100)).is_ok());
-        for bad in ["", "   ", "a\u{7}b", &"x".repeat(101)] {
+        for bad in [
+            "",
+            "   ",
+            "a\u{7}b",
+            "\u{200b}\u{200b}",
+            "\u{202e}gnp.exe",
+            &"x".repeat(101),
+        ] {
             assert_eq!(
                 check_name(bad).unwrap_err().code,
                 ErrorCode::InvalidConversationName

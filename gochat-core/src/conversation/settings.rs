@@ -141,7 +141,7 @@ impl Settings {
             ));
         }
         settings.check()?;
-        Ok(settings)
+        Ok(settings.normal())
     }
 
     /// The JSON text to store.
@@ -164,6 +164,14 @@ impl Settings {
             Self::Group(group) => group.clone(),
             _ => GroupSettings::default(),
         }
+    }
+
+    /// The same settings with their texts as texts are stored.
+    fn normal(mut self) -> Self {
+        if let Self::Group(group) = &mut self {
+            group.announcement = group.announcement.take().map(crate::text::optional);
+        }
+        self
     }
 
     fn check(&self) -> Result<()> {

@@ -51,7 +51,7 @@ pub enum Writer {
 pub struct Draft<'a> {
     /// How to read the content.
     pub kind: MessageType,
-    /// Not blank, at most [`DraftLimits::content_chars`] scalar values.
+    /// Shows something, at most [`DraftLimits::content_chars`] scalar values.
     pub content: &'a str,
     /// Visible characters only, at most [`DraftLimits::client_id_bytes`] bytes.
     pub client_msg_id: &'a str,
@@ -89,7 +89,7 @@ impl<'a> Draft<'a> {
 }
 
 fn check_content(content: &str, most: usize) -> Result<()> {
-    if content.trim_start().is_empty() {
+    if crate::text::is_blank(content) {
         return Err(ErrorCode::MessageEmpty.into());
     }
     // A scalar value has one to four bytes: counting is rarely needed.

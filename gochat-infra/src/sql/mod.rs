@@ -6,6 +6,7 @@ pub(crate) mod facts;
 pub(crate) mod friends;
 pub(crate) mod groups;
 pub(crate) mod history;
+pub(crate) mod names;
 pub(crate) mod row;
 pub(crate) mod text;
 pub(crate) mod tokens;

@@ -75,6 +75,7 @@ pub(crate) struct Subject {
     pub(crate) fresh: Fresh,
 }
 
+#[async_trait::async_trait]
 impl DbSubject for Subject {
     fn db(&self) -> SharedDatabase {
         Arc::new(self.db.clone())
@@ -82,6 +83,11 @@ impl DbSubject for Subject {
 
     fn statements(&self) -> Option<u64> {
         Some(self.db.statements_run())
+    }
+
+    async fn run_sql(&self, sql: &str) {
+        let mut conn = self.fresh.plain().await;
+        conn.query_drop(sql).await.expect("done");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The way up: accepted messages are collected and written to the log in batches.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,6 +11,7 @@ use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConnId, UserId};
 use gochat_core::message::{Draft, DraftLimits, Writer};
 use gochat_core::session::frame::SendMessage;
+use gochat_core::text;
 use gochat_infra::port::mq::{Headers, MqError, OutRecord, Producer};
 use gochat_infra::telemetry::{self, Kind, Span};
 use gochat_proto::mq::v1::UpstreamMessage;
@@ -83,9 +85,13 @@ pub(crate) fn accept(
         _ => new_trace(),
     };
     let extra = message.extra.unwrap_or_default();
+    let content = match text::nfc(&message.content) {
+        Cow::Borrowed(_) => message.content,
+        Cow::Owned(normal) => normal.into(),
+    };
     Draft::check(
         message.message_type,
-        &message.content,
+        &content,
         &client_msg_id,
         &extra,
         Writer::Client,
@@ -105,7 +111,7 @@ pub(crate) fn accept(
         gateway_id: gw.id.to_string(),
         conversation_id,
         message_type: message.message_type,
-        content: message.content.into_owned(),
+        content: content.into_owned(),
         client_msg_id,
         timestamp: clock::now_s(),
         extra: extra.into_owned(),

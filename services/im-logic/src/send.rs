@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, UserId};
 use gochat_core::message::{Draft, DraftLimits, Writer};
+use gochat_core::text;
 use gochat_infra::port::mq::{
     self, Batch, Consumer, Headers, Mq, MqError, MqErrorKind, MqResult, OutRecord, Producer,
     Progress, TopicSpec,
@@ -153,6 +154,7 @@ impl SendMessage for SendPath {
         if request.client_msg_id.is_empty() {
             request.client_msg_id = uuid::Uuid::now_v7().to_string();
         }
+        request.content = text::into_nfc(request.content);
         check(&request, &self.limits)?;
         let message = UpstreamMessage {
             trace_id: self.trace_id(trace_id),

@@ -7,6 +7,7 @@ use argon2::password_hash::PasswordVerifier;
 use argon2::password_hash::phc::PasswordHash;
 use gochat_core::account::is_plausible_password;
 use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::text;
 use tokio::sync::Semaphore;
 
 use crate::config::Password;
@@ -70,13 +71,16 @@ fn busy() -> Error {
 }
 
 fn matches(hash: Option<&str>, password: &str) -> bool {
-    let fits = |stored: &str| match PasswordHash::new(stored) {
+    let fits = |stored: &str, password: &str| match PasswordHash::new(stored) {
         Ok(parsed) => Argon2::default()
             .verify_password(password.as_bytes(), &parsed)
             .is_ok(),
         Err(_) => false,
     };
-    let fits = fits(hash.unwrap_or(DECOY));
+    let prepared = text::password(password);
+    let stored = hash.unwrap_or(DECOY);
+    // Passwords from before the one form were hashed as they were typed.
+    let fits = fits(stored, &prepared) || (*prepared != *password && fits(stored, password));
     fits && hash.is_some()
 }
 
@@ -116,6 +120,16 @@ mod tests {
                 .await,
             Ok(false)
         );
+    }
+
+    #[test]
+    fn the_normal_form_of_a_password_does_not_matter() {
+        let (composed, decomposed) = ("p\u{e4}ssw\u{f6}rd 12", "pa\u{308}sswo\u{308}rd 12");
+        let today = hash(&text::password(decomposed));
+        assert!(matches(Some(&today), composed) && matches(Some(&today), decomposed));
+        // Hashed by a program that did not map passwords.
+        assert!(matches(Some(&hash(decomposed)), decomposed));
+        assert!(!matches(Some(&today), "passwort 12"));
     }
 
     #[test]

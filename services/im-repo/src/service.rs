@@ -38,6 +38,8 @@ use crate::services::token::TokenApi;
 use crate::services::user::UserApi;
 use crate::shared::Shared;
 
+/// Names completed in one transaction.
+const NAMES_BATCH: u32 = 200;
 /// Token records removed per statement of a clean-up.
 const PURGE_BATCH: u32 = 1_000;
 
@@ -116,11 +118,13 @@ impl Service {
         self.shared.db.ping().await.is_ok()
     }
 
-    /// Removes expired token records now and then, until `shutdown`. Expired records are
+    /// Completes names of older rows and removes expired token records now and then, until `shutdown`. Expired records are
     /// never believed; this only keeps the tables small.
     pub async fn run(&self, shutdown: CancellationToken) {
         let pause = Duration::from_millis(self.shared.config.purge_interval_ms.max(1));
         loop {
+            // At the start, and again because an older instance may write beside this one.
+            self.complete_names(&shutdown).await;
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
@@ -135,6 +139,20 @@ impl Service {
         let before = now_ms().saturating_sub(PLACE_LIFE_MS);
         if let Err(error) = self.shared.db.purge_places(before, PURGE_BATCH).await {
             tracing::warn!(%error, "known places that ran out stay for now");
+        }
+    }
+
+    /// Gives rows that an older program wrote their skeletons, in small transactions.
+    async fn complete_names(&self, shutdown: &CancellationToken) {
+        while !shutdown.is_cancelled() {
+            match self.shared.db.complete_names(NAMES_BATCH).await {
+                Ok(0) => return,
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) => {
+                    tracing::warn!(%error, "names of older rows are completed later");
+                    return;
+                }
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{self, Visitor};
 use serde_json::value::RawValue;
 
+use super::refusal;
 use crate::error::{Error, ErrorCode};
 use crate::ids::{ConversationId, SeqId};
 
@@ -110,9 +111,9 @@ struct PlaceData<'a> {
     #[serde(rename = "conversation_id", borrow, default)]
     conversation_snake: Option<Text<'a>>,
     #[serde(rename = "seqId", default)]
-    seq: Option<SeqId>,
+    seq: Option<Whole>,
     #[serde(rename = "seq_id", default)]
-    seq_snake: Option<SeqId>,
+    seq_snake: Option<Whole>,
 }
 
 impl<'a> ClientFrame<'a> {
@@ -125,28 +126,66 @@ impl<'a> ClientFrame<'a> {
     /// let Ok(ClientFrame::SendMessage(message)) = ClientFrame::parse(text) else { panic!() };
     /// assert_eq!((&*message.content, message.message_type), ("hi", 1));
     /// ```
+    ///
+    /// # Errors
+    /// Every refusal carries the client id of the message when the frame has one, and names the field
+    /// that is wrong.
     pub fn parse(text: &'a str) -> Result<Self, FrameError> {
-        let envelope: Envelope<'a> = serde_json::from_str(text).map_err(|_| malformed())?;
-        let data = envelope.data.map(RawValue::get);
-        match &*envelope.kind {
-            "send-message" => send_message(data.ok_or_else(malformed)?),
-            "ping" => Ok(Self::Ping),
-            "mark-read" => {
-                let place = place(data)?;
-                let seq = place.seq.or(place.seq_snake);
-                // Sequence numbers live in signed 64-bit columns.
-                let seq = seq
-                    .filter(|&s| s <= i64::MAX as u64)
-                    .ok_or_else(malformed)?;
-                Ok(Self::MarkRead {
-                    conversation_id: place.id()?,
-                    seq_id: seq,
-                })
-            }
-            "typing" => Ok(Self::Typing(place(data)?.id()?)),
-            "stop-typing" => Ok(Self::StopTyping(place(data)?.id()?)),
-            _ => Err(Error::new(ErrorCode::InvalidMessage, "Unknown frame type.").into()),
+        match read(text) {
+            Ok(frame) => Ok(frame),
+            Err(Fault::Form) => Err(refusal::explain(text)),
+            Err(Fault::Meaning(error)) => Err(FrameError {
+                error,
+                client_msg_id: refusal::client_id(text),
+            }),
         }
+    }
+}
+
+/// Why the fast way ends.
+enum Fault {
+    /// The text isn't a frame of its type.
+    Form,
+    /// The fields have the right form and name something that isn't there.
+    Meaning(Error),
+}
+
+impl From<ErrorCode> for Fault {
+    fn from(code: ErrorCode) -> Self {
+        Self::Meaning(code.into())
+    }
+}
+
+/// Reads an object. serde takes an array for a struct as well, which the contract does not.
+fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
+    if text.trim_ascii_start().starts_with('{') {
+        serde_json::from_str(text).map_err(|_| Fault::Form)
+    } else {
+        Err(Fault::Form)
+    }
+}
+
+fn read(text: &str) -> Result<ClientFrame<'_>, Fault> {
+    let envelope: Envelope<'_> = object(text)?;
+    let data = envelope.data.map(RawValue::get);
+    match &*envelope.kind {
+        "send-message" => send_message(data.ok_or(Fault::Form)?),
+        "ping" => Ok(ClientFrame::Ping),
+        "mark-read" => {
+            let place = place(data)?;
+            let seq = place.seq.or(place.seq_snake);
+            let seq = seq.and_then(|s| SeqId::try_from(s.0).ok());
+            Ok(ClientFrame::MarkRead {
+                conversation_id: place.id()?,
+                seq_id: seq.ok_or(Fault::Form)?,
+            })
+        }
+        "typing" => Ok(ClientFrame::Typing(place(data)?.id()?)),
+        "stop-typing" => Ok(ClientFrame::StopTyping(place(data)?.id()?)),
+        _ => Err(Fault::Meaning(Error::new(
+            ErrorCode::InvalidMessage,
+            "Unknown frame type.",
+        ))),
     }
 }
 
@@ -159,64 +198,91 @@ impl From<Error> for FrameError {
     }
 }
 
-fn malformed() -> FrameError {
-    ErrorCode::InvalidMessage.into()
-}
-
-fn send_message(data: &str) -> Result<ClientFrame<'_>, FrameError> {
-    let data: SendData<'_> = serde_json::from_str(data).map_err(|_| malformed())?;
+fn send_message(data: &str) -> Result<ClientFrame<'_>, Fault> {
+    let data: SendData<'_> = object(data)?;
     let client_id = data
         .client_id
         .or(data.client_id_camel)
         .or(data.client_id_temp);
-    let client_msg_id = client_id.map(|text| text.0);
-    let refuse = |code: ErrorCode| FrameError {
-        error: code.into(),
-        client_msg_id: client_msg_id.as_deref().map(str::to_owned),
-    };
     let message_type = match data.message_type.or(data.message_type_snake) {
         Some(TypeNumber(Some(number))) => number,
-        Some(TypeNumber(None)) => return Err(refuse(ErrorCode::UnsupportedMessageType)),
-        None => return Err(refuse(ErrorCode::InvalidMessage)),
+        Some(TypeNumber(None)) => return Err(ErrorCode::UnsupportedMessageType.into()),
+        None => return Err(Fault::Form),
     };
-    let conversation = data
-        .conversation
-        .or(data.conversation_snake)
-        .ok_or_else(|| refuse(ErrorCode::InvalidMessage))?;
+    let conversation = data.conversation.or(data.conversation_snake);
     // A text that is no id names no conversation.
     let conversation_id = conversation
+        .ok_or(Fault::Form)?
         .0
         .parse()
-        .map_err(|_| refuse(ErrorCode::ConversationNotFound))?;
+        .map_err(|_| ErrorCode::ConversationNotFound)?;
     Ok(ClientFrame::SendMessage(SendMessage {
         conversation_id,
         content: data.content,
         message_type,
-        client_msg_id,
+        client_msg_id: client_id.map(|text| text.0),
         extra: data.extra.map(|text| text.0),
         resend: data.resend.unwrap_or(false),
     }))
 }
 
-fn place(data: Option<&str>) -> Result<PlaceData<'_>, FrameError> {
-    serde_json::from_str(data.ok_or_else(malformed)?).map_err(|_| malformed())
+fn place(data: Option<&str>) -> Result<PlaceData<'_>, Fault> {
+    object(data.ok_or(Fault::Form)?)
 }
 
 impl PlaceData<'_> {
-    fn id(&self) -> Result<ConversationId, FrameError> {
+    fn id(&self) -> Result<ConversationId, Fault> {
         let text = self
             .conversation
             .as_ref()
             .or(self.conversation_snake.as_ref());
-        let text = text.ok_or_else(malformed)?;
+        let text = text.ok_or(Fault::Form)?;
         text.0
             .parse()
             .map_err(|_| ErrorCode::ConversationNotFound.into())
     }
 }
 
+/// A whole number of a signed 64-bit column. As in JSON Schema, `7.0` is one.
+#[derive(Clone, Copy)]
+pub(super) struct Whole(pub(super) i64);
+
+/// The whole number that a decimal number is.
+fn whole(number: f64) -> Option<i64> {
+    // Above 2^53 not every whole number is a decimal number of this kind.
+    let exact = number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0;
+    exact.then_some(number as i64)
+}
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+        impl Visitor<'_> for Number {
+            type Value = Whole;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Whole, E> {
+                i64::try_from(number).map(Whole).map_err(E::custom)
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Whole, E> {
+                Ok(Whole(number))
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Whole, E> {
+                let number = whole(number).map(Whole);
+                number.ok_or_else(|| E::custom("not a whole number"))
+            }
+        }
+        deserializer.deserialize_any(Number)
+    }
+}
+
 /// A message type given as number or name; `None` for a name or number nobody knows.
-struct TypeNumber(Option<i32>);
+pub(super) struct TypeNumber(Option<i32>);
 
 impl<'de> Deserialize<'de> for TypeNumber {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -234,6 +300,10 @@ impl<'de> Deserialize<'de> for TypeNumber {
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<TypeNumber, E> {
                 Ok(TypeNumber(i32::try_from(number).ok()))
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<TypeNumber, E> {
+                whole(number).map_or(Ok(TypeNumber(None)), |n| self.visit_i64(n))
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<TypeNumber, E> {

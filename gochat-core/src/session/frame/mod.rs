@@ -8,6 +8,7 @@
 mod client;
 mod client_encode;
 mod objects;
+mod refusal;
 mod server;
 #[cfg(test)]
 mod tests;

@@ -105,6 +105,134 @@ fn what_is_wrong_is_told_with_the_client_id() {
     assert_eq!(refused.client_msg_id.as_deref(), Some("c9"));
 }
 
+/// Values of every JSON form, by the forms of a field that take them.
+const VALUES: [(&str, &[&str]); 9] = [
+    ("null", &["absent"]),
+    (r#""text""#, &["text", "type"]),
+    ("7", &["position", "type"]),
+    ("7.0", &["position", "type"]),
+    ("7.5", &["type"]),
+    ("-1", &["type"]),
+    ("true", &["flag"]),
+    ("[]", &[]),
+    ("{}", &[]),
+];
+
+/// Every field of every frame, whether it must be there, and its form.
+const FIELDS: [(&str, &[&str], bool, &str); 8] = [
+    (
+        "send-message",
+        &["client_msg_id", "clientMsgId", "tempMessageId"],
+        false,
+        "text",
+    ),
+    (
+        "send-message",
+        &["conversationId", "conversation_id"],
+        true,
+        "text",
+    ),
+    ("send-message", &["content"], true, "text"),
+    (
+        "send-message",
+        &["messageType", "message_type"],
+        true,
+        "type",
+    ),
+    ("send-message", &["extra"], false, "text"),
+    ("send-message", &["resend"], false, "flag"),
+    ("mark-read", &["seqId", "seq_id"], true, "position"),
+    (
+        "typing",
+        &["conversationId", "conversation_id"],
+        true,
+        "text",
+    ),
+];
+
+/// A frame with one field changed; `None` leaves it out. The client id stands last.
+fn changed(kind: &str, names: &[&str], name: &str, value: Option<&str>) -> String {
+    let mut data = vec![
+        ("conversationId", r#""world""#),
+        ("content", r#""hi""#),
+        ("messageType", "1"),
+        ("seqId", "1"),
+        ("client_msg_id", r#""the-id""#),
+    ];
+    data.retain(|(known, _)| !names.contains(known) || *known == "client_msg_id");
+    if name != "client_msg_id" || value.is_none() {
+        data.retain(|(known, _)| *known != name);
+    } else {
+        data.retain(|(known, _)| *known != "client_msg_id");
+    }
+    data.extend(value.map(|value| (name, value)));
+    let data: Vec<_> = data.iter().map(|(k, v)| format!("\"{k}\":{v}")).collect();
+    format!(r#"{{"data":{{{}}},"type":"{kind}"}}"#, data.join(","))
+}
+
+#[test]
+fn every_field_takes_the_forms_of_the_contract_and_no_other() {
+    for (kind, names, required, form) in FIELDS {
+        for name in names {
+            for (value, forms) in VALUES {
+                let text = changed(kind, names, name, Some(value));
+                let taken = forms.contains(&form) || (!required && forms.contains(&"absent"));
+                let refusal = match ClientFrame::parse(&text) {
+                    Ok(_) => {
+                        assert!(taken, "{text}");
+                        continue;
+                    }
+                    Err(refusal) => refusal,
+                };
+                // The form may be right and name nothing.
+                let named_nothing = refusal.error.code != ErrorCode::InvalidMessage;
+                assert_eq!(named_nothing, taken, "{text}: {refusal:?}");
+                let named = refusal.error.message.contains(&format!("`{name}`"))
+                    || refusal.error.message.contains(&format!("`{}`", names[0]));
+                assert!(named || named_nothing, "{text}: {refusal:?}");
+                if names[0] != "client_msg_id" {
+                    let id = refusal.client_msg_id.as_deref();
+                    assert_eq!(id, Some("the-id"), "{text}");
+                }
+            }
+            let without = changed(kind, names, name, None);
+            assert_eq!(ClientFrame::parse(&without).is_ok(), !required, "{without}");
+        }
+    }
+}
+
+#[test]
+fn half_a_character_and_a_repeated_field_are_told_with_the_client_id() {
+    for (text, word) in [
+        (
+            r#"{"type":"send-message","data":{"conversationId":"world","messageType":1,"content":"hi \ud83d","client_msg_id":"c9"}}"#,
+            "`content`",
+        ),
+        (
+            r#"{"type":"send-message","data":{"conversationId":"world","messageType":1,"content":"a","content":"b","client_msg_id":"c9"}}"#,
+            "`content`",
+        ),
+        (
+            r#"{"type":"send-message","data":{"conversationId":"world","messageType":1,"content":"a","client_msg_id":9}}"#,
+            "`client_msg_id`",
+        ),
+        (r#"{"type":5,"data":{"client_msg_id":"c9"}}"#, "`type`"),
+        (r#"{"data":{"client_msg_id":"c9"}}"#, "`type`"),
+        (r#"{"type":"dance","data":{"client_msg_id":"c9"}}"#, "type"),
+        (
+            r#"{"type":"send-message","data":["world","hi",1]}"#,
+            "`data`",
+        ),
+        (r#"["ping"]"#, "object"),
+    ] {
+        let refusal = ClientFrame::parse(text).expect_err(text);
+        assert_eq!(refusal.error.code, ErrorCode::InvalidMessage, "{text}");
+        assert!(refusal.error.message.contains(word), "{text}: {refusal:?}");
+        let id = refusal.client_msg_id.unwrap_or_default();
+        assert_eq!(id.ends_with('9'), text.contains("client_msg_id"), "{text}");
+    }
+}
+
 #[test]
 fn bad_frames_are_invalid_messages() {
     for text in [

@@ -143,7 +143,7 @@ pub(super) async fn search(
     conn: &mut Conn,
     query: &SearchQuery,
 ) -> DbResult<Vec<ConversationEntry>> {
-    let needle = query.query.to_lowercase();
+    let needle = gochat_core::text::folded(&query.query);
     if needle.is_empty() {
         return Ok(Vec::new());
     }

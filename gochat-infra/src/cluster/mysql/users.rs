@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{UnixMillis, UserId};
+use gochat_core::text::username_key;
 
 use super::MysqlDatabase;
 use super::fault::{self, Class};
@@ -12,6 +13,7 @@ use super::run::{Around, work};
 use crate::port::db::{
     DbError, DbResult, MAX_PAGE, NewUser, UserPatch, UserRow, UserSearch, UserStore,
 };
+use crate::sql::names::{NameKeys, no_skeleton};
 use crate::sql::row::columns;
 
 /// Users of a JSON array in `?1`.
@@ -23,13 +25,18 @@ macro_rules! listed {
 
 statements! {
     Insert = "INSERT INTO users (id, username, username_key, password_hash, avatar_url, is_guest, \
-              created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)";
+              created_at, updated_at, name_skeleton) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)";
     ById = concat!("SELECT ", columns!(user "u"), " FROM users u WHERE u.id = ?1");
     ByIds = concat!(
         "SELECT ", columns!(user "u"), " FROM (SELECT DISTINCT id FROM ", listed!(), ") d \
          STRAIGHT_JOIN users u ON u.id = d.id"
     );
     ByKey = concat!("SELECT ", columns!(user "u"), " FROM users u WHERE u.username_key = ?1");
+    IdBySkeleton = "SELECT id FROM users WHERE name_skeleton = ?1";
+    Incomplete = "SELECT id, username FROM users WHERE name_skeleton IS NULL ORDER BY id LIMIT ?1";
+    SetKey = "UPDATE IGNORE users SET username_key = ?2 WHERE id = ?1";
+    SetSkeleton = "UPDATE IGNORE users SET name_skeleton = ?2 \
+                   WHERE id = ?1 AND name_skeleton IS NULL";
     // The first arm is a range of the index, the second a scan of it.
     SearchPrefix = concat!(
         "SELECT ", columns!(user "u"), " FROM users u \
@@ -65,11 +72,6 @@ statements! {
     );
 }
 
-/// The spelling usernames are compared by.
-fn key(username: &str) -> String {
-    username.to_lowercase()
-}
-
 pub(super) async fn by_id(conn: &mut Conn, id: &UserId) -> DbResult<Option<UserRow>> {
     first::<ById, _>(conn, &binds![*id]).await
 }
@@ -82,8 +84,25 @@ async fn by_key(conn: &mut Conn, key: &String) -> DbResult<Option<UserRow>> {
     first::<ByKey, _>(conn, &binds![key]).await
 }
 
+async fn by_skeleton(conn: &mut Conn, skeleton: &String) -> DbResult<Option<UserId>> {
+    first::<IdBySkeleton, _>(conn, &binds![skeleton]).await
+}
+
+async fn complete_names(conn: &mut Conn, &limit: &u32) -> DbResult<usize> {
+    let incomplete: Vec<(UserId, String)> = rows::<Incomplete, _>(conn, &binds![limit]).await?;
+    for (id, username) in &incomplete {
+        let NameKeys { key, skeleton } = NameKeys::of(username);
+        execute::<SetKey>(conn, &binds![*id, &key]).await?;
+        execute::<SetSkeleton>(conn, &binds![*id, &skeleton]).await?;
+        // Changes something only if another row looks the same.
+        let none = no_skeleton(*id);
+        execute::<SetSkeleton>(conn, &binds![*id, &none]).await?;
+    }
+    Ok(incomplete.len())
+}
+
 async fn create(conn: &mut Conn, user: &NewUser) -> DbResult<UserRow> {
-    let key = key(&user.username);
+    let NameKeys { key, skeleton } = NameKeys::of(&user.username);
     let binds = binds![
         user.id,
         &user.username,
@@ -92,6 +111,7 @@ async fn create(conn: &mut Conn, user: &NewUser) -> DbResult<UserRow> {
         &user.avatar_url,
         user.is_guest,
         At(user.now),
+        &skeleton,
     ];
     match execute::<Insert>(conn, &binds).await {
         Err(e) if fault::class(&e) != Class::Duplicate => return Err(e),
@@ -100,6 +120,9 @@ async fn create(conn: &mut Conn, user: &NewUser) -> DbResult<UserRow> {
     match by_key(conn, &key).await? {
         Some(row) if row.id == user.id => Ok(row),
         Some(_) => Err(DbError::duplicate(ErrorCode::UserAlreadyExists)),
+        None if by_skeleton(conn, &skeleton).await?.is_some() => {
+            Err(DbError::duplicate(ErrorCode::UserAlreadyExists))
+        }
         // The insert did nothing and the name is free: the id is taken, which the makers of ids rule out.
         None => Err(DbError::internal("the id of a new user is taken")),
     }
@@ -107,7 +130,7 @@ async fn create(conn: &mut Conn, user: &NewUser) -> DbResult<UserRow> {
 
 async fn search(conn: &mut Conn, search: &UserSearch) -> DbResult<Vec<UserRow>> {
     let limit = search.limit.min(MAX_PAGE);
-    let needle = key(&search.query);
+    let needle = username_key(&search.query);
     if needle.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
@@ -177,7 +200,7 @@ impl UserStore for MysqlDatabase {
     }
 
     async fn user_by_username(&self, username: &str) -> DbResult<Option<UserRow>> {
-        self.read(key(username), work!(by_key)).await
+        self.read(username_key(username), work!(by_key)).await
     }
 
     async fn search_users(&self, wanted: UserSearch) -> DbResult<Vec<UserRow>> {
@@ -199,6 +222,11 @@ impl UserStore for MysqlDatabase {
 
     async fn password_hash(&self, id: UserId) -> DbResult<Option<String>> {
         self.read(id, work!(password_hash)).await
+    }
+
+    async fn complete_names(&self, limit: u32) -> DbResult<usize> {
+        self.write(true, &[Key::Accounts], limit, work!(complete_names))
+            .await
     }
 
     async fn delete_expired_guests(

@@ -132,7 +132,7 @@ pub(super) fn search(
     conn: &mut SqliteConnection,
     query: &SearchQuery,
 ) -> DbResult<Vec<ConversationEntry>> {
-    let needle = query.query.to_lowercase();
+    let needle = gochat_core::text::folded(&query.query);
     if needle.is_empty() {
         return Ok(Vec::new());
     }

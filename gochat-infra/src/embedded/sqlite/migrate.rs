@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(4, "+people", "0004_people"),
     migration!(5, "+audit_keys", "0005_audit_keys"),
     migration!(6, "+budgets", "0006_budgets"),
+    migration!(7, "+names", "0007_names"),
 ];
 
 impl Migration {

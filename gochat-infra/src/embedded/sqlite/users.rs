@@ -4,17 +4,19 @@ use async_trait::async_trait;
 use diesel::sqlite::SqliteConnection;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{UnixMillis, UserId};
+use gochat_core::text::username_key;
 
 use super::SqliteDatabase;
 use super::query::{binds, execute, first, json_array, rows, statements};
 use crate::port::db::{
     DbError, DbResult, MAX_PAGE, NewUser, UserPatch, UserRow, UserSearch, UserStore,
 };
+use crate::sql::names::{NameKeys, no_skeleton};
 use crate::sql::row::columns;
 
 statements! {
     Insert = "INSERT INTO users (id, username, username_key, password_hash, avatar_url, is_guest, \
-              created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) \
+              created_at, updated_at, name_skeleton) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8) \
               ON CONFLICT DO NOTHING";
     ById = concat!("SELECT ", columns!(user "u"), " FROM users u WHERE u.id = ?1");
     ByIds = concat!(
@@ -22,6 +24,11 @@ statements! {
          WHERE u.id IN (SELECT value FROM json_each(?1))"
     );
     ByKey = concat!("SELECT ", columns!(user "u"), " FROM users u WHERE u.username_key = ?1");
+    IdBySkeleton = "SELECT id FROM users WHERE name_skeleton = ?1";
+    Incomplete = "SELECT id, username FROM users WHERE name_skeleton IS NULL ORDER BY id LIMIT 0 + ?1";
+    SetKey = "UPDATE OR IGNORE users SET username_key = ?2 WHERE id = ?1";
+    SetSkeleton = "UPDATE OR IGNORE users SET name_skeleton = ?2 \
+                   WHERE id = ?1 AND name_skeleton IS NULL";
     // The first arm is a range of the index, the second a scan of it.
     SearchPrefix = concat!(
         "SELECT ", columns!(user "u"), " FROM users u \
@@ -53,17 +60,12 @@ statements! {
                   WHERE user_id IN (SELECT value FROM json_each(?1))";
 }
 
-/// The spelling usernames are compared by.
-fn key(username: &str) -> String {
-    username.to_lowercase()
-}
-
 pub(super) fn by_id(conn: &mut SqliteConnection, id: UserId) -> DbResult<Option<UserRow>> {
     first::<ById, _>(conn, &binds![id])
 }
 
 fn create(conn: &mut SqliteConnection, user: &NewUser) -> DbResult<UserRow> {
-    let key = key(&user.username);
+    let NameKeys { key, skeleton } = NameKeys::of(&user.username);
     execute::<Insert>(
         conn,
         &binds![
@@ -74,19 +76,35 @@ fn create(conn: &mut SqliteConnection, user: &NewUser) -> DbResult<UserRow> {
             &user.avatar_url,
             user.is_guest,
             user.now,
+            &skeleton,
         ],
     )?;
     match first::<ByKey, UserRow>(conn, &binds![&key])? {
         Some(row) if row.id == user.id => Ok(row),
         Some(_) => Err(DbError::duplicate(ErrorCode::UserAlreadyExists)),
+        None if first::<IdBySkeleton, UserId>(conn, &binds![&skeleton])?.is_some() => {
+            Err(DbError::duplicate(ErrorCode::UserAlreadyExists))
+        }
         // The insert did nothing and the name is free: the id is taken, which the makers of ids rule out.
         None => Err(DbError::internal("the id of a new user is taken")),
     }
 }
 
+fn complete_names(conn: &mut SqliteConnection, limit: u32) -> DbResult<usize> {
+    let incomplete: Vec<(UserId, String)> = rows::<Incomplete, _>(conn, &binds![limit])?;
+    for (id, username) in &incomplete {
+        let NameKeys { key, skeleton } = NameKeys::of(username);
+        execute::<SetKey>(conn, &binds![*id, &key])?;
+        execute::<SetSkeleton>(conn, &binds![*id, &skeleton])?;
+        // Changes something only if another row looks the same.
+        execute::<SetSkeleton>(conn, &binds![*id, &no_skeleton(*id)])?;
+    }
+    Ok(incomplete.len())
+}
+
 fn search(conn: &mut SqliteConnection, search: &UserSearch) -> DbResult<Vec<UserRow>> {
     let limit = search.limit.min(MAX_PAGE);
-    let needle = key(&search.query);
+    let needle = username_key(&search.query);
     if needle.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
@@ -158,7 +176,7 @@ impl UserStore for SqliteDatabase {
     }
 
     async fn user_by_username(&self, username: &str) -> DbResult<Option<UserRow>> {
-        let key = key(username);
+        let key = username_key(username);
         self.read(move |conn| first::<ByKey, _>(conn, &binds![&key]))
             .await
     }
@@ -179,6 +197,11 @@ impl UserStore for SqliteDatabase {
 
     async fn password_hash(&self, id: UserId) -> DbResult<Option<String>> {
         self.read(move |conn| first::<PasswordHash, _>(conn, &binds![id]))
+            .await
+    }
+
+    async fn complete_names(&self, limit: u32) -> DbResult<usize> {
+        self.write(limit as usize, move |conn| complete_names(conn, limit))
             .await
     }
 

@@ -70,7 +70,7 @@ pub struct UserBrief {
 pub struct NewUser {
     /// Id made by the caller.
     pub id: UserId,
-    /// Unique name (letters of either case are the same).
+    /// Unique name: neither another spelling of it nor a name that looks the same is there.
     pub username: String,
     /// PHC text; empty for guests.
     pub password_hash: String,
@@ -111,8 +111,8 @@ pub struct UserSearch {
 pub trait UserStore: Send + Sync {
     /// Creates a user and returns the row.
     ///
-    /// A taken name is `Duplicate` with `USER_ALREADY_EXISTS`; of two creators racing for one name
-    /// exactly one succeeds. Repeating the call with the same id *and* name returns the stored row.
+    /// A taken name is `Duplicate` with `USER_ALREADY_EXISTS`, also when another name looks the same (see
+    /// [`skeleton`](gochat_core::text::skeleton)); of two creators racing for one name exactly one succeeds. Repeating the call with the same id *and* name returns the stored row.
     async fn create_user(&self, user: NewUser) -> DbResult<UserRow>;
 
     /// The user with this id, whatever its status.
@@ -121,7 +121,7 @@ pub trait UserStore: Send + Sync {
     /// The users among `ids` that exist, in no particular order, each once.
     async fn users(&self, ids: &[UserId]) -> DbResult<Vec<UserRow>>;
 
-    /// The user with this name (letters of either case are the same).
+    /// The user with this name; letters of either case and width and both normal forms are the same.
     async fn user_by_username(&self, username: &str) -> DbResult<Option<UserRow>>;
 
     /// Users in use whose name contains the query: names that start with it first, then by name.
@@ -144,4 +144,9 @@ pub trait UserStore: Send + Sync {
         now: UnixMillis,
         limit: u32,
     ) -> DbResult<Vec<UserId>>;
+
+    /// Gives up to `limit` users whose row is from before names were unique by what they look like their
+    /// skeleton, and the key of today's mapping. Returns how many it took; call again until 0. Of
+    /// two names that look alike the first keeps the skeleton; the other stays usable and blocks no name.
+    async fn complete_names(&self, limit: u32) -> DbResult<usize>;
 }

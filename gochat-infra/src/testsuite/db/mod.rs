@@ -43,12 +43,16 @@ pub use tokens::*;
 pub use users::*;
 
 /// A database under test.
+#[async_trait::async_trait]
 pub trait DbSubject: Send + Sync {
     /// The database, fresh and migrated.
     fn db(&self) -> SharedDatabase;
 
     /// Statements it has run so far, when the adapter can tell.
     fn statements(&self) -> Option<u64>;
+
+    /// Runs a statement beside the adapter: rows as another program left them.
+    async fn run_sql(&self, sql: &str);
 }
 
 type Subject = Arc<dyn DbSubject>;
@@ -171,6 +175,9 @@ macro_rules! db_suite {
         $crate::db_suite!(@tests $make;
             a_username_is_taken_once_whatever_its_spelling,
             of_two_creators_of_a_username_one_wins,
+            a_name_that_looks_like_another_is_taken,
+            a_name_is_found_in_every_normal_form,
+            names_from_before_skeletons_are_completed,
             creating_a_user_again_returns_the_first_row,
             users_are_found_by_id_and_by_name,
             search_finds_parts_of_names_but_neither_the_caller_nor_guests,

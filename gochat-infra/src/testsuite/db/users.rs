@@ -45,6 +45,70 @@ pub async fn of_two_creators_of_a_username_one_wins(subject: Subject) {
     assert_eq!(won, 1);
 }
 
+/// Names are unique by what they look like.
+pub async fn a_name_that_looks_like_another_is_taken(subject: Subject) {
+    let db = subject.db();
+    db.create_user(named(1, "alice")).await.expect("free");
+    for name in [
+        "\u{430}lice",
+        "a\u{200b}lice",
+        "\u{ff21}lice",
+        "al\u{456}ce",
+    ] {
+        let e = db.create_user(named(2, name)).await.expect_err(name);
+        assert_eq!(
+            (e.kind(), e.code()),
+            (DbErrorKind::Duplicate, ErrorCode::UserAlreadyExists),
+            "{name}"
+        );
+    }
+    db.create_user(named(2, "alicia")).await.expect("free");
+}
+
+/// Width, case and normal form of a typed name don't matter.
+pub async fn a_name_is_found_in_every_normal_form(subject: Subject) {
+    let db = subject.db();
+    let row = db.create_user(named(1, "Ren\u{e9}")).await.expect("free");
+    for name in ["rene\u{301}", "REN\u{c9}", "\u{ff32}en\u{e9}"] {
+        let found = db.user_by_username(name).await.expect("read");
+        assert_eq!(found.as_ref(), Some(&row), "{name}");
+    }
+    let found = db.search_users(UserSearch {
+        exclude: None,
+        ..search("NE\u{301}")
+    });
+    assert_eq!(found.await.expect("search"), [row]);
+}
+
+/// Rows of an older program get their skeletons in bounded steps.
+pub async fn names_from_before_skeletons_are_completed(subject: Subject) {
+    let db = subject.db();
+    for (n, name) in [(1, "alice"), (2, "ren"), (3, "bob")] {
+        db.create_user(named(n, name)).await.expect("free");
+    }
+    assert_eq!(db.complete_names(10).await.expect("nothing to do"), 0);
+    let look_alike =
+        "UPDATE users SET username = 'b\u{43e}b', username_key = 'b\u{43e}b' WHERE id = 2";
+    subject.run_sql(look_alike).await;
+    subject
+        .run_sql("UPDATE users SET name_skeleton = NULL")
+        .await;
+    let mut steps = Vec::new();
+    while steps.last() != Some(&0) {
+        steps.push(db.complete_names(2).await.expect("completed"));
+    }
+    assert_eq!(steps, [2, 1, 0]);
+    for (name, id) in [("bob", 3), ("b\u{43e}b", 2)] {
+        let found = db.user_by_username(name).await.expect("read");
+        assert_eq!(found.expect("usable").id, user(id), "{name}");
+    }
+    let e = db
+        .create_user(named(4, "\u{430}lice"))
+        .await
+        .expect_err("taken");
+    assert_eq!(e.code(), ErrorCode::UserAlreadyExists);
+}
+
 /// A lost answer may be asked for again.
 pub async fn creating_a_user_again_returns_the_first_row(subject: Subject) {
     let db = subject.db();

@@ -8,6 +8,7 @@ use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConversationId, MessageId};
 use gochat_core::message::MessageType;
 use gochat_core::session::frame::SendMessage;
+use gochat_core::text;
 use gochat_proto::im::logic::v1::{DeleteMessageRequest, GetMessagesRequest, MarkAsReadRequest};
 use gochat_proto::im::repo::v1::GetMessageRequest;
 use gochat_proto::mq::v1::DownstreamMessage;
@@ -226,8 +227,9 @@ pub(super) async fn send(
     Auth(me): Auth,
     Id(id): Id<ConversationId>,
     headers: HeaderMap,
-    Body(body): Body<SendBody>,
+    Body(mut body): Body<SendBody>,
 ) -> ApiResult<Message> {
+    body.content = text::into_nfc(body.content);
     let header = || {
         headers
             .get("x-idempotency-key")

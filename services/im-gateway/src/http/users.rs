@@ -96,7 +96,7 @@ pub(super) async fn search(
     Registered(me): Registered,
     Params(params): Params<SearchParams>,
 ) -> ApiResult<UsersData> {
-    if params.q.trim().is_empty() {
+    if gochat_core::text::is_blank(&params.q) {
         return Err(ErrorCode::MissingQuery.into());
     }
     let request = SearchUsersRequest {

@@ -89,7 +89,8 @@ pub(super) fn refuse_message(gw: &Gw, conn: &Arc<Conn>, message: &Message<'_>) {
     let Message::Text(text) = message else { return };
     let client_msg_id = match ClientFrame::parse(text) {
         Ok(ClientFrame::SendMessage(message)) => message.client_msg_id.map(|id| id.into_owned()),
-        _ => None,
+        Ok(_) => None,
+        Err(refusal) => refusal.client_msg_id,
     };
     answer(
         gw,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use argon2::password_hash::PasswordHasher as _;
 use argon2::{Algorithm, Argon2, Params, Version};
 use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::text;
 use tokio::sync::Semaphore;
 
 use crate::config::Passwords;
@@ -31,7 +32,7 @@ impl Hasher {
         })
     }
 
-    /// The PHC string of a password, with a fresh salt.
+    /// The PHC string of a password in its one form (see [`text::password`]), with a fresh salt.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` when too many passwords wait already.
@@ -47,7 +48,7 @@ impl Hasher {
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             argon
-                .hash_password(password.as_bytes())
+                .hash_password(text::password(&password).as_bytes())
                 .map(|hash| hash.to_string())
         });
         match work.await {

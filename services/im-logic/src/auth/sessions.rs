@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gochat_core::account::{
-    check_avatar_url, check_password, check_username, guest_name, is_plausible_password,
+    self, check_avatar_url, check_password, guest_name, is_plausible_password,
 };
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::UserId;
 use gochat_infra::token::{Claims, Kind, hash_of};
+use gochat_core::text;
 use gochat_proto::common::v1::{User, UserStatus};
 use gochat_proto::im::repo::v1 as repo;
 use rand::Rng as _;
@@ -22,7 +23,7 @@ use crate::repo::{Repo, present};
 /// Names tried for one guest before giving up; a second try is rare already.
 const GUEST_NAME_TRIES: usize = 5;
 /// Longest name that is looked up at all, in bytes.
-const NAME_MAX_BYTES: usize = 200;
+const NAME_MAX_BYTES: usize = 1_024;
 /// What a client may say about itself, in characters.
 const CLIENT_INFO_MAX_CHARS: usize = 200;
 
@@ -74,7 +75,7 @@ impl Auth {
         avatar_url: String,
         origin: Origin<'_>,
     ) -> Result<User> {
-        check_username(&username)?;
+        let username = account::username(&username)?;
         check_password(&password)?;
         check_avatar_url(&avatar_url)?;
         self.budgets.registration(origin).await?;
@@ -311,7 +312,9 @@ impl Auth {
     async fn find(&self, username: String) -> Result<Option<User>> {
         match self
             .repo
-            .user_by_name(repo::GetUserByUsernameRequest { username })
+            .user_by_name(repo::GetUserByUsernameRequest {
+                username: text::username_key(&username),
+            })
             .await
         {
             Ok(found) => Ok(found.user),

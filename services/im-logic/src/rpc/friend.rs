@@ -4,6 +4,7 @@ use gochat_core::account::check_avatar_url;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::friendship::{Answer, Asking, Pair, Status, decide_request};
 use gochat_core::ids::{ConversationId, RequestId, UserId};
+use gochat_core::text;
 use gochat_proto::common::v1::{Conversation, User};
 use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
@@ -42,8 +43,9 @@ super::service! {
 
 async fn ask(
     app: &App,
-    request: pb::SendFriendRequestRequest,
+    mut request: pb::SendFriendRequestRequest,
 ) -> Result<pb::SendFriendRequestResponse> {
+    request.message = text::optional(request.message);
     let requester = parse::user(&request.requester_id)?;
     let target = parse::user(&request.target_id)?;
     let people = app.repo.people(&[requester, target]).await?;
@@ -260,8 +262,11 @@ async fn search(app: &App, request: pb::SearchUsersRequest) -> Result<pb::Search
     app.repo.registered(user).await?;
     check_query(request.query.trim())?;
     app.budgets.search(user).await?;
+    if text::is_blank(&request.query) {
+        return Err(ErrorCode::MissingQuery.into());
+    }
     let query = repo::SearchUsersByUsernameRequest {
-        query: request.query.trim().to_owned(),
+        query: text::username_key(request.query.trim()),
         limit: parse::page(1, request.limit, SEARCH_DEFAULT, SEARCH_MAX).1,
         exclude_user_id: user.to_string(),
         include_guests: false,

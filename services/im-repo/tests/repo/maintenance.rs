@@ -33,7 +33,8 @@ async fn expired_token_records_are_removed_until_the_shutdown() {
         let shutdown = shutdown.clone();
         async move { service.run(shutdown).await }
     });
-    while repo.db.statements_run() == before {
+    // The first statement looks for names that an older program wrote.
+    while repo.db.statements_run() < before + 2 {
         tokio::task::yield_now().await;
     }
     shutdown.cancel();

@@ -7,6 +7,7 @@ use gochat_core::friendship::{Pair, Person};
 use gochat_core::ids::{ConversationId, ConversationKind, UserId};
 use gochat_core::membership::{Candidate, GroupEvent, decide_create};
 use gochat_core::reach::{Contact, may_reach};
+use gochat_core::text;
 use gochat_proto::common::v1::{Conversation, ConversationType, User};
 use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
@@ -94,9 +95,11 @@ async fn group(
     app: &App,
     creator: UserId,
     account: &User,
-    request: pb::CreateConversationRequest,
+    mut request: pb::CreateConversationRequest,
     others: &[UserId],
 ) -> Result<Conversation> {
+    request.name = text::title(&request.name);
+    request.description = text::optional(request.description);
     check_avatar_url(&request.avatar_url)?;
     let people = app.repo.people(others).await?;
     let pairs = app.repo.relations(creator, others).await?;

@@ -111,7 +111,7 @@ pub(super) async fn search(
     request: pb::SearchConversationsRequest,
 ) -> Result<pb::SearchConversationsResponse> {
     let user = parse::user(&request.user_id)?;
-    if request.query.trim().is_empty() {
+    if gochat_core::text::is_blank(&request.query) {
         return Err(ErrorCode::MissingQuery.into());
     }
     let search = repo::SearchConversationsRequest {

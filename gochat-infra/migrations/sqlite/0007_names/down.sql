@@ -1,0 +1,3 @@
+DROP INDEX idx_without_skeleton;
+DROP INDEX uk_name_skeleton;
+ALTER TABLE users DROP COLUMN name_skeleton;
