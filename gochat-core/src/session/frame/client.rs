@@ -243,16 +243,9 @@ impl PlaceData<'_> {
     }
 }
 
-/// A whole number of a signed 64-bit column. As in JSON Schema, `7.0` is one.
+/// A whole number of a signed 64-bit column, written without a fraction.
 #[derive(Clone, Copy)]
 pub(super) struct Whole(pub(super) i64);
-
-/// The whole number that a decimal number is.
-fn whole(number: f64) -> Option<i64> {
-    // Above 2^53 not every whole number is a decimal number of this kind.
-    let exact = number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0;
-    exact.then_some(number as i64)
-}
 
 impl<'de> Deserialize<'de> for Whole {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -270,11 +263,6 @@ impl<'de> Deserialize<'de> for Whole {
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Whole, E> {
                 Ok(Whole(number))
-            }
-
-            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Whole, E> {
-                let number = whole(number).map(Whole);
-                number.ok_or_else(|| E::custom("not a whole number"))
             }
         }
         deserializer.deserialize_any(Number)
@@ -300,10 +288,6 @@ impl<'de> Deserialize<'de> for TypeNumber {
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<TypeNumber, E> {
                 Ok(TypeNumber(i32::try_from(number).ok()))
-            }
-
-            fn visit_f64<E: de::Error>(self, number: f64) -> Result<TypeNumber, E> {
-                whole(number).map_or(Ok(TypeNumber(None)), |n| self.visit_i64(n))
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<TypeNumber, E> {

@@ -120,9 +120,9 @@ pub(super) struct CreateBody {
     /// Required for groups.
     #[serde(default)]
     name: Option<String>,
-    /// The others; exactly one for a single chat.
+    /// The others; exactly one for a single chat. Aliases `memberIds`, `member_ids`, `user_ids`.
     #[serde(default, alias = "memberIds", alias = "member_ids", alias = "user_ids")]
-    members: Vec<String>,
+    members: Option<Vec<String>>,
     /// The other side of a single chat.
     #[serde(default, alias = "target_user_id")]
     target_user_id: Option<String>,
@@ -220,7 +220,7 @@ pub(super) async fn create(
     Registered(me): Registered,
     Body(body): Body<CreateBody>,
 ) -> ApiResult<Conversation> {
-    let mut members = body.members;
+    let mut members = body.members.unwrap_or_default();
     let implied = body.target_user_id.as_ref().map(|_| 1);
     members.extend(body.target_user_id);
     let kind = body.kind.or(implied).filter(|kind| matches!(kind, 1 | 2));

@@ -52,7 +52,7 @@ pub(super) struct HandleBody {
 
 /// An answer to a request, in any of its spellings.
 #[derive(Deserialize, ToSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`accept` or `reject`")]
 enum Action {
     Number(i64),
     Word(String),

@@ -64,7 +64,6 @@ pub(super) struct HistoryData {
 pub(super) struct SendBody {
     /// 1 text, 2 image, 3 file, 5 voice, 6 video; names are understood too.
     #[serde(rename = "messageType", alias = "message_type")]
-    #[schema(value_type = i32)]
     message_type: TypeField,
     content: String,
     /// Your own id for the message, at most 64 bytes: sending again with it is harmless.
@@ -82,8 +81,8 @@ pub(super) struct SendBody {
 }
 
 /// A message type as number or name.
-#[derive(Deserialize)]
-#[serde(untagged)]
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged, expecting = "the number or the name of a message type")]
 enum TypeField {
     Number(i32),
     Name(String),

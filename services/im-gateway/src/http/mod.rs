@@ -3,9 +3,11 @@
 mod auth;
 mod conversations;
 mod docs;
+mod document;
 pub(crate) mod extract;
 mod friends;
 mod health;
+mod input;
 mod members;
 mod messages;
 pub(crate) mod middleware;
@@ -16,9 +18,11 @@ mod version;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, post, put};
+use axum::routing::get;
 use gochat_core::error::ErrorCode;
 use http::StatusCode;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::state::Gw;
 use reply::ApiError;
@@ -28,11 +32,11 @@ const AUTH_BODY_MAX: usize = 16 << 10;
 
 /// Every HTTP route. `/ws` is answered before it gets here.
 pub(crate) fn router(gw: Gw) -> Router {
-    let api = api();
+    let api = Router::from(api()).merge(aliases());
     let mut router = Router::new()
         .nest("/api/v1", api.clone())
         .nest("/api", api)
-        .route("/health", get(health::health));
+        .merge(system());
     if gw.config.http.pages {
         router = router
             .route("/", get(docs::chat_page))
@@ -52,66 +56,49 @@ pub(crate) fn router(gw: Gw) -> Router {
         .with_state(gw)
 }
 
-fn api() -> Router<Gw> {
+/// The endpoints, each once: the router and the document are made of this list.
+fn api() -> OpenApiRouter<Gw> {
     // Strangers may send here: what they send is small.
-    let auth = Router::new()
-        .route("/auth/register", post(auth::register))
-        .route("/auth/login", post(auth::login))
-        .route("/auth/guest", post(auth::guest))
-        .route("/auth/refresh", post(auth::refresh))
-        .route("/auth/logout", post(auth::logout))
+    let auth = OpenApiRouter::new()
+        .routes(routes!(auth::register))
+        .routes(routes!(auth::login))
+        .routes(routes!(auth::guest))
+        .routes(routes!(auth::refresh))
+        .routes(routes!(auth::logout))
         .layer(DefaultBodyLimit::max(AUTH_BODY_MAX));
-    Router::new()
+    OpenApiRouter::new()
         .merge(auth)
-        .route(
-            "/users/profile",
-            get(users::profile).put(users::update_profile),
-        )
-        .route(
-            "/users/info",
-            get(users::profile).put(users::update_profile),
-        )
-        .route("/users/search", get(users::search))
-        .route(
-            "/conversations",
-            get(conversations::list).post(conversations::create),
-        )
-        .route("/conversations/world/join", post(conversations::join_world))
-        .route(
-            "/conversations/{conversationId}",
-            get(conversations::detail)
-                .put(conversations::update)
-                .delete(conversations::remove),
-        )
-        .route(
-            "/conversations/{conversationId}/messages",
-            get(messages::history).post(messages::send),
-        )
-        .route(
-            "/conversations/{conversationId}/messages/{messageId}",
-            delete(messages::recall),
-        )
-        .route(
-            "/conversations/{conversationId}/read",
-            put(messages::mark_read),
-        )
-        .route(
-            "/conversations/{conversationId}/members",
-            get(members::list).post(members::add),
-        )
-        .route(
-            "/conversations/{conversationId}/members/{userId}",
-            put(members::set_role).delete(members::remove),
-        )
-        .route(
-            "/friends/requests",
-            get(friends::requests).post(friends::ask),
-        )
-        .route("/friends/requests/{requestId}", put(friends::handle))
-        .route("/friends", get(friends::list))
-        .route("/friends/{userId}", delete(friends::remove))
-        .route(
-            "/friends/{userId}/block",
-            post(friends::block).delete(friends::unblock),
-        )
+        .routes(routes!(users::profile, users::update_profile))
+        .routes(routes!(users::search))
+        .routes(routes!(conversations::list, conversations::create))
+        .routes(routes!(conversations::join_world))
+        .routes(routes!(
+            conversations::detail,
+            conversations::update,
+            conversations::remove
+        ))
+        .routes(routes!(messages::history, messages::send))
+        .routes(routes!(messages::recall))
+        .routes(routes!(messages::mark_read))
+        .routes(routes!(members::list, members::add))
+        .routes(routes!(members::set_role, members::remove))
+        .routes(routes!(friends::requests, friends::ask))
+        .routes(routes!(friends::handle))
+        .routes(routes!(friends::list))
+        .routes(routes!(friends::remove))
+        .routes(routes!(friends::block, friends::unblock))
+}
+
+/// Paths that go on working under an older name, for the document.
+const ALIASES: [(&str, &str); 1] = [("/users/info", "/users/profile")];
+
+/// The second names of endpoints.
+fn aliases() -> Router<Gw> {
+    let profile = get(users::profile).put(users::update_profile);
+    Router::new().route("/users/info", profile)
+}
+
+/// What is described beside the API.
+fn system() -> OpenApiRouter<Gw> {
+    OpenApiRouter::new().routes(routes!(health::health))
 }
