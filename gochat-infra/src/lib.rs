@@ -15,6 +15,7 @@ pub mod cached;
 pub mod cluster;
 pub mod embedded;
 pub mod ids;
+pub mod listen;
 pub mod port;
 pub mod rpc;
 pub mod rules;

@@ -3,11 +3,12 @@
 //! Every layer is compared with the tree of defaults, so an unknown key or a value of the wrong type is found in
 //! every layer at once, each with the place it came from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// Prefix of environment variables; `__` separates levels: `GOCHAT_GATEWAY__SESSIONS_PER_USER=1`.
+/// Prefix of environment variables; `__` separates levels: `GOCHAT_GATEWAY__WEBSOCKET__SESSIONS_PER_USER=1`.
 pub const ENV_PREFIX: &str = "GOCHAT_";
 
 /// Defaults plus whatever the layers say, and everything that is wrong with them.
@@ -19,7 +20,57 @@ pub struct Layers {
     open: BTreeSet<String>,
     /// Top-level keys that belong to somebody else.
     skipped: BTreeSet<String>,
+    /// Where the value of each setting came from.
+    origins: BTreeMap<String, String>,
     errors: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// What the layers make together.
+#[derive(Debug, Clone)]
+pub struct Merged {
+    /// The settings as far as they could be merged.
+    pub tree: Value,
+    /// Every mistake of every layer, each with its place.
+    pub errors: Vec<String>,
+    /// What was ignored, and why.
+    pub warnings: Vec<String>,
+    /// Where the value of each setting came from.
+    origins: BTreeMap<String, String>,
+}
+
+impl Merged {
+    /// Reads a typed value from the part of the tree at `path`; empty for the whole.
+    ///
+    /// # Errors
+    /// The setting that can't be used, with its place.
+    pub fn typed<T: DeserializeOwned>(&self, part: Value, path: &str) -> Result<T, String> {
+        serde_path_to_error::deserialize(part).map_err(|e| {
+            let inside = e.path().to_string();
+            let setting = match (path, inside.as_str()) {
+                (path, ".") => path.to_owned(),
+                (path, inside) => joined(path, inside),
+            };
+            self.placed(format!("`{setting}`: {}", e.inner()))
+        })
+    }
+
+    /// Adds to a complaint where the setting it names first came from, unless that is a default.
+    pub fn placed(&self, complaint: String) -> String {
+        let named = complaint.split('`').nth(1).unwrap_or_default();
+        let origin = self.origins.get(named).or_else(|| {
+            let inside = |(path, _): &(&String, &String)| {
+                path.strip_prefix(named).is_some_and(|rest| rest.starts_with('.'))
+            };
+            self.origins.iter().find(inside).map(|(_, origin)| origin)
+        });
+        match origin {
+            Some(origin) if !named.is_empty() && !complaint.starts_with(origin.as_str()) => {
+                format!("{origin}: {complaint}")
+            }
+            _ => complaint,
+        }
+    }
 }
 
 impl Layers {
@@ -31,7 +82,9 @@ impl Layers {
             tree: defaults,
             open,
             skipped: BTreeSet::new(),
+            origins: BTreeMap::new(),
             errors: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
@@ -46,7 +99,7 @@ impl Layers {
     pub fn file(&mut self, source: &str, text: &str) {
         match parse_file(source, text) {
             Ok(Value::Null) => {}
-            Ok(layer @ Value::Object(_)) => self.lay(layer, source),
+            Ok(layer @ Value::Object(_)) => self.lay(layer, source, Some(text)),
             Ok(_) => self
                 .errors
                 .push(format!("{source}: the top level must be a map")),
@@ -59,8 +112,16 @@ impl Layers {
         self.errors.push(what);
     }
 
+    /// Notes something that was ignored.
+    pub fn warn(&mut self, what: String) {
+        self.warnings.push(what);
+    }
+
     /// Merges variables that start with [`ENV_PREFIX`]; others are not looked at. `GOCHAT_CONFIG` names the file and
     /// `GOCHAT_TEST_*` belongs to the test suites; neither is a setting.
+    ///
+    /// Others write to this name space as well: Kubernetes gives every pod `GOCHAT_PORT`, `GOCHAT_SERVICE_HOST` and
+    /// more for a Service called `gochat`. So an unknown name without `__` is a warning; with `__` it is a mistake.
     pub fn environment(&mut self, vars: impl IntoIterator<Item = (String, String)>) {
         for (name, text) in vars {
             let Some(rest) = name.strip_prefix(ENV_PREFIX) else {
@@ -70,7 +131,27 @@ impl Layers {
                 continue;
             }
             let path: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
-            self.set(&path, &text, &name);
+            let is_ours = match path.as_slice() {
+                [] => false,
+                [one] => self.takes_text(one, &text),
+                [first, ..] => !first.is_empty(),
+            };
+            if is_ours {
+                self.set(&path, &text, &name);
+            } else {
+                self.warnings.push(format!(
+                    "{name} is ignored: there is no such setting (docs/configuration.md)"
+                ));
+            }
+        }
+    }
+
+    /// Whether a setting at the top level can be written as this text.
+    fn takes_text(&self, key: &str, text: &str) -> bool {
+        match self.tree.get(key) {
+            None => self.skipped.contains(key),
+            Some(Value::Object(_)) => text.trim_start().starts_with('{'),
+            Some(_) => true,
         }
     }
 
@@ -101,10 +182,13 @@ impl Layers {
         let mut merge = Merge {
             open: &self.open,
             source,
+            text: None,
+            taken: Vec::new(),
             errors: Vec::new(),
         };
         merge.lay(&mut tree, nested(path, value), "");
         if merge.errors.is_empty() {
+            self.origins.extend(merge.taken);
             self.tree = tree;
             Ok(())
         } else {
@@ -122,7 +206,7 @@ impl Layers {
         match assignment.split_once('=') {
             Some((path, text)) => {
                 let path: Vec<String> = path.trim().split('.').map(str::to_owned).collect();
-                self.set(&path, text, "--set");
+                self.set(&path, text, &format!("--set {}", path.join(".")));
             }
             None => self
                 .errors
@@ -148,7 +232,7 @@ impl Layers {
             Some(Value::Array(_)) if !text.trim_start().starts_with('[') => listed(text),
             Some(_) => untyped(path, text),
         };
-        self.lay(nested(path, value), source);
+        self.lay(nested(path, value), source, None);
     }
 
     /// Whether the path lies in a map that takes any key.
@@ -156,22 +240,30 @@ impl Layers {
         is_open(&self.open, &path.join("."))
     }
 
-    fn lay(&mut self, mut layer: Value, source: &str) {
+    fn lay(&mut self, mut layer: Value, source: &str, text: Option<&str>) {
         if let Value::Object(layer) = &mut layer {
             layer.retain(|key, _| !self.skipped.contains(key));
         }
         let mut merge = Merge {
             open: &self.open,
             source,
+            text,
+            taken: Vec::new(),
             errors: Vec::new(),
         };
         merge.lay(&mut self.tree, layer, "");
         self.errors.extend(merge.errors);
+        self.origins.extend(merge.taken);
     }
 
-    /// The tree as far as the layers could be merged, and every complaint of every layer.
-    pub fn parts(self) -> (Value, Vec<String>) {
-        (self.tree, self.errors)
+    /// Everything, also when there are mistakes.
+    pub fn parts(self) -> Merged {
+        Merged {
+            tree: self.tree,
+            errors: self.errors,
+            warnings: self.warnings,
+            origins: self.origins,
+        }
     }
 
     /// The merged tree.
@@ -249,6 +341,10 @@ fn joined(path: &str, key: &str) -> String {
 struct Merge<'a> {
     open: &'a BTreeSet<String>,
     source: &'a str,
+    /// The text of a file, in which lines are looked for.
+    text: Option<&'a str>,
+    /// Settings that were taken, and where they stand.
+    taken: Vec<(String, String)>,
     errors: Vec<String>,
 }
 
@@ -261,23 +357,56 @@ impl Merge<'_> {
                     let child = joined(path, &key);
                     match known.get_mut(&key) {
                         Some(slot) => self.lay(slot, value, &child),
-                        None if is_open(self.open, path) => drop(known.insert(key, value)),
-                        None => self
-                            .errors
-                            .push(format!("{}: there is no setting `{child}`", self.source)),
+                        None if is_open(self.open, path) => {
+                            self.taken.push((child.clone(), self.place(&child)));
+                            known.insert(key, value);
+                        }
+                        None => {
+                            let place = self.place(&child);
+                            let sentence = format!("{place}: there is no setting `{child}`");
+                            self.errors.push(sentence);
+                        }
                     }
                 }
             }
-            (slot @ Value::Null, value) => *slot = value,
-            (slot, value) if is_open(self.open, path) || same_type(slot, &value) => *slot = value,
+            (slot, value)
+                if slot.is_null() || is_open(self.open, path) || same_type(slot, &value) =>
+            {
+                self.taken.push((path.to_owned(), self.place(path)));
+                *slot = value;
+            }
             (slot, value) => self.errors.push(format!(
                 "{}: `{path}` takes {}, not {}",
-                self.source,
+                self.place(path),
                 type_name(slot),
                 type_name(&value)
             )),
         }
     }
+
+    /// The layer, and in a file the line on which the setting stands.
+    fn place(&self, path: &str) -> String {
+        match self.text.and_then(|text| line_of(text, path)) {
+            Some(line) => format!("{}:{line}", self.source),
+            None => self.source.to_owned(),
+        }
+    }
+}
+
+/// The line on which a setting stands: its keys are looked for one after another.
+fn line_of(text: &str, path: &str) -> Option<usize> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    let mut at = 0;
+    for key in path.split('.') {
+        let rest = &text[at..];
+        let found = rest.match_indices(key).find(|(i, _)| {
+            let before = rest[..*i].chars().next_back().is_some_and(is_word);
+            let after = rest[i + key.len()..].chars().next().is_some_and(is_word);
+            !before && !after
+        });
+        at += found?.0 + key.len();
+    }
+    Some(text[..at].matches('\n').count() + 1)
 }
 
 fn same_type(default: &Value, value: &Value) -> bool {
@@ -345,6 +474,56 @@ mod tests {
         layers.assignment("gateway.rate=fast");
         let errors = layers.finish().unwrap_err();
         assert_eq!(errors.len(), 4, "{errors:#?}");
+    }
+
+    #[test]
+    fn a_mistake_in_a_file_names_its_line() {
+        for (name, text) in [
+            ("c.yaml", "# queue\ngateway:\n  rate: 1\n  queue: many\n"),
+            ("c.toml", "# a file\n[gateway]\nrate = 1\nqueue = \"many\"\n"),
+            ("c.json", "{\n\"gateway\": {\n\"rate\": 1,\n\"queue\": \"many\"}}"),
+        ] {
+            let mut layers = Layers::new(defaults());
+            layers.file(name, text);
+            let errors = layers.finish().unwrap_err();
+            assert!(errors[0].starts_with(&format!("{name}:4: `gateway.queue`")), "{errors:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_others_write_are_warnings() {
+        let mut layers = Layers::new(defaults());
+        layers.environment(
+            [
+                ("GOCHAT_PORT", "tcp://10.96.3.4:8080"),
+                ("GOCHAT_SERVICE_HOST", "10.96.3.4"),
+                ("GOCHAT_GATEWAY", "tcp://10.96.3.4:8080"),
+                ("GOCHAT_URL", "http://127.0.0.1:8080"),
+                ("GOCHAT__PORT", "1"),
+                ("GOCHAT_LISTEN", "127.0.0.1:7"),
+            ]
+            .map(|(name, text)| (name.to_owned(), text.to_owned())),
+        );
+        let merged = layers.parts();
+        assert_eq!(merged.errors, [""; 0]);
+        assert_eq!(merged.warnings.len(), 5, "{:?}", merged.warnings);
+        assert_eq!(merged.tree["listen"], "127.0.0.1:7");
+    }
+
+    #[test]
+    fn what_only_the_typed_parse_finds_names_its_place() {
+        #[derive(Debug, serde::Deserialize)]
+        #[expect(dead_code, reason = "only its refusal is looked at")]
+        struct Typed {
+            listen: std::net::SocketAddr,
+        }
+        let mut layers = Layers::new(defaults());
+        layers.set(&["listen".to_owned()], "nowhere", "--listen");
+        let merged = layers.parts();
+        let error = merged.typed::<Typed>(merged.tree.clone(), "").unwrap_err();
+        assert!(error.starts_with("--listen: `listen`: "), "{error}");
+        let placed = merged.placed("`listen` must be nearer".to_owned());
+        assert_eq!(placed, "--listen: `listen` must be nearer");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub use admin::Admin;
 pub use errors::{ConfigError, EXIT_SETTINGS};
 pub use files::raise_file_limit;
 pub use health::{Dependency, Health, Need, Probe};
-pub use layers::{ENV_PREFIX, Layers};
+pub use layers::{ENV_PREFIX, Layers, Merged};
 pub use logs::{ExtraLayer, LogConfig, LogFormat, LogOutput, Logs, init_logs};
 pub use metrics::Metrics;
 pub use secret::{JWT_SECRET_MIN_BYTES, is_placeholder};

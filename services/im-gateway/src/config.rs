@@ -19,7 +19,9 @@ const UNLIMITED: u32 = 1_000_000;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// Where HTTP and WebSocket listen. Default `127.0.0.1:8080`; port 0 picks a free one.
+    /// Where HTTP and WebSocket listen: `HOST:PORT`, `:PORT` (every address) or `PORT` (this machine only).
+    /// Default `127.0.0.1:8080`; port 0 picks a free one.
+    #[serde(deserialize_with = "gochat_infra::listen::deserialize")]
     pub listen: SocketAddr,
     /// Name of this instance, unique among the gateways that run. Default `gateway-1`.
     pub gateway_id: String,

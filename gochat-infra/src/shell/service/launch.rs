@@ -66,12 +66,15 @@ fn run<P: Program>(flags: &Flags) -> Result<(), Exit> {
         println!("{}", dump::<P>(&settings));
         return Ok(());
     }
+    let ignored = source.warnings();
     if flags.check_config {
+        ignored.iter().for_each(|what| eprintln!("{}: {what}", P::NAME));
         println!("{}: the settings can be used", P::NAME);
         return Ok(());
     }
     let logs = init_logs(P::NAME, &settings.shared.log, LogOutput::Stdout, Vec::new())
         .map_err(ConfigError::one)?;
+    ignored.iter().for_each(|what| tracing::warn!("{what}"));
     let metrics = Metrics::install(P::NAME).map_err(because("start"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

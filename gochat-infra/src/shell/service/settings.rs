@@ -73,6 +73,7 @@ impl Default for Shared {
 pub struct Server {
     /// Address of gRPC, health and metrics. Default `127.0.0.1`: callers are trusted, so another address needs mutual
     /// TLS (`server.grpc.tls`), or `server.grpc.insecure` on a network that lets nobody else in.
+    #[serde(deserialize_with = "crate::listen::deserialize_host")]
     pub host: IpAddr,
     /// Port of gRPC. im-gateway 9004, im-logic 9001, im-repo 8080; im-task has none.
     pub grpc_port: u16,

@@ -8,7 +8,7 @@ use super::center::{self, Entry};
 use super::program::Program;
 use super::settings::{SECRETS, SECTIONS, Settings, Shared, VARIABLES};
 use crate::port::coord::ConfigState;
-use crate::shell::{ConfigError, Layers, TELEMETRY_VARIABLES};
+use crate::shell::{ConfigError, Layers, Merged, TELEMETRY_VARIABLES};
 
 /// Everything but the config centre, read once.
 pub(super) struct Source {
@@ -38,11 +38,19 @@ impl Source {
                 Err(e) => base.complain(format!("{name}: {e}")),
             }
         }
+        let vars = without_links::<P>(vars, &mut base);
         Self {
             base,
             vars,
             assignments: flags.assignments(),
         }
+    }
+
+    /// What was ignored, in words.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut layers = self.base.clone();
+        layers.environment(self.vars.iter().cloned());
+        layers.parts().warnings
     }
 
     /// Everything but the config centre, merged, checked and typed.
@@ -104,16 +112,17 @@ impl Source {
         layers.environment(self.vars.iter().cloned());
         self.assignments.iter().for_each(|a| layers.assignment(a));
         // Values that could not be taken are at their defaults, so the rest can be judged all the same.
-        let (tree, mut complaints) = layers.parts();
-        let settings = match typed::<P>(tree) {
+        let merged = layers.parts();
+        let mut complaints = merged.errors.clone();
+        let settings = match typed::<P>(&merged) {
             Ok(settings) => settings,
             Err(error) => {
                 complaints.extend_from_slice(error.complaints());
                 return Err(ConfigError::new(complaints));
             }
         };
-        complaints.extend(settings.shared.check());
-        complaints.extend(P::check(&settings));
+        let checked = settings.shared.check().into_iter().chain(P::check(&settings));
+        complaints.extend(checked.map(|complaint| merged.placed(complaint)));
         if complaints.is_empty() {
             Ok(settings)
         } else {
@@ -145,6 +154,23 @@ impl<C> Loading<'_, C> {
         // What was accepted among other values may not fit any more; then the layers below hold.
         old.for_each(|entry| drop(self.take::<P>(entry)));
     }
+}
+
+/// Leaves out what Kubernetes gives every pod for a Service: `REDIS_PORT=tcp://10.96.3.5:6379` is no port.
+fn without_links<P: Program>(
+    mut vars: Vec<(String, String)>,
+    layers: &mut Layers,
+) -> Vec<(String, String)> {
+    vars.retain(|(name, text)| {
+        let is_link = name.ends_with("_PORT") && text.contains("://");
+        let known = VARIABLES.iter().chain(P::VARIABLES);
+        if is_link && (name == "SERVER_PORT" || known.into_iter().any(|(n, _)| n == name)) {
+            layers.warn(format!("{name} is ignored: `{text}` is no port"));
+            return false;
+        }
+        true
+    });
+    vars
 }
 
 /// `REDIS_ADDR=host:port` is two settings.
@@ -182,7 +208,8 @@ fn defaults<P: Program>() -> Value {
 }
 
 /// Parses the merged tree; both halves tell what is wrong with them.
-fn typed<P: Program>(mut tree: Value) -> Result<Settings<P::Config>, ConfigError> {
+fn typed<P: Program>(merged: &Merged) -> Result<Settings<P::Config>, ConfigError> {
+    let mut tree = merged.tree.clone();
     // A secret that nobody set takes the default of its type.
     for secret in SECRETS.iter().chain(P::SECRETS) {
         remove_empty(&mut tree, secret);
@@ -191,8 +218,8 @@ fn typed<P: Program>(mut tree: Value) -> Result<Settings<P::Config>, ConfigError
         .as_object_mut()
         .and_then(|map| map.remove(P::SECTION))
         .unwrap_or_default();
-    let shared = serde_json::from_value::<Shared>(tree).map_err(|e| e.to_string());
-    let service = serde_json::from_value::<P::Config>(own).map_err(|e| e.to_string());
+    let shared = merged.typed::<Shared>(tree, "");
+    let service = merged.typed::<P::Config>(own, P::SECTION);
     match (shared, service) {
         (Ok(mut shared), Ok(service)) => {
             shared.normalise();

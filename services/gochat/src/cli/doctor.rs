@@ -30,6 +30,9 @@ pub(super) fn run(args: DoctorArgs) -> Outcome {
     block_on(async {
         let mut report = Report { bad: 0 };
         report.note("settings", Ok("valid".to_owned()));
+        for ignored in &config.warnings {
+            report.note("environment", Ok(ignored.clone()));
+        }
         report.note("listen address", listen(&config));
         report.note("open files", open_files());
         if config.data_dir.exists() {

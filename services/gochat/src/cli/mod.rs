@@ -25,7 +25,8 @@ Try it:
   gochat check --spawn --kills 20           kill it under load and audit every message
 
 Settings come from defaults < --config FILE < GOCHAT_* variables < flags.
-GOCHAT_GATEWAY__SESSIONS_PER_USER=1 and --set gateway.sessions_per_user=1 mean the same.";
+GOCHAT_GATEWAY__WEBSOCKET__SESSIONS_PER_USER=1 and
+--set gateway.websocket.sessions_per_user=1 mean the same.";
 
 /// GoChat: a messaging system that loses no acknowledged message.
 ///
@@ -65,8 +66,8 @@ pub struct ConfigArgs {
     /// Settings file: .yaml, .toml or .json.
     #[arg(long, value_name = "FILE", env = "GOCHAT_CONFIG")]
     config: Option<PathBuf>,
-    /// Address and port of HTTP and WebSocket [default: 127.0.0.1:8080].
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// Where HTTP and WebSocket listen: HOST:PORT, :PORT (every address) or PORT (this machine only) [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
     /// Folder that holds all data [default: ./gochat-data].
     #[arg(long, value_name = "DIR")]
@@ -82,21 +83,17 @@ pub struct ConfigArgs {
 impl ConfigArgs {
     /// All layers merged and validated.
     fn load(&self) -> Result<Config, ConfigError> {
-        let mut assignments = self.set.clone();
+        let data_dir = self.data_dir.as_ref().map(|p| p.display().to_string());
         let flags = [
-            ("gateway.listen", self.listen.clone()),
-            (
-                "data_dir",
-                self.data_dir.as_ref().map(|p| p.display().to_string()),
-            ),
-            ("log.level", self.log_level.clone()),
+            ("--listen", "gateway.listen", self.listen.clone()),
+            ("--data-dir", "data_dir", data_dir),
+            ("--log-level", "log.level", self.log_level.clone()),
         ];
-        assignments.extend(
-            flags
-                .into_iter()
-                .filter_map(|(k, v)| v.map(|v| format!("{k}={v}"))),
-        );
-        Config::load(self.config.as_deref(), std::env::vars(), &assignments)
+        let flags: Vec<_> = flags
+            .into_iter()
+            .filter_map(|(flag, setting, text)| Some((flag, setting, text?)))
+            .collect();
+        Config::load_with(self.config.as_deref(), std::env::vars(), &self.set, &flags)
     }
 }
 

@@ -39,6 +39,9 @@ pub struct Config {
     pub repo: im_repo::Config,
     /// im-task.
     pub task: im_task::Config,
+    /// What of the environment was ignored, and why; told once logging runs.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 }
 
 impl Default for Config {
@@ -54,6 +57,7 @@ impl Default for Config {
             logic: im_logic::Config::default(),
             repo: im_repo::Config::default(),
             task: im_task::Config::default(),
+            warnings: Vec::new(),
         }
     }
 }
@@ -113,6 +117,19 @@ impl Config {
         env: impl IntoIterator<Item = (String, String)>,
         assignments: &[String],
     ) -> Result<Self, ConfigError> {
+        Self::load_with(file, env, assignments, &[])
+    }
+
+    /// As [`load`](Self::load), with flags that are short cuts for settings: name, setting, value.
+    ///
+    /// # Errors
+    /// Every complaint at once.
+    pub fn load_with(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (String, String)>,
+        assignments: &[String],
+        flags: &[(&str, &str, String)],
+    ) -> Result<Self, ConfigError> {
         let tree =
             serde_json::to_value(Self::default()).map_err(|e| ConfigError::one(e.to_string()))?;
         let mut layers = Layers::new(tree);
@@ -127,15 +144,34 @@ impl Config {
         layers.variables(&TELEMETRY_VARIABLES, &env);
         layers.environment(env);
         assignments.iter().for_each(|a| layers.assignment(a));
-        let tree = layers.finish().map_err(ConfigError::new)?;
-        let config: Self =
-            serde_json::from_value(tree).map_err(|e| ConfigError::one(e.to_string()))?;
-        config.check().map_err(ConfigError::new)?;
-        Ok(config)
+        for (flag, setting, text) in flags {
+            let path: Vec<String> = setting.split('.').map(str::to_owned).collect();
+            layers.set(&path, text, flag);
+        }
+        let merged = layers.parts();
+        let mut complaints = merged.errors.clone();
+        let typed = merged.typed::<Self>(merged.tree.clone(), "");
+        let config = match typed {
+            Ok(mut config) => {
+                let checked = config.check().err().unwrap_or_default();
+                complaints.extend(checked.into_iter().map(|c| merged.placed(c)));
+                config.warnings.clone_from(&merged.warnings);
+                config
+            }
+            Err(complaint) => {
+                complaints.push(complaint);
+                return Err(ConfigError::new(complaints));
+            }
+        };
+        if complaints.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::new(complaints))
+        }
     }
 
     /// What no single field can tell.
-    fn check(&self) -> Result<(), Vec<String>> {
+    fn check(&mut self) -> Result<(), Vec<String>> {
         let mut errors = Vec::new();
         errors.extend(self.log.filter().err());
         errors.extend(self.telemetry.check());
@@ -145,10 +181,15 @@ impl Config {
         if self.storage.db_readers == 0 {
             errors.push("`storage.db_readers` must be above 0".to_owned());
         }
-        if let Some(listen) = &self.metrics_listen
-            && listen.parse::<std::net::SocketAddr>().is_err()
-        {
-            errors.push(format!("`metrics_listen`: {listen} is not ADDR:PORT"));
+        for (name, listen) in [
+            ("metrics_listen", &mut self.metrics_listen),
+            ("grpc_listen", &mut self.grpc_listen),
+        ] {
+            let Some(text) = listen else { continue };
+            match gochat_infra::listen::address(text) {
+                Ok(address) => *text = address.to_string(),
+                Err(error) => errors.push(format!("`{name}`: {error}")),
+            }
         }
         if errors.is_empty() {
             Ok(())
@@ -209,6 +250,39 @@ mod tests {
             .to_string();
         assert!(error.contains("GOCHAT_STORAGE__PARTITION"), "{error}");
         assert!(error.contains("storage.partitions"), "{error}");
+    }
+
+    #[test]
+    fn mistakes_name_the_setting_and_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gochat.yaml");
+        std::fs::write(&file, "storage:\n  fsync: true\n  partitions: 0\n").unwrap();
+        let env = [("GOCHAT_METRICS_LISTEN".to_owned(), "localhost".to_owned())];
+        let flags = [("--listen", "gateway.listen", "nowhere".to_owned())];
+        let error = Config::load_with(Some(&file), env.clone(), &[], &flags).unwrap_err();
+        assert!(error.to_string().contains("--listen: `gateway.listen`: "), "{error}");
+        let error = Config::load(Some(&file), env, &[]).unwrap_err().to_string();
+        assert!(error.contains("gochat.yaml:3: `storage.partitions`"), "{error}");
+        assert!(error.contains("GOCHAT_METRICS_LISTEN: `metrics_listen`"), "{error}");
+    }
+
+    #[test]
+    fn addresses_are_taken_as_people_write_them() {
+        let flags = |text: &str| [("--listen", "gateway.listen", text.to_owned())];
+        for (text, wanted) in [("localhost:7", "127.0.0.1:7"), (":7", "0.0.0.0:7"), ("7", "127.0.0.1:7")] {
+            let set = [format!("metrics_listen={text}")];
+            let config = Config::load_with(None, std::iter::empty(), &set, &flags(text)).unwrap();
+            assert_eq!(config.gateway.listen.to_string(), wanted);
+            assert_eq!(config.metrics_listen.as_deref(), Some(wanted));
+        }
+    }
+
+    #[test]
+    fn variables_of_kubernetes_services_stop_nothing() {
+        let env = [("GOCHAT_PORT", "tcp://10.96.3.4:8080"), ("GOCHAT_SERVICE_PORT", "8080")];
+        let env = env.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let config = Config::load(None, env, &[]).unwrap();
+        assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
     }
 
     #[test]
