@@ -89,7 +89,11 @@ mod tests {
             ("80", "127.0.0.1:80"),
             ("0", "127.0.0.1:0"),
         ] {
-            assert_eq!(address(text).map(|a| a.to_string()), Ok(wanted.into()), "{text}");
+            assert_eq!(
+                address(text).map(|a| a.to_string()),
+                Ok(wanted.into()),
+                "{text}"
+            );
         }
     }
 

@@ -60,7 +60,8 @@ impl Merged {
         let named = complaint.split('`').nth(1).unwrap_or_default();
         let origin = self.origins.get(named).or_else(|| {
             let inside = |(path, _): &(&String, &String)| {
-                path.strip_prefix(named).is_some_and(|rest| rest.starts_with('.'))
+                path.strip_prefix(named)
+                    .is_some_and(|rest| rest.starts_with('.'))
             };
             self.origins.iter().find(inside).map(|(_, origin)| origin)
         });
@@ -285,10 +286,11 @@ fn nested(path: &[String], value: Value) -> Value {
     })
 }
 
-/// Text whose type only the reader knows. A password of digits is no number.
+/// Text whose type only the reader knows. A password of digits is no number, nor is a bare port an address.
 fn untyped(path: &[String], text: &str) -> Value {
     let name = path.last().map_or("", String::as_str);
-    let is_text = ["user", "username", "password", "secret"].contains(&name);
+    let is_text =
+        ["user", "username", "password", "secret"].contains(&name) || name.ends_with("listen");
     let parsed = serde_json::from_str(text).ok().filter(|_| !is_text);
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
 }
@@ -480,13 +482,22 @@ mod tests {
     fn a_mistake_in_a_file_names_its_line() {
         for (name, text) in [
             ("c.yaml", "# queue\ngateway:\n  rate: 1\n  queue: many\n"),
-            ("c.toml", "# a file\n[gateway]\nrate = 1\nqueue = \"many\"\n"),
-            ("c.json", "{\n\"gateway\": {\n\"rate\": 1,\n\"queue\": \"many\"}}"),
+            (
+                "c.toml",
+                "# a file\n[gateway]\nrate = 1\nqueue = \"many\"\n",
+            ),
+            (
+                "c.json",
+                "{\n\"gateway\": {\n\"rate\": 1,\n\"queue\": \"many\"}}",
+            ),
         ] {
             let mut layers = Layers::new(defaults());
             layers.file(name, text);
             let errors = layers.finish().unwrap_err();
-            assert!(errors[0].starts_with(&format!("{name}:4: `gateway.queue`")), "{errors:?}");
+            assert!(
+                errors[0].starts_with(&format!("{name}:4: `gateway.queue`")),
+                "{errors:?}"
+            );
         }
     }
 

@@ -32,6 +32,7 @@ impl Metrics {
         let handle = builder()?
             .install_recorder()
             .map_err(|e| format!("metrics: {e}"))?;
+        super::metric_names::describe();
         metrics::describe_gauge!(
             "gochat_build_info",
             "Which build runs; the value is always 1."

@@ -10,6 +10,7 @@ mod files;
 pub mod health;
 mod layers;
 mod logs;
+mod metric_names;
 mod metrics;
 mod secret;
 #[cfg(feature = "cluster")]

@@ -68,7 +68,9 @@ fn run<P: Program>(flags: &Flags) -> Result<(), Exit> {
     }
     let ignored = source.warnings();
     if flags.check_config {
-        ignored.iter().for_each(|what| eprintln!("{}: {what}", P::NAME));
+        ignored
+            .iter()
+            .for_each(|what| eprintln!("{}: {what}", P::NAME));
         println!("{}: the settings can be used", P::NAME);
         return Ok(());
     }

@@ -121,7 +121,11 @@ impl Source {
                 return Err(ConfigError::new(complaints));
             }
         };
-        let checked = settings.shared.check().into_iter().chain(P::check(&settings));
+        let checked = settings
+            .shared
+            .check()
+            .into_iter()
+            .chain(P::check(&settings));
         complaints.extend(checked.map(|complaint| merged.placed(complaint)));
         if complaints.is_empty() {
             Ok(settings)

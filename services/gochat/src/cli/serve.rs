@@ -37,7 +37,10 @@ pub(super) fn run(args: ServeArgs) -> Outcome {
     }
     // Logs go to stderr, so that stdout stays for answers.
     init_logs("gochat", &config.log, LogOutput::Stderr, Vec::new()).map_err(Failure::new)?;
-    config.warnings.iter().for_each(|what| tracing::warn!("{what}"));
+    config
+        .warnings
+        .iter()
+        .for_each(|what| tracing::warn!("{what}"));
     let metrics = Metrics::install("gochat").map_err(Failure::new)?;
     runtime()?.block_on(async {
         let shutdown = shutdown_on_signals()

@@ -260,16 +260,29 @@ mod tests {
         let env = [("GOCHAT_METRICS_LISTEN".to_owned(), "localhost".to_owned())];
         let flags = [("--listen", "gateway.listen", "nowhere".to_owned())];
         let error = Config::load_with(Some(&file), env.clone(), &[], &flags).unwrap_err();
-        assert!(error.to_string().contains("--listen: `gateway.listen`: "), "{error}");
+        assert!(
+            error.to_string().contains("--listen: `gateway.listen`: "),
+            "{error}"
+        );
         let error = Config::load(Some(&file), env, &[]).unwrap_err().to_string();
-        assert!(error.contains("gochat.yaml:3: `storage.partitions`"), "{error}");
-        assert!(error.contains("GOCHAT_METRICS_LISTEN: `metrics_listen`"), "{error}");
+        assert!(
+            error.contains("gochat.yaml:3: `storage.partitions`"),
+            "{error}"
+        );
+        assert!(
+            error.contains("GOCHAT_METRICS_LISTEN: `metrics_listen`"),
+            "{error}"
+        );
     }
 
     #[test]
     fn addresses_are_taken_as_people_write_them() {
         let flags = |text: &str| [("--listen", "gateway.listen", text.to_owned())];
-        for (text, wanted) in [("localhost:7", "127.0.0.1:7"), (":7", "0.0.0.0:7"), ("7", "127.0.0.1:7")] {
+        for (text, wanted) in [
+            ("localhost:7", "127.0.0.1:7"),
+            (":7", "0.0.0.0:7"),
+            ("7", "127.0.0.1:7"),
+        ] {
             let set = [format!("metrics_listen={text}")];
             let config = Config::load_with(None, std::iter::empty(), &set, &flags(text)).unwrap();
             assert_eq!(config.gateway.listen.to_string(), wanted);
@@ -279,7 +292,10 @@ mod tests {
 
     #[test]
     fn variables_of_kubernetes_services_stop_nothing() {
-        let env = [("GOCHAT_PORT", "tcp://10.96.3.4:8080"), ("GOCHAT_SERVICE_PORT", "8080")];
+        let env = [
+            ("GOCHAT_PORT", "tcp://10.96.3.4:8080"),
+            ("GOCHAT_SERVICE_PORT", "8080"),
+        ];
         let env = env.map(|(name, text)| (name.to_owned(), text.to_owned()));
         let config = Config::load(None, env, &[]).unwrap();
         assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);

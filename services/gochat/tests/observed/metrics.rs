@@ -159,6 +159,24 @@ async fn every_metric_of_the_contract_exists_and_moves() {
     }
     labels_are_bounded(&page);
     the_table_of_the_docs_is_complete(&page);
+    every_metric_has_help(&page);
+}
+
+/// `# HELP` says what a metric counts.
+fn every_metric_has_help(page: &str) {
+    let named = |start: &'static str| {
+        let lines = page
+            .lines()
+            .filter_map(move |line| line.strip_prefix(start));
+        let names = lines.filter_map(|line| line.split(' ').next());
+        names.collect::<BTreeSet<&str>>()
+    };
+    let helped = named("# HELP ");
+    let without: Vec<_> = named("# TYPE ")
+        .into_iter()
+        .filter(|n| !helped.contains(n))
+        .collect();
+    assert!(without.is_empty(), "no help text: {without:#?}");
 }
 
 /// No id, token or name ever is a label: a path is a template, a topic of a gateway has one name.

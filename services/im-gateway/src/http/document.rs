@@ -6,9 +6,7 @@
 use http::StatusCode;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{
-    Content, Info, OpenApi, Ref, RefOr, Response, ResponseBuilder, Server,
-};
+use utoipa::openapi::{Content, Info, OpenApi, Ref, RefOr, Response, ResponseBuilder, Server};
 use utoipa::{PartialSchema as _, ToSchema as _};
 
 use super::reply::ErrorBody;
@@ -77,9 +75,14 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
         delete,
         ..
     } = item;
-    [("get", get), ("put", put), ("post", post), ("delete", delete)]
-        .into_iter()
-        .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+    [
+        ("get", get),
+        ("put", put),
+        ("post", post),
+        ("delete", delete),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 /// Adds what all operations have in common.
@@ -114,7 +117,9 @@ fn complete(operation: &mut Operation, method: &str, has_id: bool) {
     }
     if !is_system {
         let other = refusal("Another refusal");
-        responses.entry("default".to_owned()).or_insert(RefOr::T(other));
+        responses
+            .entry("default".to_owned())
+            .or_insert(RefOr::T(other));
     }
     for (status, response) in responses {
         if let RefOr::T(response) = response
@@ -154,11 +159,19 @@ mod tests {
         for (path, item) in &mut document.paths.paths {
             for (method, operation) in operations(item) {
                 let name = operation.operation_id.clone().expect(path);
-                assert!(names.insert(name.clone()), "{method} {path}: {name} is taken");
+                assert!(
+                    names.insert(name.clone()),
+                    "{method} {path}: {name} is taken"
+                );
                 assert!(operation.summary.is_some(), "{method} {path}");
                 for (status, response) in &operation.responses.responses {
-                    let RefOr::T(response) = response else { continue };
-                    assert!(!response.description.is_empty(), "{method} {path}: {status}");
+                    let RefOr::T(response) = response else {
+                        continue;
+                    };
+                    assert!(
+                        !response.description.is_empty(),
+                        "{method} {path}: {status}"
+                    );
                 }
             }
         }

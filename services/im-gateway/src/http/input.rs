@@ -146,7 +146,10 @@ mod tests {
         let form = body::<Form>(text.as_bytes()).unwrap();
         assert_eq!(form, body::<Form>(br#"{"name":"a"}"#).unwrap());
         for nothing in ["", " \n", "null", " null "] {
-            assert_eq!(optional_body::<Form>(nothing.as_bytes()).unwrap(), Form::default());
+            assert_eq!(
+                optional_body::<Form>(nothing.as_bytes()).unwrap(),
+                Form::default()
+            );
         }
     }
 
@@ -157,11 +160,23 @@ mod tests {
             (r#"{"name":null}"#, "`name` must be text."),
             (r#"{}"#, "`name` is missing."),
             (r#"{"name":"a","name":"b"}"#, "`name` stands there twice."),
-            (r#"{"name":"a","seqId":"7"}"#, "`seqId` must be a whole number."),
-            (r#"{"name":"a","seqId":7.5}"#, "`seqId` must be a whole number."),
-            (r#"{"name":"a","members":["x",7]}"#, "`members[1]` must be text."),
+            (
+                r#"{"name":"a","seqId":"7"}"#,
+                "`seqId` must be a whole number.",
+            ),
+            (
+                r#"{"name":"a","seqId":7.5}"#,
+                "`seqId` must be a whole number.",
+            ),
+            (
+                r#"{"name":"a","members":["x",7]}"#,
+                "`members[1]` must be text.",
+            ),
             (r#"{"name":"a","members":"x"}"#, "`members` must be a list."),
-            (r#"{"name":"a","inner":{"flag":"hunter2"}}"#, "`inner.flag` must be true or false."),
+            (
+                r#"{"name":"a","inner":{"flag":"hunter2"}}"#,
+                "`inner.flag` must be true or false.",
+            ),
             (r#"{"name":"a","inner":{}}"#, "`inner.flag` is missing."),
             (r#"{"name":"\ud83d"}"#, "`name` is not valid JSON."),
             (r#"["a"]"#, "The body is not a JSON object."),
@@ -183,16 +198,33 @@ mod tests {
     #[test]
     fn an_empty_query_value_means_absent() {
         for text in ["", "size=", "size=&type=", "type", "&&later=1"] {
-            assert_eq!(query::<Page>(text).unwrap(), Page { size: None, kind: None }, "{text}");
+            assert_eq!(
+                query::<Page>(text).unwrap(),
+                Page {
+                    size: None,
+                    kind: None
+                },
+                "{text}"
+            );
         }
         let page = query::<Page>("limit=7&type=a%20b").unwrap();
         assert_eq!((page.size, page.kind.as_deref()), (Some(7), Some("a b")));
         for (text, wanted) in [
             ("size=x", "The query parameter `size` has the wrong form."),
-            ("size=99999999999", "The query parameter `size` has the wrong form."),
-            ("size=1&size=2", "The query parameter `size` stands there twice."),
+            (
+                "size=99999999999",
+                "The query parameter `size` has the wrong form.",
+            ),
+            (
+                "size=1&size=2",
+                "The query parameter `size` stands there twice.",
+            ),
         ] {
-            assert_eq!(query::<Page>(text).unwrap_err().error.message, wanted, "{text}");
+            assert_eq!(
+                query::<Page>(text).unwrap_err().error.message,
+                wanted,
+                "{text}"
+            );
         }
     }
 }

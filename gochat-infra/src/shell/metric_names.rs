@@ -1,0 +1,314 @@
+//! What every metric counts and in which unit: the `# HELP` lines of `/metrics`.
+//!
+//! Metrics of im-gateway are described in im-gateway. A test (`services/gochat/tests/docs`) fails for a
+//! metric that is described nowhere.
+
+/// How a metric behaves.
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+use Kind::{Counter, Gauge, Histogram};
+
+/// Kind, name, and a sentence with the unit.
+const METRICS: &[(Kind, &str, &str)] = &[
+    (
+        Counter,
+        "grpc_server_handled_total",
+        "Answered gRPC calls by service, method and code.",
+    ),
+    (
+        Histogram,
+        "grpc_server_handling_seconds",
+        "Seconds until a gRPC call was answered.",
+    ),
+    (
+        Counter,
+        "grpc_client_handled_total",
+        "gRPC calls made to other services by service, method and code.",
+    ),
+    (
+        Histogram,
+        "grpc_client_handling_seconds",
+        "Seconds until a gRPC call to another service was answered.",
+    ),
+    (
+        Counter,
+        "gochat_message_send_total",
+        "Messages accepted; by kind of conversation where they are sequenced.",
+    ),
+    (
+        Counter,
+        "gochat_message_send_failures_total",
+        "Messages refused, by error code.",
+    ),
+    (
+        Counter,
+        "gochat_message_replays_total",
+        "Repeated messages that were answered with their first ids.",
+    ),
+    (
+        Histogram,
+        "gochat_conversation_load_duration_seconds",
+        "Seconds to load the facts of a conversation that the sequencer did not hold.",
+    ),
+    (
+        Histogram,
+        "gochat_fanout_latency_seconds",
+        "Seconds from the sequencing of a message to the sockets of a gateway.",
+    ),
+    (
+        Counter,
+        "gochat_logic_rpc_total",
+        "Calls answered by im-logic, by method and code.",
+    ),
+    (
+        Histogram,
+        "gochat_logic_rpc_seconds",
+        "Seconds until im-logic answered a call.",
+    ),
+    (
+        Counter,
+        "gochat_logic_steps_failed_total",
+        "Steps of the sequencer that were taken again.",
+    ),
+    (
+        Counter,
+        "gochat_logic_rejoins_total",
+        "Consumers that the sequencer built anew.",
+    ),
+    (
+        Counter,
+        "gochat_logic_presence_unknown_total",
+        "Batches pushed to every gateway because presence was unknown.",
+    ),
+    (
+        Counter,
+        "gochat_logic_events_lost_total",
+        "Events that could not be published.",
+    ),
+    (
+        Counter,
+        "gochat_logic_send_timeouts_total",
+        "Sends over gRPC that were not answered in time.",
+    ),
+    (
+        Counter,
+        "gochat_logic_late_acks_total",
+        "Answers to sends that came after the time was up.",
+    ),
+    (
+        Counter,
+        "gochat_messages_persisted_total",
+        "Message rows written by im-task.",
+    ),
+    (
+        Counter,
+        "gochat_signals_total",
+        "Signals pushed, by kind and result.",
+    ),
+    (
+        Counter,
+        "gochat_downstream_dropped_total",
+        "Frames that could not be delivered, by reason.",
+    ),
+    (
+        Counter,
+        "gochat_dlq_total",
+        "Records moved to the dead letters, by topic.",
+    ),
+    (
+        Counter,
+        "gochat_auth_requests_total",
+        "Sign-ins, registrations and guests, by type.",
+    ),
+    (
+        Counter,
+        "gochat_auth_failures_total",
+        "Refused sign-ins and registrations, by reason.",
+    ),
+    (
+        Counter,
+        "gochat_sync_requests_total",
+        "Conversations, messages and friends fetched, by type of request.",
+    ),
+    (
+        Histogram,
+        "gochat_sync_duration_seconds",
+        "Seconds to fetch conversations, messages or friends.",
+    ),
+    (
+        Counter,
+        "gochat_cache_operations_total",
+        "Cache look-ups and evictions, by operation.",
+    ),
+    (
+        Gauge,
+        "gochat_cache_hit_ratio",
+        "Share of hits among the newest cache look-ups, 0 to 1.",
+    ),
+    (
+        Counter,
+        "gochat_cache_late_fills_total",
+        "Values that came too late to be cached.",
+    ),
+    (
+        Counter,
+        "gochat_kafka_messages_total",
+        "Records produced and consumed, by topic, direction and result.",
+    ),
+    (
+        Gauge,
+        "gochat_kafka_consumer_lag",
+        "Records that a consumer group has not passed, by topic and group.",
+    ),
+    (
+        Histogram,
+        "gochat_kafka_transaction_seconds",
+        "Seconds of a Kafka transaction, by result.",
+    ),
+    (
+        Counter,
+        "gochat_kafka_connection_changes_total",
+        "Connections to Kafka lost and found again.",
+    ),
+    (
+        Counter,
+        "gochat_kafka_consumer_rebuilds_total",
+        "Kafka consumers that were made anew.",
+    ),
+    (
+        Counter,
+        "gochat_kafka_producer_rebuilds_total",
+        "Kafka producers that were made anew.",
+    ),
+    (
+        Histogram,
+        "gochat_db_commit_seconds",
+        "Seconds of a commit of the embedded database.",
+    ),
+    (
+        Counter,
+        "gochat_db_written_rows_total",
+        "Rows written to the database.",
+    ),
+    (
+        Histogram,
+        "gochat_db_acquire_seconds",
+        "Seconds of waiting for a database connection.",
+    ),
+    (
+        Counter,
+        "gochat_db_pool_exhausted_total",
+        "Waits for a database connection that were given up.",
+    ),
+    (
+        Counter,
+        "gochat_db_repeats_total",
+        "Database transactions that were run again, by reason.",
+    ),
+    (
+        Counter,
+        "gochat_db_timeouts_total",
+        "Database statements without an answer in time.",
+    ),
+    (
+        Counter,
+        "gochat_db_replica_reads_total",
+        "Reads answered by replicas of the database.",
+    ),
+    (
+        Gauge,
+        "gochat_db_replica_lag_seconds",
+        "Seconds that a replica of the database is behind.",
+    ),
+    (
+        Counter,
+        "gochat_db_message_conflicts_total",
+        "Messages whose place in the conversation or id another message holds.",
+    ),
+    (Gauge, "gochat_redis_up", "1 while Redis answers, else 0."),
+    (
+        Counter,
+        "gochat_redis_connections_total",
+        "Connections made to Redis.",
+    ),
+    (
+        Counter,
+        "gochat_redis_calls_total",
+        "Calls to Redis, by operation and outcome.",
+    ),
+    (
+        Histogram,
+        "gochat_redis_call_duration_seconds",
+        "Seconds of a call to Redis, by operation.",
+    ),
+    (
+        Counter,
+        "gochat_presence_retries_total",
+        "Registrations of presence that were repeated after a conflict.",
+    ),
+    (
+        Counter,
+        "gochat_ratelimit_bridged_total",
+        "Requests judged without the rate limits that instances share.",
+    ),
+    (
+        Gauge,
+        "gochat_log_disk_bytes",
+        "Bytes of the embedded log on disk.",
+    ),
+    (
+        Counter,
+        "gochat_log_segments_dropped_total",
+        "Segments of the embedded log that were removed by retention.",
+    ),
+    (
+        Counter,
+        "gochat_log_consumers_expired_total",
+        "Consumers of the embedded log that were silent too long.",
+    ),
+    (
+        Counter,
+        "gochat_log_skipped_records_total",
+        "Records that a consumer group missed through retention.",
+    ),
+    (
+        Gauge,
+        "gochat_log_poisoned",
+        "1 when the journal of the embedded log could not be written, else 0.",
+    ),
+    (
+        Gauge,
+        "world_chat_message_rate",
+        "Messages per second in the world chat.",
+    ),
+    (
+        Gauge,
+        "world_chat_active_users",
+        "Users who wrote to the world chat in the last five minutes.",
+    ),
+    (
+        Histogram,
+        "world_chat_fanout_latency",
+        "Seconds from the sequencing of a world message to the sockets of a gateway.",
+    ),
+    (
+        Counter,
+        "gochat_trace_spans_total",
+        "Spans of traces, by result of their export.",
+    ),
+];
+
+/// Describes every metric of the table to the installed recorder.
+pub(super) fn describe() {
+    for (kind, name, help) in METRICS {
+        match kind {
+            Counter => metrics::describe_counter!(*name, *help),
+            Gauge => metrics::describe_gauge!(*name, *help),
+            Histogram => metrics::describe_histogram!(*name, *help),
+        }
+    }
+}
