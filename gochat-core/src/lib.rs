@@ -29,5 +29,5 @@ pub mod signal;
 pub mod snowflake;
 pub mod step;
 pub mod sync;
-pub mod token;
 pub mod text;
+pub mod token;

@@ -50,7 +50,7 @@ statements! {
     );
     Recall = "UPDATE messages m STRAIGHT_JOIN \
               (SELECT MAX(id_copy) AS newest FROM messages WHERE id = ?1 AND conversation_id = ?2) n \
-              SET m.deleted = 1, m.updated_at = GREATEST(m.updated_at, ?3) \
+              SET m.deleted = 1, m.content = '', m.extra = NULL, m.updated_at = GREATEST(m.updated_at, ?3) \
               WHERE m.id = ?1 AND m.conversation_id = ?2 AND m.deleted = 0 AND m.id_copy = n.newest";
     // The list shows the recalled marker, so incremental sync must report the conversation.
     BumpIfLast = "UPDATE conversations SET updated_at = GREATEST(updated_at, ?3) \

@@ -44,7 +44,8 @@ statements! {
          LEFT JOIN users u ON u.id = m.sender_id \
          ORDER BY j.key, m.seq_id DESC LIMIT 0 + ?3"
     );
-    Recall = "UPDATE messages SET deleted = 1, updated_at = max(updated_at, ?3) \
+    Recall = "UPDATE messages SET deleted = 1, content = '', extra = NULL, \
+              updated_at = max(updated_at, ?3) \
               WHERE id = ?1 AND conversation_id = ?2 AND deleted = 0 AND id_copy = \
               (SELECT max(id_copy) FROM messages WHERE id = ?1 AND conversation_id = ?2)";
     // The list shows the recalled marker, so incremental sync must report the conversation.

@@ -361,6 +361,11 @@ pub async fn a_recalled_message_keeps_its_place_and_loses_its_content(subject: S
         .expect("read")
         .expect("there");
     assert_eq!(row.updated_at, NOW + 5, "incremental sync sees the marker");
+    // The row itself is empty, not only what is shown of it.
+    subject.run_sql("UPDATE messages SET deleted = 0").await;
+    let bare = db.message(id, Some(group(1))).await.expect("read");
+    let bare = bare.expect("there").message;
+    assert_eq!((bare.content.as_str(), bare.extra), ("", None));
     assert!(
         db.message(id, Some(group(9)))
             .await

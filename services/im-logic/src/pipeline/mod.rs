@@ -44,6 +44,9 @@ mod world;
 
 use std::sync::Arc;
 
+use gochat_core::fanout::GatewayTable;
+use gochat_core::message::DraftLimits;
+use gochat_core::step::Record;
 use gochat_infra::ids::IdSource;
 use gochat_infra::port::mq::{ConsumerConfig, Mq, MqError, MqErrorKind, MqResult};
 use gochat_infra::rpc::Channel;
@@ -65,6 +68,20 @@ pub struct PipelinePorts {
     pub ids: Arc<dyn IdSource>,
     /// Id of this im-logic instance, unique among the living ones.
     pub instance: Arc<str>,
+}
+
+/// Whether the bytes of an upstream record are a message that can be sequenced, as a worker judges them. For fuzzing.
+#[doc(hidden)]
+pub fn is_submission(bytes: &[u8]) -> bool {
+    let place = decode::Place {
+        partition: 0,
+        partitions: 1,
+    };
+    let mut gateways = GatewayTable::default();
+    let message = decode::Upstream::decode(bytes);
+    let limits = DraftLimits::default();
+    let record = decode::record(message.as_ref(), place, &limits, |name| gateways.intern(name));
+    matches!(record, Record::Submit(_))
 }
 
 /// Runs the workers until `shutdown`; each finishes and commits the batch in hand, then leaves the
