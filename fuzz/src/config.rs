@@ -18,7 +18,10 @@ pub(crate) fn run(bytes: &[u8]) {
             assert!(!complaint.is_empty());
         }
     }
-    let variables = [("GOCHAT_GATEWAY__LISTEN", text), ("GOCHAT_STORAGE__FSYNC", text)];
+    let variables = [
+        ("GOCHAT_GATEWAY__LISTEN", text),
+        ("GOCHAT_STORAGE__FSYNC", text),
+    ];
     let variables = variables.map(|(name, text)| (name.to_owned(), text.to_owned()));
     drop(Config::load(None, variables, &[text.to_owned()]));
 }

@@ -6,7 +6,10 @@ use gochat_core::session::wire::{Decoder, Item, Limits};
 pub(crate) fn run(bytes: &[u8]) {
     let whole = messages(bytes, bytes.len().max(1));
     let pieces = messages(bytes, 1);
-    assert_eq!(whole, pieces, "the pieces in which bytes come must not matter");
+    assert_eq!(
+        whole, pieces,
+        "the pieces in which bytes come must not matter"
+    );
 }
 
 /// How many messages came, and whether an error ended the stream.
@@ -18,10 +21,7 @@ fn messages(bytes: &[u8], piece: usize) -> (usize, bool) {
         loop {
             let (consumed, is_message) = match decoder.decode(&limits, &mut buffer) {
                 Err(_) => return (count, true),
-                Ok(decoded) => (
-                    decoded.consumed,
-                    matches!(decoded.item, Item::Message(_)),
-                ),
+                Ok(decoded) => (decoded.consumed, matches!(decoded.item, Item::Message(_))),
             };
             assert!(consumed <= buffer.len());
             buffer.drain(..consumed);

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::ids::ConversationKind;
+use crate::membership::Role;
 
 /// Members a group may have unless its settings say otherwise.
 pub const GROUP_MEMBERS_DEFAULT: u32 = 500;
@@ -24,7 +25,7 @@ pub struct GroupSettings {
     pub max_members: u32,
     /// Only admins and the owner may write.
     pub mute_all: bool,
-    /// Members read what was said before they joined.
+    /// Members read what was said before they joined; absent means yes. Admins and the owner always do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_member_view_history: Option<bool>,
     /// Shown at the top of the group.
@@ -53,11 +54,6 @@ pub struct WorldSettings {
     pub guest_allowed: bool,
     /// Messages per minute and user.
     pub message_rate_limit: u32,
-    /// Guests are in the world chat from the start.
-    pub auto_join_guests: bool,
-    /// Messages pass a filter.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub content_filter_enabled: Option<bool>,
 }
 
 impl Default for WorldSettings {
@@ -65,8 +61,6 @@ impl Default for WorldSettings {
         Self {
             guest_allowed: true,
             message_rate_limit: 10,
-            auto_join_guests: true,
-            content_filter_enabled: None,
         }
     }
 }
@@ -77,7 +71,7 @@ impl Default for WorldSettings {
 pub struct SingleSettings {
     /// Authors may recall.
     pub allow_recall: bool,
-    /// Seconds in which they may.
+    /// Seconds in which they may; the server's own limit holds as well.
     pub recall_time_limit: u32,
     /// The other side sees what was read.
     pub show_read_status: bool,
@@ -174,6 +168,24 @@ impl Settings {
         self
     }
 
+    /// How long after sending an author may recall, in milliseconds; `server_ms` is the server's limit.
+    /// `None` when nobody may recall here.
+    pub fn recall_window(&self, server_ms: u64) -> Option<u64> {
+        match self {
+            Self::Single(single) if !single.allow_recall => None,
+            Self::Single(single) => {
+                Some(server_ms.min(u64::from(single.recall_time_limit).saturating_mul(1_000)))
+            }
+            Self::Group(_) | Self::World(_) => Some(server_ms),
+        }
+    }
+
+    /// Whether a member of this role reads only what was said since the member joined.
+    pub fn hides_earlier_from(&self, role: Role) -> bool {
+        matches!(self, Self::Group(group) if group.allow_member_view_history == Some(false))
+            && role == Role::Member
+    }
+
     fn check(&self) -> Result<()> {
         let Self::Group(group) = self else {
             return Ok(());
@@ -211,6 +223,43 @@ mod tests {
             let settings = Settings::defaults(kind);
             assert_eq!(Settings::parse(kind, &settings.to_json()), Ok(settings));
         }
+    }
+
+    #[test]
+    fn a_single_chat_sets_how_long_recalls_are_open() {
+        let window = |json: &str| {
+            let json = format!(r#"{{"single_settings":{json}}}"#);
+            let settings = Settings::parse(ConversationKind::Single, &json).unwrap();
+            settings.recall_window(120_000)
+        };
+        assert_eq!(window("{}"), Some(120_000));
+        assert_eq!(window(r#"{"recall_time_limit":30}"#), Some(30_000));
+        assert_eq!(window(r#"{"recall_time_limit":600}"#), Some(120_000));
+        assert_eq!(window(r#"{"allow_recall":false}"#), None);
+        for kind in [ConversationKind::Group, ConversationKind::World] {
+            assert_eq!(Settings::defaults(kind).recall_window(7), Some(7));
+        }
+    }
+
+    #[test]
+    fn earlier_messages_are_hidden_from_plain_members_only_where_it_is_set() {
+        let group = |json: &str| {
+            let json = format!(r#"{{"group_settings":{json}}}"#);
+            Settings::parse(ConversationKind::Group, &json).unwrap()
+        };
+        let hiding = group(r#"{"allow_member_view_history":false}"#);
+        assert!(hiding.hides_earlier_from(Role::Member));
+        assert!(!hiding.hides_earlier_from(Role::Admin) && !hiding.hides_earlier_from(Role::Owner));
+        for open in ["{}", r#"{"allow_member_view_history":true}"#] {
+            assert!(!group(open).hides_earlier_from(Role::Member));
+        }
+    }
+
+    #[test]
+    fn settings_that_left_the_contract_are_skipped() {
+        let json = r#"{"world_settings":{"auto_join_guests":false,"content_filter_enabled":true}}"#;
+        let parsed = Settings::parse(ConversationKind::World, json);
+        assert_eq!(parsed, Ok(Settings::defaults(ConversationKind::World)));
     }
 
     #[test]

@@ -105,6 +105,21 @@ const METRICS: &[(Kind, &str, &str)] = &[
         "Message rows written by im-task.",
     ),
     (
+        Gauge,
+        "gochat_id_clock_drift_seconds",
+        "Seconds that ids are ahead of the clock; below 0 they are behind.",
+    ),
+    (
+        Counter,
+        "gochat_id_lease_failures_total",
+        "Leases of time for ids that could not be renewed.",
+    ),
+    (
+        Gauge,
+        "gochat_partition_stopped",
+        "1 while a partition waits because an acknowledged message can't be saved, else 0.",
+    ),
+    (
         Counter,
         "gochat_signals_total",
         "Signals pushed, by kind and result.",

@@ -74,6 +74,9 @@ fn named(tree: &Value, text: &str) -> Vec<String> {
         let is_name = word.contains('.')
             && !word.contains(['/', '-'])
             && !word.contains("..")
+            // Groups of consumers, and attributes of spans.
+            && !word.ends_with(".group")
+            && !["rpc.system", "rpc.grpc.status_code"].contains(&word)
             && !word.ends_with(".rs")
             && !word.ends_with(".db");
         let section = word.split('.').next().unwrap_or_default();

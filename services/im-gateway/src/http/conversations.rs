@@ -141,7 +141,7 @@ pub(super) struct UpdateBody {
     avatar_url: Option<String>,
     #[serde(default)]
     description: Option<String>,
-    /// The group's settings as a whole, for example `{"mute_all": true}`.
+    /// The group's settings as a whole, for example `{"group_settings": {"mute_all": true}}`.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     settings: Option<serde_json::Map<String, serde_json::Value>>,

@@ -8,8 +8,8 @@ use gochat_core::account::{
 };
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::UserId;
-use gochat_infra::token::{Claims, Kind, hash_of};
 use gochat_core::text;
+use gochat_infra::token::{Claims, Kind, hash_of};
 use gochat_proto::common::v1::{User, UserStatus};
 use gochat_proto::im::repo::v1 as repo;
 use rand::Rng as _;

@@ -80,7 +80,9 @@ pub fn is_submission(bytes: &[u8]) -> bool {
     let mut gateways = GatewayTable::default();
     let message = decode::Upstream::decode(bytes);
     let limits = DraftLimits::default();
-    let record = decode::record(message.as_ref(), place, &limits, |name| gateways.intern(name));
+    let record = decode::record(message.as_ref(), place, &limits, |name| {
+        gateways.intern(name)
+    });
     matches!(record, Record::Submit(_))
 }
 

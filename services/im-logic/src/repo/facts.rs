@@ -14,6 +14,7 @@ pub(crate) struct Facts {
     pub(crate) kind: ConversationKind,
     pub(crate) group: GroupFacts,
     pub(crate) head: SeqId,
+    pub(crate) settings: Settings,
     members: Vec<(UserId, Role)>,
 }
 
@@ -80,6 +81,7 @@ impl Repo {
                 dissolved: loaded.dissolved,
             },
             head: u64::try_from(loaded.last_seq_id).unwrap_or(0),
+            settings,
             members: loaded.members.iter().filter_map(member).collect(),
         })
     }

@@ -51,7 +51,7 @@ async fn send(app: &App, request: pb::SendMessageRequest) -> Result<pb::SendMess
     Ok(answer)
 }
 
-/// By the author for two minutes, by admins and the owner at any time.
+/// By the author for two minutes, or what the settings of a single chat say; by admins and the owner at any time.
 async fn recall(app: &App, request: pb::DeleteMessageRequest) -> Result<pb::DeleteMessageResponse> {
     let operator = parse::user(&request.operator_id)?;
     let message_id: MessageId = request.message_id.parse().map_err(|_| {
@@ -70,11 +70,15 @@ async fn recall(app: &App, request: pb::DeleteMessageRequest) -> Result<pb::Dele
     }
     let stored = find(app, message_id, request.conversation_id).await?;
     let id = parse::conversation(&stored.conversation_id).map_err(|_| ErrorCode::Internal)?;
-    let standing = app
-        .repo
-        .facts(id, &[operator])
-        .await?
-        .readable_by(operator)?;
+    let facts = app.repo.facts(id, &[operator]).await?;
+    let standing = facts.readable_by(operator)?;
+    let window = facts.settings.recall_window(app.limits.recall_window_ms);
+    let window = window.ok_or_else(|| {
+        Error::new(
+            ErrorCode::Forbidden,
+            "Recalling is switched off in this chat.",
+        )
+    })?;
     let sent_at = u64::try_from(stored.created_at)
         .unwrap_or(0)
         .saturating_mul(1_000);
@@ -85,7 +89,7 @@ async fn recall(app: &App, request: pb::DeleteMessageRequest) -> Result<pb::Dele
         sent_at,
         recalled: stored.deleted,
     };
-    wish.check(clock::now_ms(), app.limits.recall_window_ms)?;
+    wish.check(clock::now_ms(), window)?;
     let reason: String = request.reason.chars().take(REASON_MAX_CHARS).collect();
     let write = repo::DeleteMessageRequest {
         message_id: message_id.to_string(),

@@ -6,3 +6,4 @@ mod members;
 mod messages;
 mod muting;
 mod roles;
+mod settings;

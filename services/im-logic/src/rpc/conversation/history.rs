@@ -7,6 +7,7 @@ use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
 
 use super::super::parse;
+use super::visible;
 use crate::app::App;
 
 const LIMIT_DEFAULT: i32 = 50;
@@ -33,7 +34,10 @@ pub(super) async fn get(
         // The head was read from the primary a moment ago: a replica must not be behind it either.
         at_least_seq_id: wide(told.max(facts.head)),
     };
-    let page = app.repo.get_messages(range).await?;
+    let page = match visible::since(app, &facts, id, user).await? {
+        None => app.repo.get_messages(range).await?,
+        Some(since) => visible::page(app, range, since).await?,
+    };
     let edges = page
         .messages
         .first()

@@ -7,6 +7,7 @@ mod list;
 pub(super) mod members;
 mod read;
 pub(super) mod view;
+mod visible;
 
 use gochat_proto::im::logic::v1 as pb;
 use pb::conversation_service_server::ConversationService;

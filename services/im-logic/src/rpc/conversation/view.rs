@@ -8,6 +8,7 @@ use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
 
 use super::super::parse;
+use super::visible;
 use crate::app::App;
 use crate::repo::present;
 
@@ -22,7 +23,8 @@ pub(crate) fn brief(user: &User) -> UserInfo {
 }
 
 /// A single chat has the other side's name and picture.
-pub(crate) fn named_after_peer(mut conversation: Conversation) -> Conversation {
+pub(crate) fn named_after_peer(conversation: Conversation) -> Conversation {
+    let mut conversation = visible::without_earlier(conversation);
     if let Some(peer) = &conversation.peer {
         if conversation.name.is_empty() {
             conversation.name.clone_from(&peer.username);
