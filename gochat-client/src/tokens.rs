@@ -1,6 +1,9 @@
 //! Getting tokens and keeping them fresh. At most one renewal is under way at a time.
 
+mod lifespan;
+
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use gochat_core::error::{Error as Refusal, ErrorCode};
 use gochat_core::ids::UserId;
@@ -23,6 +26,8 @@ pub(crate) struct Tokens {
 struct Held {
     credentials: Credentials,
     pair: Option<Pair>,
+    /// Whether the pair came from the server during this run: its whole life lies ahead then.
+    is_fresh: bool,
     user: Option<User>,
 }
 
@@ -41,8 +46,9 @@ struct Pair {
     refresh_token: String,
 }
 
+/// Tokens and the user they are for.
 #[derive(Deserialize)]
-struct SignedIn {
+pub(crate) struct SignedIn {
     #[serde(flatten)]
     pair: Pair,
     user: User,
@@ -60,6 +66,7 @@ impl Tokens {
         let state = Arc::new(Mutex::new(Held {
             credentials,
             pair,
+            is_fresh: false,
             user: None,
         }));
         Self { http, state }
@@ -81,6 +88,19 @@ impl Tokens {
             self.renew_held(&mut held).await?;
         }
         Ok(held.access())
+    }
+
+    /// Milliseconds that the access token has left; `None` when the token doesn't say.
+    pub(crate) async fn life_ms(&self) -> Option<u64> {
+        let held = self.state.lock().await;
+        let pair = held.pair.as_ref()?;
+        let span = lifespan::of(&pair.access_token)?;
+        Some(if held.is_fresh {
+            // Not by the clock of this machine, which may be wrong.
+            span.whole_ms()
+        } else {
+            span.rest_ms(SystemTime::now())
+        })
     }
 
     /// The signed-in user.
@@ -145,11 +165,22 @@ impl Tokens {
             .call(Method::POST, path, Some(&body), None)
             .await?;
         held.pair = Some(signed_in.pair);
+        held.is_fresh = true;
         held.user = Some(signed_in.user);
         Ok(())
     }
 
-    /// Exchanges the refresh token; signs in again when that one is spent too.
+    /// Replaces the pair, for example by the answer of an upgrade.
+    pub(crate) async fn replace(&self, signed_in: SignedIn) -> User {
+        let mut held = self.state.lock().await;
+        held.pair = Some(signed_in.pair);
+        held.is_fresh = true;
+        held.user = Some(signed_in.user.clone());
+        signed_in.user
+    }
+
+    /// Exchanges the refresh token; signs in again when that one is spent too. An answer that was
+    /// lost may be asked for again: the server gives the same pair for a minute.
     async fn renew_held(&self, held: &mut Held) -> Result<()> {
         if let Some(pair) = &held.pair {
             let body = json!({ "refreshToken": pair.refresh_token });
@@ -160,6 +191,7 @@ impl Tokens {
             match answer {
                 Ok(pair) => {
                     held.pair = Some(pair);
+                    held.is_fresh = true;
                     return Ok(());
                 }
                 Err(e) if e.is_retryable() => return Err(e),

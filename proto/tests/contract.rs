@@ -12,7 +12,8 @@ const CONTRACT: &[(&str, &str)] = &[
     ("im.gateway.v1.PusherService", "PushToUsers"),
     (
         "im.logic.v1.AuthService",
-        "Login Register RefreshToken Logout ValidateToken GuestLogin",
+        "Login Register RefreshToken Logout ValidateToken GuestLogin ListSessions EndSessions \
+         ChangePassword DeleteAccount UpgradeGuest",
     ),
     ("im.logic.v1.KeyService", "GetPublicKeys"),
     (
@@ -36,7 +37,7 @@ const CONTRACT: &[(&str, &str)] = &[
     (
         "im.repo.v1.UserService",
         "CreateUser GetUser GetUsers UpdateUser VerifyPassword GetUserByUsername \
-         SearchUsersByUsername DeleteExpiredGuests",
+         SearchUsersByUsername DeleteExpiredGuests SetPassword DeleteUser UpgradeGuest",
     ),
     (
         "im.repo.v1.ConversationService",
@@ -75,9 +76,8 @@ const CONTRACT: &[(&str, &str)] = &[
         "AppendAudit ListAudit PurgeAudit",
     ),
     (
-        "im.repo.v1.TokenService",
-        "StoreRefreshToken ConsumeRefreshToken BlacklistToken IsBlacklisted RevokeUserTokens \
-         ListRevocations",
+        "im.repo.v1.SessionService",
+        "CreateSession RefreshSession GetSession ListSessions EndSessions ListEndedSessions",
     ),
 ];
 

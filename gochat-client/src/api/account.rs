@@ -17,6 +17,36 @@ struct Registered {
 }
 
 #[derive(Deserialize)]
+struct Sessions {
+    sessions: Vec<Session>,
+}
+
+/// A sign-in of the user.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Session {
+    /// Id, for [`Api::end_session`].
+    pub id: String,
+    /// Name of the device; may be empty.
+    #[serde(default)]
+    pub device: String,
+    /// Software of the client; may be empty.
+    #[serde(default)]
+    pub client: String,
+    /// Network address of the sign-in or of the last refresh; may be empty.
+    #[serde(default)]
+    pub address: String,
+    /// Unix seconds of the sign-in.
+    pub created_at: i64,
+    /// Unix seconds of the last refresh.
+    pub last_used_at: i64,
+    /// Whether it is the session of this client.
+    #[serde(default)]
+    pub current: bool,
+}
+
+#[derive(Deserialize)]
 struct Found {
     users: Vec<User>,
 }
@@ -43,11 +73,58 @@ impl Api {
         Ok(self.tokens.export().await.unwrap_or_default())
     }
 
-    /// Signs out: the tokens become worthless and the user's sockets are closed.
+    /// Signs out: ends this session, every token and every socket of it.
     pub async fn logout(&self) -> Result<()> {
         self.call::<Nothing>(Method::POST, "/auth/logout", NO_BODY)
             .await
             .map(drop)
+    }
+
+    /// The sessions of the user, the most recently used first.
+    pub async fn sessions(&self) -> Result<Vec<Session>> {
+        Ok(self.get::<Sessions>("/sessions").await?.sessions)
+    }
+
+    /// Ends one of the user's sessions.
+    pub async fn end_session(&self, id: &str) -> Result<()> {
+        let mut path = String::from("/sessions/");
+        push_escaped(&mut path, id);
+        self.call::<Nothing>(Method::DELETE, &path, NO_BODY)
+            .await
+            .map(drop)
+    }
+
+    /// Ends all other sessions of the user.
+    pub async fn end_other_sessions(&self) -> Result<()> {
+        self.call::<Nothing>(Method::DELETE, "/sessions", NO_BODY)
+            .await
+            .map(drop)
+    }
+
+    /// Changes the password and ends all other sessions. May be repeated after a lost answer.
+    pub async fn change_password(&self, old: &str, new: &str) -> Result<()> {
+        let body = json!({ "oldPassword": old, "newPassword": new });
+        self.call::<Nothing>(Method::PUT, "/users/password", Some(&body))
+            .await
+            .map(drop)
+    }
+
+    /// Deletes the account; its messages stay. A guest needs no password.
+    pub async fn delete_account(&self, password: Option<&str>) -> Result<()> {
+        let body = json!({ "password": password });
+        self.call::<Nothing>(Method::DELETE, "/users/account", Some(&body))
+            .await
+            .map(drop)
+    }
+
+    /// Makes an account of a guest, who keeps id, chats and history. May be repeated after a lost
+    /// answer.
+    pub async fn upgrade(&self, username: &str, password: &str) -> Result<User> {
+        let body = json!({ "username": username, "password": password });
+        let answer = self
+            .call(Method::POST, "/auth/upgrade", Some(&body))
+            .await?;
+        Ok(self.tokens.replace(answer).await)
     }
 
     /// Sets the picture.

@@ -31,6 +31,7 @@ use crate::tokens::{Tokens, is_stale};
 use crate::url::Endpoint;
 use crate::{Credentials, Result};
 
+pub use account::Session;
 pub use conversations::{ConversationPage, NewGroup};
 pub use friends::RequestKind;
 pub use members::{Added, FailedMember, MemberPage};

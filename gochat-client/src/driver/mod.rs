@@ -37,9 +37,16 @@ pub(crate) enum Command {
 }
 
 /// What the driver's helpers report.
-#[derive(Debug)]
 pub(crate) enum Report {
-    Authenticated(UserId),
+    Authenticated {
+        user: UserId,
+        life: Option<u64>,
+    },
+    Renewed {
+        token: String,
+        life: Option<u64>,
+    },
+    RenewFailed(AuthFailure),
     AuthFailed(AuthFailure),
     Connected(Box<Socket>),
     ConnectFailed(ConnectFailure),
@@ -175,6 +182,7 @@ impl Driver {
         match action {
             Action::Authenticate { renew } => self.authenticate(renew),
             Action::Connect => self.connect(),
+            Action::RenewToken => self.renew(),
             Action::Disconnect => {
                 if let Some(socket) = self.socket.take() {
                     tokio::spawn(socket.close());
@@ -266,7 +274,14 @@ impl Driver {
     fn handle_report(&mut self, report: Report) {
         let now = self.now();
         match report {
-            Report::Authenticated(user) => self.session.handle_authenticated(user),
+            Report::Authenticated { user, life } => {
+                if let Some(life) = life {
+                    self.session.handle_token_life(life, now);
+                }
+                self.session.handle_authenticated(user);
+            }
+            Report::Renewed { token, life } => self.session.handle_renewed(&token, life, now),
+            Report::RenewFailed(failure) => self.session.handle_renew_failed(&failure, now),
             Report::AuthFailed(failure) => self.session.handle_auth_failed(failure, now),
             Report::Connected(socket) => {
                 self.socket = Some(socket);

@@ -32,8 +32,29 @@ impl Driver {
                 tokens.user_id().await
             };
             match outcome.await {
-                Ok(user) => Report::Authenticated(user),
+                Ok(user) => Report::Authenticated {
+                    user,
+                    life: tokens.life_ms().await,
+                },
                 Err(error) => Report::AuthFailed(auth_failure(error)),
+            }
+        });
+    }
+
+    /// Gets a newer token for the connection that is open.
+    pub(super) fn renew(&self) {
+        let tokens = self.api.tokens.clone();
+        self.spawn(async move {
+            let outcome = async {
+                let token = tokens.access().await?;
+                tokens.renew(&token).await
+            };
+            match outcome.await {
+                Ok(token) => Report::Renewed {
+                    token,
+                    life: tokens.life_ms().await,
+                },
+                Err(error) => Report::RenewFailed(auth_failure(error)),
             }
         });
     }

@@ -8,6 +8,7 @@
 mod command;
 mod event;
 mod group;
+mod heir;
 mod matrix;
 
 pub use command::{
@@ -19,6 +20,7 @@ pub use group::{
     USERS_PER_COMMAND, decide_add, decide_create, decide_dissolve, decide_join, decide_leave,
     decide_mute, decide_remove, decide_role,
 };
+pub use heir::{Candidacy, heir};
 pub use matrix::{Action, Standing};
 
 use crate::ids::UnixMillis;

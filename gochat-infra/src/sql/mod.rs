@@ -9,4 +9,3 @@ pub(crate) mod history;
 pub(crate) mod names;
 pub(crate) mod row;
 pub(crate) mod text;
-pub(crate) mod tokens;

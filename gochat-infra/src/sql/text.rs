@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 
 use gochat_core::ids::{ConversationId, MessageId, RequestId, UnixMillis, UserId};
+use gochat_core::token::SessionId;
 
 /// A statement with a name: its type is the key of the prepared form.
 pub(crate) trait Statement: 'static {
@@ -141,6 +142,12 @@ impl From<String> for Bind<'_> {
 
 impl From<ConversationId> for Bind<'_> {
     fn from(id: ConversationId) -> Self {
+        Bind::Text(Cow::Owned(id.to_string()))
+    }
+}
+
+impl From<SessionId> for Bind<'_> {
+    fn from(id: SessionId) -> Self {
         Bind::Text(Cow::Owned(id.to_string()))
     }
 }

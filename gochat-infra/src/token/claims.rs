@@ -1,6 +1,7 @@
 //! What a token says.
 
 use gochat_core::ids::UserId;
+use gochat_core::token::SessionId;
 use serde::{Deserialize, Serialize};
 
 /// What a token is good for.
@@ -37,6 +38,17 @@ pub struct Claims {
     /// Whether the account is a guest's.
     #[serde(default, alias = "guest")]
     pub is_guest: bool,
+    /// Session of the token; tokens from before sessions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<SessionId>,
+    /// Generation of a refresh token; 0 in access tokens and in tokens from before sessions.
+    #[serde(rename = "gen", default, skip_serializing_if = "is_zero")]
+    pub generation: u64,
+}
+
+// The signature is serde's.
+fn is_zero(generation: &u64) -> bool {
+    *generation == 0
 }
 
 /// Hexadecimal SHA-256: how a token is named where the token must not be readable.

@@ -13,6 +13,7 @@
 //! let claims = Claims {
 //!     user_id: "7".parse().unwrap(), kind: Kind::Access, jti: "1".into(), iat: 100, exp: 200,
 //!     iss: "im-logic".into(), sub: "7".parse().unwrap(), username: "ann".into(), is_guest: false,
+//!     sid: None, generation: 0,
 //! };
 //! let token = Signer::ed25519("k1", &pair).sign(&claims)?;
 //! assert_eq!(verifier.verify(&token, Kind::Access, 150).unwrap().user_id, claims.user_id);

@@ -17,6 +17,8 @@ fn claims() -> Claims {
         sub: user,
         username: "ann".into(),
         is_guest: false,
+        sid: Some(gochat_core::token::SessionId::new(9)),
+        generation: 0,
     }
 }
 

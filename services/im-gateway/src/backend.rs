@@ -16,7 +16,7 @@ use gochat_proto::im::repo::v1::conversation_service_client::ConversationService
 use gochat_proto::im::repo::v1::message_service_client::MessageServiceClient as RepoMessages;
 use gochat_proto::im::repo::v1::online_status_service_client::OnlineStatusServiceClient;
 use gochat_proto::im::repo::v1::rate_limit_service_client::RateLimitServiceClient;
-use gochat_proto::im::repo::v1::token_service_client::TokenServiceClient;
+use gochat_proto::im::repo::v1::session_service_client::SessionServiceClient;
 use tonic::{Request, Response, Status};
 
 use crate::config;
@@ -32,7 +32,7 @@ pub(crate) struct Backend {
     pub(crate) friends: FriendServiceClient<Channel>,
     keys: KeyServiceClient<Channel>,
     presence: OnlineStatusServiceClient<Channel>,
-    tokens: TokenServiceClient<Channel>,
+    sessions: SessionServiceClient<Channel>,
     facts: RepoConversations<Channel>,
     messages_stored: RepoMessages<Channel>,
     rate_limits: RateLimitServiceClient<Channel>,
@@ -68,8 +68,8 @@ repo_calls! {
     drop_gateway: presence(DropGatewayRequest) -> DropGatewayResponse;
     /// Who is connected, and where.
     get_users_online_status: presence(GetUsersOnlineStatusRequest) -> GetUsersOnlineStatusResponse;
-    /// A page of revocations.
-    list_revocations: tokens(ListRevocationsRequest) -> ListRevocationsResponse;
+    /// A page of ended sessions.
+    list_ended_sessions: sessions(ListEndedSessionsRequest) -> ListEndedSessionsResponse;
     /// A stored message.
     get_message: messages_stored(GetMessageRequest) -> GetMessageResponse;
     /// Members of conversations.
@@ -88,7 +88,8 @@ impl Backend {
             friends: FriendServiceClient::new(logic).max_decoding_message_size(MAX_MESSAGE),
             presence: OnlineStatusServiceClient::new(repo.clone())
                 .max_decoding_message_size(MAX_MESSAGE),
-            tokens: TokenServiceClient::new(repo.clone()).max_decoding_message_size(MAX_MESSAGE),
+            sessions: SessionServiceClient::new(repo.clone())
+                .max_decoding_message_size(MAX_MESSAGE),
             facts: RepoConversations::new(repo.clone()).max_decoding_message_size(MAX_MESSAGE),
             messages_stored: RepoMessages::new(repo.clone()).max_decoding_message_size(MAX_MESSAGE),
             rate_limits: RateLimitServiceClient::new(repo).max_decoding_message_size(MAX_MESSAGE),

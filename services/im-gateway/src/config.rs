@@ -141,7 +141,9 @@ pub struct Auth {
     /// once (about 400 bytes each); beyond it the least used are forgotten. 0 checks every
     /// signature every time. Default 20,000.
     pub remembered_tokens: u64,
-    /// Most revocations remembered. Default 1,000,000 (about 100 bytes each).
+    /// Maximum number of ended sessions remembered, each for one life of an access token. Beyond it
+    /// the older half is replaced by one rule: tokens from before those ends must be renewed.
+    /// Default 1,000,000 (about 50 bytes each).
     pub max_revocations: usize,
 }
 

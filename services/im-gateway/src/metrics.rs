@@ -16,6 +16,8 @@ pub(crate) const ONLINE_USERS: &str = "gochat_online_users";
 pub(crate) const TOKEN_CHECKS: &str = "gochat_token_validation_duration_seconds";
 /// Why sockets were closed, label `reason`.
 pub(crate) const WS_CLOSED: &str = "gochat_ws_closed_total";
+/// Times that ended sessions were too many to be remembered one by one.
+pub(crate) const ENDS_WIDENED: &str = "gochat_session_ends_widened_total";
 /// Handshakes that were refused, label `code`.
 pub(crate) const WS_REFUSED: &str = "gochat_ws_handshake_refused_total";
 /// Frames from clients, label `type`.
@@ -137,6 +139,7 @@ pub(crate) fn describe() {
         DELIVERED,
         RATES_BRIDGED,
         TOLD_DROPPED,
+        ENDS_WIDENED,
     ]);
     add_none(&[BODIES_REFUSED, FORWARDED_UNTRUSTED]);
     for reason in ["rate", "address", "account", "proxy-header"] {
@@ -205,6 +208,10 @@ pub(crate) fn describe() {
     metrics::describe_gauge!(ONLINE_USERS, "Users with a connection to this gateway.");
     metrics::describe_histogram!(TOKEN_CHECKS, "Seconds of an access token's check.");
     metrics::describe_counter!(WS_CLOSED, "Closed WebSocket connections by reason.");
+    metrics::describe_counter!(
+        ENDS_WIDENED,
+        "Times that ended sessions were too many to remember, so that older tokens must be renewed."
+    );
     metrics::describe_counter!(WS_REFUSED, "Refused WebSocket handshakes by error code.");
     metrics::describe_counter!(WS_FRAMES, "Frames received from clients by type.");
     metrics::describe_counter!(DELIVERED, "Frames handed to sockets.");

@@ -1,68 +1,56 @@
-//! Revoked tokens: loaded from im-repo at the start, kept current by `gochat.token-events`,
-//! forgotten when the token would have expired anyway.
+//! Ended sessions: loaded from im-repo at the start, kept current by `gochat.token-events`,
+//! forgotten when every access token of theirs has expired.
 //!
 //! Order matters: the gateway first stands at the end of the topic, then loads, then follows;
-//! so a revocation between the two is seen at least once. Until the first load is done every
-//! token is answered `SERVICE_UNAVAILABLE`.
+//! so an end between the two is seen at least once. Until the first load is done every token is
+//! answered `SERVICE_UNAVAILABLE`. An event that can't be understood widens what is refused.
+
+mod known;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::UserId;
 use gochat_core::session::machine::CloseCode;
+use gochat_core::token::{EndReason, SessionId};
 use gochat_infra::port::mq::{self, Consumer, MqError};
 use gochat_infra::rpc::Backoff;
 use gochat_infra::topics;
-use gochat_proto::im::repo::v1::{ListRevocationsRequest, Revocation};
+use gochat_proto::im::repo::v1::{EndedSession, ListEndedSessionsRequest};
 use gochat_proto::mq::v1::TokenEvent;
-use hashbrown::HashMap;
 use parking_lot::RwLock;
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 
+use self::known::Known;
+pub(crate) use self::known::Scope;
 use crate::clock;
 use crate::presence::Gone;
 use crate::state::Gw;
-use crate::tokens::{Identity, TokenHash, hash_from_hex};
+use crate::tokens::Identity;
+use crate::ws::conn::Conn;
+use crate::ws::table::SHARDS;
 
+/// Seconds for which an end is kept that doesn't say how long.
+const KEPT_S: i64 = 86_400;
+/// Seconds for which an end is kept until its event comes.
+const LOCAL_S: i64 = 60;
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// What one revocation covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// One token.
-    Token(TokenHash),
-    /// Every token of the user issued before this Unix second.
-    IssuedBefore(i64),
-}
-
-#[derive(Default)]
-struct Known {
-    tokens: HashMap<TokenHash, i64, ahash::RandomState>,
-    users: HashMap<UserId, UserCut, ahash::RandomState>,
-}
-
-#[derive(Clone, Copy)]
-struct UserCut {
-    issued_before: i64,
-    expires_at: i64,
-}
-
-/// The revocations that still matter.
+/// The ends of sessions that still matter.
 pub(crate) struct Revocations {
     known: RwLock<Known>,
     loaded: AtomicBool,
-    max: usize,
 }
 
 impl Revocations {
     pub(crate) fn new(max: usize) -> Self {
         Self {
-            known: RwLock::default(),
+            known: RwLock::new(Known::new(max)),
             loaded: AtomicBool::new(false),
-            max,
         }
     }
 
@@ -71,58 +59,19 @@ impl Revocations {
         self.loaded.load(Ordering::Acquire)
     }
 
-    /// Refuses a revoked token.
+    /// Refuses a token of a session that has ended.
     ///
     /// # Errors
-    /// `INVALID_TOKEN`, or `SERVICE_UNAVAILABLE` before the first load.
+    /// `INVALID_TOKEN`; `TOKEN_EXPIRED` for a token that must be renewed before it is believed;
+    /// `SERVICE_UNAVAILABLE` before the first load.
     pub(crate) fn check(&self, identity: &Identity) -> Result<(), Error> {
         if !self.is_loaded() {
             return Err(ErrorCode::ServiceUnavailable.into());
         }
-        let known = self.known.read();
-        let cut = known.users.get(&identity.user);
-        let revoked = cut.is_some_and(|cut| identity.issued_at < cut.issued_before)
-            || known.tokens.contains_key(&identity.token);
-        if revoked {
-            Err(ErrorCode::InvalidToken.into())
-        } else {
-            Ok(())
+        match self.known.read().refusal(identity) {
+            Some(code) => Err(code.into()),
+            None => Ok(()),
         }
-    }
-
-    fn apply(&self, user: Option<UserId>, scope: Scope, expires_at: i64) {
-        let mut known = self.known.write();
-        if known.tokens.len() + known.users.len() >= self.max {
-            known.forget(clock::now_s());
-            if known.tokens.len() + known.users.len() >= self.max {
-                tracing::error!(
-                    max = self.max,
-                    "too many revocations are in force: one is not kept"
-                );
-                return;
-            }
-        }
-        match (scope, user) {
-            (Scope::Token(hash), _) => {
-                known.tokens.insert(hash, expires_at);
-            }
-            (Scope::IssuedBefore(issued_before), Some(user)) => {
-                let cut = known.users.entry(user).or_insert(UserCut {
-                    issued_before,
-                    expires_at,
-                });
-                cut.issued_before = cut.issued_before.max(issued_before);
-                cut.expires_at = cut.expires_at.max(expires_at);
-            }
-            (Scope::IssuedBefore(_), None) => {}
-        }
-    }
-}
-
-impl Known {
-    fn forget(&mut self, now: i64) {
-        self.tokens.retain(|_, expires_at| *expires_at > now);
-        self.users.retain(|_, cut| cut.expires_at > now);
     }
 }
 
@@ -153,7 +102,7 @@ pub(crate) async fn run(gw: Gw, mut first: Option<Box<dyn Consumer>>, stop: Canc
             () = stop.cancelled() => return,
             outcome = following => match outcome {
                 Ok(never) => match never {},
-                Err(error) => tracing::warn!(%error, "revocations can't be followed; trying again"),
+                Err(error) => tracing::warn!(%error, "ends of sessions can't be followed; trying again"),
             },
         }
         tokio::select! {
@@ -185,10 +134,11 @@ async fn poll(gw: &Gw, consumer: &mut dyn Consumer, wait: Duration) -> Result<bo
         skipped |= batch.skipped > 0;
         for record in batch.records {
             match TokenEvent::decode(record.record.value) {
-                Ok(event) => {
-                    revoke(gw, &Notice::from(event));
+                Ok(event) => enforce_all(gw, &Notice::from(event)),
+                Err(error) => {
+                    tracing::error!(%error, "an end of sessions can't be decoded: all tokens must be renewed");
+                    enforce_all(gw, &Notice::default());
                 }
-                Err(error) => tracing::warn!(%error, "a token event can't be decoded"),
             }
         }
     }
@@ -198,13 +148,13 @@ async fn poll(gw: &Gw, consumer: &mut dyn Consumer, wait: Duration) -> Result<bo
 async fn load(gw: &Gw) -> Result<(), Error> {
     let mut cursor = String::new();
     loop {
-        let request = ListRevocationsRequest {
+        let request = ListEndedSessionsRequest {
             cursor,
             limit: 1_000,
         };
-        let page = gw.backend.list_revocations(request).await?;
-        for r in page.revocations {
-            revoke(gw, &Notice::from(r));
+        let page = gw.backend.list_ended_sessions(request).await?;
+        for session in page.sessions {
+            enforce_all(gw, &Notice::from(session));
         }
         if page.next_cursor.is_empty() {
             return Ok(());
@@ -213,11 +163,13 @@ async fn load(gw: &Gw) -> Result<(), Error> {
     }
 }
 
-/// A revocation, whichever way it came.
+/// Ends of sessions, whichever way they came.
+#[derive(Default)]
 struct Notice {
     user: String,
-    token_hash: String,
+    sessions: Vec<String>,
     issued_before: i64,
+    at: i64,
     expires_at: i64,
     logout: bool,
 }
@@ -226,56 +178,113 @@ impl From<TokenEvent> for Notice {
     fn from(e: TokenEvent) -> Self {
         Self {
             user: e.user_id,
-            token_hash: e.token_hash,
+            sessions: e.session_ids,
             issued_before: e.issued_before,
+            at: e.timestamp,
             expires_at: e.expires_at,
-            logout: e.reason == "logout",
+            logout: e.reason == EndReason::Logout.as_str(),
         }
     }
 }
 
-impl From<Revocation> for Notice {
-    fn from(r: Revocation) -> Self {
+impl From<EndedSession> for Notice {
+    fn from(e: EndedSession) -> Self {
         Self {
-            user: r.user_id,
-            token_hash: r.token_hash,
-            issued_before: r.issued_before,
-            expires_at: r.expires_at,
+            user: e.user_id,
+            sessions: vec![e.session_id],
+            issued_before: 0,
+            at: e.ended_at,
+            expires_at: e.expires_at,
             logout: false,
         }
     }
 }
 
-/// Revokes the token somebody has just signed out with.
+impl Notice {
+    /// What it covers, and the user whose sockets it may close; `None` means any user.
+    fn scopes(&self, now: i64) -> (Option<UserId>, Vec<Scope>) {
+        let at = if self.at > 0 { self.at } else { now };
+        // The next second: `iat` has no smaller unit.
+        let before = self.issued_before.max(at.saturating_add(1));
+        let Ok(user) = self.user.parse::<UserId>() else {
+            return (None, vec![Scope::Everyone(before)]);
+        };
+        if self.sessions.is_empty() {
+            return (Some(user), vec![Scope::User(user, before)]);
+        }
+        let scope = |text: &String| match text.parse() {
+            Ok(session) => Scope::Session(session),
+            Err(_) => Scope::User(user, before),
+        };
+        (Some(user), self.sessions.iter().map(scope).collect())
+    }
+}
+
+/// Ends the session that somebody has just signed out of, before the event comes.
 pub(crate) fn sign_out(gw: &Gw, identity: &Identity) {
-    let scope = Scope::Token(identity.token);
-    enforce(gw, Some(identity.user), scope, identity.expires_at, true);
+    let now = clock::now_s();
+    let scope = Scope::Session(identity.session);
+    enforce(
+        gw,
+        Some(identity.user),
+        scope,
+        now,
+        identity.expires_at,
+        true,
+    );
+}
+
+/// Ends a session that its user has just ended, before the event comes.
+pub(crate) fn end_here(gw: &Gw, user: UserId, session: SessionId) {
+    let now = clock::now_s();
+    // The event that is under way says how long it matters.
+    let expires_at = now.saturating_add(LOCAL_S);
+    enforce(
+        gw,
+        Some(user),
+        Scope::Session(session),
+        now,
+        expires_at,
+        false,
+    );
 }
 
 /// Applies what the topic or the list says.
-fn revoke(gw: &Gw, notice: &Notice) {
-    let user: Option<UserId> = notice.user.parse().ok();
-    let scope = if notice.token_hash.is_empty() {
-        Scope::IssuedBefore(notice.issued_before)
+fn enforce_all(gw: &Gw, notice: &Notice) {
+    let now = clock::now_s();
+    let (user, scopes) = notice.scopes(now);
+    let at = if notice.at > 0 { notice.at } else { now };
+    // An end that doesn't say how long it matters is kept for a day.
+    let expires_at = if notice.expires_at > 0 {
+        notice.expires_at
     } else {
-        match hash_from_hex(&notice.token_hash) {
-            Some(hash) => Scope::Token(hash),
-            None => return tracing::warn!("a revocation carries a malformed hash"),
-        }
+        now.saturating_add(KEPT_S)
     };
-    enforce(gw, user, scope, notice.expires_at, notice.logout);
+    for scope in scopes {
+        enforce(gw, user, scope, at, expires_at, notice.logout);
+    }
 }
 
-/// Remembers a revocation and closes the sockets it covers.
-fn enforce(gw: &Gw, user: Option<UserId>, scope: Scope, expires_at: i64, logout: bool) {
-    gw.revocations.apply(user, scope, expires_at);
-    let Some(user) = user else { return };
-    for conn in gw.table.of_user(user) {
+/// Remembers an end and closes the sockets it covers.
+fn enforce(gw: &Gw, user: Option<UserId>, scope: Scope, at: i64, expires_at: i64, logout: bool) {
+    let now = clock::now_s();
+    gw.revocations.known.write().add(scope, at, expires_at, now);
+    let close = |conn: &Arc<Conn>| {
         if conn.is_covered_by(scope) {
             if logout {
                 conn.set_gone(Gone::Logout);
             }
-            gw.close(&conn, CloseCode::TokenExpired, "revoked");
+            gw.close(conn, CloseCode::TokenExpired, "revoked");
+        }
+    };
+    match user {
+        Some(user) => gw.table.of_user(user).iter().for_each(close),
+        None => {
+            let mut conns = Vec::new();
+            for shard in 0..SHARDS {
+                gw.table.snapshot(shard, &mut conns);
+                conns.drain(..).for_each(|conn| close(&conn));
+            }
         }
     }
 }
@@ -284,54 +293,45 @@ fn enforce(gw: &Gw, user: Option<UserId>, scope: Scope, expires_at: i64, logout:
 mod tests {
     use super::*;
 
-    fn identity(user: u64, token: u8, issued_at: i64) -> Identity {
+    fn identity(session: u128) -> Identity {
         Identity {
-            user: UserId::new(user).unwrap(),
+            user: UserId::new(1).unwrap(),
             guest: false,
             username: None,
-            token: [token; 16],
-            issued_at,
+            session: SessionId::new(session),
+            issued_at: 0,
             expires_at: i64::MAX,
         }
     }
 
-    fn loaded(max: usize) -> Revocations {
-        let revocations = Revocations::new(max);
-        revocations.loaded.store(true, Ordering::Release);
-        revocations
-    }
-
     #[test]
     fn before_the_first_load_nobody_is_believed() {
-        let refusal = Revocations::new(1).check(&identity(1, 1, 0)).unwrap_err();
+        let refusal = Revocations::new(1).check(&identity(1)).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::ServiceUnavailable);
     }
 
     #[test]
-    fn a_revoked_token_is_refused_and_its_sisters_are_not() {
-        let revocations = loaded(10);
-        revocations.apply(UserId::new(1), Scope::Token([1; 16]), i64::MAX);
-        assert!(revocations.check(&identity(1, 1, 0)).is_err());
-        assert!(revocations.check(&identity(1, 2, 0)).is_ok());
-    }
-
-    #[test]
-    fn a_cut_covers_tokens_issued_before_it() {
-        let revocations = loaded(10);
-        revocations.apply(UserId::new(1), Scope::IssuedBefore(100), i64::MAX);
-        assert!(revocations.check(&identity(1, 1, 99)).is_err());
-        assert!(revocations.check(&identity(1, 1, 100)).is_ok());
-        assert!(revocations.check(&identity(2, 1, 99)).is_ok());
-    }
-
-    #[test]
-    fn what_has_expired_makes_room() {
-        let revocations = loaded(2);
-        for token in 0..5 {
-            revocations.apply(None, Scope::Token([token; 16]), 1);
-        }
-        assert!(revocations.known.read().tokens.len() <= 2);
-        revocations.apply(None, Scope::Token([9; 16]), i64::MAX);
-        assert!(revocations.check(&identity(1, 9, 0)).is_err());
+    fn what_can_not_be_understood_covers_more_and_not_less() {
+        let user = UserId::new(7).unwrap();
+        let notice = |user: &str, sessions: &[&str]| Notice {
+            user: user.to_owned(),
+            sessions: sessions.iter().map(|s| (*s).to_owned()).collect(),
+            at: 100,
+            ..Notice::default()
+        };
+        let good = SessionId::new(5).to_string();
+        assert_eq!(
+            notice("7", &[&good, "x"]).scopes(200),
+            (
+                Some(user),
+                vec![Scope::Session(SessionId::new(5)), Scope::User(user, 101)]
+            )
+        );
+        let whole = (Some(user), vec![Scope::User(user, 101)]);
+        assert_eq!(notice("7", &[]).scopes(200), whole);
+        let everyone = (None, vec![Scope::Everyone(101)]);
+        assert_eq!(notice("?", &[&good]).scopes(200), everyone);
+        let undecodable = Notice::default().scopes(200);
+        assert_eq!(undecodable, (None, vec![Scope::Everyone(201)]));
     }
 }

@@ -1,4 +1,4 @@
-//! Access tokens, checked on the spot: signature, issuer, expiry, type. Revocations are asked
+//! Access tokens, checked on the spot: signature, issuer, expiry, type. Ended sessions are asked
 //! separately, see [`crate::revocations`].
 //!
 //! The gateway holds public keys, which it loads from im-logic: at the start, now and then, and
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::UserId;
+use gochat_core::token::SessionId;
 use gochat_infra::rpc::Backoff;
 use gochat_infra::token::{self, Algorithm, Claims, Kind, Refusal, VerifyingKey};
 use gochat_proto::im::logic::v1::GetPublicKeysRequest;
-use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -23,9 +23,6 @@ use crate::state::{Gw, Shared};
 /// for one: a stranger who invents keys can't make im-logic work.
 const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(1);
 
-/// The first half of a token's SHA-256: enough to recognise it, useless to forge it.
-pub(crate) type TokenHash = [u8; 16];
-
 /// Who speaks, as the token says.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
@@ -35,8 +32,8 @@ pub(crate) struct Identity {
     pub(crate) guest: bool,
     /// Name at the time of the login; `None` when the token doesn't say.
     pub(crate) username: Option<Box<str>>,
-    /// Which token.
-    pub(crate) token: TokenHash,
+    /// Session of the token.
+    pub(crate) session: SessionId,
     /// Unix seconds.
     pub(crate) issued_at: i64,
     /// Unix seconds.
@@ -44,16 +41,17 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    fn of(token: &str, claims: &Claims) -> Self {
+    /// A token from before sessions must be renewed: the session's row judges it then.
+    fn of(claims: &Claims) -> Result<Self, Refusal> {
         let username = claims.username.as_str();
-        Self {
+        Ok(Self {
             user: claims.user_id,
             guest: claims.is_guest,
             username: (!username.is_empty()).then(|| username.into()),
-            token: hash_of(token),
+            session: claims.sid.ok_or(Refusal::Expired)?,
             issued_at: claims.iat,
             expires_at: claims.exp,
-        }
+        })
     }
 }
 
@@ -92,7 +90,7 @@ impl Verifier {
             .inner
             .verify(token, Kind::Access, crate::clock::now_s());
         crate::metrics::token_checked(began.elapsed());
-        judged.map(|claims| Identity::of(token, &claims))
+        judged.and_then(|claims| Identity::of(&claims))
     }
 }
 
@@ -182,32 +180,6 @@ pub(crate) async fn follow_keys(gw: Gw, stop: CancellationToken) {
     }
 }
 
-/// The name a token goes by in revocations.
-pub(crate) fn hash_of(token: &str) -> TokenHash {
-    let full: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-    first_half(full)
-}
-
-/// Reads the hex SHA-256 of a revocation; `None` for anything else.
-pub(crate) fn hash_from_hex(text: &str) -> Option<TokenHash> {
-    let bytes = text.as_bytes();
-    if bytes.len() != 64 {
-        return None;
-    }
-    let digit = |b: u8| (b as char).to_digit(16).map(|d| d as u8);
-    let mut hash = TokenHash::default();
-    for (byte, pair) in hash.iter_mut().zip(bytes.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(hash)
-}
-
-fn first_half(full: [u8; 32]) -> TokenHash {
-    let mut half = TokenHash::default();
-    half.copy_from_slice(&full[..16]);
-    half
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,6 +206,8 @@ mod tests {
             sub: user,
             username: String::new(),
             is_guest: false,
+            sid: Some(SessionId::new(9)),
+            generation: 0,
         }
     }
 
@@ -244,7 +218,7 @@ mod tests {
         assert_eq!(identity.user.get(), 7);
         assert!(!identity.guest);
         assert_eq!(identity.username, None);
-        assert_eq!(identity.token, hash_of(&token));
+        assert_eq!(identity.session, SessionId::new(9));
     }
 
     #[test]
@@ -268,10 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn the_hex_form_of_a_hash_is_the_same_hash() {
-        let hex = token::hash_of("token");
-        assert_eq!(hash_from_hex(&hex), Some(hash_of("token")));
-        assert_eq!(hash_from_hex("zz"), None);
-        assert_eq!(hash_from_hex(&"g".repeat(64)), None);
+    fn a_token_without_a_session_must_be_renewed() {
+        let old = Claims {
+            sid: None,
+            ..claims()
+        };
+        let token = Signer::hs256(b"s3cret").sign(&old).unwrap();
+        let refusal = verifier("s3cret").verify(&token).unwrap_err();
+        assert_eq!(refusal, Refusal::Expired);
     }
 }

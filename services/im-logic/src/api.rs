@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gochat_core::error::Result;
+use gochat_core::ids::UnixMillis;
 use gochat_infra::port::mq::Mq;
 use gochat_infra::rpc::Channel;
 use tonic::service::Routes;
@@ -37,6 +38,19 @@ impl Api {
     /// # Errors
     /// `INVALID_PARAMS` for a configuration that can't work.
     pub fn new(config: &Config, ports: &Ports, sender: Arc<dyn SendMessage>) -> Result<Self> {
+        Self::with_clock(config, ports, sender, Arc::new(crate::clock::now_ms))
+    }
+
+    /// Builds the services with another clock for sessions and tokens: Unix time in milliseconds.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` for a configuration that can't work.
+    pub fn with_clock(
+        config: &Config,
+        ports: &Ports,
+        sender: Arc<dyn SendMessage>,
+        clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
+    ) -> Result<Self> {
         config.check()?;
         let repo = Repo::new(&ports.repo, &config.repo);
         let events = Events::new(ports.mq.producer());
@@ -50,7 +64,9 @@ impl Api {
             tokens,
             hasher,
             budgets.clone(),
-        );
+        )
+        .with_cap(config.auth.sessions_per_user)
+        .with_clock(clock);
         let app = App {
             auth,
             budgets,

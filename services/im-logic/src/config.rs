@@ -51,6 +51,9 @@ impl Config {
             return wrong("auth.access_ttl_s must be above 0, auth.refresh_ttl_s not below it.");
         }
         self.budgets.check()?;
+        if self.auth.sessions_per_user == 0 {
+            return wrong("auth.sessions_per_user must be above 0.");
+        }
         if self.passwords.concurrency == 0 {
             return wrong("passwords.concurrency must be above 0.");
         }
@@ -75,10 +78,13 @@ pub struct Auth {
     pub keys_refresh_s: u64,
     /// `iss` of every token. Default `im-logic`.
     pub issuer: String,
-    /// Life of an access token in seconds. Default 24 hours.
+    /// Life of an access token in seconds. Default 15 minutes.
     pub access_ttl_s: u64,
-    /// Life of a refresh token in seconds. Default 7 days.
+    /// Life of a refresh token in seconds; every refresh begins it anew. Default 7 days.
     pub refresh_ttl_s: u64,
+    /// Maximum number of live sessions per user; beyond it the least recently used one ends.
+    /// Default 50.
+    pub sessions_per_user: u32,
 }
 
 impl Default for Auth {
@@ -89,8 +95,9 @@ impl Default for Auth {
             key_lead_s: 30,
             keys_refresh_s: 10,
             issuer: "im-logic".to_owned(),
-            access_ttl_s: 86_400,
+            access_ttl_s: 900,
             refresh_ttl_s: 7 * 86_400,
+            sessions_per_user: 50,
         }
     }
 }
@@ -103,6 +110,7 @@ impl fmt::Debug for Auth {
             .field("issuer", &self.issuer)
             .field("access_ttl_s", &self.access_ttl_s)
             .field("refresh_ttl_s", &self.refresh_ttl_s)
+            .field("sessions_per_user", &self.sessions_per_user)
             .finish()
     }
 }

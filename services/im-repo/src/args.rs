@@ -7,6 +7,7 @@ use gochat_core::ids::{
     ConversationId, ConversationKind, GroupId, MessageId, RequestId, SeqId, UnixMillis, UserId,
 };
 use gochat_core::membership::{Operator, Role};
+use gochat_core::token::SessionId;
 use gochat_proto::common::v1::ConversationHead;
 
 /// Most entries of a batch, and most ids of a question.
@@ -40,6 +41,20 @@ pub(crate) fn user_or_none(text: &str, field: &str) -> Result<Option<UserId>> {
         Ok(None)
     } else {
         user(text, field).map(Some)
+    }
+}
+
+/// A required session id.
+pub(crate) fn session(text: &str, field: &str) -> Result<SessionId> {
+    id(text, field)
+}
+
+/// A session id that may be empty.
+pub(crate) fn session_or_none(text: &str, field: &str) -> Result<Option<SessionId>> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        session(text, field).map(Some)
     }
 }
 
@@ -152,6 +167,11 @@ pub(crate) fn millis(seconds: i64) -> UnixMillis {
 /// Unix seconds as milliseconds, or `None` for 0: "not given".
 pub(crate) fn millis_or_none(seconds: i64) -> Option<UnixMillis> {
     (seconds > 0).then(|| millis(seconds))
+}
+
+/// Unix milliseconds, or `None` for 0 and below: "not given".
+pub(crate) fn exact_millis(millis: i64) -> Option<UnixMillis> {
+    UnixMillis::try_from(millis).ok().filter(|at| *at > 0)
 }
 
 /// A kind of conversation used as a filter; 0 means all.

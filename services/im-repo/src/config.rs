@@ -17,10 +17,12 @@ pub struct Config {
     pub password: Password,
     /// Sessions a user may have when the caller names no limit. Default 5.
     pub sessions_per_user: u32,
-    /// Longest life of an access token in milliseconds: so long a user-wide revocation is
-    /// remembered when a stolen refresh token shows up. Default 24 h.
+    /// Longest life of an access token in milliseconds: so long the end of a session is remembered
+    /// when the caller names no time. Default 15 min.
     pub access_token_ms: u64,
-    /// Pause between clean-ups of expired token records, in milliseconds. Default 10 min.
+    /// Days for which nobody else gets the name of a deleted account. Default 30.
+    pub name_hold_days: u64,
+    /// Pause between clean-ups of expired sessions and held names, in milliseconds. Default 10 min.
     pub purge_interval_ms: u64,
     /// Largest request in bytes. Default 16 MiB.
     pub max_request_bytes: usize,
@@ -35,7 +37,8 @@ impl Default for Config {
             cache: CacheTimes::default(),
             password: Password::default(),
             sessions_per_user: 5,
-            access_token_ms: 24 * 60 * 60 * 1000,
+            access_token_ms: 15 * 60 * 1000,
+            name_hold_days: 30,
             purge_interval_ms: 10 * 60 * 1000,
             max_request_bytes: 16 * 1024 * 1024,
             reads: Reads::default(),
@@ -71,8 +74,6 @@ pub struct CacheTimes {
     pub user_ms: u64,
     /// Conversations. Default 30 min.
     pub conversation_ms: u64,
-    /// Verdicts on tokens. Default 60 s.
-    pub token_ms: u64,
     /// "There is no such thing". Default 45 s.
     pub absent_ms: u64,
 }
@@ -82,7 +83,6 @@ impl Default for CacheTimes {
         Self {
             user_ms: 24 * 60 * 60 * 1000,
             conversation_ms: 30 * 60 * 1000,
-            token_ms: 60 * 1000,
             absent_ms: 45 * 1000,
         }
     }
@@ -95,10 +95,6 @@ impl CacheTimes {
 
     pub(crate) fn conversations(&self) -> Keep {
         self.keep(self.conversation_ms)
-    }
-
-    pub(crate) fn tokens(&self) -> Keep {
-        self.keep(self.token_ms)
     }
 
     fn keep(&self, present_ms: u64) -> Keep {

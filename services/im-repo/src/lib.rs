@@ -11,7 +11,7 @@
 //! | MessageService | history |
 //! | OnlineStatusService | which sockets a user has, and where |
 //! | FriendService | requests and friends |
-//! | TokenService | refresh tokens and revocations |
+//! | SessionService | sign-ins, their refresh tokens and their ends |
 //! | SequenceService, IdempotencyService | counters and claims for callers without the sequencer |
 //! | RateLimitService | token buckets that all gateways share |
 //!

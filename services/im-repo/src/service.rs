@@ -17,7 +17,7 @@ use gochat_proto::im::repo::v1::{
     message_service_server::MessageServiceServer,
     online_status_service_server::OnlineStatusServiceServer,
     rate_limit_service_server::RateLimitServiceServer,
-    sequence_service_server::SequenceServiceServer, token_service_server::TokenServiceServer,
+    sequence_service_server::SequenceServiceServer, session_service_server::SessionServiceServer,
     user_service_server::UserServiceServer,
 };
 use tokio_util::sync::CancellationToken;
@@ -34,13 +34,15 @@ use crate::services::message::MessageApi;
 use crate::services::online::OnlineApi;
 use crate::services::rate_limit::{PLACE_LIFE_MS, RateLimitApi};
 use crate::services::sequence::{IdempotencyApi, SequenceApi};
-use crate::services::token::TokenApi;
+use crate::services::session::SessionApi;
 use crate::services::user::UserApi;
 use crate::shared::Shared;
 
 /// Names completed in one transaction.
 const NAMES_BATCH: u32 = 200;
-/// Token records removed per statement of a clean-up.
+/// Milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
+/// Rows changed per statement of a clean-up.
 const PURGE_BATCH: u32 = 1_000;
 
 /// What im-repo needs from the world.
@@ -108,7 +110,7 @@ impl Service {
             .add_service(server!(SequenceServiceServer, SequenceApi))
             .add_service(server!(IdempotencyServiceServer, IdempotencyApi))
             .add_service(server!(RateLimitServiceServer, RateLimitApi))
-            .add_service(server!(TokenServiceServer, TokenApi))
+            .add_service(server!(SessionServiceServer, SessionApi))
             .add_service(server!(KeyServiceServer, KeyApi))
             .add_service(server!(AuditServiceServer, AuditApi))
     }
@@ -118,8 +120,8 @@ impl Service {
         self.shared.db.ping().await.is_ok()
     }
 
-    /// Completes names of older rows and removes expired token records now and then, until `shutdown`. Expired records are
-    /// never believed; this only keeps the tables small.
+    /// Completes names of older rows, removes expired sessions and frees names of deleted accounts now and then, until
+    /// `shutdown`. Expired sessions are never believed; this only keeps the tables small.
     pub async fn run(&self, shutdown: CancellationToken) {
         let pause = Duration::from_millis(self.shared.config.purge_interval_ms.max(1));
         loop {
@@ -129,7 +131,7 @@ impl Service {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
-            self.purge_tokens(&shutdown).await;
+            self.clean_up(&shutdown).await;
             self.purge_places().await;
         }
     }
@@ -156,13 +158,22 @@ impl Service {
         }
     }
 
-    async fn purge_tokens(&self, shutdown: &CancellationToken) {
+    async fn clean_up(&self, shutdown: &CancellationToken) {
+        let db = &self.shared.db;
+        let hold = self.shared.config.name_hold_days.saturating_mul(DAY_MS);
         while !shutdown.is_cancelled() {
-            match self.shared.db.purge_tokens(now_ms(), PURGE_BATCH).await {
-                Ok(removed) if removed >= u64::from(PURGE_BATCH) => tokio::task::yield_now().await,
-                Ok(_) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "expired token records stay for now");
+            let now = now_ms();
+            let sessions = db.purge_sessions(now, PURGE_BATCH).await;
+            let names = db
+                .release_names(now.saturating_sub(hold), PURGE_BATCH)
+                .await;
+            match (sessions, names) {
+                (Ok(a), Ok(b)) if a.max(b) >= u64::from(PURGE_BATCH) => {
+                    tokio::task::yield_now().await;
+                }
+                (Ok(_), Ok(_)) => return,
+                (Err(error), _) | (_, Err(error)) => {
+                    tracing::warn!(%error, "expired sessions and held names stay for now");
                     return;
                 }
             }

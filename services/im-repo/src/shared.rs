@@ -22,7 +22,6 @@ use crate::users::Users;
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) db: SharedDatabase,
-    pub(crate) cached: Arc<Cached>,
     pub(crate) users: Users,
     pub(crate) conversations: Conversations,
     pub(crate) heads: Arc<Heads>,
@@ -38,18 +37,14 @@ impl Shared {
     pub(crate) fn new(config: Config, ports: Ports) -> Self {
         let cached = Arc::new(Cached::new(ports.cache));
         let users = Users::new(ports.db.clone(), cached.clone(), config.cache.users());
-        let conversations = Conversations::new(
-            ports.db.clone(),
-            cached.clone(),
-            config.cache.conversations(),
-        );
+        let conversations =
+            Conversations::new(ports.db.clone(), cached, config.cache.conversations());
         let heads = Heads::new(ports.db.clone(), &config.reads);
         Self {
             heads: Arc::new(heads),
             passwords: Verifier::new(&config.password),
             config,
             db: ports.db,
-            cached,
             users,
             conversations,
             presence: ports.presence,
@@ -63,6 +58,13 @@ impl Shared {
     /// Now, as rows are stamped.
     pub(crate) fn now(&self) -> UnixMillis {
         now_ms()
+    }
+
+    /// When the last access token of a session that ends now expires: what the caller says, else
+    /// what the settings say.
+    pub(crate) fn tokens_expire_at(&self, said_ms: i64) -> UnixMillis {
+        crate::args::exact_millis(said_ms)
+            .unwrap_or_else(|| self.now().saturating_add(self.config.access_token_ms))
     }
 
     /// A new id for a friend request.

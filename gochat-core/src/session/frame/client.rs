@@ -29,6 +29,18 @@ pub enum ClientFrame<'a> {
     Typing(ConversationId),
     /// The user stopped writing.
     StopTyping(ConversationId),
+    /// A newer access token of the connection's session: the connection lives as long as it does.
+    Authenticate(AccessToken<'a>),
+}
+
+/// An access token; never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessToken<'a>(pub Cow<'a, str>);
+
+impl fmt::Debug for AccessToken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
 }
 
 /// The data of `send-message`. Only its shape is checked here; lengths and types are judged
@@ -78,6 +90,12 @@ struct Envelope<'a> {
 /// Borrowed text inside an `Option`: serde borrows a `Cow` only when it is the field itself.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[derive(Deserialize)]
+struct TokenData<'a> {
+    #[serde(borrow)]
+    token: Cow<'a, str>,
+}
 
 /// Every spelling has a field of its own, so that a client may send two of them at once.
 #[derive(Deserialize)]
@@ -181,6 +199,10 @@ fn read(text: &str) -> Result<ClientFrame<'_>, Fault> {
             })
         }
         "typing" => Ok(ClientFrame::Typing(place(data)?.id()?)),
+        "authenticate" => {
+            let data: TokenData<'_> = object(data.ok_or(Fault::Form)?)?;
+            Ok(ClientFrame::Authenticate(AccessToken(data.token)))
+        }
         "stop-typing" => Ok(ClientFrame::StopTyping(place(data)?.id()?)),
         _ => Err(Fault::Meaning(Error::new(
             ErrorCode::InvalidMessage,

@@ -36,6 +36,11 @@ struct PlaceOut {
     seq_id: Option<SeqId>,
 }
 
+#[derive(Serialize)]
+struct TokenOut<'a> {
+    token: &'a str,
+}
+
 impl ClientFrame<'_> {
     /// Appends the frame's JSON text to `out`.
     ///
@@ -57,6 +62,9 @@ impl ClientFrame<'_> {
                     resend: message.resend,
                 };
                 write("send-message", Some(data), out);
+            }
+            Self::Authenticate(token) => {
+                write("authenticate", Some(TokenOut { token: &token.0 }), out);
             }
             Self::Ping => write::<()>("ping", None, out),
             &Self::MarkRead {

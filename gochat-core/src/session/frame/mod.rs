@@ -13,11 +13,11 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use client::{ClientFrame, FrameError, SendMessage};
+pub use client::{AccessToken, ClientFrame, FrameError, SendMessage};
 pub use objects::{ConversationChange, Member, Sender, User};
 pub use server::{
-    ConversationUpdated, ErrorDetails, ErrorFrame, FriendAdded, FriendRemoved, FriendRequest,
-    IDS_MAX, MemberAdded, MemberRemoved, MessageAck, MessageRead, MessageRecalled, NewMessage,
-    OnlineStatus, PROFILES_MAX, Pong, Restarting, ServerFrame, ServerFrameError, ServerPayload,
-    TypingIndicator, encode,
+    Authenticated, ConversationUpdated, ErrorDetails, ErrorFrame, FriendAdded, FriendRemoved,
+    FriendRequest, IDS_MAX, MemberAdded, MemberRemoved, MessageAck, MessageRead, MessageRecalled,
+    NewMessage, OnlineStatus, PROFILES_MAX, Pong, Restarting, ServerFrame, ServerFrameError,
+    ServerPayload, TypingIndicator, encode,
 };

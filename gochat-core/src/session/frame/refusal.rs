@@ -63,10 +63,12 @@ pub(super) const fn fields_of(kind: &str) -> &'static [Field] {
         field(&["seqId", "seq_id"], Form::Position, true),
     ];
     const PLACE: &[Field] = &[CONVERSATION];
+    const TOKEN: &[Field] = &[field(&["token"], Form::Text, true)];
     match kind.as_bytes() {
         b"send-message" => SEND,
         b"mark-read" => READ,
         b"typing" | b"stop-typing" => PLACE,
+        b"authenticate" => TOKEN,
         _ => &[],
     }
 }
@@ -119,7 +121,7 @@ struct Object<'a> {
 }
 
 /// Every name that means something, in an envelope or in its data.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "type",
     "data",
     "client_msg_id",
@@ -134,6 +136,7 @@ const NAMES: [&str; 14] = [
     "resend",
     "seqId",
     "seq_id",
+    "token",
 ];
 
 fn known(name: &str) -> Option<&'static str> {

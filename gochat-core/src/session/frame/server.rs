@@ -137,6 +137,11 @@ frames! {
         /// Unix seconds, for those who went.
         #[serde(default, skip_serializing_if = "Option::is_none")] last_seen: Option<i64>,
     }
+    /// Answers `authenticate`: the connection lives as long as the newer token.
+    Authenticated = "authenticated" {
+        /// Unix seconds at which the connection's token expires now.
+        expires_at: i64,
+    }
     /// Answers `ping`.
     Pong = "pong" {}
     /// Something the client asked for was refused, or the connection is about to end.

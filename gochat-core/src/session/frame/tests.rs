@@ -374,6 +374,14 @@ fn an_error_frame_becomes_the_error_again() {
 }
 
 #[test]
+fn a_token_in_a_frame_is_never_printed() {
+    let frame = ClientFrame::parse(r#"{"type":"authenticate","data":{"token":"hush"}}"#).unwrap();
+    assert!(!format!("{frame:?}").contains("hush"));
+    assert!(ClientFrame::parse(r#"{"type":"authenticate","data":{}}"#).is_err());
+    assert!(ClientFrame::parse(r#"{"type":"authenticate"}"#).is_err());
+}
+
+#[test]
 fn a_server_reads_what_a_client_wrote() {
     let conversation_id = ConversationId::World;
     let frames = [
@@ -384,6 +392,7 @@ fn a_server_reads_what_a_client_wrote() {
         },
         ClientFrame::Typing(conversation_id),
         ClientFrame::StopTyping(conversation_id),
+        ClientFrame::Authenticate(AccessToken("a.b.c".into())),
         ClientFrame::SendMessage(SendMessage {
             conversation_id,
             content: "a\n\"b".into(),

@@ -228,7 +228,9 @@ impl ClientSession {
             ServerFrame::FriendRemoved(f) => Event::FriendsChanged {
                 user_id: f.friend_id.parse()?,
             },
-            ServerFrame::Pong(_) | ServerFrame::Unknown(_) => return Ok(()),
+            ServerFrame::Authenticated(_) | ServerFrame::Pong(_) | ServerFrame::Unknown(_) => {
+                return Ok(());
+            }
         };
         self.events.push_back(event);
         Ok(())

@@ -3,7 +3,7 @@
 use super::{Action, AuthFailure, ClientSession, ConnectFailure, Event, State};
 use crate::error::{Error, ErrorCode};
 use crate::ids::UserId;
-use crate::session::frame::ClientFrame;
+use crate::session::frame::{AccessToken, ClientFrame};
 use crate::session::machine::CloseCode;
 use crate::sync::{Backoff, Millis, Timeline};
 
@@ -11,6 +11,8 @@ use crate::sync::{Backoff, Millis, Timeline};
 const MAX_REFUSALS: u32 = 4;
 /// A connection that lived this long counts as a success for the back-off.
 const STABLE_AFTER: Millis = 10_000;
+/// Wait after a failed renewal of a token that is still good.
+const RENEW_AGAIN: Millis = 10_000;
 /// Least wait after the server said "too many connections".
 const TOO_MANY_DELAY: Millis = 30_000;
 
@@ -75,6 +77,31 @@ impl ClientSession {
             self.user = Some(user);
             self.enter(Phase::Connecting);
             self.actions.push_back(Action::Connect);
+        }
+    }
+
+    /// The token in hand lives so long from now. A newer one is asked for when two thirds of that
+    /// have passed, and given to the open connection.
+    pub fn handle_token_life(&mut self, life: Millis, now: Millis) {
+        // Clients that signed in together don't renew together.
+        let spread = self.next_seed() % (life / 10).max(1);
+        let wait = (life / 3 * 2).saturating_sub(spread);
+        self.renew_at = Some(now.saturating_add(wait));
+    }
+
+    /// The driver holds a newer token that lives so long from now.
+    pub fn handle_renewed(&mut self, token: &str, life: Option<Millis>, now: Millis) {
+        if let Some(life) = life {
+            self.handle_token_life(life, now);
+        }
+        self.send_frame(&ClientFrame::Authenticate(AccessToken(token.into())));
+    }
+
+    /// The driver could not get a newer token while the old one is still good.
+    pub fn handle_renew_failed(&mut self, failure: &AuthFailure, now: Millis) {
+        // A refusal is final: the server ends the connection, and that asks for a new sign-in.
+        if matches!(failure, AuthFailure::Unavailable) {
+            self.renew_at = Some(now.saturating_add(RENEW_AGAIN));
         }
     }
 
@@ -167,7 +194,9 @@ impl ClientSession {
                     Listing::RetryAt { at, .. } => at,
                     _ => Millis::MAX,
                 };
-                Some(ping.min(dead).min(retry)).min(self.fetch_timeout().or(Some(Millis::MAX)))
+                let renew = self.renew_at.unwrap_or(Millis::MAX);
+                Some(ping.min(dead).min(retry).min(renew))
+                    .min(self.fetch_timeout().or(Some(Millis::MAX)))
             }
             _ => None,
         };
@@ -202,6 +231,10 @@ impl ClientSession {
                     self.handle_disconnected(None, now);
                     return;
                 }
+                if self.renew_at.is_some_and(|at| at <= now) {
+                    self.renew_at = None;
+                    self.actions.push_back(Action::RenewToken);
+                }
                 if let Listing::RetryAt { page, at, backoff } = &online.listing
                     && *at <= now
                 {
@@ -232,6 +265,9 @@ impl ClientSession {
 
     /// Forgets what was meant for the socket that is gone.
     fn leave_online(&mut self, now: Millis) {
+        if self.actions.contains(&Action::RenewToken) {
+            self.renew_at = Some(now);
+        }
         self.actions.retain(|action| *action == Action::Disconnect);
         self.outbox.handle_disconnected(now);
     }

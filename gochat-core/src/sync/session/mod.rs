@@ -37,6 +37,9 @@ pub struct ClientSession {
     user: Option<UserId>,
     phase: Phase,
     backoff: Backoff,
+    /// When to ask for a newer token than the one in hand; `None` while that isn't known, or while
+    /// one is asked for.
+    renew_at: Option<Millis>,
     /// Refusals of a token in a row; too many end the session.
     refusals: u32,
     outbox: Outbox,
@@ -61,6 +64,7 @@ impl ClientSession {
             user: None,
             phase: Phase::Authenticating,
             backoff: Backoff::reconnect(seed),
+            renew_at: None,
             refusals: 0,
             outbox: Outbox::new(options.outbox, seed),
             timelines: BTreeMap::new(),

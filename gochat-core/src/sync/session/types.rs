@@ -66,6 +66,9 @@ pub enum Action {
     },
     /// Open the socket, then `handle_connected` or `handle_connect_failed`.
     Connect,
+    /// The token of the open connection ends soon: get a newer one, then `handle_renewed` or
+    /// `handle_renew_failed`.
+    RenewToken,
     /// Drop the socket; nothing needs to be reported.
     Disconnect,
     /// Write a text message to the socket.

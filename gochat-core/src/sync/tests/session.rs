@@ -308,3 +308,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_token_is_renewed_ahead_of_its_end_and_given_to_the_open_connection() {
+    let mut session = connected();
+    session.handle_token_life(900_000, 0);
+    actions(&mut session, 0);
+    let now = loop {
+        let at = session.poll_timeout().unwrap();
+        session.handle_alive(at);
+        if actions(&mut session, at).contains(&Action::RenewToken) {
+            break at;
+        }
+        assert!(at < 600_000);
+    };
+    assert!((510_000..=600_000).contains(&now), "{now}");
+    assert!(
+        !actions(&mut session, now + 1).contains(&Action::RenewToken),
+        "once"
+    );
+    session.handle_renew_failed(&AuthFailure::Unavailable, now);
+    session.handle_alive(now + 10_000);
+    assert!(actions(&mut session, now + 10_000).contains(&Action::RenewToken));
+    session.handle_renewed("a.b.c", Some(900_000), now + 10_000);
+    let frame = Action::Send(r#"{"type":"authenticate","data":{"token":"a.b.c"}}"#.into());
+    assert!(actions(&mut session, now + 10_000).contains(&frame));
+    assert_eq!(session.state(), State::Syncing);
+}

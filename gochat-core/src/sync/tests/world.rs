@@ -220,6 +220,8 @@ impl World {
                 Action::Authenticate { .. } => {
                     self.clients[n].session.handle_authenticated(user(n));
                 }
+                // The world's tokens don't end.
+                Action::RenewToken => {}
                 Action::Connect if self.chance(self.network.refuse) => {
                     let failure = ConnectFailure::Unavailable;
                     self.clients[n]

@@ -41,6 +41,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(5, "+audit_keys", "0005_audit_keys"),
     migration!(6, "+budgets", "0006_budgets"),
     migration!(7, "+names", "0007_names"),
+    migration!(8, "+sessions", "0008_sessions"),
 ];
 
 /// Seconds to wait for another program that migrates.

@@ -43,8 +43,8 @@ mod query;
 mod replica;
 mod run;
 mod save;
+mod sessions;
 mod time;
-mod tokens;
 mod users;
 
 use std::sync::Arc;

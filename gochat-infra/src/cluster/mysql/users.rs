@@ -4,14 +4,17 @@ use async_trait::async_trait;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{UnixMillis, UserId};
 use gochat_core::text::username_key;
+use gochat_core::token::EndReason;
 
 use super::MysqlDatabase;
 use super::fault::{self, Class};
 use super::query::{At, Conn, binds, execute, first, json_array, rows, statements};
 use super::replica::Key;
 use super::run::{Around, work};
+use super::sessions;
 use crate::port::db::{
-    DbError, DbResult, MAX_PAGE, NewUser, UserPatch, UserRow, UserSearch, UserStore,
+    DbError, DbResult, DeleteUser, EndSessions, MAX_PAGE, NewUser, PasswordRow, SetPassword,
+    UpgradeGuest, UserPatch, UserRow, UserSearch, UserStatus, UserStore, Which,
 };
 use crate::sql::names::{NameKeys, no_skeleton};
 use crate::sql::row::columns;
@@ -52,13 +55,27 @@ statements! {
     Update = "UPDATE users SET avatar_url = COALESCE(?2, avatar_url), \
               status = COALESCE(?3, status), updated_at = GREATEST(updated_at, ?4), \
               version = version + (?2 IS NOT NULL) WHERE id = ?1 AND (?5 < 0 OR version = ?5)";
-    PasswordHash = "SELECT password_hash FROM users WHERE id = ?1 AND password_hash <> ''";
+    Password = "SELECT password_hash, password_version FROM users \
+                WHERE id = ?1 AND password_hash <> ''";
+    Judged = "SELECT status, password_version FROM users WHERE id = ?1 FOR UPDATE";
+    SetPasswordOf = "UPDATE users SET password_hash = ?2, password_version = password_version + 1, \
+                     updated_at = GREATEST(updated_at, ?3) WHERE id = ?1";
+    // The key stays: the name is taken until it is released.
+    Delete = "UPDATE users SET status = 2, username = CONCAT('deleted_', id), avatar_url = '', \
+              password_hash = '', password_version = password_version + 1, deleted_at = ?2, version = version + 1, \
+              updated_at = GREATEST(updated_at, ?2) WHERE id = ?1 AND status <> 2";
+    Upgrade = "UPDATE users SET username = ?2, username_key = ?3, password_hash = ?4, is_guest = 0, name_skeleton = ?6, \
+               version = version + 1, password_version = password_version + 1, updated_at = GREATEST(updated_at, ?5) \
+               WHERE id = ?1 AND is_guest = 1 AND status = 0";
+    // No name may hold a tilde, so the key is free.
+    Release = "UPDATE users SET username_key = CONCAT('~', id), name_skeleton = CONCAT(' ', id), deleted_at = NULL \
+               WHERE deleted_at <= ?1 AND status = 2 ORDER BY deleted_at LIMIT ?2";
     ExpiredGuests = "SELECT u.id FROM users u \
         WHERE u.is_guest = 1 AND u.status <> 2 AND u.created_at < ?1 \
         AND NOT EXISTS (SELECT 1 FROM user_read_pointers p \
                         WHERE p.user_id = u.id AND p.updated_at >= ?1) \
-        AND NOT EXISTS (SELECT 1 FROM refresh_tokens t \
-                        WHERE t.user_id = u.id AND t.created_at >= ?1) \
+        AND NOT EXISTS (SELECT 1 FROM sessions t \
+                        WHERE t.user_id = u.id AND t.last_used_at >= ?1) \
         ORDER BY u.created_at LIMIT ?2";
     Retire = concat!(
         "UPDATE ", listed!(), " STRAIGHT_JOIN users u ON u.id = j.id \
@@ -67,8 +84,9 @@ statements! {
     DropPointers = concat!(
         "DELETE p FROM ", listed!(), " STRAIGHT_JOIN user_read_pointers p ON p.user_id = j.id"
     );
-    DropTokens = concat!(
-        "DELETE t FROM ", listed!(), " STRAIGHT_JOIN refresh_tokens t ON t.user_id = j.id"
+    DropPointersOf = "DELETE FROM user_read_pointers WHERE user_id = ?1";
+    DropSessions = concat!(
+        "DELETE t FROM ", listed!(), " STRAIGHT_JOIN sessions t ON t.user_id = j.id"
     );
 }
 
@@ -150,7 +168,7 @@ async fn search(conn: &mut Conn, search: &UserSearch) -> DbResult<Vec<UserRow>> 
 
 async fn update(
     conn: &mut Conn,
-    (id, patch, now): &(UserId, UserPatch, UnixMillis),
+    (id, patch, now, tokens_expire_at): &(UserId, UserPatch, UnixMillis, UnixMillis),
 ) -> DbResult<UserRow> {
     let status = patch.status.map(|status| status as i32);
     let seen = patch
@@ -160,14 +178,28 @@ async fn update(
     let changed = execute::<Update>(conn, &binds).await?;
     let row = by_id(conn, id).await?;
     let row = row.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;
-    match changed {
-        0 => Err(DbError::conflict()),
-        _ => Ok(row),
+    if changed == 0 {
+        return Err(DbError::conflict());
     }
+    if let Some(reason) = end_of(patch.status) {
+        let all = EndSessions {
+            user: *id,
+            which: Which::All,
+            reason,
+            now: *now,
+            tokens_expire_at: *tokens_expire_at,
+        };
+        sessions::end(conn, &all).await?;
+    }
+    Ok(row)
 }
 
-async fn password_hash(conn: &mut Conn, id: &UserId) -> DbResult<Option<String>> {
-    first::<PasswordHash, _>(conn, &binds![*id]).await
+async fn password(conn: &mut Conn, id: &UserId) -> DbResult<Option<PasswordRow>> {
+    first::<Password, _>(conn, &binds![*id]).await
+}
+
+async fn release(conn: &mut Conn, &(before, limit): &(UnixMillis, u32)) -> DbResult<u64> {
+    Ok(execute::<Release>(conn, &binds![At(before), limit]).await? as u64)
 }
 
 async fn retire_guests(
@@ -179,9 +211,83 @@ async fn retire_guests(
         let list = json_array(&ids);
         execute::<Retire>(conn, &binds![&list, At(now)]).await?;
         execute::<DropPointers>(conn, &binds![&list]).await?;
-        execute::<DropTokens>(conn, &binds![&list]).await?;
+        execute::<DropSessions>(conn, &binds![&list]).await?;
     }
     Ok(ids)
+}
+
+/// The statuses that end sessions, and why.
+fn end_of(status: Option<UserStatus>) -> Option<EndReason> {
+    match status? {
+        UserStatus::Normal => None,
+        UserStatus::Disabled => Some(EndReason::Disabled),
+        UserStatus::Deleted => Some(EndReason::Deleted),
+    }
+}
+
+async fn set_password(conn: &mut Conn, asked: &SetPassword) -> DbResult<()> {
+    let user = asked.user;
+    let found: Option<(UserStatus, u64)> = first::<Judged, _>(conn, &binds![user]).await?;
+    match found {
+        None | Some((UserStatus::Deleted, _)) => {
+            return Err(DbError::not_found(ErrorCode::UserNotFound));
+        }
+        Some((_, version)) if asked.version.is_some_and(|judged| judged != version) => {
+            return Err(DbError::conflict());
+        }
+        Some(_) => {}
+    }
+    execute::<SetPasswordOf>(conn, &binds![user, &asked.hash, At(asked.now)]).await?;
+    let others = EndSessions {
+        user,
+        which: asked.keep.map_or(Which::All, Which::AllBut),
+        reason: EndReason::PasswordChanged,
+        now: asked.now,
+        tokens_expire_at: asked.tokens_expire_at,
+    };
+    sessions::end(conn, &others).await.map(drop)
+}
+
+async fn delete(conn: &mut Conn, asked: &DeleteUser) -> DbResult<UserRow> {
+    let user = asked.user;
+    execute::<Delete>(conn, &binds![user, At(asked.now)]).await?;
+    let row = by_id(conn, &user).await?;
+    let row = row.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;
+    execute::<DropPointersOf>(conn, &binds![user]).await?;
+    let all = EndSessions {
+        user,
+        which: Which::All,
+        reason: EndReason::Deleted,
+        now: asked.now,
+        tokens_expire_at: asked.tokens_expire_at,
+    };
+    sessions::end(conn, &all).await?;
+    Ok(row)
+}
+
+async fn upgrade(conn: &mut Conn, asked: &UpgradeGuest) -> DbResult<UserRow> {
+    let NameKeys { key, skeleton } = NameKeys::of(&asked.username);
+    let binds = binds![
+        asked.user,
+        &asked.username,
+        &key,
+        &asked.hash,
+        At(asked.now),
+        &skeleton,
+    ];
+    match execute::<Upgrade>(conn, &binds).await {
+        Err(e) if fault::class(&e) != Class::Duplicate => return Err(e),
+        _ => {}
+    }
+    let row = by_id(conn, &asked.user).await?;
+    let row = row.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;
+    if !row.is_guest && row.username == asked.username {
+        return Ok(row);
+    }
+    if row.is_guest && row.status == UserStatus::Normal {
+        return Err(DbError::duplicate(ErrorCode::UserAlreadyExists));
+    }
+    Err(DbError::refused(ErrorCode::Forbidden))
 }
 
 #[async_trait]
@@ -213,15 +319,38 @@ impl UserStore for MysqlDatabase {
         id: UserId,
         patch: UserPatch,
         now: UnixMillis,
+        tokens_expire_at: UnixMillis,
     ) -> DbResult<UserRow> {
         // A second run after a lost commit would meet its own change.
         let again = patch.expected_version.is_none();
-        self.write(again, &[Key::Accounts], (id, patch, now), work!(update))
+        let args = (id, patch, now, tokens_expire_at);
+        self.write(again, &[Key::Accounts], args, work!(update))
             .await
     }
 
-    async fn password_hash(&self, id: UserId) -> DbResult<Option<String>> {
-        self.read(id, work!(password_hash)).await
+    async fn password(&self, id: UserId) -> DbResult<Option<PasswordRow>> {
+        self.read(id, work!(password)).await
+    }
+
+    /// Not run again when a commit got lost: the second run would meet the version of the first.
+    async fn set_password(&self, asked: SetPassword) -> DbResult<()> {
+        self.write(false, &[Key::Accounts], asked, work!(set_password))
+            .await
+    }
+
+    async fn delete_user(&self, asked: DeleteUser) -> DbResult<UserRow> {
+        self.write(true, &[Key::Accounts], asked, work!(delete))
+            .await
+    }
+
+    async fn upgrade_guest(&self, asked: UpgradeGuest) -> DbResult<UserRow> {
+        self.write(true, &[Key::Accounts], asked, work!(upgrade))
+            .await
+    }
+
+    async fn release_names(&self, before: UnixMillis, limit: u32) -> DbResult<u64> {
+        self.write(false, &[Key::Accounts], (before, limit), work!(release))
+            .await
     }
 
     async fn complete_names(&self, limit: u32) -> DbResult<usize> {

@@ -34,7 +34,7 @@ mod pointers;
 mod query;
 mod reader;
 mod save;
-mod tokens;
+mod sessions;
 mod users;
 mod writer;
 

@@ -5,11 +5,14 @@ use diesel::sqlite::SqliteConnection;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{UnixMillis, UserId};
 use gochat_core::text::username_key;
+use gochat_core::token::EndReason;
 
 use super::SqliteDatabase;
 use super::query::{binds, execute, first, json_array, rows, statements};
+use super::sessions;
 use crate::port::db::{
-    DbError, DbResult, MAX_PAGE, NewUser, UserPatch, UserRow, UserSearch, UserStore,
+    DbError, DbResult, DeleteUser, EndSessions, MAX_PAGE, NewUser, PasswordRow, SetPassword,
+    UpgradeGuest, UserPatch, UserRow, UserSearch, UserStatus, UserStore, Which,
 };
 use crate::sql::names::{NameKeys, no_skeleton};
 use crate::sql::row::columns;
@@ -44,19 +47,34 @@ statements! {
     Update = "UPDATE users SET avatar_url = coalesce(?2, avatar_url), \
               status = coalesce(?3, status), updated_at = max(updated_at, ?4), \
               version = version + (?2 IS NOT NULL) WHERE id = ?1 AND (?5 < 0 OR version = ?5)";
-    PasswordHash = "SELECT password_hash FROM users WHERE id = ?1 AND password_hash <> ''";
+    Password = "SELECT password_hash, password_version FROM users \
+                WHERE id = ?1 AND password_hash <> ''";
+    Judged = "SELECT status, password_version FROM users WHERE id = ?1";
+    SetPasswordOf = "UPDATE users SET password_hash = ?2, password_version = password_version + 1, \
+                     updated_at = max(updated_at, ?3) WHERE id = ?1";
+    // The key stays: the name is taken until it is released.
+    Delete = "UPDATE users SET status = 2, username = 'deleted_' || id, avatar_url = '', \
+              password_hash = '', password_version = password_version + 1, deleted_at = ?2, version = version + 1, \
+              updated_at = max(updated_at, ?2) WHERE id = ?1 AND status <> 2";
+    Upgrade = "UPDATE OR IGNORE users SET username = ?2, username_key = ?3, password_hash = ?4, is_guest = 0, name_skeleton = ?6, \
+               version = version + 1, password_version = password_version + 1, updated_at = max(updated_at, ?5) \
+               WHERE id = ?1 AND is_guest = 1 AND status = 0";
+    // No name may hold a tilde, so the key is free.
+    Release = "UPDATE users SET username_key = '~' || id, name_skeleton = ' ' || id, deleted_at = NULL WHERE id IN \
+               (SELECT id FROM users WHERE deleted_at <= ?1 AND status = 2 LIMIT 0 + ?2)";
     ExpiredGuests = "SELECT u.id FROM users u \
         WHERE u.is_guest = 1 AND u.status <> 2 AND u.created_at < ?1 \
         AND NOT EXISTS (SELECT 1 FROM user_read_pointers p \
                         WHERE p.user_id = u.id AND p.updated_at >= ?1) \
-        AND NOT EXISTS (SELECT 1 FROM refresh_tokens t \
-                        WHERE t.user_id = u.id AND t.created_at >= ?1) \
+        AND NOT EXISTS (SELECT 1 FROM sessions t \
+                        WHERE t.user_id = u.id AND t.last_used_at >= ?1) \
         ORDER BY u.created_at LIMIT 0 + ?2";
     Retire = "UPDATE users SET status = 2, avatar_url = '', updated_at = ?2 \
               WHERE id IN (SELECT value FROM json_each(?1))";
     DropPointers = "DELETE FROM user_read_pointers \
                     WHERE user_id IN (SELECT value FROM json_each(?1))";
-    DropTokens = "DELETE FROM refresh_tokens \
+    DropPointersOf = "DELETE FROM user_read_pointers WHERE user_id = ?1";
+    DropSessions = "DELETE FROM sessions \
                   WHERE user_id IN (SELECT value FROM json_each(?1))";
 }
 
@@ -129,6 +147,7 @@ fn update(
     id: UserId,
     patch: &UserPatch,
     now: UnixMillis,
+    tokens_expire_at: UnixMillis,
 ) -> DbResult<UserRow> {
     let status = patch.status.map(|status| status as i32);
     let seen = patch
@@ -137,10 +156,20 @@ fn update(
     let binds = binds![id, patch.avatar_url.as_ref(), status, now, seen];
     let changed = execute::<Update>(conn, &binds)?;
     let row = by_id(conn, id)?.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;
-    match changed {
-        0 => Err(DbError::conflict()),
-        _ => Ok(row),
+    if changed == 0 {
+        return Err(DbError::conflict());
     }
+    if let Some(reason) = end_of(patch.status) {
+        let all = EndSessions {
+            user: id,
+            which: Which::All,
+            reason,
+            now,
+            tokens_expire_at,
+        };
+        sessions::end(conn, &all)?;
+    }
+    Ok(row)
 }
 
 fn retire_guests(
@@ -154,9 +183,80 @@ fn retire_guests(
         let list = json_array(&ids);
         execute::<Retire>(conn, &binds![&list, now])?;
         execute::<DropPointers>(conn, &binds![&list])?;
-        execute::<DropTokens>(conn, &binds![&list])?;
+        execute::<DropSessions>(conn, &binds![&list])?;
     }
     Ok(ids)
+}
+
+/// The statuses that end sessions, and why.
+fn end_of(status: Option<UserStatus>) -> Option<EndReason> {
+    match status? {
+        UserStatus::Normal => None,
+        UserStatus::Disabled => Some(EndReason::Disabled),
+        UserStatus::Deleted => Some(EndReason::Deleted),
+    }
+}
+
+fn set_password(conn: &mut SqliteConnection, asked: &SetPassword) -> DbResult<()> {
+    let user = asked.user;
+    let found: Option<(UserStatus, u64)> = first::<Judged, _>(conn, &binds![user])?;
+    match found {
+        None | Some((UserStatus::Deleted, _)) => {
+            return Err(DbError::not_found(ErrorCode::UserNotFound));
+        }
+        Some((_, version)) if asked.version.is_some_and(|judged| judged != version) => {
+            return Err(DbError::conflict());
+        }
+        Some(_) => {}
+    }
+    execute::<SetPasswordOf>(conn, &binds![user, &asked.hash, asked.now])?;
+    let others = EndSessions {
+        user,
+        which: asked.keep.map_or(Which::All, Which::AllBut),
+        reason: EndReason::PasswordChanged,
+        now: asked.now,
+        tokens_expire_at: asked.tokens_expire_at,
+    };
+    sessions::end(conn, &others).map(drop)
+}
+
+fn delete(conn: &mut SqliteConnection, asked: &DeleteUser) -> DbResult<UserRow> {
+    let user = asked.user;
+    execute::<Delete>(conn, &binds![user, asked.now])?;
+    let row = by_id(conn, user)?;
+    let row = row.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;
+    execute::<DropPointersOf>(conn, &binds![user])?;
+    let all = EndSessions {
+        user,
+        which: Which::All,
+        reason: EndReason::Deleted,
+        now: asked.now,
+        tokens_expire_at: asked.tokens_expire_at,
+    };
+    sessions::end(conn, &all)?;
+    Ok(row)
+}
+
+fn upgrade(conn: &mut SqliteConnection, asked: &UpgradeGuest) -> DbResult<UserRow> {
+    let NameKeys { key, skeleton } = NameKeys::of(&asked.username);
+    let binds = binds![
+        asked.user,
+        &asked.username,
+        &key,
+        &asked.hash,
+        asked.now,
+        &skeleton
+    ];
+    execute::<Upgrade>(conn, &binds)?;
+    let row = by_id(conn, asked.user)?;
+    let row = row.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;
+    if !row.is_guest && row.username == asked.username {
+        return Ok(row);
+    }
+    if row.is_guest && row.status == UserStatus::Normal {
+        return Err(DbError::duplicate(ErrorCode::UserAlreadyExists));
+    }
+    Err(DbError::refused(ErrorCode::Forbidden))
 }
 
 #[async_trait]
@@ -190,14 +290,36 @@ impl UserStore for SqliteDatabase {
         id: UserId,
         patch: UserPatch,
         now: UnixMillis,
+        tokens_expire_at: UnixMillis,
     ) -> DbResult<UserRow> {
-        self.write(1, move |conn| update(conn, id, &patch, now))
+        self.write(1, move |conn| {
+            update(conn, id, &patch, now, tokens_expire_at)
+        })
+        .await
+    }
+
+    async fn password(&self, id: UserId) -> DbResult<Option<PasswordRow>> {
+        self.read(move |conn| first::<Password, _>(conn, &binds![id]))
             .await
     }
 
-    async fn password_hash(&self, id: UserId) -> DbResult<Option<String>> {
-        self.read(move |conn| first::<PasswordHash, _>(conn, &binds![id]))
-            .await
+    async fn set_password(&self, asked: SetPassword) -> DbResult<()> {
+        self.write(2, move |conn| set_password(conn, &asked)).await
+    }
+
+    async fn delete_user(&self, asked: DeleteUser) -> DbResult<UserRow> {
+        self.write(2, move |conn| delete(conn, &asked)).await
+    }
+
+    async fn upgrade_guest(&self, asked: UpgradeGuest) -> DbResult<UserRow> {
+        self.write(1, move |conn| upgrade(conn, &asked)).await
+    }
+
+    async fn release_names(&self, before: UnixMillis, limit: u32) -> DbResult<u64> {
+        self.write(limit as usize, move |conn| {
+            Ok(execute::<Release>(conn, &binds![before, limit])? as u64)
+        })
+        .await
     }
 
     async fn complete_names(&self, limit: u32) -> DbResult<usize> {

@@ -29,7 +29,7 @@ mod list;
 mod message;
 mod migrate;
 mod place;
-mod token;
+mod session;
 mod user;
 
 use std::sync::Arc;
@@ -56,10 +56,14 @@ pub use message::{
 };
 pub use migrate::{MigrationStatus, Migrator, is_additive};
 pub use place::{PLACES_PER_USER, PlaceStore};
-pub use token::{
-    ConsumeOutcome, ConsumeRefresh, RefreshRecord, Revocation, RevocationKey, TokenStore,
+pub use session::{
+    EndSessions, EndedAfter, EndedSession, MAX_ENDED, NewSession, RefreshSession, SessionStore,
+    Which,
 };
-pub use user::{NewUser, UserBrief, UserPatch, UserRow, UserSearch, UserStatus, UserStore};
+pub use user::{
+    DeleteUser, NewUser, PasswordRow, SetPassword, UpgradeGuest, UserBrief, UserPatch, UserRow,
+    UserSearch, UserStatus, UserStore,
+};
 
 /// Most rows a page of messages, conversations, friends or users holds.
 pub const MAX_PAGE: u32 = 100;
@@ -74,7 +78,7 @@ pub trait Database:
     + ConversationStore
     + MessageStore
     + FriendStore
-    + TokenStore
+    + SessionStore
     + PlaceStore
     + KeyStore
     + AuditStore

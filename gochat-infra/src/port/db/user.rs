@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use gochat_core::ids::{UnixMillis, UserId};
+use gochat_core::token::SessionId;
 
 use super::DbResult;
 
@@ -82,6 +83,56 @@ pub struct NewUser {
     pub now: UnixMillis,
 }
 
+/// A stored password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordRow {
+    /// PHC text.
+    pub hash: String,
+    /// How often the password was changed.
+    pub version: u64,
+}
+
+/// Asks to change a password.
+#[derive(Clone)]
+pub struct SetPassword {
+    /// Whose.
+    pub user: UserId,
+    /// PHC text of the new password.
+    pub hash: String,
+    /// Version that the caller has judged; `None` replaces any (an operator does that).
+    pub version: Option<u64>,
+    /// Session that goes on; every other one ends.
+    pub keep: Option<SessionId>,
+    /// Time of the change.
+    pub now: UnixMillis,
+    /// When the last access token of a session that ends now expires.
+    pub tokens_expire_at: UnixMillis,
+}
+
+/// Asks to delete an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteUser {
+    /// Whose.
+    pub user: UserId,
+    /// Time of the deletion.
+    pub now: UnixMillis,
+    /// When the last access token of a session that ends now expires.
+    pub tokens_expire_at: UnixMillis,
+}
+
+/// Asks to make an account of a guest.
+#[derive(Clone)]
+pub struct UpgradeGuest {
+    /// Which guest.
+    pub user: UserId,
+    /// Unique name (letters of either case are the same).
+    pub username: String,
+    /// PHC text of the password.
+    pub hash: String,
+    /// Time of the change.
+    pub now: UnixMillis,
+}
+
 /// What to change of a user; `None` leaves the field alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserPatch {
@@ -128,16 +179,42 @@ pub trait UserStore: Send + Sync {
     async fn search_users(&self, search: UserSearch) -> DbResult<Vec<UserRow>>;
 
     /// Changes a user and returns the new row; `USER_NOT_FOUND` when there is none,
-    /// `VERSION_CONFLICT` when the profile was edited after the expected version.
-    async fn update_user(&self, id: UserId, patch: UserPatch, now: UnixMillis)
-    -> DbResult<UserRow>;
+    /// `VERSION_CONFLICT` when the profile was edited after the expected version. A status other
+    /// than normal ends every session of the user in the same step; `tokens_expire_at` is the time
+    /// at which their last access token expires.
+    async fn update_user(
+        &self,
+        id: UserId,
+        patch: UserPatch,
+        now: UnixMillis,
+        tokens_expire_at: UnixMillis,
+    ) -> DbResult<UserRow>;
 
-    /// The stored password hash; `None` for unknown users and for guests.
-    async fn password_hash(&self, id: UserId) -> DbResult<Option<String>>;
+    /// The stored password; `None` for unknown users and for guests.
+    async fn password(&self, id: UserId) -> DbResult<Option<PasswordRow>>;
 
-    /// Retires guests that were made before `before` and have neither read anything nor held a
-    /// refresh token since. The row stays with status deleted (history keeps its author's name);
-    /// read pointers and refresh tokens go. Returns at most `limit` ids; call again until empty.
+    /// Changes the password and ends the user's other sessions, in one step. Refused with
+    /// `VERSION_CONFLICT` when the password changed since it was judged, with `USER_NOT_FOUND` when
+    /// there is no such account or it is deleted.
+    async fn set_password(&self, asked: SetPassword) -> DbResult<()>;
+
+    /// Deletes an account: no password, no picture, another name to be shown; sessions end and read
+    /// pointers go, in one step. The row stays so that history keeps its authors, and nobody else
+    /// gets the name until [`release_names`](Self::release_names). Repeating it changes nothing;
+    /// `USER_NOT_FOUND` when there is none.
+    async fn delete_user(&self, asked: DeleteUser) -> DbResult<UserRow>;
+
+    /// Makes an account of a guest; everything else of the user stays. A repeat returns the row. A
+    /// taken name is `Duplicate` with `USER_ALREADY_EXISTS`; a user who is no guest under another
+    /// name is refused with `FORBIDDEN`.
+    async fn upgrade_guest(&self, asked: UpgradeGuest) -> DbResult<UserRow>;
+
+    /// Frees the names of accounts deleted before `before`; returns how many, at most `limit`.
+    async fn release_names(&self, before: UnixMillis, limit: u32) -> DbResult<u64>;
+
+    /// Retires guests that were made before `before` and have neither read anything nor used a
+    /// session since. The row stays with status deleted (history keeps its author's name); read
+    /// pointers and sessions go. Returns at most `limit` ids; call again until empty.
     async fn delete_expired_guests(
         &self,
         before: UnixMillis,

@@ -111,6 +111,10 @@ macro_rules! columns {
             ".updated_at"
         )
     };
+    (session) => {
+        "id, user_id, device, client, address, created_at, last_used_at, expires_at, generation, \
+         rotated_at, refresh_hash, ended_at, end_reason"
+    };
     (request $a:literal) => {
         concat!(
             $a,

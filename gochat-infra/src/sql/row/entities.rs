@@ -1,12 +1,13 @@
 //! The structs of the port, column by column.
 
+use gochat_core::token::{End, Session};
+
 use super::{FromRow, Reader, Source};
 use crate::port::db::{
-    AuditRow, ConversationEntry, ConversationRow, DbError, DbResult, FriendEntry,
+    AuditRow, ConversationEntry, ConversationRow, DbResult, EndedSession, FriendEntry,
     FriendRequestEntry, FriendRequestRow, MemberEntry, MemberRow, MessageEntry, MessageRow,
-    RefreshRecord, Revocation, SigningKeyRow, UserBrief, UserRow,
+    PasswordRow, SigningKeyRow, UserBrief, UserRow,
 };
-use crate::sql::tokens;
 
 /// Reads a struct field by field; the order of the fields is the order of the columns.
 macro_rules! from_row_struct {
@@ -35,13 +36,12 @@ from_row_struct!(MemberEntry, 12, { member, user });
 from_row_struct!(MessageEntry, 15, { message, sender });
 from_row_struct!(FriendRequestEntry, 17, { request, requester, target });
 from_row_struct!(FriendEntry, 9, { friend_id, status, remark, created_at, updated_at, user });
-from_row_struct!(RefreshRecord, 8, {
-    hash, user_id, client_info, created_at, expires_at, access_hash, access_jti, access_expires_at,
-});
 from_row_struct!(SigningKeyRow, 8, {
     generation, kid, algorithm, public_key, sealed_key, created_at, signs_from, retires_at,
 });
 from_row_struct!(AuditRow, 8, { id, at, actor, action, target, address, outcome, detail });
+from_row_struct!(PasswordRow, 2, { hash, version });
+from_row_struct!(EndedSession, 4, { id, user, ended_at, expires_at });
 from_row_struct!(FriendRequestRow, 9, {
     id, requester_id, target_id, status, message, remark, mirrored, created_at, updated_at,
 });
@@ -88,16 +88,34 @@ impl FromRow for Entry {
     }
 }
 
-impl FromRow for Revocation {
-    const WIDTH: usize = 3;
+impl FromRow for Session {
+    const WIDTH: usize = 13;
 
     fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
-        let key: String = reader.next()?;
         Ok(Self {
-            key: tokens::parse_key(&key)
-                .ok_or_else(|| DbError::internal("undecodable revocation"))?,
-            revoked_at: reader.next()?,
+            id: reader.next()?,
+            user: reader.next()?,
+            device: reader.next()?,
+            client: reader.next()?,
+            address: reader.next()?,
+            created_at: reader.next()?,
+            last_used_at: reader.next()?,
             expires_at: reader.next()?,
+            generation: reader.next()?,
+            rotated_at: reader.next()?,
+            refresh_hash: reader.next()?,
+            ended: reader.next()?,
+        })
+    }
+}
+
+impl FromRow for End {
+    const WIDTH: usize = 2;
+
+    fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
+        Ok(Self {
+            at: reader.next()?,
+            reason: reader.next()?,
         })
     }
 }

@@ -4,6 +4,7 @@ mod columns;
 mod entities;
 
 use gochat_core::ids::{ConversationId, MessageId, RequestId, UserId};
+use gochat_core::token::{EndReason, SessionId};
 
 pub(crate) use self::columns::columns;
 pub(crate) use self::entities::Entry;
@@ -84,6 +85,7 @@ from_int! {
     MessageId, "message id", v => MessageId::from_i64(v);
     RequestId, "request id", v => RequestId::from_i64(v);
     UserStatus, "user status", v => i32::try_from(v).ok().and_then(UserStatus::from_i32);
+    EndReason, "reason", v => i32::try_from(v).ok().and_then(EndReason::from_i32);
     FriendStatus, "friend status", v => i32::try_from(v).ok().and_then(FriendStatus::from_i32);
 }
 
@@ -91,6 +93,13 @@ impl FromRow for String {
     const WIDTH: usize = 1;
     fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
         reader.text()?.ok_or_else(|| undecodable("text"))
+    }
+}
+
+impl FromRow for SessionId {
+    const WIDTH: usize = 1;
+    fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
+        reader.next::<String>()?.parse().map_err(DbError::internal)
     }
 }
 

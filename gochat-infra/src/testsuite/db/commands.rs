@@ -156,7 +156,7 @@ pub async fn a_profile_edit_of_an_older_version_is_refused(subject: Subject) {
         expected_version: version,
         ..UserPatch::default()
     };
-    let edit = |patch| db.update_user(user(1), patch, NOW + 1);
+    let edit = |patch| db.update_user(user(1), patch, NOW + 1, NOW + 2);
     assert_eq!(edit(picture(1, Some(0))).await.expect("fresh").version, 1);
     let late = edit(picture(2, Some(0))).await;
     assert_eq!(code(late), ErrorCode::VersionConflict);

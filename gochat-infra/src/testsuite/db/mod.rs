@@ -15,7 +15,7 @@ mod messages;
 mod migrations;
 mod places;
 mod pointers;
-mod tokens;
+mod sessions;
 mod users;
 
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub use messages::*;
 pub use migrations::*;
 pub use places::*;
 pub use pointers::*;
-pub use tokens::*;
+pub use sessions::*;
 pub use users::*;
 
 /// A database under test.
@@ -248,12 +248,17 @@ macro_rules! db_suite {
             mirrors_are_not_listed_as_requests,
             friends_are_paged_and_synced,
             a_block_ends_a_friendship_and_stops_requests,
-            a_refresh_token_is_consumed_by_one_of_two_racers,
-            reuse_revokes_everything_of_the_user,
-            expired_and_unknown_tokens_are_told_apart,
-            logout_forgets_the_pair,
-            revocations_hit_tokens_and_users,
-            revocations_are_listed_in_pages_until_they_expire,
+            a_password_is_changed_by_who_judged_the_newest_one,
+            a_deleted_account_keeps_its_row_and_its_name_until_it_is_released,
+            a_guest_becomes_an_account_once,
+            a_disabled_account_has_no_live_sessions,
+            a_session_is_made_only_for_an_account_in_use,
+            of_two_that_present_one_token_both_get_its_successor,
+            an_old_token_ends_its_session_only,
+            a_refresh_after_the_end_opens_nothing,
+            beyond_the_cap_the_least_recently_used_session_ends,
+            ends_are_answered_again_while_tokens_live,
+            ended_sessions_are_listed_in_pages_until_their_tokens_expired,
             of_racing_first_keys_one_stays,
             a_new_key_retires_the_one_before,
             audit_records_are_kept_once,

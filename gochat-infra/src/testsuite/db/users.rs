@@ -2,8 +2,11 @@
 
 use gochat_core::error::ErrorCode;
 
+use super::sessions::{open_session, sid};
 use super::*;
-use crate::port::db::{DbErrorKind, RefreshRecord, UserPatch, UserSearch, UserStatus};
+use crate::port::db::{
+    DbErrorKind, DeleteUser, SetPassword, UpgradeGuest, UserPatch, UserSearch, UserStatus,
+};
 
 fn named(n: u64, name: &str) -> NewUser {
     NewUser {
@@ -168,7 +171,9 @@ pub async fn search_finds_parts_of_names_but_neither_the_caller_nor_guests(subje
         status: Some(UserStatus::Disabled),
         ..UserPatch::default()
     };
-    db.update_user(user(5), lock, NOW).await.expect("there");
+    db.update_user(user(5), lock, NOW, NOW)
+        .await
+        .expect("there");
 
     let found = db.search_users(search("aNNa")).await.expect("search");
     let names: Vec<_> = found.iter().map(|u| u.username.as_str()).collect();
@@ -215,7 +220,7 @@ pub async fn updates_change_only_what_is_named(subject: Subject) {
         ..UserPatch::default()
     };
     let after = db
-        .update_user(user(1), avatar, NOW + 7)
+        .update_user(user(1), avatar, NOW + 7, NOW + 9)
         .await
         .expect("there");
     assert_eq!(after.avatar_url, "http://a");
@@ -225,14 +230,16 @@ pub async fn updates_change_only_what_is_named(subject: Subject) {
         ..UserPatch::default()
     };
     let after = db
-        .update_user(user(1), status, NOW + 8)
+        .update_user(user(1), status, NOW + 8, NOW + 9)
         .await
         .expect("there");
     assert_eq!(
         (after.avatar_url.as_str(), after.status),
         ("http://a", UserStatus::Disabled)
     );
-    let nobody = db.update_user(user(9), UserPatch::default(), NOW).await;
+    let nobody = db
+        .update_user(user(9), UserPatch::default(), NOW, NOW)
+        .await;
     assert_eq!(code(nobody), ErrorCode::UserNotFound);
 }
 
@@ -241,12 +248,14 @@ pub async fn guests_have_no_password_hash(subject: Subject) {
     let db = subject.db();
     add_user(&db, 1).await;
     add_guest(&db, 2, NOW).await;
-    assert_eq!(
-        db.password_hash(user(1)).await.expect("read").as_deref(),
-        Some("hash1")
-    );
-    assert_eq!(db.password_hash(user(2)).await.expect("read"), None);
-    assert_eq!(db.password_hash(user(3)).await.expect("read"), None);
+    let stored = db
+        .password(user(1))
+        .await
+        .expect("read")
+        .expect("a password");
+    assert_eq!((stored.hash.as_str(), stored.version), ("hash1", 0));
+    assert!(db.password(user(2)).await.expect("read").is_none());
+    assert!(db.password(user(3)).await.expect("read").is_none());
 }
 
 /// Reading and refreshing are signs of life; the retired keep their row.
@@ -263,17 +272,7 @@ pub async fn only_idle_guests_expire(subject: Subject) {
     db.advance_pointer(user(4), ConversationId::World, 0, NOW + 10)
         .await
         .expect("world");
-    let record = RefreshRecord {
-        hash: "r3".to_owned(),
-        user_id: user(3),
-        client_info: String::new(),
-        created_at: NOW + 60,
-        expires_at: NOW + 1_000,
-        access_hash: String::new(),
-        access_jti: String::new(),
-        access_expires_at: 0,
-    };
-    db.store_refresh(record).await.expect("stored");
+    open_session(&db, 3, 3, NOW + 60).await.expect("stored");
 
     let gone = db
         .delete_expired_guests(NOW + 50, NOW + 200, 10)
@@ -291,4 +290,166 @@ pub async fn only_idle_guests_expire(subject: Subject) {
             .expect("none")
             .is_empty()
     );
+}
+
+fn new_password(who: u64, version: u64) -> SetPassword {
+    SetPassword {
+        user: user(who),
+        hash: format!("new{version}"),
+        version: Some(version),
+        keep: Some(sid(1)),
+        now: NOW + 10,
+        tokens_expire_at: NOW + 500,
+    }
+}
+
+/// Another judgement of the same password loses, and other sessions end.
+pub async fn a_password_is_changed_by_who_judged_the_newest_one(subject: Subject) {
+    let db = subject.db();
+    add_user(&db, 1).await;
+    for n in 1..=3 {
+        open_session(&db, n, 1, NOW).await.expect("stored");
+    }
+    db.set_password(new_password(1, 0)).await.expect("changed");
+    let late = db.set_password(new_password(1, 0)).await;
+    assert_eq!(code(late), ErrorCode::VersionConflict);
+    let stored = db.password(user(1)).await.expect("read").expect("one");
+    assert_eq!((stored.hash.as_str(), stored.version), ("new0", 1));
+    let live = db.sessions_of(user(1), NOW + 11).await.expect("read");
+    assert_eq!(live.iter().map(|s| s.id).collect::<Vec<_>>(), [sid(1)]);
+    // A sign-in that the old password let in comes too late.
+    let late = open_session(&db, 4, 1, NOW + 12).await;
+    assert_eq!(code(late), ErrorCode::InvalidCredentials);
+    assert_eq!(
+        code(db.set_password(new_password(9, 0)).await),
+        ErrorCode::UserNotFound
+    );
+}
+
+/// Others get the name only afterwards.
+pub async fn a_deleted_account_keeps_its_row_and_its_name_until_it_is_released(subject: Subject) {
+    let db = subject.db();
+    add_user(&db, 1).await;
+    open_session(&db, 1, 1, NOW).await.expect("stored");
+    let asked = DeleteUser {
+        user: user(1),
+        now: NOW + 10,
+        tokens_expire_at: NOW + 500,
+    };
+    for _ in 0..2 {
+        let row = db.delete_user(asked.clone()).await.expect("deleted");
+        assert_eq!(row.status, UserStatus::Deleted);
+        assert_eq!(
+            (row.username.as_str(), row.avatar_url.as_str()),
+            ("deleted_1", "")
+        );
+    }
+    assert!(db.password(user(1)).await.expect("read").is_none());
+    assert!(
+        db.sessions_of(user(1), NOW + 11)
+            .await
+            .expect("read")
+            .is_empty()
+    );
+    assert_eq!(
+        code(open_session(&db, 2, 1, NOW + 12).await),
+        ErrorCode::InvalidCredentials
+    );
+    let again = NewUser {
+        id: user(2),
+        ..named(2, "user1")
+    };
+    let taken = db.create_user(again.clone()).await;
+    assert_eq!(code(taken), ErrorCode::UserAlreadyExists);
+    assert_eq!(db.release_names(NOW + 9, 10).await.expect("released"), 0);
+    assert_eq!(db.release_names(NOW + 10, 10).await.expect("released"), 1);
+    assert_eq!(db.release_names(NOW + 10, 10).await.expect("released"), 0);
+    db.create_user(again).await.expect("free");
+    let nobody = DeleteUser {
+        user: user(9),
+        ..asked
+    };
+    assert_eq!(code(db.delete_user(nobody).await), ErrorCode::UserNotFound);
+}
+
+/// Repeats answer the row; whoever is no guest is refused.
+pub async fn a_guest_becomes_an_account_once(subject: Subject) {
+    let db = subject.db();
+    add_user(&db, 1).await;
+    add_guest(&db, 2, NOW).await;
+    let ask = |who: u64, name: &str| UpgradeGuest {
+        user: user(who),
+        username: name.to_owned(),
+        hash: "h".to_owned(),
+        now: NOW + 5,
+    };
+    let taken = db.upgrade_guest(ask(2, "USER1")).await;
+    assert_eq!(code(taken), ErrorCode::UserAlreadyExists);
+    for _ in 0..2 {
+        let row = db.upgrade_guest(ask(2, "Ann")).await.expect("upgraded");
+        assert_eq!(
+            (row.id, row.username.as_str(), row.is_guest),
+            (user(2), "Ann", false)
+        );
+    }
+    assert_eq!(
+        code(db.upgrade_guest(ask(2, "Bob")).await),
+        ErrorCode::Forbidden
+    );
+    assert_eq!(
+        code(db.upgrade_guest(ask(1, "Bob")).await),
+        ErrorCode::Forbidden
+    );
+    assert_eq!(
+        code(db.upgrade_guest(ask(9, "Bob")).await),
+        ErrorCode::UserNotFound
+    );
+    let found = db
+        .user_by_username("ann")
+        .await
+        .expect("read")
+        .expect("there");
+    assert_eq!(found.id, user(2));
+    assert_eq!(
+        db.password(user(2)).await.expect("read").map(|p| p.hash),
+        Some("h".into())
+    );
+}
+
+/// In one step with the status.
+pub async fn a_disabled_account_has_no_live_sessions(subject: Subject) {
+    let db = subject.db();
+    add_user(&db, 1).await;
+    open_session(&db, 1, 1, NOW).await.expect("stored");
+    let status = |status| UserPatch {
+        status: Some(status),
+        ..UserPatch::default()
+    };
+    let disabled = status(UserStatus::Disabled);
+    db.update_user(user(1), disabled, NOW + 5, NOW + 500)
+        .await
+        .expect("there");
+    assert!(
+        db.sessions_of(user(1), NOW + 6)
+            .await
+            .expect("read")
+            .is_empty()
+    );
+    assert_eq!(
+        code(open_session(&db, 2, 1, NOW + 7).await),
+        ErrorCode::UserDisabled
+    );
+    let enabled = status(UserStatus::Normal);
+    db.update_user(user(1), enabled, NOW + 8, NOW + 500)
+        .await
+        .expect("there");
+    assert!(
+        db.sessions_of(user(1), NOW + 9)
+            .await
+            .expect("read")
+            .is_empty()
+    );
+    open_session(&db, 2, 1, NOW + 10)
+        .await
+        .expect("in use again");
 }

@@ -111,9 +111,13 @@ fn launch(address: &str, folder: &std::path::Path, settings: &[String]) -> Resul
         .args(["serve", "--listen", address, "--data-dir"])
         .arg(folder.join("data"));
     // The load is far above what a person may send.
-    for setting in ["gateway.rates.disabled=true"]
-        .into_iter()
-        .chain(settings.iter().map(String::as_str))
+    // Its clients hold tokens and renew none.
+    for setting in [
+        "gateway.rates.disabled=true",
+        "logic.auth.access_ttl_s=86400",
+    ]
+    .into_iter()
+    .chain(settings.iter().map(String::as_str))
     {
         command.args(["--set", setting]);
     }

@@ -21,4 +21,5 @@ mod membership;
 mod owners;
 mod reads;
 mod recall;
+mod sessions;
 mod signals;

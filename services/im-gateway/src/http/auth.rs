@@ -40,6 +40,9 @@ pub(super) struct LoginBody {
     /// the account then don't hold it up.
     #[serde(default, alias = "device_id")]
     device_id: Option<String>,
+    /// Name of the device, for the list of sessions; at most 64 characters are kept.
+    #[serde(default)]
+    device: Option<String>,
 }
 
 #[derive(Default, Deserialize, ToSchema)]
@@ -51,12 +54,14 @@ pub(super) struct GuestBody {
     /// A random name that the client keeps for its device.
     #[serde(alias = "device_id")]
     device_id: Option<String>,
+    /// Name of the device, for the list of sessions; at most 64 characters are kept.
+    device: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RefreshBody {
-    /// Valid for one use.
+    /// The newest one. Presented again within 60 seconds, it gives the same successor.
     #[serde(alias = "refresh_token")]
     refresh_token: String,
 }
@@ -70,11 +75,11 @@ pub(super) struct UserData {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SessionData {
-    access_token: String,
-    refresh_token: String,
+    pub(super) access_token: String,
+    pub(super) refresh_token: String,
     /// Unix seconds at which the access token expires.
-    expires_in: i64,
-    user: User,
+    pub(super) expires_in: i64,
+    pub(super) user: User,
 }
 
 /// Tokens that replace older ones.
@@ -128,6 +133,7 @@ pub(super) async fn login(
         client_info: client_info(&headers),
         address: network.0,
         device_id: device(body.device_id),
+        device: body.device.unwrap_or_default(),
     };
     let call = gw
         .backend
@@ -160,6 +166,7 @@ pub(super) async fn guest(
         guest_name: body.guest_name.unwrap_or_default(),
         address: network.0,
         device_id: device(body.device_id),
+        device: body.device.unwrap_or_default(),
         ..Default::default()
     };
     let call = gw
@@ -178,16 +185,19 @@ pub(super) async fn guest(
     }))
 }
 
-/// Trades a refresh token for new tokens; it becomes invalid at once.
+/// Trades a refresh token for new tokens. A repeat within 60 seconds gives the same ones; a token
+/// that was used before that ends its session.
 #[utoipa::path(post, path = "/auth/refresh", tag = "auth", request_body = RefreshBody, responses(
     (status = 200, body = Envelope<TokenData>), (status = 401, body = ErrorBody)))]
 pub(super) async fn refresh(
     State(gw): State<Gw>,
     trace: Trace,
+    network: Network,
     Body(body): Body<RefreshBody>,
 ) -> ApiResult<TokenData> {
     let request = RefreshTokenRequest {
         refresh_token: body.refresh_token,
+        address: network.0,
     };
     let call = gw
         .backend
@@ -203,7 +213,7 @@ pub(super) async fn refresh(
     }))
 }
 
-/// Ends the session: its tokens are revoked, its sockets closed.
+/// Ends the session: every token of it is refused, every socket closed.
 #[utoipa::path(post, path = "/auth/logout", tag = "auth", security(("bearer" = [])), responses(
     (status = 200, body = Envelope<Nothing>), (status = 401, body = ErrorBody)))]
 pub(super) async fn logout(

@@ -8,6 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use bytes::Bytes;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConversationId, MessageId, RequestId, UserId};
+use gochat_core::token::SessionId;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -181,6 +182,10 @@ impl PathId for MessageId {
 
 impl PathId for UserId {
     const UNKNOWN: ErrorCode = ErrorCode::UserNotFound;
+}
+
+impl PathId for SessionId {
+    const UNKNOWN: ErrorCode = ErrorCode::NotFound;
 }
 
 impl PathId for RequestId {

@@ -13,6 +13,7 @@ mod messages;
 pub(crate) mod middleware;
 mod objects;
 pub(crate) mod reply;
+mod sessions;
 mod users;
 mod version;
 
@@ -65,11 +66,16 @@ fn api() -> OpenApiRouter<Gw> {
         .routes(routes!(auth::guest))
         .routes(routes!(auth::refresh))
         .routes(routes!(auth::logout))
+        .routes(routes!(sessions::upgrade))
+        .routes(routes!(sessions::change_password))
+        .routes(routes!(sessions::delete_account))
         .layer(DefaultBodyLimit::max(AUTH_BODY_MAX));
     OpenApiRouter::new()
         .merge(auth)
         .routes(routes!(users::profile, users::update_profile))
         .routes(routes!(users::search))
+        .routes(routes!(sessions::list, sessions::end_others))
+        .routes(routes!(sessions::end))
         .routes(routes!(conversations::list, conversations::create))
         .routes(routes!(conversations::join_world))
         .routes(routes!(

@@ -17,11 +17,12 @@ use super::socket::Socket;
 use crate::clock;
 use crate::presence::Gone;
 use crate::revocations::Scope;
-use crate::tokens::{Identity, TokenHash};
+use crate::tokens::Identity;
 use bytes::{Buf, Bytes};
 use gochat_core::ids::{ConnId, UserId};
 use gochat_core::session::machine::CloseCode;
 use gochat_core::session::wire;
+use gochat_core::token::SessionId;
 use parking_lot::Mutex;
 
 /// Frames handed to the kernel in one call.
@@ -79,9 +80,9 @@ struct Out {
 pub(crate) struct Conn {
     id: ConnId,
     user: UserId,
-    token: TokenHash,
-    issued_at: i64,
-    expires_at: i64,
+    session: SessionId,
+    issued_at: AtomicI64,
+    expires_at: AtomicI64,
     heard_s: AtomicU32,
     pinged_s: AtomicU32,
     reported_s: AtomicU32,
@@ -117,9 +118,9 @@ impl Conn {
         Self {
             id,
             user: identity.user,
-            token: identity.token,
-            issued_at: identity.issued_at,
-            expires_at: identity.expires_at,
+            session: identity.session,
+            issued_at: AtomicI64::new(identity.issued_at),
+            expires_at: AtomicI64::new(identity.expires_at),
             heard_s: AtomicU32::new(now),
             pinged_s: AtomicU32::new(now),
             reported_s: AtomicU32::new(now),
@@ -155,14 +156,31 @@ impl Conn {
 
     /// Unix seconds at which the token expires.
     pub(crate) fn expires_at(&self) -> i64 {
-        self.expires_at
+        self.expires_at.load(Ordering::Relaxed)
     }
 
-    /// Whether a revocation closes this connection (the user is the same already).
+    /// Lets the connection live as long as a newer token of its session. False, and nothing done,
+    /// for a token of another user or session.
+    pub(crate) fn extend(&self, identity: &Identity) -> bool {
+        if (identity.user, identity.session) != (self.user, self.session) {
+            return false;
+        }
+        // The older of two tokens takes nothing away.
+        self.issued_at
+            .fetch_max(identity.issued_at, Ordering::Relaxed);
+        self.expires_at
+            .fetch_max(identity.expires_at, Ordering::Relaxed);
+        true
+    }
+
+    /// Whether the end of a session closes this connection.
     pub(crate) fn is_covered_by(&self, scope: Scope) -> bool {
         match scope {
-            Scope::Token(hash) => self.token == hash,
-            Scope::IssuedBefore(cut) => self.issued_at < cut,
+            Scope::Session(session) => self.session == session,
+            Scope::User(user, cut) => {
+                self.user == user && self.issued_at.load(Ordering::Relaxed) < cut
+            }
+            Scope::Everyone(cut) => self.issued_at.load(Ordering::Relaxed) < cut,
         }
     }
 
@@ -362,7 +380,7 @@ impl Conn {
             user: UserId::new(user).expect("a user id"),
             guest: false,
             username: None,
-            token: [0; 16],
+            session: SessionId::new(0),
             issued_at: 0,
             expires_at: i64::MAX,
         };

@@ -81,6 +81,8 @@ pub(crate) async fn upgrade(
     let conn = Arc::new(Conn::new(gw.new_conn_id(), &identity, about));
     spread_first_ping(gw, &conn);
     let admitted = Admitted::new(gw, conn);
+    // An end that came between the first look and the table has closed no socket of this session.
+    gw.revocations.check(&identity)?;
     let deadline = Duration::from_millis(gw.config.websocket.handshake_timeout_ms);
     tokio::time::timeout(deadline, presence::register(gw, &admitted.conn))
         .await

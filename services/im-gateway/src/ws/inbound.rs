@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gochat_core::error::{Error, ErrorCode};
-use gochat_core::session::frame::{ClientFrame, FrameError, Pong, SendMessage};
+use gochat_core::session::frame::{Authenticated, ClientFrame, FrameError, Pong, SendMessage};
 use gochat_core::session::machine::CloseCode;
 use gochat_core::session::wire::{self, Message, WireError};
 use metrics::counter;
@@ -43,6 +43,7 @@ fn act(gw: &Gw, conn: &Arc<Conn>, frame: ClientFrame<'_>) {
         ClientFrame::MarkRead { .. } => "mark-read",
         ClientFrame::Typing(_) => "typing",
         ClientFrame::StopTyping(_) => "stop-typing",
+        ClientFrame::Authenticate(_) => "authenticate",
     };
     counter!(names::WS_FRAMES, "type" => kind).increment(1);
     match frame {
@@ -58,7 +59,29 @@ fn act(gw: &Gw, conn: &Arc<Conn>, frame: ClientFrame<'_>) {
         }
         ClientFrame::Typing(conversation) => typing::note(gw, conn, conversation, true),
         ClientFrame::StopTyping(conversation) => typing::note(gw, conn, conversation, false),
+        ClientFrame::Authenticate(token) => authenticate(gw, conn, &token.0),
     }
+}
+
+/// Lets the connection live as long as a newer token of its own session. A token that is refused
+/// changes nothing. The work is bounded by the rate of frames.
+fn authenticate(gw: &Gw, conn: &Arc<Conn>, token: &str) {
+    let (gw, conn, token) = (gw.clone(), conn.clone(), token.to_owned());
+    tokio::spawn(async move {
+        let identity = gw.identify(&token).await.and_then(|identity| {
+            gw.revocations.check(&identity)?;
+            Ok(identity)
+        });
+        match identity {
+            Ok(identity) if conn.extend(&identity) => {
+                let expires_at = conn.expires_at();
+                let told = frames::frame(&Authenticated { expires_at }, clock::now_s());
+                gw.send(&conn, &told);
+            }
+            Ok(_) => answer(&gw, &conn, &ErrorCode::InvalidToken.into()),
+            Err(error) => answer(&gw, &conn, &error.into()),
+        }
+    });
 }
 
 fn send(gw: &Gw, conn: &Arc<Conn>, message: SendMessage<'_>) {

@@ -37,7 +37,7 @@ async fn rig(config: Config) -> Rig {
         user: gochat_core::ids::UserId::new(7).unwrap(),
         guest: false,
         username: None,
-        token: [0; 16],
+        session: gochat_core::token::SessionId::new(0),
         issued_at: 0,
         expires_at: i64::MAX,
     };

@@ -1,23 +1,22 @@
 //! Register, sign in, refresh, sign out.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use gochat_core::account::{
     self, check_avatar_url, check_password, guest_name, is_plausible_password,
 };
 use gochat_core::error::{Error, ErrorCode, Result};
-use gochat_core::ids::UserId;
+use gochat_core::ids::{UnixMillis, UserId};
 use gochat_core::text;
-use gochat_infra::token::{Claims, Kind, hash_of};
+use gochat_core::token::{EndReason, FIRST_GENERATION, Policy, SessionId};
+use gochat_infra::token::{Kind, hash_of};
 use gochat_proto::common::v1::{User, UserStatus};
 use gochat_proto::im::repo::v1 as repo;
 use rand::Rng as _;
 
-use super::{Hasher, Keys, Pair, Subject, Tokens};
+use super::{Hasher, Keys, Pair, Place, Subject, Tokens};
 use crate::budgets::{Budgets, Origin};
-use crate::clock;
-use crate::events::{Events, Revoked};
+use crate::events::Events;
 use crate::repo::{Repo, present};
 
 /// Names tried for one guest before giving up; a second try is rare already.
@@ -26,14 +25,35 @@ const GUEST_NAME_TRIES: usize = 5;
 const NAME_MAX_BYTES: usize = 1_024;
 /// What a client may say about itself, in characters.
 const CLIENT_INFO_MAX_CHARS: usize = 200;
+/// Longest name of a device, in characters.
+const DEVICE_MAX_CHARS: usize = 64;
+/// Longest address, in characters.
+const ADDRESS_MAX_CHARS: usize = 64;
+
+/// Unix time in milliseconds, asked once per call.
+pub(crate) type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 
 /// Accounts and their tokens.
 pub(crate) struct Auth {
-    repo: Repo,
-    events: Events,
-    tokens: Tokens,
-    hasher: Hasher,
-    budgets: Arc<Budgets>,
+    pub(super) repo: Repo,
+    pub(super) events: Events,
+    pub(super) tokens: Tokens,
+    pub(super) hasher: Hasher,
+    pub(super) budgets: Arc<Budgets>,
+    pub(super) clock: Clock,
+    /// Live sessions per user.
+    pub(super) cap: u32,
+}
+
+/// What is known of the client that signs in.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Client {
+    /// What the client says about itself.
+    pub(crate) info: String,
+    /// Name of the device.
+    pub(crate) device: String,
+    /// Network address.
+    pub(crate) address: String,
 }
 
 /// Somebody who came in.
@@ -56,12 +76,29 @@ impl Auth {
             tokens,
             hasher,
             budgets,
+            clock: Arc::new(crate::clock::now_ms),
+            cap: crate::config::Auth::default().sessions_per_user,
         }
     }
 
     /// The keys of tokens.
     pub(crate) fn keys(&self) -> &Keys {
         &self.tokens.keys
+    }
+
+    /// Asks another clock.
+    pub(crate) fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Lets users have so many live sessions.
+    pub(crate) fn with_cap(self, cap: u32) -> Self {
+        Self { cap, ..self }
+    }
+
+    /// Unix time in milliseconds.
+    pub(super) fn now(&self) -> UnixMillis {
+        (self.clock)()
     }
 
     /// Creates an account.
@@ -102,7 +139,7 @@ impl Auth {
         &self,
         username: String,
         password: String,
-        client_info: &str,
+        client: &Client,
         origin: Origin<'_>,
     ) -> Result<Entry> {
         if !is_plausible_password(&password) || username.len() > NAME_MAX_BYTES {
@@ -114,15 +151,15 @@ impl Auth {
             self.hasher.pretend(password).await?;
             return Err(ErrorCode::InvalidCredentials.into());
         };
-        self.check_password(&user, password, origin).await?;
+        let version = self.check_password(&user, password, origin).await?;
         match user.status() {
             UserStatus::Disabled => Err(ErrorCode::UserDisabled.into()),
             UserStatus::Deleted => Err(ErrorCode::InvalidCredentials.into()),
-            _ => self.enter(user, client_info).await,
+            _ => self.enter(user, Some(version), client).await,
         }
     }
 
-    /// Compares a password of an account, within the account's budget of wrong ones.
+    /// Compares a password of an account, within the account's budget of wrong ones; the version of the password.
     ///
     /// # Errors
     /// `AUTH_INVALID_CREDENTIALS`; `RATE_LIMITED` with the time at which the next password is judged.
@@ -131,18 +168,19 @@ impl Auth {
         user: &User,
         password: String,
         origin: Origin<'_>,
-    ) -> Result<()> {
+    ) -> Result<i64> {
         let id = user.id.parse().map_err(|_| ErrorCode::Internal)?;
         let guess = self.budgets.guess(&user.username, Some(id), origin).await?;
         let request = repo::VerifyPasswordRequest {
             user_id: user.id.clone(),
             password,
         };
-        if !self.repo.verify_password(request).await?.valid {
+        let judged = self.repo.verify_password(request).await?;
+        if !judged.valid {
             return Err(ErrorCode::InvalidCredentials.into());
         }
         self.budgets.confirm(guess).await;
-        Ok(())
+        Ok(judged.password_version)
     }
 
     /// Creates a guest and lets it in.
@@ -152,7 +190,7 @@ impl Auth {
     pub(crate) async fn guest(
         &self,
         wish: &str,
-        client_info: &str,
+        client: &Client,
         origin: Origin<'_>,
     ) -> Result<Entry> {
         self.budgets.guest(origin).await?;
@@ -166,7 +204,7 @@ impl Auth {
                 Ok(created) => {
                     let user = present(created.user)?;
                     self.events.guest_created(&user).await;
-                    return self.enter(user, client_info).await;
+                    return self.enter(user, None, client).await;
                 }
                 Err(error) if error.code == ErrorCode::UserAlreadyExists => {}
                 Err(error) => return Err(error),
@@ -175,141 +213,147 @@ impl Auth {
         Err(ErrorCode::ServiceUnavailable.into())
     }
 
-    /// Trades a refresh token for a new pair. Each refresh token works once; using one again
-    /// means that somebody else has it, so everything the user holds is revoked.
+    /// Trades a refresh token for the pair that follows it. Two requests with the newest token get
+    /// the same pair; an older token ends its session.
     ///
     /// # Errors
     /// `INVALID_TOKEN`, `TOKEN_EXPIRED`, `USER_DISABLED`.
-    pub(crate) async fn refresh(&self, token: &str) -> Result<Pair> {
+    pub(crate) async fn refresh(&self, token: &str, address: &str) -> Result<Pair> {
+        let now = self.now();
         let claims = self
             .tokens
-            .verify(token, Kind::Refresh, clock::now_s())
+            .verify(token, Kind::Refresh, seconds(now))
             .await?;
-        // Asked before the token is used up, so that a failure here costs nothing.
         let user = self.active_user(claims.user_id).await?;
-        let request = repo::ConsumeRefreshTokenRequest {
-            token_hash: hash_of(token),
+        let session = match claims.sid {
+            Some(session) => session,
+            None => inherited(token)?,
         };
-        let consumed = self.repo.consume_refresh(request).await?;
-        if consumed.reused {
-            self.revoke_all(claims.user_id).await?;
-            return Err(ErrorCode::InvalidToken.into());
-        }
-        if consumed.user_id != user.id {
-            return Err(ErrorCode::InvalidToken.into());
-        }
-        let client_info = consumed.token.map(|t| t.client_info).unwrap_or_default();
-        Ok(self.enter(user, &client_info).await?.pair)
-    }
-
-    /// Revokes an access token everywhere, and the refresh token issued with it.
-    ///
-    /// # Errors
-    /// `INVALID_TOKEN` for a token that isn't this user's or is revoked, `TOKEN_EXPIRED`.
-    pub(crate) async fn logout(&self, user: UserId, token: &str) -> Result<()> {
-        let claims = self
-            .tokens
-            .verify(token, Kind::Access, clock::now_s())
-            .await?;
-        if claims.user_id != user {
-            return Err(ErrorCode::InvalidToken.into());
-        }
-        let token_hash = hash_of(token);
-        let again = self.is_revoked(&claims, token_hash.clone()).await?;
-        if !again {
-            let request = repo::BlacklistTokenRequest {
-                token_hash: token_hash.clone(),
-                expires_at: claims.exp,
-                user_id: user.to_string(),
-                revoke_refresh_token: true,
+        let issue = async |generation, at| {
+            let place = Place {
+                session,
+                generation,
+                at,
             };
-            self.repo.blacklist(request).await?;
-        }
-        // Told again for a second try: the first may have failed just here.
-        let scope = Revoked::Token(token_hash);
-        self.events
-            .revoked(user, scope, claims.exp, "logout")
-            .await?;
-        if again {
-            Err(ErrorCode::InvalidToken.into())
-        } else {
-            Ok(())
+            let subject = subject_of(claims.user_id, &user);
+            self.tokens.issue(subject, place).await
+        };
+        let next = issue(claims.generation.saturating_add(1), now).await?;
+        let request = repo::RefreshSessionRequest {
+            session_id: session.to_string(),
+            user_id: user.id.clone(),
+            generation: wide(claims.generation),
+            now_ms: wide(now),
+            repeat_ms: wide(Policy::REPEAT_MS),
+            refresh_ttl_ms: wide(self.tokens.refresh_ttl_ms()),
+            refresh_hash: next.refresh.hash(),
+            address: cut(address, ADDRESS_MAX_CHARS),
+            tokens_expire_at_ms: wide(self.tokens_expire_at(now)),
+        };
+        let answer = self.repo.refresh_session(request).await?;
+        use repo::RefreshVerdict as Verdict;
+        match answer.verdict() {
+            Verdict::Rotated => Ok(next),
+            Verdict::Repeat => {
+                let at = u64::try_from(answer.rotated_at_ms).unwrap_or(now);
+                issue(u64::try_from(answer.generation).unwrap_or(0), at).await
+            }
+            // Told for a session that had ended before, too: the request that ended it may have
+            // failed before it told the gateways.
+            Verdict::Reuse | Verdict::Ended => {
+                if answer.verdict() == Verdict::Reuse {
+                    tracing::warn!(user = %claims.user_id, %session, "an old refresh token was presented: its session has ended");
+                    metrics::counter!("gochat_auth_refresh_reuse_total").increment(1);
+                }
+                let reason = EndReason::from_i32(answer.end_reason).unwrap_or(EndReason::Reuse);
+                let ended = vec![session.to_string()];
+                self.tell_ended(claims.user_id, ended, reason, now).await?;
+                Err(ErrorCode::InvalidToken.into())
+            }
+            Verdict::Expired => Err(ErrorCode::TokenExpired.into()),
+            Verdict::Unknown | Verdict::Unspecified => Err(ErrorCode::InvalidToken.into()),
         }
     }
 
-    /// Whose token this is and until when, if it is valid and not revoked.
+    /// Whose token this is and until when, if it is valid and its session is live.
     ///
     /// # Errors
     /// `INVALID_TOKEN`, `TOKEN_EXPIRED`, `USER_DISABLED`; others when it couldn't be found out.
     pub(crate) async fn validate(&self, token: &str) -> Result<(User, i64)> {
+        let now = self.now();
         let claims = self
             .tokens
-            .verify(token, Kind::Access, clock::now_s())
+            .verify(token, Kind::Access, seconds(now))
             .await?;
-        if self.is_revoked(&claims, hash_of(token)).await? {
+        // A token from before sessions is renewed first; the row judges it then.
+        let session = claims.sid.ok_or(ErrorCode::TokenExpired)?;
+        if !self.is_live(claims.user_id, session, now).await? {
             return Err(ErrorCode::InvalidToken.into());
         }
         Ok((self.active_user(claims.user_id).await?, claims.exp))
     }
 
-    async fn is_revoked(&self, claims: &Claims, token_hash: String) -> Result<bool> {
-        let request = repo::IsBlacklistedRequest {
-            token_hash,
-            user_id: claims.user_id.to_string(),
-            issued_at: claims.iat,
+    /// Whether tokens of the session are good.
+    pub(super) async fn is_live(
+        &self,
+        user: UserId,
+        session: SessionId,
+        now: UnixMillis,
+    ) -> Result<bool> {
+        let request = repo::GetSessionRequest {
+            session_id: session.to_string(),
         };
-        Ok(self.repo.is_blacklisted(request).await?.blacklisted)
+        let row = match self.repo.get_session(request).await {
+            Err(error) if is_not_found(&error) => return Ok(false),
+            other => present(other?.session)?,
+        };
+        let is_live = row.ended_at_ms == 0 && wide(now) < row.expires_at_ms;
+        Ok(is_live && row.user_id == user.to_string())
     }
 
-    async fn enter(&self, user: User, client_info: &str) -> Result<Entry> {
+    /// Makes a session. `password_version` is that of the password that let the user in.
+    async fn enter(
+        &self,
+        user: User,
+        password_version: Option<i64>,
+        client: &Client,
+    ) -> Result<Entry> {
         let id: UserId = user.id.parse().map_err(|_| ErrorCode::Internal)?;
-        let subject = Subject {
-            id,
-            username: &user.username,
-            is_guest: user.is_guest,
+        let now = self.now();
+        let place = Place {
+            session: SessionId::new(rand::rng().random()),
+            generation: FIRST_GENERATION,
+            at: now,
         };
-        let pair = self.tokens.issue(subject, clock::now_s()).await?;
-        let record = repo::RefreshToken {
-            token_hash: pair.refresh.hash(),
+        let pair = self.tokens.issue(subject_of(id, &user), place).await?;
+        let session = repo::SessionRow {
+            session_id: place.session.to_string(),
             user_id: user.id.clone(),
-            expires_at: pair.refresh.expires_at,
-            access_token_hash: pair.access.hash(),
-            access_token_jti: pair.access.jti.clone(),
-            access_expires_at: pair.access.expires_at,
-            client_info: client_info.chars().take(CLIENT_INFO_MAX_CHARS).collect(),
+            device: cut(&client.device, DEVICE_MAX_CHARS),
+            client: cut(&client.info, CLIENT_INFO_MAX_CHARS),
+            address: cut(&client.address, ADDRESS_MAX_CHARS),
+            created_at_ms: wide(now),
+            last_used_at_ms: wide(now),
+            expires_at_ms: wide(now.saturating_add(self.tokens.refresh_ttl_ms())),
+            generation: wide(place.generation),
+            rotated_at_ms: wide(now),
+            refresh_hash: pair.refresh.hash(),
+            ..Default::default()
         };
-        let request = repo::StoreRefreshTokenRequest {
-            token: Some(record),
+        let request = repo::CreateSessionRequest {
+            session: Some(session),
+            password_version: password_version.unwrap_or(0),
+            without_password: password_version.is_none(),
+            cap: i32::try_from(self.cap).unwrap_or(i32::MAX),
+            tokens_expire_at_ms: wide(self.tokens_expire_at(now)),
         };
-        self.repo.store_refresh(request).await?;
+        let evicted = self.repo.create_session(request).await?.evicted_session_ids;
+        self.tell_ended(id, evicted, EndReason::Evicted, now)
+            .await?;
         Ok(Entry { pair, user })
     }
 
-    async fn revoke_all(&self, user: UserId) -> Result<()> {
-        let now = clock::now_s();
-        let (issued_before, expires_at) = (now.saturating_add(1), self.tokens.all_expired_at(now));
-        tracing::warn!(%user, "a refresh token was used twice: all tokens of the user are revoked");
-        let request = repo::RevokeUserTokensRequest {
-            user_id: user.to_string(),
-            issued_before,
-            expires_at,
-        };
-        self.repo.revoke_user(request).await?;
-        let scope = Revoked::IssuedBefore(issued_before);
-        self.events
-            .revoked(user, scope, expires_at, "refresh_reuse")
-            .await?;
-        // `iat` counts seconds. Answering within the revoked one would let the user sign in again
-        // with a token that is revoked from birth.
-        let next = u64::try_from(issued_before)
-            .unwrap_or(0)
-            .saturating_mul(1_000);
-        let rest = next.saturating_sub(clock::now_ms()).min(1_000);
-        tokio::time::sleep(Duration::from_millis(rest)).await;
-        Ok(())
-    }
-
-    async fn find(&self, username: String) -> Result<Option<User>> {
+    pub(super) async fn find(&self, username: String) -> Result<Option<User>> {
         match self
             .repo
             .user_by_name(repo::GetUserByUsernameRequest {
@@ -323,7 +367,7 @@ impl Auth {
         }
     }
 
-    async fn active_user(&self, id: UserId) -> Result<User> {
+    pub(super) async fn active_user(&self, id: UserId) -> Result<User> {
         let user = match self.repo.user(id).await {
             Err(error) if error.code == ErrorCode::UserNotFound => {
                 return Err(ErrorCode::InvalidToken.into());
@@ -338,6 +382,38 @@ impl Auth {
     }
 }
 
-fn is_not_found(error: &Error) -> bool {
+/// The session of a refresh token from before sessions: the migration made it under the first half
+/// of the token's hash.
+fn inherited(token: &str) -> Result<SessionId> {
+    let hash = hash_of(token);
+    let half = hash.get(..32).unwrap_or_default();
+    half.parse().map_err(|_| ErrorCode::InvalidToken.into())
+}
+
+/// Whom the tokens of a user are for.
+pub(super) fn subject_of(id: UserId, user: &User) -> Subject<'_> {
+    Subject {
+        id,
+        username: &user.username,
+        is_guest: user.is_guest,
+    }
+}
+
+/// Unix seconds.
+pub(super) fn seconds(millis: UnixMillis) -> i64 {
+    wide(millis / 1_000)
+}
+
+/// A number as the wire writes it.
+pub(super) fn wide(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// The first characters of a text.
+fn cut(text: &str, max_chars: usize) -> String {
+    text.chars().take(max_chars).collect()
+}
+
+pub(super) fn is_not_found(error: &Error) -> bool {
     matches!(error.code, ErrorCode::NotFound | ErrorCode::UserNotFound)
 }

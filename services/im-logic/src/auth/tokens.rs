@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use gochat_core::error::Result;
-use gochat_core::ids::UserId;
+use gochat_core::ids::{UnixMillis, UserId};
+use gochat_core::token::SessionId;
 use gochat_infra::token::{Claims, Kind, Refusal, Signer, hash_of};
 
 use super::keys::Keys;
@@ -17,11 +18,20 @@ pub(crate) struct Subject<'a> {
     pub(crate) is_guest: bool,
 }
 
+/// Where in the life of a session a pair of tokens stands. The pair follows from this, from the
+/// subject and from the key that signs: made twice, it is the same.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) session: SessionId,
+    pub(crate) generation: u64,
+    /// When the generation was made.
+    pub(crate) at: UnixMillis,
+}
+
 /// A signed token with what is remembered of it.
 #[derive(Clone)]
 pub(crate) struct Signed {
     pub(crate) text: String,
-    pub(crate) jti: String,
     /// Unix seconds.
     pub(crate) expires_at: i64,
 }
@@ -59,29 +69,26 @@ impl Tokens {
         }
     }
 
-    /// A fresh pair. `now` is in Unix seconds.
+    /// The pair of a place.
     ///
     /// # Errors
     /// `INTERNAL_ERROR` when signing fails; those of im-repo while no key was ever loaded.
-    pub(crate) async fn issue(&self, subject: Subject<'_>, now: i64) -> Result<Pair> {
+    pub(crate) async fn issue(&self, subject: Subject<'_>, place: Place) -> Result<Pair> {
         let signer = self.keys.signer().await?;
-        let until = |life: i64| now.saturating_add(life);
         Ok(Pair {
-            access: self.sign(&signer, subject, Kind::Access, now, until(self.access_ttl))?,
-            refresh: self.sign(
-                &signer,
-                subject,
-                Kind::Refresh,
-                now,
-                until(self.refresh_ttl),
-            )?,
+            access: self.sign(&signer, subject, Kind::Access, place)?,
+            refresh: self.sign(&signer, subject, Kind::Refresh, place)?,
         })
     }
 
-    /// When every token issued until `now` has expired.
-    pub(crate) fn all_expired_at(&self, now: i64) -> i64 {
-        now.saturating_add(self.access_ttl.max(self.refresh_ttl))
-            .saturating_add(1)
+    /// Life of an access token in milliseconds.
+    pub(crate) fn access_ttl_ms(&self) -> u64 {
+        self.access_ttl.unsigned_abs().saturating_mul(1_000)
+    }
+
+    /// Life of a refresh token in milliseconds.
+    pub(crate) fn refresh_ttl_ms(&self) -> u64 {
+        self.refresh_ttl.unsigned_abs().saturating_mul(1_000)
     }
 
     /// What a token of this kind says, if it was signed here, not tampered with and not expired.
@@ -108,24 +115,29 @@ impl Tokens {
         signer: &Signer,
         subject: Subject<'_>,
         kind: Kind,
-        now: i64,
-        exp: i64,
+        place: Place,
     ) -> Result<Signed> {
+        let iat = i64::try_from(place.at / 1_000).unwrap_or(i64::MAX);
+        let (letter, ttl, generation) = match kind {
+            Kind::Access => ('a', self.access_ttl, 0),
+            Kind::Refresh => ('r', self.refresh_ttl, place.generation),
+        };
         let claims = Claims {
             user_id: subject.id,
             kind,
-            jti: uuid::Uuid::now_v7().to_string(),
-            iat: now,
-            exp,
+            jti: format!("{}-{}-{letter}", place.session, place.generation),
+            iat,
+            exp: iat.saturating_add(ttl),
             iss: self.issuer.clone(),
             sub: subject.id,
             username: subject.username.to_owned(),
             is_guest: subject.is_guest,
+            sid: Some(place.session),
+            generation,
         };
         Ok(Signed {
             text: signer.sign(&claims)?,
-            jti: claims.jti,
-            expires_at: exp,
+            expires_at: claims.exp,
         })
     }
 }

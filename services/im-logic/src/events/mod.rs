@@ -1,8 +1,8 @@
 //! Domain events: facts that other services react to.
 //!
 //! A change is made first and told afterwards. When telling fails for good the change stays:
-//! events drive pushes, and clients repair missing pushes by synchronising. The exception is a
-//! revocation, which must reach the gateways; its failure fails the call.
+//! events drive pushes, and clients repair missing pushes by synchronising. The exception is the
+//! end of sessions, which must reach the gateways; its failure fails the call.
 
 mod group;
 
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use gochat_core::error::{Error, Result};
 use gochat_core::ids::{ConversationId, SeqId, UserId};
 use gochat_core::membership::GroupEvent;
+use gochat_core::token::EndReason;
 use gochat_infra::port::mq::{Headers, OutRecord, Producer};
 use gochat_infra::rpc::with_retry;
 use gochat_infra::telemetry;
@@ -26,13 +27,15 @@ pub(crate) use group::Subject;
 use crate::{clock, trace};
 
 const ATTEMPTS: u32 = 3;
+/// Most sessions that one event names.
+const MAX_NAMED: usize = 200;
 
-/// What a revocation covers.
-pub(crate) enum Revoked {
-    /// One token, by its hash.
-    Token(String),
-    /// Every token of the user issued before this Unix second.
-    IssuedBefore(i64),
+/// When and why sessions ended. Times are Unix seconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends {
+    pub(crate) at: i64,
+    pub(crate) tokens_expire_at: i64,
+    pub(crate) reason: EndReason,
 }
 
 /// Publishes events. Cheap to clone.
@@ -203,29 +206,34 @@ impl Events {
             .await;
     }
 
-    /// Tells every gateway that tokens are not good any more.
+    /// Tells every gateway that sessions of a user have ended. Too many to be named are told as
+    /// "every token issued until now must be renewed": the row then judges each.
     ///
     /// # Errors
     /// Retryable ones of the log: the caller must not answer as if it had worked.
-    pub(crate) async fn revoked(
+    pub(crate) async fn sessions_ended(
         &self,
         user: UserId,
-        what: Revoked,
-        expires_at: i64,
-        reason: &str,
+        sessions: Vec<String>,
+        moment: Ends,
     ) -> Result<()> {
-        let (token_hash, issued_before) = match what {
-            Revoked::Token(hash) => (hash, 0),
-            Revoked::IssuedBefore(moment) => (String::new(), moment),
-        };
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        let are_named = sessions.len() <= MAX_NAMED;
         let event = TokenEvent {
             event_id: event_id(),
-            timestamp: clock::now_s(),
+            timestamp: moment.at,
             user_id: user.to_string(),
-            token_hash,
-            issued_before,
-            expires_at,
-            reason: reason.to_owned(),
+            // `iat` counts seconds: the next one covers tokens of the running second.
+            issued_before: if are_named {
+                0
+            } else {
+                moment.at.saturating_add(1)
+            },
+            expires_at: moment.tokens_expire_at,
+            reason: moment.reason.as_str().to_owned(),
+            session_ids: if are_named { sessions } else { Vec::new() },
         };
         self.send(vec![record(
             topics::TOKEN_EVENTS,

@@ -18,7 +18,7 @@ use pb::key_service_client::KeyServiceClient;
 use pb::message_service_client::MessageServiceClient;
 use pb::online_status_service_client::OnlineStatusServiceClient;
 use pb::rate_limit_service_client::RateLimitServiceClient;
-use pb::token_service_client::TokenServiceClient;
+use pb::session_service_client::SessionServiceClient;
 use pb::user_service_client::UserServiceClient;
 pub(crate) use people::{People, is_active};
 pub(crate) use relations::person;
@@ -37,7 +37,7 @@ pub(crate) struct Repo {
     messages: MessageServiceClient<Channel>,
     friends: FriendServiceClient<Channel>,
     presence: OnlineStatusServiceClient<Channel>,
-    tokens: TokenServiceClient<Channel>,
+    sessions: SessionServiceClient<Channel>,
     keys: KeyServiceClient<Channel>,
     limits: RateLimitServiceClient<Channel>,
     timeout: Duration,
@@ -54,7 +54,7 @@ impl Repo {
             messages: MessageServiceClient::new(c()).max_decoding_message_size(MAX_ANSWER_BYTES),
             friends: FriendServiceClient::new(c()),
             presence: OnlineStatusServiceClient::new(c()),
-            tokens: TokenServiceClient::new(c()),
+            sessions: SessionServiceClient::new(c()),
             keys: KeyServiceClient::new(c()),
             limits: RateLimitServiceClient::new(c()),
             timeout: config.timeout(),
@@ -111,6 +111,9 @@ calls! {
     again users.get_users(GetUsersRequest) -> GetUsersResponse as get_users;
     again users.update_user(UpdateUserRequest) -> UpdateUserResponse as update_user;
     once users.verify_password(VerifyPasswordRequest) -> VerifyPasswordResponse as verify_password;
+    again users.delete_user(DeleteUserRequest) -> DeleteUserResponse as delete_user;
+    once users.set_password(SetPasswordRequest) -> SetPasswordResponse as set_password;
+    again users.upgrade_guest(UpgradeGuestRequest) -> UpgradeGuestResponse as upgrade_guest;
     again users.get_user_by_username(GetUserByUsernameRequest) -> GetUserByUsernameResponse as user_by_name;
     again users.search_users_by_username(SearchUsersByUsernameRequest) -> SearchUsersByUsernameResponse as search_users;
 
@@ -159,11 +162,11 @@ calls! {
     once limits.guess(GuessRequest) -> GuessResponse as guess;
     once limits.confirm_guess(ConfirmGuessRequest) -> ConfirmGuessResponse as confirm_guess;
 
-    again tokens.store_refresh_token(StoreRefreshTokenRequest) -> StoreRefreshTokenResponse as store_refresh;
-    once tokens.consume_refresh_token(ConsumeRefreshTokenRequest) -> ConsumeRefreshTokenResponse as consume_refresh;
-    again tokens.blacklist_token(BlacklistTokenRequest) -> BlacklistTokenResponse as blacklist;
-    again tokens.is_blacklisted(IsBlacklistedRequest) -> IsBlacklistedResponse as is_blacklisted;
-    again tokens.revoke_user_tokens(RevokeUserTokensRequest) -> RevokeUserTokensResponse as revoke_user;
+    again sessions.create_session(CreateSessionRequest) -> CreateSessionResponse as create_session;
+    again sessions.refresh_session(RefreshSessionRequest) -> RefreshSessionResponse as refresh_session;
+    again sessions.get_session(GetSessionRequest) -> GetSessionResponse as get_session;
+    again sessions.list_sessions(ListSessionsRequest) -> ListSessionsResponse as list_sessions;
+    again sessions.end_sessions(EndSessionsRequest) -> EndSessionsResponse as end_sessions;
 
     again keys.list_signing_keys(ListSigningKeysRequest) -> ListSigningKeysResponse as signing_keys;
     again keys.add_signing_key(AddSigningKeyRequest) -> AddSigningKeyResponse as add_signing_key;

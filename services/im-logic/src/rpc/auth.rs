@@ -4,8 +4,10 @@ use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_proto::im::logic::v1 as pb;
 use pb::auth_service_server::AuthService;
 
+use super::conversation::depart;
 use super::parse;
 use crate::app::App;
+use crate::auth::{Client, Which};
 use crate::budgets::Origin;
 
 super::service! {
@@ -17,6 +19,11 @@ super::service! {
         logout(LogoutRequest) -> LogoutResponse = logout;
         validate_token(ValidateTokenRequest) -> ValidateTokenResponse = validate;
         guest_login(GuestLoginRequest) -> GuestLoginResponse = guest;
+        list_sessions(ListSessionsRequest) -> ListSessionsResponse = list_sessions;
+        end_sessions(EndSessionsRequest) -> EndSessionsResponse = end_sessions;
+        change_password(ChangePasswordRequest) -> ChangePasswordResponse = change_password;
+        delete_account(DeleteAccountRequest) -> DeleteAccountResponse = delete_account;
+        upgrade_guest(UpgradeGuestRequest) -> UpgradeGuestResponse = upgrade;
     }
 }
 
@@ -74,12 +81,18 @@ async fn login(app: &App, request: pb::LoginRequest) -> Result<pb::LoginResponse
         client_info,
         address,
         device_id,
+        device,
     } = request;
+    let client = Client {
+        info: client_info,
+        device,
+        address: address.clone(),
+    };
     let origin = Origin {
         address: &address,
         device: &device_id,
     };
-    let outcome = app.auth.login(username, password, &client_info, origin);
+    let outcome = app.auth.login(username, password, &client, origin);
     let entry = counted("login", outcome.await)?;
     Ok(pb::LoginResponse {
         access_token: entry.pair.access.text,
@@ -90,12 +103,16 @@ async fn login(app: &App, request: pb::LoginRequest) -> Result<pb::LoginResponse
 }
 
 async fn guest(app: &App, request: pb::GuestLoginRequest) -> Result<pb::GuestLoginResponse> {
+    let client = Client {
+        info: request.client_info,
+        device: request.device,
+        address: request.address.clone(),
+    };
     let origin = Origin {
         address: &request.address,
         device: &request.device_id,
     };
-    let (wish, client_info) = (&request.guest_name, &request.client_info);
-    let outcome = app.auth.guest(wish, client_info, origin);
+    let outcome = app.auth.guest(&request.guest_name, &client, origin);
     let entry = counted("guest", outcome.await)?;
     Ok(pb::GuestLoginResponse {
         access_token: entry.pair.access.text,
@@ -106,10 +123,8 @@ async fn guest(app: &App, request: pb::GuestLoginRequest) -> Result<pb::GuestLog
 }
 
 async fn refresh(app: &App, request: pb::RefreshTokenRequest) -> Result<pb::RefreshTokenResponse> {
-    let pair = counted(
-        "refresh",
-        app.auth.refresh(given(&request.refresh_token)?).await,
-    )?;
+    let token = given(&request.refresh_token)?;
+    let pair = counted("refresh", app.auth.refresh(token, &request.address).await)?;
     Ok(pb::RefreshTokenResponse {
         access_token: pair.access.text,
         refresh_token: pair.refresh.text,
@@ -124,6 +139,91 @@ async fn logout(app: &App, request: pb::LogoutRequest) -> Result<pb::LogoutRespo
         app.auth.logout(user, given(&request.access_token)?).await,
     )?;
     Ok(pb::LogoutResponse { success: true })
+}
+
+async fn list_sessions(
+    app: &App,
+    request: pb::ListSessionsRequest,
+) -> Result<pb::ListSessionsResponse> {
+    let rows = app.auth.sessions(parse::user(&request.user_id)?).await?;
+    let sessions = rows.into_iter().map(|row| pb::SessionInfo {
+        session_id: row.session_id,
+        device: row.device,
+        client: row.client,
+        address: row.address,
+        created_at: row.created_at_ms / 1_000,
+        last_used_at: row.last_used_at_ms / 1_000,
+    });
+    Ok(pb::ListSessionsResponse {
+        sessions: sessions.collect(),
+    })
+}
+
+async fn end_sessions(
+    app: &App,
+    request: pb::EndSessionsRequest,
+) -> Result<pb::EndSessionsResponse> {
+    let user = parse::user(&request.user_id)?;
+    let which = if request.session_id.is_empty() {
+        Which::AllBut(parse::session(
+            &request.except_session_id,
+            "except_session_id",
+        )?)
+    } else {
+        Which::One(parse::session(&request.session_id, "session_id")?)
+    };
+    counted("sign_out", app.auth.sign_out(user, which).await)?;
+    Ok(pb::EndSessionsResponse {})
+}
+
+async fn change_password(
+    app: &App,
+    request: pb::ChangePasswordRequest,
+) -> Result<pb::ChangePasswordResponse> {
+    let user = parse::user(&request.user_id)?;
+    let session = parse::session(&request.session_id, "session_id")?;
+    let (old, new) = (request.old_password, request.new_password);
+    let origin = Origin {
+        address: &request.address,
+        ..Origin::default()
+    };
+    let outcome = app.auth.change_password(user, session, old, new, origin);
+    counted("change_password", outcome.await)?;
+    Ok(pb::ChangePasswordResponse {})
+}
+
+/// Groups first: whoever is left with groups can repeat the request, whoever is deleted can't.
+async fn delete_account(
+    app: &App,
+    request: pb::DeleteAccountRequest,
+) -> Result<pb::DeleteAccountResponse> {
+    let user = parse::user(&request.user_id)?;
+    let outcome = async {
+        let origin = Origin {
+            address: &request.address,
+            ..Origin::default()
+        };
+        if app.auth.may_delete(user, request.password, origin).await? {
+            depart::all(app, user).await?;
+        }
+        app.auth.delete(user).await
+    };
+    counted("delete_account", outcome.await)?;
+    Ok(pb::DeleteAccountResponse {})
+}
+
+async fn upgrade(app: &App, request: pb::UpgradeGuestRequest) -> Result<pb::UpgradeGuestResponse> {
+    let user = parse::user(&request.user_id)?;
+    let session = parse::session(&request.session_id, "session_id")?;
+    let (name, password) = (request.username, request.password);
+    let outcome = app.auth.upgrade(user, session, name, password).await;
+    let entry = counted("upgrade", outcome)?;
+    Ok(pb::UpgradeGuestResponse {
+        access_token: entry.pair.access.text,
+        refresh_token: entry.pair.refresh.text,
+        expires_in: entry.pair.access.expires_at,
+        user: Some(entry.user),
+    })
 }
 
 /// A bad token is an answer; only "it couldn't be found out" is an error.

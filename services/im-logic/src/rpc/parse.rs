@@ -3,6 +3,7 @@
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UserId};
 use gochat_core::membership::{Role, USERS_PER_COMMAND};
+use gochat_core::token::SessionId;
 
 fn invalid(text: &'static str) -> Error {
     Error::new(ErrorCode::InvalidParams, text)
@@ -12,6 +13,16 @@ fn invalid(text: &'static str) -> Error {
 pub(super) fn user(text: &str) -> Result<UserId> {
     text.parse()
         .map_err(|_| invalid("A user id is a decimal number."))
+}
+
+/// A session id; `field` names it in a refusal.
+pub(super) fn session(text: &str, field: &'static str) -> Result<SessionId> {
+    text.parse().map_err(|_| {
+        Error::new(
+            ErrorCode::InvalidParams,
+            format!("`{field}` is no session id."),
+        )
+    })
 }
 
 /// A conversation id.

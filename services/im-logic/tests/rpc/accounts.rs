@@ -23,6 +23,7 @@ async fn is_valid(logic: &Logic, token: &str) -> bool {
 async fn refresh(logic: &Logic, token: &str) -> Result<RefreshTokenResponse, ErrorCode> {
     let request = RefreshTokenRequest {
         refresh_token: token.into(),
+        ..Default::default()
     };
     match logic.auth().refresh_token(request).await {
         Ok(answer) => Ok(answer.into_inner()),
@@ -82,29 +83,43 @@ async fn a_taken_name_is_refused() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_works_once_and_using_it_again_revokes_everything() {
+async fn a_repeat_gives_the_same_pair_and_an_old_token_ends_its_session_only() {
     let logic = Logic::start().await;
     logic.user("ann").await;
     let (first, other) = (logic.login("ann").await, logic.login("ann").await);
     let second = refresh(&logic, &first.refresh_token).await.unwrap();
-    assert!(is_valid(&logic, &second.access_token).await);
-
-    let again = refresh(&logic, &first.refresh_token).await;
-    assert_eq!(again, Err(ErrorCode::InvalidToken));
-    for token in [
-        &first.access_token,
-        &second.access_token,
-        &other.access_token,
-    ] {
-        assert!(!is_valid(&logic, token).await);
-    }
-    for token in [&second.refresh_token, &other.refresh_token] {
-        assert_eq!(refresh(&logic, token).await, Err(ErrorCode::InvalidToken));
-    }
+    assert_eq!(refresh(&logic, &first.refresh_token).await.unwrap(), second);
     assert!(
-        is_valid(&logic, &logic.login("ann").await.access_token).await,
-        "a new start"
+        is_valid(&logic, &first.access_token).await,
+        "until it expires"
     );
+    logic.turn_clock(60_001);
+    let late = refresh(&logic, &first.refresh_token).await;
+    assert_eq!(late, Err(ErrorCode::InvalidToken));
+    assert!(!is_valid(&logic, &second.access_token).await);
+    let theirs = refresh(&logic, &second.refresh_token).await;
+    assert_eq!(theirs, Err(ErrorCode::InvalidToken));
+    assert!(is_valid(&logic, &other.access_token).await);
+    assert!(refresh(&logic, &other.refresh_token).await.is_ok());
+    let told = logic.values(topics::TOKEN_EVENTS).await;
+    assert_eq!(
+        told.len(),
+        2,
+        "when it ended, and again when it was asked for"
+    );
+}
+
+#[tokio::test]
+async fn a_session_lives_while_it_is_used() {
+    let logic = Logic::start().await;
+    logic.user("ann").await;
+    let mut token = logic.login("ann").await.refresh_token;
+    let idle = logic.login("ann").await.refresh_token;
+    for _ in 0..9 {
+        logic.turn_clock(86_400_000);
+        token = refresh(&logic, &token).await.unwrap().refresh_token;
+    }
+    assert_eq!(refresh(&logic, &idle).await, Err(ErrorCode::TokenExpired));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A running im-logic over im-repo on SQLite, and short ways to talk to it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use gochat_infra::embedded::counter::{MemoryCounters, MemoryLimiter, MemoryOnce}
 use gochat_infra::embedded::log::{EmbeddedLog, LogConfig};
 use gochat_infra::embedded::presence::MemoryPresence;
 use gochat_infra::embedded::sqlite::{SqliteDatabase, SqliteOptions};
-use gochat_infra::ids::SnowflakeIds;
+use gochat_infra::ids::{SnowflakeIds, now_ms};
 use gochat_infra::port::mq::{ConsumerConfig, Mq, TopicPartition};
 use gochat_infra::rpc::{Channel, error_from};
 use gochat_infra::topics;
@@ -36,18 +37,39 @@ pub(crate) struct Logic {
     pub(crate) mq: Arc<dyn Mq>,
     pub(crate) repo: Channel,
     channel: Channel,
+    clock_ahead: Arc<AtomicU64>,
     _owner: AbortOnDropHandle<()>,
     _folder: tempfile::TempDir,
 }
 
 /// These tests send nothing: that is the business of the pipeline's.
-struct Nowhere;
+pub(crate) struct Nowhere;
 
 #[async_trait]
 impl SendMessage for Nowhere {
     async fn send(&self, _: SendMessageRequest, _: &str) -> Result<SendMessageResponse, Error> {
         Err(ErrorCode::ServiceUnavailable.into())
     }
+}
+
+/// im-repo's ports on this database, with a memory of their own.
+pub(crate) fn repo_ports(db: Arc<SqliteDatabase>) -> im_repo::Ports {
+    im_repo::Ports {
+        db,
+        cache: Arc::new(MemoryCache::new(4 << 20)),
+        presence: Arc::new(MemoryPresence::new()),
+        once: Arc::new(MemoryOnce::new(100)),
+        counters: Arc::new(MemoryCounters::new(100)),
+        limiter: Arc::new(MemoryLimiter::new(RuleTable::default(), 100)),
+        ids: Arc::new(SnowflakeIds::new(1, CancellationToken::new()).unwrap()),
+    }
+}
+
+/// A log with every topic in this folder.
+pub(crate) async fn log_in(folder: &std::path::Path) -> Arc<dyn Mq> {
+    let mq: Arc<dyn Mq> = Arc::new(EmbeddedLog::open(LogConfig::new(folder.join("log"))).unwrap());
+    mq.ensure_topics(&topics::specs(2)).await.unwrap();
+    mq
 }
 
 impl Logic {
@@ -57,22 +79,12 @@ impl Logic {
             readers: 2,
             ..SqliteOptions::new(folder.path().join("gochat.db"))
         };
-        let ports = im_repo::Ports {
-            db: Arc::new(SqliteDatabase::open(options).unwrap()),
-            cache: Arc::new(MemoryCache::new(4 << 20)),
-            presence: Arc::new(MemoryPresence::new()),
-            once: Arc::new(MemoryOnce::new(100)),
-            counters: Arc::new(MemoryCounters::new(100)),
-            limiter: Arc::new(MemoryLimiter::new(RuleTable::default(), 100)),
-            ids: Arc::new(SnowflakeIds::new(1, CancellationToken::new()).unwrap()),
-        };
+        let ports = repo_ports(Arc::new(SqliteDatabase::open(options).unwrap()));
         let repo = im_repo::Service::bind(im_repo::Config::default(), ports)
             .await
             .unwrap();
         let repo = Channel::in_process(repo.routes());
-        let mq: Arc<dyn Mq> =
-            Arc::new(EmbeddedLog::open(LogConfig::new(folder.path().join("log"))).unwrap());
-        mq.ensure_topics(&topics::specs(2)).await.unwrap();
+        let mq = log_in(folder.path()).await;
 
         let mut config = Config::default();
         config.auth.secret = "a secret of the tests, long enough".into();
@@ -81,15 +93,26 @@ impl Logic {
             mq: Arc::clone(&mq),
             repo: repo.clone(),
         };
-        let api = Api::new(&config, &ports, Arc::new(Nowhere)).unwrap();
+        let clock_ahead = Arc::new(AtomicU64::new(0));
+        let clock = {
+            let ahead = Arc::clone(&clock_ahead);
+            Arc::new(move || now_ms() + ahead.load(Ordering::Relaxed))
+        };
+        let api = Api::with_clock(&config, &ports, Arc::new(Nowhere), clock).unwrap();
         let owner = tokio::spawn(own_upstream(Arc::clone(&mq)));
         Self {
             mq,
             repo,
             channel: Channel::in_process(api.routes()),
+            clock_ahead,
             _owner: AbortOnDropHandle::new(owner),
             _folder: folder,
         }
+    }
+
+    /// Lets so many milliseconds pass for sessions and tokens.
+    pub(crate) fn turn_clock(&self, ms: u64) {
+        self.clock_ahead.fetch_add(ms, Ordering::Relaxed);
     }
 
     pub(crate) fn auth(&self) -> AuthServiceClient<Channel> {

@@ -7,3 +7,4 @@ mod friends;
 mod groups;
 mod harness;
 mod messages;
+mod simulation;

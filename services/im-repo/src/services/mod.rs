@@ -9,7 +9,7 @@ pub(crate) mod message;
 pub(crate) mod online;
 pub(crate) mod rate_limit;
 pub(crate) mod sequence;
-pub(crate) mod token;
+pub(crate) mod session;
 pub(crate) mod user;
 
 /// Declares the type behind a service: a handle on what all services share.

@@ -3,7 +3,9 @@
 use gochat_core::account::check_avatar_url;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::UserId;
-use gochat_infra::port::db::{NewUser, UserPatch, UserSearch, UserStatus};
+use gochat_infra::port::db::{
+    DeleteUser, NewUser, SetPassword, UpgradeGuest, UserPatch, UserSearch, UserStatus,
+};
 use gochat_proto::common::v1::UserStatus as WireStatus;
 use gochat_proto::im::repo::v1::{user_service_server::UserService, *};
 
@@ -31,6 +33,9 @@ serve!(impl UserService => UserApi {
     verify_password(VerifyPasswordRequest) -> VerifyPasswordResponse;
     get_user_by_username(GetUserByUsernameRequest) -> GetUserByUsernameResponse;
     search_users_by_username(SearchUsersByUsernameRequest) -> SearchUsersByUsernameResponse;
+    set_password(SetPasswordRequest) -> SetPasswordResponse;
+    delete_user(DeleteUserRequest) -> DeleteUserResponse;
+    upgrade_guest(UpgradeGuestRequest) -> UpgradeGuestResponse;
     delete_expired_guests(DeleteExpiredGuestsRequest) -> DeleteExpiredGuestsResponse;
 });
 
@@ -106,7 +111,12 @@ impl UserApi {
         let row = self
             .shared
             .db
-            .update_user(id, patch, now)
+            .update_user(
+                id,
+                patch,
+                now,
+                self.shared.tokens_expire_at(request.tokens_expire_at_ms),
+            )
             .await
             .map_err(failed)?;
         self.shared.users.forget(&[id]).await;
@@ -121,9 +131,59 @@ impl UserApi {
         request: VerifyPasswordRequest,
     ) -> Result<VerifyPasswordResponse> {
         let id = args::user(&request.user_id, "user_id")?;
-        let hash = self.shared.db.password_hash(id).await.map_err(failed)?;
+        let stored = self.shared.db.password(id).await.map_err(failed)?;
+        let (hash, version) = stored.map(|s| (s.hash, s.version)).unzip();
         let valid = self.shared.passwords.verify(hash, request.password).await?;
-        Ok(VerifyPasswordResponse { valid })
+        Ok(VerifyPasswordResponse {
+            valid,
+            password_version: version.map_or(0, convert::wide),
+        })
+    }
+
+    async fn set_password(&self, request: SetPasswordRequest) -> Result<SetPasswordResponse> {
+        args::text(&request.password_hash, "password_hash", HASH_MAX)?;
+        let version = args::seq(request.password_version, "password_version")?;
+        let asked = SetPassword {
+            user: args::user(&request.user_id, "user_id")?,
+            hash: request.password_hash,
+            version: (!request.any_version).then_some(version),
+            keep: args::session_or_none(&request.keep_session_id, "keep_session_id")?,
+            now: args::exact_millis(request.now_ms).unwrap_or_else(|| self.shared.now()),
+            tokens_expire_at: self.shared.tokens_expire_at(request.tokens_expire_at_ms),
+        };
+        self.shared.db.set_password(asked).await.map_err(failed)?;
+        Ok(SetPasswordResponse {})
+    }
+
+    async fn delete_user(&self, request: DeleteUserRequest) -> Result<DeleteUserResponse> {
+        let user = args::user(&request.user_id, "user_id")?;
+        let asked = DeleteUser {
+            user,
+            now: args::exact_millis(request.now_ms).unwrap_or_else(|| self.shared.now()),
+            tokens_expire_at: self.shared.tokens_expire_at(request.tokens_expire_at_ms),
+        };
+        let row = self.shared.db.delete_user(asked).await.map_err(failed)?;
+        self.shared.users.forget(&[user]).await;
+        Ok(DeleteUserResponse {
+            user: Some(convert::user(&row)),
+        })
+    }
+
+    async fn upgrade_guest(&self, request: UpgradeGuestRequest) -> Result<UpgradeGuestResponse> {
+        args::text(&request.username, "username", USERNAME_MAX)?;
+        args::text(&request.password_hash, "password_hash", HASH_MAX)?;
+        let user = args::user(&request.user_id, "user_id")?;
+        let asked = UpgradeGuest {
+            user,
+            username: request.username,
+            hash: request.password_hash,
+            now: self.shared.now(),
+        };
+        let row = self.shared.db.upgrade_guest(asked).await.map_err(failed)?;
+        self.shared.users.forget(&[user]).await;
+        Ok(UpgradeGuestResponse {
+            user: Some(convert::user(&row)),
+        })
     }
 
     async fn get_user_by_username(

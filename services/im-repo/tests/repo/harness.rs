@@ -18,7 +18,7 @@ use gochat_proto::im::repo::v1::idempotency_service_client::IdempotencyServiceCl
 use gochat_proto::im::repo::v1::message_service_client::MessageServiceClient;
 use gochat_proto::im::repo::v1::online_status_service_client::OnlineStatusServiceClient;
 use gochat_proto::im::repo::v1::sequence_service_client::SequenceServiceClient;
-use gochat_proto::im::repo::v1::token_service_client::TokenServiceClient;
+use gochat_proto::im::repo::v1::session_service_client::SessionServiceClient;
 use gochat_proto::im::repo::v1::user_service_client::UserServiceClient;
 use gochat_proto::im::repo::v1::*;
 use im_repo::{Config, Ports, Service};
@@ -109,8 +109,8 @@ impl Repo {
         IdempotencyServiceClient::new(self.channel.clone())
     }
 
-    pub(crate) fn tokens(&self) -> TokenServiceClient<Channel> {
-        TokenServiceClient::new(self.channel.clone())
+    pub(crate) fn sessions(&self) -> SessionServiceClient<Channel> {
+        SessionServiceClient::new(self.channel.clone())
     }
 
     /// An account with this name.

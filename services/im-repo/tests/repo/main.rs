@@ -18,5 +18,5 @@ mod races;
 mod rate_limit;
 mod read;
 mod sequence;
-mod tokens;
+mod sessions;
 mod users;

@@ -1,22 +1,23 @@
 //! What im-repo does without being asked.
 
 use gochat_infra::ids::now_ms;
-use gochat_infra::port::db::TokenStore;
-use gochat_proto::im::repo::v1::RefreshToken;
+use gochat_infra::port::db::SessionStore;
+use gochat_proto::im::repo::v1::SessionRow;
 use im_repo::{Config, Service};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Repo, now};
-use crate::tokens::{refresh, store};
+use crate::sessions::{open, session};
 
 #[tokio::test]
-async fn expired_token_records_are_removed_until_the_shutdown() {
+async fn expired_sessions_are_removed_until_the_shutdown() {
     let repo = Repo::start().await;
-    store(
+    let ann = repo.user("ann").await.id;
+    open(
         &repo,
-        RefreshToken {
-            expires_at: now() - 1,
-            ..refresh(1)
+        SessionRow {
+            expires_at_ms: (now() - 1) * 1_000,
+            ..session(1, &ann)
         },
     )
     .await;
@@ -40,7 +41,7 @@ async fn expired_token_records_are_removed_until_the_shutdown() {
     shutdown.cancel();
     run.await.unwrap();
     assert_eq!(
-        repo.db.purge_tokens(now_ms(), 10).await.unwrap(),
+        repo.db.purge_sessions(now_ms(), 10).await.unwrap(),
         0,
         "nothing is left to purge"
     );

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gochat_core::error::ErrorCode;
 use gochat_infra::rpc::error_from;
+use gochat_proto::im::repo::v1::RefreshVerdict;
 use gochat_proto::im::repo::v1::{
     BatchSaveMessagesRequest, GetConversationRequest, SetUserOnlineRequest,
     UpdateConversationRequest, UpdateReadPointerRequest,
@@ -11,7 +12,7 @@ use gochat_proto::im::repo::v1::{
 
 use crate::call;
 use crate::harness::{Repo, message};
-use crate::tokens::{consume, refresh, store};
+use crate::sessions::{open, present, session};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_pointer_moved_from_many_devices_ends_at_the_furthest_and_never_went_back() {
@@ -105,23 +106,27 @@ async fn racing_connections_keep_the_limit_and_close_each_socket_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_racing_uses_of_a_refresh_token_one_wins_and_the_theft_is_seen() {
+async fn racing_uses_of_a_refresh_token_get_one_successor() {
     let repo = Arc::new(Repo::start().await);
-    store(&repo, refresh(1)).await;
+    let ann = repo.user("ann").await.id;
+    open(&repo, session(1, &ann)).await;
     let tasks: Vec<_> = (0..6)
         .map(|_| {
-            let repo = repo.clone();
-            tokio::spawn(async move { consume(&repo, 1).await })
+            let (repo, ann) = (repo.clone(), ann.clone());
+            tokio::spawn(async move { present(&repo, 1, &ann, 1).await })
         })
         .collect();
-    let (mut consumed, mut reused) = (0, 0);
+    let (mut rotated, mut given) = (0, Vec::new());
     for task in tasks {
         let answer = task.await.unwrap();
-        consumed += i32::from(answer.token.is_some());
-        reused += i32::from(answer.reused);
+        rotated += i32::from(answer.verdict() == RefreshVerdict::Rotated);
+        given.push((answer.generation, answer.rotated_at_ms));
     }
-    assert_eq!(consumed, 1);
-    assert!(reused >= 1, "and all tokens of the user are revoked");
+    assert_eq!(rotated, 1);
+    assert!(
+        given.iter().all(|to| *to == given[0] && to.0 == 2),
+        "{given:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -3,6 +3,9 @@
 use super::ports;
 use crate::bench::Result;
 
+/// Life of the access tokens of a run, in seconds; below that of refresh tokens.
+const TOKENS_LIVE_S: u64 = 86_400;
+
 type Variables = Vec<(String, String)>;
 
 /// What all instances read: where the servers are, and a secret of this run.
@@ -18,6 +21,11 @@ pub(super) fn shared(servers: Variables, extra: &[String]) -> Variables {
     set("SERVER_ADVERTISE", "127.0.0.1".to_owned());
     // The load is far above what a person may send.
     set("GOCHAT_GATEWAY__RATES__DISABLED", "true".to_owned());
+    // The checker's clients hold tokens and renew none: runs of several hours must not outlive them.
+    set(
+        "GOCHAT_LOGIC__AUTH__ACCESS_TTL_S",
+        TOKENS_LIVE_S.to_string(),
+    );
     for assignment in extra {
         if let Some((path, value)) = assignment.split_once('=') {
             let name = format!("GOCHAT_{}", path.replace('.', "__").to_uppercase());

@@ -4,4 +4,5 @@ mod guest;
 mod login;
 mod profile;
 mod register;
+mod sessions;
 mod tokens;

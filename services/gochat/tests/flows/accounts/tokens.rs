@@ -40,49 +40,65 @@ async fn the_snake_case_name_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_used_twice_revokes_every_token_of_the_user() {
+async fn a_repeat_gets_the_same_pair_and_signs_nobody_out() {
     let server = Server::shared().await;
     let user = server.user().await;
     let elsewhere = server.login(&user.name).await;
     let mut socket = elsewhere.connect().await;
-    let renewed = refresh(&server, &user.refresh_token).await.data();
+    let first = refresh(&server, &user.refresh_token).await.data();
+    let again = refresh(&server, &user.refresh_token).await.data();
+    for field in ["accessToken", "refreshToken", "expiresIn"] {
+        assert_eq!(first[field], again[field], "{field}");
+    }
+    let renewed = user.renewed(&first);
+    for session in [&user, &renewed, &elsewhere] {
+        session.get("/users/profile").await.data();
+    }
+    refresh(&server, &elsewhere.refresh_token).await.data();
+    socket.flush().await;
+}
+
+#[tokio::test]
+async fn a_token_two_generations_old_ends_its_session_only() {
+    let server = Server::shared().await;
+    let user = server.user().await;
+    let elsewhere = server.login(&user.name).await;
+    let mut bystander = elsewhere.connect().await;
+    let mut socket = user.connect().await;
+    let second = user.renewed(&refresh(&server, &user.refresh_token).await.data());
+    let third = user.renewed(&refresh(&server, &second.refresh_token).await.data());
 
     refresh(&server, &user.refresh_token)
         .await
         .refused(401, "INVALID_TOKEN");
 
     assert_eq!(socket.closed().await, 4002);
-    let renewed = User {
-        token: crate::kit::text(&renewed["accessToken"]),
-        ..user.clone()
-    };
-    for session in [&user, &renewed, &elsewhere] {
+    for session in [&user, &second, &third] {
         session
             .get("/users/profile")
             .await
             .refused(401, "INVALID_TOKEN");
+        refresh(&server, &session.refresh_token)
+            .await
+            .refused(401, "INVALID_TOKEN");
     }
-    refresh(&server, &elsewhere.refresh_token)
-        .await
-        .refused(401, "INVALID_TOKEN");
-    server
-        .login(&user.name)
-        .await
-        .get("/users/profile")
-        .await
-        .data();
+    elsewhere.get("/users/profile").await.data();
+    bystander.flush().await;
 }
 
 #[tokio::test]
-async fn of_two_who_present_the_same_refresh_token_at_once_at_most_one_is_served() {
+async fn many_who_present_the_same_refresh_token_at_once_get_the_same_pair() {
     let server = Server::shared().await;
     let user = server.user().await;
-    let (a, b) = tokio::join!(
-        refresh(&server, &user.refresh_token),
-        refresh(&server, &user.refresh_token)
-    );
-    let served = [&a, &b].iter().filter(|r| r.status == 200).count();
-    assert!(served <= 1, "{a:?} {b:?}");
+    let calls = (0..6).map(|_| refresh(&server, &user.refresh_token));
+    let pairs = futures_util::future::join_all(calls).await;
+    let tokens: Vec<_> = pairs
+        .into_iter()
+        .map(|reply| reply.data()["refreshToken"].clone())
+        .collect();
+    assert!(tokens.iter().all(|token| *token == tokens[0]));
+    let renewed = refresh(&server, tokens[0].as_str().unwrap()).await;
+    assert_ne!(renewed.data()["refreshToken"], tokens[0]);
 }
 
 #[tokio::test]
@@ -152,6 +168,30 @@ async fn a_token_that_ended_says_so_and_its_socket_is_closed() {
         ..user
     };
     renewed.get("/users/profile").await.data();
+}
+
+#[tokio::test]
+async fn signing_out_ends_what_was_refreshed_before() {
+    let server = Server::shared().await;
+    let first = server.user().await;
+    let mut socket = first.connect().await;
+    let second = first.renewed(&refresh(&server, &first.refresh_token).await.data());
+    // A thief holds a copy and refreshes once more.
+    let thief = first.renewed(&refresh(&server, &second.refresh_token).await.data());
+    let mut listener = thief.connect().await;
+    second.call("POST", "/auth/logout", None).await.data();
+    assert_eq!(socket.closed().await, 4002);
+    assert_eq!(listener.closed().await, 4002);
+    for session in [&first, &second, &thief] {
+        session
+            .get("/users/profile")
+            .await
+            .refused(401, "INVALID_TOKEN");
+        assert_eq!(session.try_connect("").await.err(), Some(401));
+        refresh(&server, &session.refresh_token)
+            .await
+            .refused(401, "INVALID_TOKEN");
+    }
 }
 
 #[tokio::test]

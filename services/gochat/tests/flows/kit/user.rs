@@ -29,6 +29,15 @@ impl User {
         }
     }
 
+    /// The same session with the tokens of a refresh.
+    pub fn renewed(&self, pair: &Value) -> Self {
+        Self {
+            token: text(&pair["accessToken"]),
+            refresh_token: text(&pair["refreshToken"]),
+            ..self.clone()
+        }
+    }
+
     /// The same user with a connection pool that only this value uses.
     pub fn apart(&self) -> Self {
         Self {
@@ -74,6 +83,15 @@ impl User {
     /// Opens a socket; `Err` holds the status of a refused handshake.
     pub async fn try_connect(&self, more: &str) -> Result<Socket, u16> {
         Socket::open(self.http.base(), &format!("token={}{more}", self.token)).await
+    }
+
+    /// The id of this session.
+    pub async fn session(&self) -> String {
+        let sessions = self.get("/sessions").await.data();
+        let current = list(&sessions["sessions"])
+            .iter()
+            .find(|s| s["current"] == true);
+        text(&current.expect("a session of its own")["id"])
     }
 
     /// The single chat with somebody.

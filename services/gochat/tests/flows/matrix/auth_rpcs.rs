@@ -8,7 +8,7 @@ use super::cast::{Cast, resigned};
 use crate::kit::{PASSWORD, User, call_rpc, fresh_name};
 
 /// The methods the tests below cover.
-pub const AUTH_RPCS: [&str; 7] = [
+pub const AUTH_RPCS: [&str; 12] = [
     "KeyService/GetPublicKeys",
     "AuthService/Register",
     "AuthService/Login",
@@ -16,6 +16,11 @@ pub const AUTH_RPCS: [&str; 7] = [
     "AuthService/RefreshToken",
     "AuthService/ValidateToken",
     "AuthService/Logout",
+    "AuthService/ListSessions",
+    "AuthService/EndSessions",
+    "AuthService/ChangePassword",
+    "AuthService/UpgradeGuest",
+    "AuthService/DeleteAccount",
 ];
 
 /// Kinds of tokens, in the order of the columns.
@@ -82,6 +87,7 @@ async fn verdict(cast: &Cast, method: &str, user: &User, token: &str) -> &'stati
     let request = match method {
         "AuthService/RefreshToken" => pb::RefreshTokenRequest {
             refresh_token: token,
+            ..Default::default()
         }
         .encode_to_vec(),
         "AuthService/ValidateToken" => pb::ValidateTokenRequest {
@@ -206,4 +212,83 @@ async fn public_keys_are_for_every_service_and_hold_nothing_private() {
         (forge.kid.as_str(), "EdDSA")
     );
     assert_eq!(&*key.public_key, forge.public());
+}
+
+/// Method and answers to: a missing user, no id, a guest, an account, a stranger's session.
+#[rustfmt::skip]
+const SESSION_CELLS: [(&str, [&str; 5]); 5] = [
+    //                              nobody no id  guest                account      stranger's session
+    ("AuthService/ListSessions",   [PARAM, PARAM, "OK",                "OK",        "OK"]),
+    ("AuthService/EndSessions",    [PARAM, PARAM, "OK",                "OK",        "NOT_FOUND"]),
+    ("AuthService/ChangePassword", [PARAM, PARAM, "GUEST_NOT_ALLOWED", "OK",        "OK"]),
+    // A repeat for an account that is deleted is a success.
+    ("AuthService/DeleteAccount",  [PARAM, PARAM, "OK",                "OK",        "OK"]),
+    ("AuthService/UpgradeGuest",   [PARAM, PARAM, "OK",                "FORBIDDEN", "FORBIDDEN"]),
+];
+
+fn session_request(method: &str, user: &str, session: &str) -> Vec<u8> {
+    let (user_id, session_id) = (user.to_owned(), session.to_owned());
+    match method {
+        "AuthService/ListSessions" => pb::ListSessionsRequest { user_id }.encode_to_vec(),
+        "AuthService/EndSessions" => pb::EndSessionsRequest {
+            user_id,
+            session_id,
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "AuthService/ChangePassword" => pb::ChangePasswordRequest {
+            user_id,
+            session_id,
+            old_password: PASSWORD.into(),
+            new_password: PASSWORD.into(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "AuthService/DeleteAccount" => pb::DeleteAccountRequest {
+            user_id,
+            password: PASSWORD.into(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        _ => pb::UpgradeGuestRequest {
+            user_id,
+            session_id,
+            username: fresh_name(),
+            password: PASSWORD.into(),
+        }
+        .encode_to_vec(),
+    }
+}
+
+#[tokio::test]
+async fn every_rpc_about_sessions_answers_as_the_table_says() {
+    let Some(cast) = Cast::gather().await else {
+        return;
+    };
+    let mut wrong = Vec::new();
+    for (method, cells) in SESSION_CELLS {
+        let (guest, user) = (cast.server.guest().await, cast.server.user().await);
+        let (own, guests) = (user.session().await, guest.session().await);
+        let strangers = cast.server.user().await.session().await;
+        let callers = [
+            ("", own.as_str()),
+            ("x", &own),
+            (&guest.id, &guests),
+            (&user.id, &own),
+            (&user.id, &strangers),
+        ];
+        for (i, (who, session)) in callers.into_iter().enumerate() {
+            let path = format!("/im.logic.v1.{method}");
+            let request = session_request(method, who, session);
+            let answer = call_rpc(cast.server.logic().unwrap(), &path, request).await;
+            let got = answer.map_or_else(|refusal| refusal.code, |_| "OK");
+            if got != cells[i] {
+                wrong.push(format!(
+                    "{method} column {i}: {got}, the table says {}",
+                    cells[i]
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

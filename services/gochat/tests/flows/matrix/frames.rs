@@ -14,6 +14,8 @@ const FRAMES: &[(&str, [&str; 6])] = &[
     ("mark-read",    ["NOT_CONVERSATION_MEMBER", "NOT_CONVERSATION_MEMBER", "moves",   "moves",        "moves",   "moves"]),
     ("typing",       ["nothing",                 "nothing",                 "relayed", "relayed",      "relayed", "relayed"]),
     ("stop-typing",  ["nothing",                 "nothing",                 "relayed", "relayed",      "relayed", "relayed"]),
+    // With a token of the connection's own session; sessions.rs in accounts shows the others.
+    ("authenticate", ["extends",                 "extends",                 "extends", "extends",      "extends",  "extends"]),
     ("ping",         ["pong",                    "pong",                    "pong",    "pong",         "pong",    "pong"]),
 ];
 
@@ -24,13 +26,14 @@ fn row_of(frame: &ClientFrame<'_>) -> &'static str {
         ClientFrame::MarkRead { .. } => "mark-read",
         ClientFrame::Typing(_) => "typing",
         ClientFrame::StopTyping(_) => "stop-typing",
+        ClientFrame::Authenticate(_) => "authenticate",
         ClientFrame::Ping => "ping",
     }
 }
 
 #[test]
 fn every_frame_of_a_client_has_a_row() {
-    let data = r#"{"conversationId":"world","seqId":1,"content":"x","messageType":1}"#;
+    let data = r#"{"conversationId":"world","seqId":1,"content":"x","messageType":1,"token":"x"}"#;
     for (kind, _) in FRAMES {
         let text = format!(r#"{{"type":"{kind}","data":{data}}}"#);
         assert_eq!(row_of(&ClientFrame::parse(&text).unwrap()), *kind);
@@ -91,6 +94,10 @@ async fn outcome(cast: &Cast, stage: &Stage, kind: &str, actor: &User, expected:
         "ping" => {
             socket.flush().await;
             "pong".to_owned()
+        }
+        "authenticate" => {
+            socket.send(kind, json!({"token": actor.token})).await;
+            first_of(&mut socket, async || false, "authenticated", "extends").await
         }
         "send-message" => {
             socket.say(group, "hi", "c1").await;

@@ -83,9 +83,20 @@ async fn with_bad_token(cast: &Cast, stage: &Stage, row: &Row, i: usize) -> Repl
 }
 
 async fn as_actor(cast: &Cast, stage: &Stage, row: &Row, i: usize) -> Reply {
-    // Signing out ends a session nobody else needs.
+    // Signing out ends a session nobody else needs; what ends other sessions gets a user of its own.
+    let own = [
+        "/sessions",
+        "/users/password",
+        "/users/account",
+        "/auth/upgrade",
+    ];
     let user = if row.path == "/auth/logout" {
         cast.session(i).await
+    } else if own.iter().any(|path| row.path.starts_with(path)) {
+        match i {
+            0 => cast.server.guest().await,
+            _ => cast.server.user().await,
+        }
     } else {
         cast.actors[i].clone()
     };
@@ -129,17 +140,20 @@ async fn fill(template: &str, cast: &Cast, stage: &Stage, me: &User) -> String {
         "{fresh-name}",
         "{fresh-refresh}",
         "{used-refresh}",
+        "{ended-refresh}",
         "{expired-refresh}",
+        "{foreign-session}",
+        "{own-session}",
         "{request}",
     ] {
         if text.contains(name) {
-            text = text.replace(name, &fresh(name, cast).await);
+            text = text.replace(name, &fresh(name, cast, me).await);
         }
     }
     text
 }
 
-async fn fresh(name: &str, cast: &Cast) -> String {
+async fn fresh(name: &str, cast: &Cast, me: &User) -> String {
     match name {
         "{fresh}" => cast.server.user().await.id,
         "{fresh-name}" => fresh_name(),
@@ -153,6 +167,13 @@ async fn fresh(name: &str, cast: &Cast) -> String {
                 .data();
             token
         }
+        "{ended-refresh}" => {
+            let user = cast.server.user().await;
+            user.call("POST", "/auth/logout", None).await.data();
+            user.refresh_token
+        }
+        "{foreign-session}" => cast.server.user().await.session().await,
+        "{own-session}" => me.session().await,
         "{expired-refresh}" => {
             let forge = cast.server.forge().await.expect("an embedded server");
             let token = cast.server.user().await.refresh_token;

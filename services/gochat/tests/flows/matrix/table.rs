@@ -27,6 +27,8 @@ const MUTED: Cell = (403, "MEMBER_MUTED");
 const STAYS: Cell = (403, "CANNOT_LEAVE_CONVERSATION");
 const WORLD: Cell = (403, "FORBIDDEN");
 const NO_FRIEND: Cell = (403, "NOT_FRIENDS");
+const NONE: Cell = (404, "NOT_FOUND");
+const WRONG: Cell = (401, "AUTH_INVALID_CREDENTIALS");
 const NO_REQUEST: Cell = (404, "FRIEND_REQUEST_NOT_FOUND");
 const NO_GROUP: Cell = (404, "CONVERSATION_NOT_FOUND");
 
@@ -75,7 +77,9 @@ pub const ROWS: &[Row] = &[
     public("2", "/auth/login", r#"{"username":"{target-name}","password":"correct horse"}"#, OK),
     public("3", "/auth/guest", "", NEW),
     public("4", "/auth/refresh", r#"{"refreshToken":"{fresh-refresh}"}"#, OK),
-    public("4a", "/auth/refresh", r#"{"refreshToken":"{used-refresh}"}"#, (401, "INVALID_TOKEN")),
+    // A moment ago: a repeat. Of a session that was ended: refused.
+    public("4a", "/auth/refresh", r#"{"refreshToken":"{used-refresh}"}"#, OK),
+    public("4c", "/auth/refresh", r#"{"refreshToken":"{ended-refresh}"}"#, (401, "INVALID_TOKEN")),
     public("4b", "/auth/refresh", r#"{"refreshToken":"{expired-refresh}"}"#, (401, "TOKEN_EXPIRED")),
     row("5", "POST", "/auth/logout", "", [OK, OK, OK, OK, OK, OK]),
     row("6", "GET", "/users/profile", "", [OK, OK, OK, OK, OK, OK]),
@@ -115,10 +119,19 @@ pub const ROWS: &[Row] = &[
     row("27", "DELETE", "/friends/{fresh}", "", [GUEST, NO_FRIEND, NO_FRIEND, NO_FRIEND, NO_FRIEND, NO_FRIEND]),
     row("28", "POST", "/friends/{fresh}/block", "", [GUEST, OK, OK, OK, OK, OK]),
     row("29", "DELETE", "/friends/{fresh}/block", "", [GUEST, OK, OK, OK, OK, OK]),
+    row("30", "GET", "/sessions", "", [OK, OK, OK, OK, OK, OK]),
+    row("31", "DELETE", "/sessions/{foreign-session}", "", [NONE, NONE, NONE, NONE, NONE, NONE]),
+    row("31a", "DELETE", "/sessions/{own-session}", "", [OK, OK, OK, OK, OK, OK]),
+    row("32", "DELETE", "/sessions", "", [OK, OK, OK, OK, OK, OK]),
+    row("33", "PUT", "/users/password", r#"{"oldPassword":"correct horse","newPassword":"correct horse"}"#, [GUEST, OK, OK, OK, OK, OK]),
+    row("33a", "PUT", "/users/password", r#"{"oldPassword":"a wrong one","newPassword":"another horse"}"#, [GUEST, WRONG, WRONG, WRONG, WRONG, WRONG]),
+    row("35", "DELETE", "/users/account", r#"{"password":"correct horse"}"#, [OK, OK, OK, OK, OK, OK]),
+    row("35a", "DELETE", "/users/account", r#"{"password":"a wrong one"}"#, [OK, WRONG, WRONG, WRONG, WRONG, WRONG]),
+    row("34", "POST", "/auth/upgrade", r#"{"username":"{fresh-name}","password":"correct horse"}"#, [OK, WORLD, WORLD, WORLD, WORLD, WORLD]),
 ];
 
-/// The index of the contract, rows 1 to 26 in order, below `/api`.
-pub const ENDPOINTS: [(&str, &str); 29] = [
+/// The index of the contract, rows 1 to 35 in order, below `/api`.
+pub const ENDPOINTS: [(&str, &str); 35] = [
     ("POST", "/auth/register"),
     ("POST", "/auth/login"),
     ("POST", "/auth/guest"),
@@ -148,4 +161,10 @@ pub const ENDPOINTS: [(&str, &str); 29] = [
     ("DELETE", "/friends/{userId}"),
     ("POST", "/friends/{userId}/block"),
     ("DELETE", "/friends/{userId}/block"),
+    ("GET", "/sessions"),
+    ("DELETE", "/sessions/{sessionId}"),
+    ("DELETE", "/sessions"),
+    ("PUT", "/users/password"),
+    ("POST", "/auth/upgrade"),
+    ("DELETE", "/users/account"),
 ];

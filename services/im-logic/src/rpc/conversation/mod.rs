@@ -1,6 +1,7 @@
 //! `ConversationService`.
 
 pub(super) mod create;
+pub(super) mod depart;
 pub(super) mod history;
 pub(super) mod info;
 mod list;
