@@ -108,6 +108,8 @@ fn step(what: &str, batch: u64, rounds: u64) {
                 key: ClientKey::new(sender, &format!("{next}-{n}")),
                 gateway,
                 resend: false,
+                bytes: 20,
+                long: false,
             })
         }));
         for need in machine.needs() {

@@ -24,10 +24,11 @@ impl Standing {
         Self::Member(Role::Owner),
     ];
 
-    /// From what is stored.
+    /// From what is stored. A guest never controls others, whatever role is stored.
     pub const fn new(role: Option<Role>, is_guest: bool) -> Self {
         match (role, is_guest) {
-            (Some(role), _) => Self::Member(role),
+            (Some(_), true) => Self::Member(Role::Member),
+            (Some(role), false) => Self::Member(role),
             (None, true) => Self::Guest,
             (None, false) => Self::Outsider,
         }

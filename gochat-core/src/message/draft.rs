@@ -14,15 +14,18 @@ pub struct DraftLimits {
     pub client_id_bytes: usize,
     /// Most bytes of `extra`.
     pub extra_bytes: usize,
+    /// Most Unicode scalar values of a guest's content; whether the author is a guest is judged later.
+    pub guest_chars: usize,
 }
 
 impl Default for DraftLimits {
-    /// 5000 characters, 64 bytes, 8 KiB.
+    /// 5000 characters, 64 bytes, 8 KiB, 1000 characters of guests.
     fn default() -> Self {
         Self {
             content_chars: 5000,
             client_id_bytes: 64,
             extra_bytes: 8 * 1024,
+            guest_chars: 1_000,
         }
     }
 }
@@ -60,6 +63,11 @@ pub struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
+    /// Whether the content is longer than guests may write.
+    pub fn is_long(&self, limits: &DraftLimits) -> bool {
+        !fits(self.content, limits.guest_chars)
+    }
+
     /// Checks type, content, client id and extra; an empty `extra` means there is none.
     ///
     /// # Errors
@@ -92,14 +100,17 @@ fn check_content(content: &str, most: usize) -> Result<()> {
     if crate::text::is_blank(content) {
         return Err(ErrorCode::MessageEmpty.into());
     }
-    // A scalar value has one to four bytes: counting is rarely needed.
-    let fits = content.len() <= most
-        || (content.len() <= most.saturating_mul(4) && content.chars().count() <= most);
-    if fits {
+    if fits(content, most) {
         Ok(())
     } else {
         Err(ErrorCode::MessageTooLarge.into())
     }
+}
+
+/// A scalar value has one to four bytes: counting is rarely needed.
+fn fits(content: &str, most: usize) -> bool {
+    content.len() <= most
+        || (content.len() <= most.saturating_mul(4) && content.chars().count() <= most)
 }
 
 fn check_client_id(id: &str, most: usize) -> Result<()> {

@@ -124,6 +124,8 @@ pub struct Facts {
     pub blocked: bool,
     /// Guests may speak in the world chat.
     pub guests_allowed: bool,
+    /// Messages per minute of one author in the world chat; 0 is no limit.
+    pub messages_per_minute: u32,
     /// Who is in it.
     pub members: Members,
 }
@@ -136,6 +138,7 @@ impl Facts {
             mute_all: false,
             blocked: false,
             guests_allowed: true,
+            messages_per_minute: 0,
             members,
         }
     }

@@ -4,7 +4,8 @@ use hashbrown::HashMap;
 
 use super::effect::{Effect, Effects, Sequenced};
 use super::emit::{self, Emitter, Outgoing};
-use super::record::{Loaded, Need, Record, Submission, TailRecord};
+use super::pace::{ToWorld, WorldPace};
+use super::record::{Loaded, Need, Record, Sender, Submission, TailRecord};
 use super::store::{Slot, SlotIx, Store};
 use super::{Limits, View};
 use crate::error::{Error, ErrorCode};
@@ -45,6 +46,8 @@ pub type Mark = u64;
 ///   the whole batch is judged by facts at least as new as the change.
 /// * Facts older than [`Limits::facts_ttl`] are asked for again, and used on while no answer comes: whoever
 ///   changed something may have died before it was announced.
+/// * A group and the world chat have budgets of their own ([`Limits::pace`]), charged after everything else was
+///   judged: repeats and refused messages cost nothing, nor does an aborted batch. A new owner begins with full ones.
 /// * A conversation whose newest messages may not be in the database yet is never evicted: the
 ///   database alone would answer an old head. When such conversations fill the memory, new
 ///   messages are refused, retryably.
@@ -69,6 +72,8 @@ pub struct PartitionMachine {
     now: UnixMillis,
     mark: Mark,
     saved: Mark,
+    /// What the world chat has used up, in the partition that holds it.
+    world: WorldPace,
 }
 
 impl PartitionMachine {
@@ -87,6 +92,7 @@ impl PartitionMachine {
             now: 0,
             mark: 0,
             saved: 0,
+            world: WorldPace::default(),
         }
     }
 
@@ -395,8 +401,39 @@ impl PartitionMachine {
             _ => return Ok(Admission::Refused(ErrorCode::ServiceUnavailable.into())),
         };
         let user = submission.sender();
-        if let Err(error) = facts.judge(slot.id, user, view.sender(user), self.now) {
+        let sender = view.sender(user);
+        if let Err(error) = facts.judge(slot.id, user, sender, self.now) {
             return Ok(Admission::Refused(error));
+        }
+        let is_guest = matches!(sender, Sender::Known { guest: true, .. });
+        if is_guest && submission.long {
+            return Ok(Admission::Refused(Error::new(
+                ErrorCode::MessageTooLarge,
+                "A guest's message is too long; register an account to write more.",
+            )));
+        }
+        if let Some(pace) = &self.limits.pace {
+            let charged = match slot.id {
+                ConversationId::World => {
+                    let message = ToWorld {
+                        author: user,
+                        guest: is_guest || sender == Sender::Unknown,
+                        bytes: submission.bytes,
+                        per_minute: facts.messages_per_minute,
+                    };
+                    self.world.charge(pace, message, self.now)
+                }
+                ConversationId::Group(_) => {
+                    let listed = facts.members.list().map(<[_]>::len);
+                    let members = listed.unwrap_or(self.limits.direct_max + 1);
+                    let (bucket, bytes) = (&mut slot.used_up, submission.bytes);
+                    pace.charge_group(bucket, bytes, members, self.now)
+                }
+                ConversationId::Single(..) => Ok(()),
+            };
+            if let Err(error) = charged {
+                return Ok(Admission::Refused(error));
+            }
         }
         let message_id = ids()?;
         let assigned = slot.log.append(submission.key, message_id, self.now);
@@ -414,8 +451,10 @@ impl PartitionMachine {
                 slot.unsaved = self.mark;
             }
             slot.log.commit(self.now);
+            slot.used_before = slot.used_up;
             self.close(ix);
         }
+        self.world.commit();
         self.end();
         self.mark
     }
@@ -423,9 +462,12 @@ impl PartitionMachine {
     /// The transaction failed: what was assigned is forgotten.
     pub fn aborted(&mut self) {
         for ix in std::mem::take(&mut self.touched) {
-            self.store.slot_mut(ix).log.rollback();
+            let slot = self.store.slot_mut(ix);
+            slot.log.rollback();
+            slot.used_up = slot.used_before;
             self.close(ix);
         }
+        self.world.rollback();
         self.end();
     }
 

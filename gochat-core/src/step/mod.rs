@@ -29,7 +29,7 @@
 //! let mut machine = PartitionMachine::new(Limits::default());
 //!
 //! let key = ClientKey::new(a, "c-1");
-//! machine.begin([Record::Submit(Submission { conversation, key, gateway, resend: false })]);
+//! machine.begin([Record::Submit(Submission { conversation, key, gateway, resend: false, bytes: 5, long: false })]);
 //! assert_eq!(machine.needs().len(), 1);
 //! let facts = Some(Facts::open(Members::Implicit));
 //! machine.provide(conversation, Loaded { head: 41, recent: vec![], resends: vec![], facts });
@@ -49,19 +49,21 @@ mod effect;
 mod emit;
 mod facts;
 mod machine;
+mod pace;
 mod record;
 mod store;
 
 pub use effect::{Effect, Effects, Later, Sequenced, Users};
 pub use facts::{Facts, MemberList, Members, Standing};
 pub use machine::{Mark, PartitionMachine};
+pub use pace::Pace;
 pub use record::{Loaded, Looked, Need, Record, Sender, Submission, TailRecord};
 
 use crate::fanout::Presence;
 use crate::ids::UserId;
 
 /// Bounds of a [`PartitionMachine`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Most conversations in memory; must exceed the largest batch.
     pub conversations: usize,
@@ -71,16 +73,19 @@ pub struct Limits {
     pub direct_max: usize,
     /// Milliseconds after which facts are loaded again although nobody announced a change.
     pub facts_ttl: u64,
+    /// Budgets of conversations; `None` is no limit.
+    pub pace: Option<Pace>,
 }
 
 impl Default for Limits {
-    /// 100,000 conversations, 64 MiB, 500 members, a minute.
+    /// 100,000 conversations, 64 MiB, 500 members, a minute, no budgets.
     fn default() -> Self {
         Self {
             conversations: 100_000,
             memory: 64 << 20,
             direct_max: 500,
             facts_ttl: 60_000,
+            pace: None,
         }
     }
 }

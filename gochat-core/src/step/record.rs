@@ -39,6 +39,10 @@ pub struct Submission {
     pub gateway: GatewayIx,
     /// The author may have sent it before: when the idempotency window doesn't know it, the database is asked.
     pub resend: bool,
+    /// Bytes of content and extra.
+    pub bytes: u32,
+    /// The content is longer than guests may write.
+    pub long: bool,
 }
 
 impl Submission {

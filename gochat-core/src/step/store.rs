@@ -5,6 +5,7 @@ use hashbrown::HashMap;
 use super::facts::Facts;
 use super::record::{Looked, Submission};
 use crate::ids::{ConversationId, SeqId, UnixMillis};
+use crate::ratelimit::TokenBucket;
 use crate::sequence::{Assigned, ClientKey, ConversationLog};
 
 /// Place of a conversation in the [`Store`].
@@ -32,6 +33,9 @@ pub(super) struct Slot {
     pub(super) plan: Option<usize>,
     /// Mark of the last batch that appended: until that is saved, only this slot knows the head.
     pub(super) unsaved: u64,
+    /// What its authors have used up, and as it was before the batch.
+    pub(super) used_up: TokenBucket,
+    pub(super) used_before: TokenBucket,
     /// Second chance: set by use, cleared by the passing hand.
     used: bool,
     weight: usize,
@@ -56,6 +60,8 @@ impl Slot {
             batch: 0,
             plan: None,
             unsaved: 0,
+            used_up: TokenBucket::default(),
+            used_before: TokenBucket::default(),
             used: true,
             weight: 0,
         }

@@ -159,7 +159,7 @@ impl Outbox {
             .then(|| self.settle(client_msg_id, now, Ok(())))?
     }
 
-    /// A refusal arrived: a retryable one delays the message, a final one ends its wait.
+    /// A refusal arrived: a retryable one delays the message, at least as long as it says; a final one ends its wait.
     pub fn handle_error(
         &mut self,
         client_msg_id: &str,
@@ -177,7 +177,9 @@ impl Outbox {
             .get_mut(self.index.get(client_msg_id)?)?
             .front_mut()?;
         if entry.message.client_msg_id == client_msg_id {
-            entry.due = now.saturating_add(entry.backoff.next_delay());
+            // The server may know better than the back-off when it takes the next one.
+            let told = Millis::from(error.retry_after_ms);
+            entry.due = now.saturating_add(entry.backoff.next_delay().max(told));
         }
         None
     }

@@ -161,6 +161,8 @@ fn the_world_chat_is_broadcast_to_every_live_gateway() {
         key: gochat_core::sequence::ClientKey::new(user(1), "b"),
         gateway: gateways(1)[0],
         resend: false,
+        bytes: 20,
+        long: false,
     });
     let effects = bench.run(vec![gone]);
     let expected = [

@@ -95,6 +95,7 @@ const LIMITS: Limits = Limits {
     memory: 4_000,
     direct_max: 500,
     facts_ttl: 60_000,
+    pace: None,
 };
 
 /// Messages the database hands out for the window: few, so that repeats from before it are common.
@@ -134,6 +135,8 @@ impl World {
                     key,
                     gateway,
                     resend,
+                    bytes: 20,
+                    long: false,
                 }));
             }
             Event::ToggleMember {

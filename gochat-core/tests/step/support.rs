@@ -112,6 +112,8 @@ impl Bench {
             key,
             gateway: self.live[0],
             resend: false,
+            bytes: 20,
+            long: false,
         })
     }
 

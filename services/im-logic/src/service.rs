@@ -41,7 +41,9 @@ impl Service {
     ///
     /// # Errors
     /// `INVALID_PARAMS` for a configuration that can't work; what the log refuses with.
-    pub async fn bind(config: Config, ports: ServicePorts) -> Result<Self> {
+    pub async fn bind(mut config: Config, ports: ServicePorts) -> Result<Self> {
+        // One switch for load tests.
+        config.pipeline.pace.disabled |= config.budgets.disabled;
         config.pipeline.check()?;
         let api_ports = Ports {
             mq: ports.mq.clone(),

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::message::DraftLimits;
-use gochat_core::step::Limits;
+use gochat_core::ratelimit::Rule;
+use gochat_core::step::{Limits, Pace};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,10 @@ pub struct PipelineConfig {
     pub direct_max_live: LiveNumber,
     /// Most characters of a message. Default 5,000.
     pub content_chars: usize,
+    /// Most characters of a guest's message. Default 1,000.
+    pub guest_chars: usize,
+    /// Budgets of conversations.
+    pub pace: PaceConfig,
     /// Longest wait for im-repo, in milliseconds. Default 2,000.
     pub rpc_timeout_ms: u64,
     /// How long records are held back when conversation facts can't be loaded, in milliseconds.
@@ -44,6 +49,65 @@ pub struct PipelineConfig {
     pub people: usize,
     /// Seconds after which an author's name is read again. Default 60.
     pub people_ttl_s: u64,
+}
+
+/// What all authors of a conversation together may send; beyond it `SLOW_MODE` says when the next may be sent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PaceConfig {
+    /// Messages in the world chat. Default 20/s, burst 100.
+    pub world_messages: Rule,
+    /// Bytes of messages in the world chat. Default 32,768/s, burst 262,144.
+    pub world_bytes: Rule,
+    /// Part of both that guests may use up, in percent: 1 to 100. Default 50.
+    pub guests_percent: u32,
+    /// KiB that a group costs, bytes × members. Default 10,000/s, burst 100,000.
+    pub group_kib: Rule,
+    /// Switches all of them off, and the limit of guests' messages, for load tests. Default false;
+    /// `logic.budgets.disabled` switches them off as well.
+    pub disabled: bool,
+}
+
+impl Default for PaceConfig {
+    fn default() -> Self {
+        let Pace {
+            world_messages,
+            world_bytes,
+            guests_percent,
+            group_kib,
+        } = Pace::default();
+        Self {
+            world_messages,
+            world_bytes,
+            guests_percent,
+            group_kib,
+            disabled: false,
+        }
+    }
+}
+
+impl PaceConfig {
+    fn rules(&self) -> Option<Pace> {
+        (!self.disabled).then_some(Pace {
+            world_messages: self.world_messages,
+            world_bytes: self.world_bytes,
+            guests_percent: self.guests_percent,
+            group_kib: self.group_kib,
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        for rule in [self.world_messages, self.world_bytes, self.group_kib] {
+            rule.validated()?;
+        }
+        if (1..=100).contains(&self.guests_percent) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::InvalidParams,
+            "pipeline.pace.guests_percent must be 1 to 100.",
+        ))
+    }
 }
 
 /// A number that somebody may set while others work with it. Clones share it.
@@ -69,6 +133,7 @@ impl Default for PipelineConfig {
             memory,
             direct_max,
             facts_ttl,
+            ..
         } = Limits::default();
         Self {
             workers: 0,
@@ -78,6 +143,8 @@ impl Default for PipelineConfig {
             direct_max,
             direct_max_live: LiveNumber::default(),
             content_chars: DraftLimits::default().content_chars,
+            guest_chars: DraftLimits::default().guest_chars,
+            pace: PaceConfig::default(),
             rpc_timeout_ms: 2_000,
             facts_grace_ms: 3_000,
             facts_ttl_s: facts_ttl / 1_000,
@@ -105,7 +172,7 @@ impl PipelineConfig {
         if self.direct_max > 10_000 {
             return wrong("pipeline.direct_max must not be above 10,000.");
         }
-        Ok(())
+        self.pace.check()
     }
 
     pub(super) fn workers(&self) -> usize {
@@ -124,6 +191,7 @@ impl PipelineConfig {
             memory: self.memory_bytes,
             direct_max: self.direct_max,
             facts_ttl: self.facts_ttl_s.saturating_mul(1_000),
+            pace: self.pace.rules(),
         }
     }
 
@@ -131,6 +199,11 @@ impl PipelineConfig {
     pub fn draft_limits(&self) -> DraftLimits {
         DraftLimits {
             content_chars: self.content_chars,
+            guest_chars: if self.pace.disabled {
+                self.content_chars
+            } else {
+                self.guest_chars
+            },
             ..DraftLimits::default()
         }
     }

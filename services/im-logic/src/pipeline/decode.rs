@@ -125,13 +125,16 @@ fn submission(
         Writer::Client,
         limits,
     ) {
-        Ok(_) => {
+        Ok(draft) => {
+            let bytes = content.len().saturating_add(extra.len());
             let key = ClientKey::new(sender, client_msg_id);
             Record::Submit(Submission {
                 conversation,
                 key,
                 gateway,
                 resend: message.resend,
+                bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+                long: draft.is_long(limits),
             })
         }
         Err(error) => refused(error),

@@ -248,6 +248,7 @@ fn facts_from(need: &Need, facts: &ConversationFacts) -> Facts {
         mute_all: settings.group().mute_all,
         blocked: facts.blocked,
         guests_allowed: guests_allowed(&settings),
+        messages_per_minute: messages_per_minute(&settings),
         members: members(need, facts),
     }
 }
@@ -256,6 +257,13 @@ fn guests_allowed(settings: &Settings) -> bool {
     match settings {
         Settings::World(world) => world.guest_allowed,
         _ => true,
+    }
+}
+
+fn messages_per_minute(settings: &Settings) -> u32 {
+    match settings {
+        Settings::World(world) => world.message_rate_limit,
+        _ => 0,
     }
 }
 

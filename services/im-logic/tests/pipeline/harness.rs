@@ -17,7 +17,7 @@ use gochat_infra::topics;
 use gochat_proto::common::v1::{ConversationMemberRole, ConversationType};
 use gochat_proto::im::repo::v1 as repo;
 use gochat_proto::mq::v1::{DownstreamMessage, PersistenceMessage, UpstreamMessage};
-use im_logic::pipeline::{self, PipelineConfig, PipelinePorts};
+use im_logic::pipeline::{self, PaceConfig, PipelineConfig, PipelinePorts};
 use prost::Message as _;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -94,6 +94,10 @@ impl World {
                 // The same on every machine.
                 workers: 2,
                 facts_grace_ms: 60_000,
+                pace: PaceConfig {
+                    disabled: true,
+                    ..PaceConfig::default()
+                },
                 ..PipelineConfig::default()
             },
             ids,
