@@ -272,3 +272,74 @@ async fn one_user_is_asked_by_so_many_and_no_more() {
         "{outcomes:?}"
     );
 }
+
+/// The gateway's own rates for the world chat are out of the way.
+const WORLD: [&str; 4] = [
+    "gateway.rates.send.rate=100000",
+    "gateway.rates.send.capacity=100000",
+    "gateway.rates.world_send.rate=100000",
+    "gateway.rates.world_send.capacity=100000",
+];
+
+#[tokio::test]
+async fn the_world_takes_its_rate_and_says_when_the_next_may_be_sent() {
+    let mut more = WORLD.to_vec();
+    more.extend([
+        "logic.pipeline.pace.world_messages.rate=0.01",
+        "logic.pipeline.pace.world_messages.capacity=6",
+    ]);
+    let Some(server) = server(&more).await else {
+        return;
+    };
+    let [one, other] = [server.guest().await, server.guest().await];
+    let account = server.user().await;
+    // Half of it is all that guests may use up, however many they are.
+    one.say("world", "1").await.data_with(201);
+    other.say("world", "2").await.data_with(201);
+    one.say("world", "3").await.data_with(201);
+    let refused = other.say("world", "4").await;
+    refused.refused(429, "SLOW_MODE");
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=200).contains(&wait), "{wait}");
+    let mut socket = account.connect().await;
+    for n in 0..3 {
+        socket.say_acked("world", "mine", &format!("m{n}")).await;
+    }
+    socket.say("world", "too much", "m3").await;
+    let error = socket
+        .expect_where("error", |e| e["details"]["client_msg_id"] == "m3")
+        .await;
+    assert_eq!(error["code"], "SLOW_MODE");
+    let wait = error["details"]["retryAfter"].as_u64().unwrap();
+    assert!((1..=100).contains(&wait), "{wait}");
+    assert_eq!(account.history_of("world", 6).await.len(), 6);
+}
+
+#[tokio::test]
+async fn one_author_sends_to_the_world_what_its_settings_say() {
+    let Some(server) = server(&WORLD).await else {
+        return;
+    };
+    let [author, other] = server.users().await;
+    for n in 0..10 {
+        author.say("world", &format!("{n}")).await.data_with(201);
+    }
+    let refused = author.say("world", "the eleventh").await;
+    refused.refused(429, "RATE_LIMITED");
+    other.say("world", "somebody else may").await.data_with(201);
+}
+
+#[tokio::test]
+async fn guests_write_shorter_texts() {
+    let Some(server) = server(&[]).await else {
+        return;
+    };
+    let (guest, account) = (server.guest().await, server.user().await);
+    guest.say("world", &"ü".repeat(1_000)).await.data_with(201);
+    let long = "x".repeat(1_001);
+    guest
+        .say("world", &long)
+        .await
+        .refused(400, "MESSAGE_TOO_LARGE");
+    account.say("world", &long).await.data_with(201);
+}

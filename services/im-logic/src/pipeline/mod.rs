@@ -54,7 +54,7 @@ use gochat_infra::topics;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use config::{LiveNumber, PipelineConfig};
+pub use config::{LiveNumber, PaceConfig, PipelineConfig};
 use worker::Worker;
 
 /// What the pipeline needs from the world.
