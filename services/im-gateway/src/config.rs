@@ -248,6 +248,8 @@ pub struct WebSocket {
     pub dead_after_s: u32,
     /// Seconds a write may make no progress. Default 10.
     pub write_timeout_s: u32,
+    /// Seconds within which a message that has begun must be complete; then the connection is closed with 4008. Default 30.
+    pub message_timeout_s: u32,
     /// Messages per second of one connection. Default 50.
     pub rate: u32,
     /// Messages at once after a pause. Default 100.
@@ -273,6 +275,7 @@ impl Default for WebSocket {
             ping_interval_s: rules.ping_every_s,
             dead_after_s: rules.dead_after_s,
             write_timeout_s: 10,
+            message_timeout_s: 30,
             rate: rules.rate,
             burst: rules.burst,
             max_refused: rules.max_refused,
@@ -372,7 +375,7 @@ pub struct Rates {
     pub probe: Rule,
     /// Any other request, WebSocket handshakes and `OPTIONS` too, per address. Default 100/s, burst 200.
     pub http: Rule,
-    /// What a request with a token that was never good costs its address, in requests. Default 10.
+    /// What a request with a token that was never good, or a refused sign-in, costs its address, in requests. Default 10.
     pub guess_cost: f64,
     /// HTTP requests and WebSocket handshakes of one account. Default 50/s, burst 200.
     pub account: Rule,

@@ -117,6 +117,25 @@ async fn tokens_that_were_never_good_cost_more_than_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passwords_that_are_wrong_cost_more_than_requests() {
+    let server = Server::start(&[
+        "gateway.rates.disabled=false",
+        "gateway.rates.http.rate=0.001",
+        "gateway.rates.http.capacity=50",
+        "gateway.rates.login.rate=1000",
+        "gateway.rates.login.capacity=1000",
+    ])
+    .await;
+    let mut judged = 0;
+    for i in 0..20 {
+        let body = format!(r#"{{"username":"nobody{i}","password":"a wrong one"}}"#);
+        let (status, _) = server.http("POST /api/auth/login", body.as_bytes()).await;
+        judged += usize::from(status == 401);
+    }
+    assert_eq!(judged, 5, "a guess costs ten requests");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_at_many_addresses_do_not_use_up_what_members_need() {
     let server = Server::start(&[
         "gateway.rates.disabled=false",

@@ -62,3 +62,31 @@ async fn answers_nobody_reads_end_the_connection_that_asked() {
         .expect("the connection is closed");
     server.serves_others().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_never_ends_is_closed_however_alive_its_sender_is() {
+    let server = Server::start(&["gateway.websocket.message_timeout_s=1"]).await;
+    let mut dripping = server.open(None).await;
+    let mut fragments = server.open(None).await;
+    let mut polite = server.open(None).await;
+    let frame = crate::raw::masked(0x81, &[b'x'; 60_000]);
+    fragments
+        .write(&crate::raw::masked(0x01, b"begun"))
+        .await
+        .unwrap();
+    let drip = async {
+        for byte in frame {
+            if dripping.write(&[byte]).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(crate::raw::PATIENCE, drip)
+        .await
+        .expect("the connection ends");
+    assert_eq!(fragments.end().await, Some(4008));
+    // Between messages nobody is in a hurry.
+    polite.say("still here", "p").await;
+    polite.wait_for("message-ack").await;
+}

@@ -114,7 +114,7 @@ impl Limits {
         verdict(buckets.take(network_of(address), rule(&rates), clock::now_ms()))
     }
 
-    /// Makes an address pay for a token that was never good.
+    /// Makes an address pay for a token that was never good, or a password that was wrong.
     pub(crate) fn charge_guess(&self, address: IpAddr) {
         let rates = self.rates.load();
         // The request itself has cost one.

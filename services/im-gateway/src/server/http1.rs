@@ -27,6 +27,7 @@ use crate::http::middleware;
 use crate::http::reply::ApiError;
 use crate::metrics as names;
 use crate::ws::handshake;
+use admission::Entry;
 
 /// Buffer of an HTTP connection; request heads beyond it are refused.
 const HTTP_BUFFER: usize = 64 << 10;
@@ -178,6 +179,7 @@ impl About<'_> {
             return Err(held::exhausted());
         }
         let is_known = matches!(caller, Some(Ok(_)));
+        let is_door = matches!(Entry::of(uri.path()), Entry::Door(_));
         let reservation = is_known.then(|| self.reserve(request.body())).transpose()?;
         let patience = Duration::from_secs(gw.config.connections.read_timeout_s.into());
         let mut request =
@@ -188,6 +190,9 @@ impl About<'_> {
         });
         let Ok(response) = self.server.router.clone().call(request).await;
         drop(reservation);
+        if is_door && response.status() == StatusCode::UNAUTHORIZED {
+            gw.limits.charge_guess(address);
+        }
         Ok(response)
     }
 

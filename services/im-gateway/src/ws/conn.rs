@@ -86,6 +86,8 @@ pub(crate) struct Conn {
     heard_s: AtomicU32,
     pinged_s: AtomicU32,
     reported_s: AtomicU32,
+    /// When the message that is still coming began, plus one; 0 between messages.
+    begun_s: AtomicU32,
     signed_out: AtomicBool,
     timed_out: AtomicBool,
     retired: AtomicBool,
@@ -124,6 +126,7 @@ impl Conn {
             heard_s: AtomicU32::new(now),
             pinged_s: AtomicU32::new(now),
             reported_s: AtomicU32::new(now),
+            begun_s: AtomicU32::new(0),
             signed_out: AtomicBool::new(false),
             timed_out: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -201,6 +204,20 @@ impl Conn {
 
     pub(crate) fn heard_s(&self) -> u32 {
         self.heard_s.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a message has begun and is not complete, or that none is on its way.
+    pub(crate) fn note_partial(&self, is_partial: bool) {
+        let begun = if is_partial { clock::ticks_s() + 1 } else { 0 };
+        self.begun_s.store(begun, Ordering::Relaxed);
+    }
+
+    /// Seconds for which a message has been on its way; 0 between messages.
+    pub(crate) fn partial_for_s(&self, now_s: u32) -> u32 {
+        match self.begun_s.load(Ordering::Relaxed) {
+            0 => 0,
+            begun => (now_s + 1).saturating_sub(begun),
+        }
     }
 
     pub(crate) fn pinged_s(&self) -> u32 {

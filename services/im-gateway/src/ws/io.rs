@@ -143,6 +143,9 @@ impl ConnTask {
         if held == self.held {
             return;
         }
+        if (held > 0) != (self.held > 0) {
+            self.conn.note_partial(held > 0);
+        }
         let total = &self.gw.held_bytes.0;
         total.fetch_add(held, Ordering::Relaxed);
         let sum = total.fetch_sub(self.held, Ordering::Relaxed) - self.held;

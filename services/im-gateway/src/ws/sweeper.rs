@@ -117,6 +117,10 @@ fn look_at(gw: &Gw, conn: &Arc<Conn>, now_s: u32, unix_s: i64, ping: &bytes::Byt
     if conn.expires_at() <= unix_s {
         return gw.close(conn, CloseCode::TokenExpired, "expired");
     }
+    // A trickle is a sign of life, and no reason to keep half a message for ever.
+    if conn.partial_for_s(now_s) >= gw.config.websocket.message_timeout_s {
+        return gw.close(conn, CloseCode::Policy, "partial");
+    }
     match machine::beat(&gw.ws_rules, now_s, conn.heard_s(), conn.pinged_s()) {
         Beat::Wait => {}
         Beat::Ping => {
