@@ -322,6 +322,9 @@ pub struct Http {
     pub linger_bytes: usize,
     /// Milliseconds for which it is read on. Default 5,000.
     pub linger_ms: u64,
+    /// Maximum number of HTTP requests of one account that are answered at the same time; further ones are refused with
+    /// 429. Off with [`Rates::disabled`]. Default 16.
+    pub max_in_flight_per_account: usize,
     /// Time for one request, body included, in milliseconds; then 504. Default 30,000.
     pub request_timeout_ms: u64,
     /// How long `POST …/messages` waits for the acknowledgement, in milliseconds. Default 10,000.
@@ -342,6 +345,7 @@ impl Default for Http {
             max_held_bytes_per_address: 32 << 20,
             linger_bytes: 16 << 20,
             linger_ms: 5_000,
+            max_in_flight_per_account: 16,
             request_timeout_ms: 30_000,
             send_timeout_ms: 10_000,
             max_waiting_sends: 20_000,

@@ -154,6 +154,7 @@ pub(crate) fn describe() {
         "door",
         "account",
         "instance",
+        "in-flight",
         "strangers",
     ] {
         counter!(ADMISSION_REFUSED, "limit" => limit).increment(0);

@@ -47,6 +47,8 @@ struct Server {
     proxies: Proxies,
     gate: Arc<Gate>,
     budget: Arc<BodyBudget>,
+    /// Requests under way by account; none where limits are off.
+    in_flight: Option<Arc<Accounts>>,
     /// Nothing new is begun.
     stop: CancellationToken,
     /// Connections end where they stand.
@@ -91,6 +93,8 @@ pub(crate) async fn run(
         proxies: Proxies::new(&limits.trusted_proxies),
         gate: Gate::new(waiting, counts),
         budget: BodyBudget::new(&gw.config.http),
+        in_flight: (!gw.config.rates.disabled)
+            .then(|| Accounts::new(gw.config.http.max_in_flight_per_account.max(1))),
         gw,
         router,
         tls,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::raw::{PATIENCE, Server};
 
@@ -207,4 +207,38 @@ async fn silent_connections_of_one_address_push_out_only_their_own() {
     let kept = tokio::time::timeout(std::time::Duration::from_millis(100), other.read_u8());
     assert!(kept.await.is_err(), "the other one still waits");
     server.never_panicked();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_has_so_many_requests_under_way() {
+    let server = Server::start(&[
+        "gateway.rates.disabled=false",
+        "gateway.rates.account.capacity=1000",
+        "gateway.http.max_in_flight_per_account=3",
+    ])
+    .await;
+    let bearer = format!("authorization: Bearer {}\r\n", server.guest().await);
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let mut socket = server.tcp().await;
+        let head = format!(
+            "PUT /api/conversations/world/read HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n{bearer}\r\n{{"
+        );
+        socket.write_all(head.as_bytes()).await.unwrap();
+        slow.push(socket);
+    }
+    let ask = || async {
+        let head = server.ask_from([0, 1], "GET /api/conversations", &bearer);
+        status(&head.await)
+    };
+    let until = async |expected| {
+        while ask().await != expected {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let refused = tokio::time::timeout(PATIENCE, until(429));
+    refused.await.expect("a fourth is refused");
+    drop(slow);
+    let served = tokio::time::timeout(PATIENCE, until(200));
+    served.await.expect("places come back");
 }

@@ -48,6 +48,19 @@ impl<K: Hash + Eq> Buckets<K> {
         self.with(key, rule, now, |bucket, rule| bucket.try_take(rule, now))
     }
 
+    /// Takes a token unless less than the part `kept` of a full bucket would be left.
+    pub(super) fn take_leaving(
+        &self,
+        key: K,
+        rule: Rule,
+        kept: f64,
+        now: UnixMillis,
+    ) -> Result<(), u64> {
+        self.with(key, rule, now, |bucket, rule| {
+            bucket.try_take_leaving(rule, kept, now)
+        })
+    }
+
     /// Takes tokens whether they are there or not.
     pub(super) fn charge(&self, key: K, rule: Rule, cost: f64, now: UnixMillis) {
         self.with(key, rule, now, |bucket, rule| {

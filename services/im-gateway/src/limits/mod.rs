@@ -21,6 +21,9 @@ use crate::config::{RateMode, Rates};
 use buckets::Buckets;
 use shared::Shared;
 
+/// Largest part of an address's burst that must be left for a request that may be a guess.
+const GUESS_SHARE_MAX: f64 = 0.5;
+
 /// All buckets of this instance, and the way to those it shares.
 pub(crate) struct Limits {
     rates: ArcSwap<Rates>,
@@ -96,9 +99,20 @@ impl Limits {
         self.of_address(&self.probe, address, |rates| rates.probe)
     }
 
-    /// Judges any other request by its address, before anything else is looked at.
-    pub(crate) fn admit_address(&self, address: IpAddr) -> Result<(), Refused> {
-        self.of_address(&self.http, address, |rates| rates.http)
+    /// Judges any other request by its address, before anything else is looked at. What may turn out to be a guess passes
+    /// only while the address could pay for it.
+    pub(crate) fn admit_address(&self, address: IpAddr, may_guess: bool) -> Result<(), Refused> {
+        let rates = self.rates.load();
+        if rates.disabled {
+            return Ok(());
+        }
+        let (rule, now) = (rates.http, clock::now_ms());
+        let kept = if may_guess {
+            ((rates.guess_cost - 1.0) / rule.capacity).min(GUESS_SHARE_MAX)
+        } else {
+            0.0
+        };
+        verdict(self.http.take_leaving(network_of(address), rule, kept, now))
     }
 
     fn of_address(

@@ -11,7 +11,7 @@ fn strangers_do_not_grow_memory() {
     for i in 0..10_000u32 {
         let address = IpAddr::from(i.to_be_bytes());
         let _ = limits.admit_at(address, Door::Login, u64::from(i));
-        let _ = limits.admit_address(address);
+        let _ = limits.admit_address(address, false);
         let _ = limits.admit_connection(address);
     }
     for held in [
@@ -93,12 +93,14 @@ fn guesses_cost_more_than_requests() {
     });
     let (guesser, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
     let guesses = (0..1_000).filter(|_| {
-        let admitted = limits.admit_address(guesser).is_ok();
-        limits.charge_guess(guesser);
+        let admitted = limits.admit_address(guesser, true).is_ok();
+        if admitted {
+            limits.charge_guess(guesser);
+        }
         admitted
     });
     assert_eq!(guesses.count(), 10);
-    assert!(limits.admit_address(other).is_ok());
+    assert!(limits.admit_address(other, true).is_ok());
 }
 
 #[test]

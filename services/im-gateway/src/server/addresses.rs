@@ -34,7 +34,7 @@ pub(crate) struct Counts<K> {
 
 /// Connections by address.
 pub(crate) type Addresses = Counts<AddressKey>;
-/// HTTP connections by account.
+/// HTTP connections, or requests under way, by account.
 pub(crate) type Accounts = Counts<UserId>;
 
 /// One of those that are counted; given back when it is dropped.

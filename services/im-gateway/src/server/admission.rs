@@ -66,13 +66,15 @@ pub(super) async fn admit(
         limited("health", gw.limits.admit_probe(address))?;
         return Ok(None);
     }
-    limited("address", gw.limits.admit_address(address))?;
+    let token = token_of(entry, uri, headers);
+    let may_guess = token.is_some() || matches!(entry, Entry::Door(_));
+    limited("address", gw.limits.admit_address(address, may_guess))?;
     if let Entry::Door(door) = entry {
         let outcome = gw.limits.admit_door(&gw.backend, address, door, trace);
         limited("door", outcome.await)?;
         return Ok(None);
     }
-    let caller = identify(gw, entry, uri, headers).await;
+    let caller = identify(gw, token).await;
     match &caller {
         Some(Ok(identity)) => {
             let user = identity.user;
@@ -102,11 +104,19 @@ fn limited(who: &'static str, outcome: Result<(), Refused>) -> Result<(), ApiErr
     })
 }
 
-async fn identify(gw: &Gw, entry: Entry, uri: &Uri, headers: &HeaderMap) -> Caller {
-    let token = match entry {
+/// The token of a request.
+fn token_of<'a>(
+    entry: Entry,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+) -> Option<Result<&'a str, Error>> {
+    match entry {
         Entry::Socket => handshake::token_of(uri, headers),
         _ => bearer(headers).transpose(),
-    };
+    }
+}
+
+async fn identify(gw: &Gw, token: Option<Result<&str, Error>>) -> Caller {
     Some(match token? {
         Ok(token) => extract::authenticate(gw, token).await,
         Err(error) => Err(error),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use gochat_core::error::{Error, ErrorCode};
+use gochat_core::ids::UserId;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -15,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::Service as _;
 
-use super::addresses::AddressKey;
+use super::addresses::{AddressKey, Slot};
 use super::gate::Visitor;
 use super::held::{self, Reservation};
 use super::linger::linger;
@@ -175,6 +176,7 @@ impl About<'_> {
                 names::count(names::WS_REFUSED, "code", refused.error.code.code());
             });
         }
+        let _under_way = self.begin(&caller)?;
         if *request.method() == Method::GET && self.server.budget.is_exhausted(self.key) {
             return Err(held::exhausted());
         }
@@ -194,6 +196,18 @@ impl About<'_> {
             gw.limits.charge_guess(address);
         }
         Ok(response)
+    }
+
+    /// Counts the request for its account, as long as it is answered.
+    fn begin(&self, caller: &admission::Caller) -> Result<Option<Slot<UserId>>, ApiError> {
+        let (Some(in_flight), Some(Ok(identity))) = (&self.server.in_flight, caller) else {
+            return Ok(None);
+        };
+        in_flight.enter(identity.user).map(Some).ok_or_else(|| {
+            names::count(names::ADMISSION_REFUSED, "limit", "in-flight");
+            let sentence = "Your account has as many requests under way as it may.";
+            ApiError::from(Error::new(ErrorCode::RateLimited, sentence)).retry_after(1)
+        })
     }
 
     /// Takes room for a body that will be read. Bodies of strangers are small.

@@ -118,7 +118,7 @@ async fn nobody_is_asked_about_other_requests_nor_in_local_mode_nor_after_a_loca
     });
     let (alone, together) = (limits(RateMode::Local), limits(RateMode::Distributed));
     assert!(login(&alone, &backend).await.is_ok());
-    assert!(together.admit_address(address()).is_ok());
+    assert!(together.admit_address(address(), false).is_ok());
     assert!(together.admit_stranger().is_ok());
     assert!(questions.try_recv().is_err());
     for passes in [true, true, false] {
