@@ -126,6 +126,8 @@ impl Wss {
              sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await.expect("written");
+        // In crumbs, a long request does not leave with one turn of the runtime.
+        stream.flush().await.expect("written");
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await.expect("an answer"));
