@@ -1,4 +1,5 @@
-"""Read your writes: 200 sends, each followed at once by history, list and unread count of the sender, and of the one who was pushed."""
+"""Read your writes: 200 sends, each followed at once by history, list and unread count of the sender, and of the one who was pushed.
+Then pages: a row before a page goes away between two requests, by number and by cursor, and nothing else may be skipped."""
 import time
 
 from kit import Report, Server, User
@@ -46,5 +47,30 @@ with Server("gateway.rates.disabled=true") as server:
     page = writer.do("GET", f"/conversations/{chat}/messages?limit=1&at_least={SENDS + 5}")[1]["data"]
     waited = time.monotonic() - began_behind
     report.check(page.get("behind") is True and page["headSeqId"] == SENDS + 5 and waited < 3, "a number that never comes is said, within bounds", f"{waited:.1f} s")
+
+    people = [User(server.url) for _ in range(8)]
+    group = writer.group(*people)
+    groups = {writer.group() for _ in range(9)} | {group}
+    for by in ("number", "cursor"):
+        for path, rows, key, delete, wanted in (
+            (f"/conversations/{group}/members?size=4", "members", "userId", f"/conversations/{group}/members/", {p.id for p in people} | {writer.id}),
+            ("/conversations?type=2&size=4", "conversations", "id", "/conversations/", set(groups)),
+        ):
+            seen, gone, where = set(), None, "&page=1"
+            for page in range(2, 100):
+                data = writer.do("GET", path + where)[1]["data"]
+                found = [row[key] for row in data[rows]]
+                seen |= set(found)
+                if gone is None:
+                    gone = next(row for row in found if row not in (writer.id, group))
+                    writer.do("DELETE", delete + gone)
+                if not data["hasMore"]:
+                    break
+                where = f"&page={page}" if by == "number" else f"&cursor={data['nextCursor']}"
+            wanted -= {gone}
+            report.check(wanted <= seen, f"{rows} by {by}", f"{len(wanted - seen)} never shown")
+            if rows == "members":
+                people = [p for p in people if p.id != gone]
+            groups -= {gone}
     report.check(time.monotonic() - began < 60, "within a minute", f"{time.monotonic() - began:.0f} s")
 report.end()

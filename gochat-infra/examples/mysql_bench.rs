@@ -202,6 +202,7 @@ async fn measure_reading(db: &MysqlDatabase, total: u64, writers: &[Writer]) -> 
             user: UserId::new(READER).expect("in range"),
             kind: None,
             updated_after: None,
+            after: None,
             offset: 0,
             limit: 50,
         };

@@ -142,6 +142,7 @@ async fn read(db: &SqliteDatabase, plan: &Plan) -> DbResult<()> {
             user: UserId::new(READER).expect("in range"),
             kind: None,
             updated_after: None,
+            after: None,
             offset: 0,
             limit: 50,
         };

@@ -1,6 +1,6 @@
 //! Conversations.
 
-use gochat_core::ids::{ConversationId, UserId};
+use gochat_core::ids::{ConversationId, SeqId, UserId};
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,8 +16,27 @@ pub struct ConversationPage {
     pub conversations: Vec<Conversation>,
     /// Whether another page follows.
     pub has_more: bool,
+    /// Where the next page starts; `None` at the end.
+    pub next_cursor: Option<String>,
     /// Conversations the user has left, in answers to an incremental question.
     pub removed_ids: Vec<ConversationId>,
+    /// `last_sync` of the next incremental question, once all pages of this one were read.
+    pub sync_time: i64,
+    /// Rows the user was told of are on their way: entries may be older than they should.
+    pub behind: bool,
+}
+
+/// Which page of conversations to read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConversationQuery<'a> {
+    /// `next_cursor` of the page before; `None` for the first page.
+    pub cursor: Option<&'a str>,
+    /// Only what changed in this Unix second or later; `None` for everything.
+    pub last_sync: Option<i64>,
+    /// Entries per page, at most 100.
+    pub size: u32,
+    /// Newest messages the caller knows of, at most 64: the answer reaches them, or says that it is behind.
+    pub at_least: &'a [(ConversationId, SeqId)],
 }
 
 /// A group to be made; the maker becomes its owner.
@@ -62,6 +81,28 @@ impl Api {
             "/conversations?last_sync={last_sync}&page={page}&size={size}"
         ))
         .await
+    }
+
+    /// A page of the user's conversations. Pages by cursor neither repeat nor skip a conversation, whatever
+    /// changes between them.
+    pub async fn list_conversations(
+        &self,
+        query: &ConversationQuery<'_>,
+    ) -> Result<ConversationPage> {
+        let mut path = format!("/conversations?size={}", query.size);
+        if let Some(cursor) = query.cursor {
+            path.push_str("&cursor=");
+            path.push_str(cursor);
+        }
+        if let Some(since) = query.last_sync {
+            path.push_str(&format!("&last_sync={since}"));
+        }
+        if !query.at_least.is_empty() {
+            let known = query.at_least.iter().map(|(id, seq)| format!("{id}:{seq}"));
+            path.push_str("&at_least=");
+            path.push_str(&known.collect::<Vec<_>>().join(","));
+        }
+        self.get(&path).await
     }
 
     /// One conversation with its members (none for the world chat).

@@ -18,31 +18,50 @@ pub enum RequestKind {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct Friends {
     friends: Vec<Friend>,
+    next_cursor: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct Requests {
     requests: Vec<FriendRequest>,
+    next_cursor: Option<String>,
 }
 
 impl Api {
-    /// The user's friends.
+    /// The user's friends, read page by page.
     pub async fn friends(&self) -> Result<Vec<Friend>> {
-        Ok(self.get::<Friends>("/friends").await?.friends)
+        let mut friends = Vec::new();
+        let mut path = "/friends".to_owned();
+        loop {
+            let page = self.get::<Friends>(&path).await?;
+            friends.extend(page.friends);
+            match page.next_cursor {
+                Some(cursor) => path = format!("/friends?cursor={cursor}"),
+                None => return Ok(friends),
+            }
+        }
     }
 
-    /// Pending requests.
+    /// Pending requests, read page by page.
     pub async fn friend_requests(&self, kind: RequestKind) -> Result<Vec<FriendRequest>> {
         let kind = match kind {
             RequestKind::Received => "received",
             RequestKind::Sent => "sent",
         };
-        let path = format!("/friends/requests?type={kind}&status=0");
-        Ok(self.get::<Requests>(&path).await?.requests)
+        let first = format!("/friends/requests?type={kind}&status=0");
+        let (mut requests, mut path) = (Vec::new(), first.clone());
+        loop {
+            let page = self.get::<Requests>(&path).await?;
+            requests.extend(page.requests);
+            match page.next_cursor {
+                Some(cursor) => path = format!("{first}&cursor={cursor}"),
+                None => return Ok(requests),
+            }
+        }
     }
 
     /// Asks for friendship.

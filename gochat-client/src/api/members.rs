@@ -16,6 +16,12 @@ pub struct MemberPage {
     pub members: Vec<ConversationMember>,
     /// Whether another page follows.
     pub has_more: bool,
+    /// Where the next page starts; `None` at the end.
+    pub next_cursor: Option<String>,
+    /// No longer members, in answers to an incremental question.
+    pub removed_user_ids: Vec<UserId>,
+    /// `last_sync` of the next incremental question, once all pages of this one were read.
+    pub sync_time: i64,
 }
 
 /// What became of an invitation of several users.
@@ -49,6 +55,26 @@ impl Api {
             "/conversations/{id}/members?page={page}&size={size}"
         ))
         .await
+    }
+
+    /// A page of members behind a cursor (none: from the first), at most 100 each; with `last_sync` only who
+    /// changed in that Unix second or later, and who left.
+    pub async fn list_members(
+        &self,
+        id: ConversationId,
+        cursor: Option<&str>,
+        last_sync: Option<i64>,
+        size: u32,
+    ) -> Result<MemberPage> {
+        let mut path = format!("/conversations/{id}/members?size={size}");
+        if let Some(cursor) = cursor {
+            path.push_str("&cursor=");
+            path.push_str(cursor);
+        }
+        if let Some(since) = last_sync {
+            path.push_str(&format!("&last_sync={since}"));
+        }
+        self.get(&path).await
     }
 
     /// Adds users to a group.

@@ -18,6 +18,10 @@ pub struct HistoryPage {
     pub next_cursor: SeqId,
     /// Whether another page follows.
     pub has_more: bool,
+    /// The newest message the server knows of.
+    pub head_seq_id: SeqId,
+    /// Messages up to `head_seq_id` are on their way and may be missing here.
+    pub behind: bool,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +54,21 @@ impl Api {
     ) -> Result<HistoryPage> {
         self.get(&format!(
             "/conversations/{id}/messages?after_seq={after_seq}&limit={limit}"
+        ))
+        .await
+    }
+
+    /// History, oldest first, after `after_seq`, that reaches the number `at_least` or says that it is
+    /// behind; at most 100.
+    pub async fn history_reaching(
+        &self,
+        id: ConversationId,
+        after_seq: SeqId,
+        limit: u32,
+        at_least: SeqId,
+    ) -> Result<HistoryPage> {
+        self.get(&format!(
+            "/conversations/{id}/messages?after_seq={after_seq}&limit={limit}&at_least={at_least}"
         ))
         .await
     }

@@ -32,7 +32,7 @@ use crate::url::Endpoint;
 use crate::{Credentials, Result};
 
 pub use account::Session;
-pub use conversations::{ConversationPage, NewGroup};
+pub use conversations::{ConversationPage, ConversationQuery, NewGroup};
 pub use friends::RequestKind;
 pub use members::{Added, FailedMember, MemberPage};
 pub use messages::HistoryPage;

@@ -197,17 +197,18 @@ impl Driver {
             }
             Action::ListConversations {
                 ticket,
-                page,
+                cursor,
                 last_sync,
             } => {
-                self.list(ticket, page, last_sync);
+                self.list(ticket, cursor, last_sync);
             }
             Action::FetchMessages {
                 conversation_id,
                 after_seq,
                 limit,
+                at_least,
             } => {
-                self.fetch(conversation_id, after_seq, limit);
+                self.fetch(conversation_id, after_seq, limit, at_least);
             }
         }
     }

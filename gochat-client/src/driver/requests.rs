@@ -5,7 +5,7 @@ use gochat_core::ids::{ConversationId, SeqId};
 use gochat_core::sync::{AuthFailure, ConnectFailure, Listed, ListedConversation};
 
 use super::{Driver, Fetched, Report};
-use crate::api::{Api, ConversationPage};
+use crate::api::{Api, ConversationPage, ConversationQuery};
 use crate::driver::socket;
 use crate::{Error, Message};
 
@@ -71,13 +71,16 @@ impl Driver {
         });
     }
 
-    pub(super) fn list(&self, ticket: u64, page: u32, last_sync: Option<i64>) {
+    pub(super) fn list(&self, ticket: u64, cursor: Option<String>, last_sync: Option<i64>) {
         let api = self.api.clone();
         self.spawn(async move {
-            let answer = match last_sync {
-                Some(since) => api.conversations_since(since, page, LIST_SIZE).await,
-                None => api.conversations(page, LIST_SIZE).await,
+            let query = ConversationQuery {
+                cursor: cursor.as_deref(),
+                last_sync,
+                size: LIST_SIZE,
+                at_least: &[],
             };
+            let answer = api.list_conversations(&query).await;
             if let Err(error) = &answer {
                 tracing::debug!(%error, "listing conversations failed");
             }
@@ -88,10 +91,17 @@ impl Driver {
         });
     }
 
-    pub(super) fn fetch(&self, conversation: ConversationId, after_seq: SeqId, limit: u32) {
+    pub(super) fn fetch(
+        &self,
+        conversation: ConversationId,
+        after_seq: SeqId,
+        limit: u32,
+        at_least: SeqId,
+    ) {
         let api = self.api.clone();
         self.spawn(async move {
-            let page = match api.history_after(conversation, after_seq, limit).await {
+            let page = api.history_reaching(conversation, after_seq, limit, at_least);
+            let page = match page.await {
                 Ok(page) => Fetched::Page(page.messages.into_iter().map(Message::from).collect()),
                 Err(error) => {
                     tracing::debug!(%error, "fetching history failed");
@@ -169,6 +179,6 @@ fn listed(page: ConversationPage) -> Listed {
     Listed {
         conversations: conversations.collect(),
         removed: page.removed_ids,
-        has_more: page.has_more,
+        next_cursor: page.next_cursor.filter(|_| page.has_more),
     }
 }

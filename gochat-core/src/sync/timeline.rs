@@ -97,6 +97,11 @@ impl<M> Timeline<M> {
         self.complete
     }
 
+    /// The highest number heard of: a read must reach it.
+    pub const fn known_to(&self) -> SeqId {
+        self.known
+    }
+
     /// Whether a number at or below the highest known one is missing.
     pub const fn has_gap(&self) -> bool {
         self.known > self.complete

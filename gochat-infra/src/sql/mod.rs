@@ -7,5 +7,6 @@ pub(crate) mod friends;
 pub(crate) mod groups;
 pub(crate) mod history;
 pub(crate) mod names;
+pub(crate) mod pages;
 pub(crate) mod row;
 pub(crate) mod text;

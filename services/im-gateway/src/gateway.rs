@@ -30,6 +30,7 @@ use crate::state::{Gw, Shared};
 use crate::tls::Edge;
 use crate::tokens::{self, Verifier};
 use crate::told::{self, Told};
+use crate::turns::Turns;
 use crate::typing::{self, Typing};
 use crate::waiters::Waiters;
 use crate::ws::conn::QueueLimits;
@@ -268,6 +269,7 @@ pub(crate) fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
         conversations: ahash::RandomState::new(),
         recents: Recents::new(config.replay.clone()),
         told: Told::new(&config.told),
+        turns: Turns::new(),
         held_bytes: Default::default(),
         presence,
         typing,

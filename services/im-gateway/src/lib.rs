@@ -42,6 +42,7 @@ mod state;
 mod tls;
 mod tokens;
 mod told;
+mod turns;
 mod typing;
 mod upstream;
 mod waiters;

@@ -28,6 +28,7 @@ use crate::recents::Recents;
 use crate::revocations::Revocations;
 use crate::tokens::Verifier;
 use crate::told::Told;
+use crate::turns::Turns;
 use crate::typing::Typing;
 use crate::upstream::Queued;
 use crate::waiters::Waiters;
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) recents: Recents,
     /// Numbers users were told of that may not be stored yet.
     pub(crate) told: Told,
+    /// Where numbered pages of lists ended.
+    pub(crate) turns: Turns,
     /// Hashes conversation ids to numbers that connections remember.
     pub(crate) conversations: ahash::RandomState,
     pub(crate) held_bytes: HeldBytes,

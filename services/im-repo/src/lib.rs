@@ -35,6 +35,7 @@ mod config;
 mod conversations;
 mod convert;
 mod heads;
+mod pages;
 mod password;
 mod rpc;
 mod service;

@@ -36,23 +36,21 @@ impl ClientSession {
         let Phase::Online(online) = &mut self.phase else {
             return;
         };
-        let Listing::Asked { page, backoff } = &online.listing else {
+        let Listing::Asked { backoff, .. } = &online.listing else {
             return;
         };
         if ticket != self.ticket {
             return;
         }
-        let next = page.saturating_add(1);
-        online.listing = if listed.has_more {
-            Listing::Asked {
-                page: next,
+        online.listing = match &listed.next_cursor {
+            Some(_) => Listing::Asked {
+                cursor: listed.next_cursor.clone(),
                 backoff: backoff.clone(),
-            }
-        } else {
-            Listing::Done
+            },
+            None => Listing::Done,
         };
-        if listed.has_more {
-            self.ask_list(next);
+        if listed.next_cursor.is_some() {
+            self.ask_list(listed.next_cursor);
         }
         for conversation in listed.conversations {
             let last = conversation.last_seq;
@@ -76,12 +74,12 @@ impl ClientSession {
         let Phase::Online(online) = &mut self.phase else {
             return;
         };
-        if let Listing::Asked { page, backoff } = &mut online.listing
+        if let Listing::Asked { cursor, backoff } = &mut online.listing
             && ticket == self.ticket
         {
             let at = now.saturating_add(backoff.next_delay());
             online.listing = Listing::RetryAt {
-                page: *page,
+                cursor: cursor.take(),
                 at,
                 backoff: backoff.clone(),
             };
@@ -121,12 +119,12 @@ impl ClientSession {
         self.settle_sync();
     }
 
-    pub(super) fn ask_list(&mut self, page: u32) {
+    pub(super) fn ask_list(&mut self, cursor: Option<String>) {
         let last_sync = self.synced_at.map(|at| (at - SYNC_OVERLAP_S).max(0));
         let ticket = self.ticket;
         self.actions.push_back(Action::ListConversations {
             ticket,
-            page,
+            cursor,
             last_sync,
         });
     }
@@ -137,9 +135,11 @@ impl ClientSession {
         }
         let limit = self.options.page_limit;
         let action = self.gaps.iter().find_map(|&conversation_id| {
-            let fetch = self.timelines.get_mut(&conversation_id)?.poll_fetch(now)?;
+            let timeline = self.timelines.get_mut(&conversation_id)?;
+            let fetch = timeline.poll_fetch(now)?;
             Some(Action::FetchMessages {
                 conversation_id,
+                at_least: timeline.known_to(),
                 after_seq: fetch.after_seq,
                 limit,
             })

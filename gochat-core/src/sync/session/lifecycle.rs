@@ -42,11 +42,11 @@ pub(super) struct Online {
 #[derive(Debug)]
 pub(super) enum Listing {
     Asked {
-        page: u32,
+        cursor: Option<String>,
         backoff: Backoff,
     },
     RetryAt {
-        page: u32,
+        cursor: Option<String>,
         at: Millis,
         backoff: Backoff,
     },
@@ -128,7 +128,10 @@ impl ClientSession {
             heard: now,
             pinged: now,
             ready: false,
-            listing: Listing::Asked { page: 1, backoff },
+            listing: Listing::Asked {
+                cursor: None,
+                backoff,
+            },
             restart_in: None,
         }));
         self.timelines
@@ -136,7 +139,7 @@ impl ClientSession {
             .for_each(Timeline::handle_connected);
         // Answers to questions of earlier connections don't count: a message may have come since.
         self.ticket += 1;
-        self.ask_list(1);
+        self.ask_list(None);
     }
 
     /// The socket could not be opened.
@@ -235,12 +238,19 @@ impl ClientSession {
                     self.renew_at = None;
                     self.actions.push_back(Action::RenewToken);
                 }
-                if let Listing::RetryAt { page, at, backoff } = &online.listing
+                if let Listing::RetryAt {
+                    cursor,
+                    at,
+                    backoff,
+                } = &online.listing
                     && *at <= now
                 {
-                    let (page, backoff) = (*page, backoff.clone());
-                    online.listing = Listing::Asked { page, backoff };
-                    self.ask_list(page);
+                    let (cursor, backoff) = (cursor.clone(), backoff.clone());
+                    online.listing = Listing::Asked {
+                        cursor: cursor.clone(),
+                        backoff,
+                    };
+                    self.ask_list(cursor);
                 } else if now >= online.pinged.saturating_add(self.options.ping_every) {
                     online.pinged = now;
                     self.send_frame(&ClientFrame::Ping);

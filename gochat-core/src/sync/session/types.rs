@@ -77,8 +77,8 @@ pub enum Action {
     ListConversations {
         /// To be handed back.
         ticket: u64,
-        /// From 1.
-        page: u32,
+        /// Where the page starts, as the one before said; `None` for the first page.
+        cursor: Option<String>,
         /// Only what changed since, in Unix seconds.
         last_sync: Option<i64>,
     },
@@ -90,6 +90,8 @@ pub enum Action {
         after_seq: SeqId,
         /// At most so many.
         limit: u32,
+        /// The highest number known of: the answer must reach it, or say that it doesn't.
+        at_least: SeqId,
     },
 }
 
@@ -193,8 +195,8 @@ pub struct Listed {
     pub conversations: Vec<ListedConversation>,
     /// Conversations the user is no longer in.
     pub removed: Vec<ConversationId>,
-    /// Whether another page follows.
-    pub has_more: bool,
+    /// Where the next page starts; `None` at the end.
+    pub next_cursor: Option<String>,
 }
 
 /// What syncing needs to know of a conversation.

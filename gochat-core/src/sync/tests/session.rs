@@ -33,7 +33,7 @@ fn ready() -> ClientSession {
     let mut session = connected();
     let listing = Action::ListConversations {
         ticket: 1,
-        page: 1,
+        cursor: None,
         last_sync: None,
     };
     assert_eq!(actions(&mut session, 0), [listing]);
@@ -69,24 +69,25 @@ fn it_is_ready_once_the_listing_is_read_and_the_gaps_are_fetched() {
         last_seq: 2,
         last_recalled: false,
     };
-    let page = |has_more| Listed {
+    let page = |next: Option<&str>| Listed {
         conversations: vec![world],
-        has_more,
+        next_cursor: next.map(str::to_owned),
         ..Listed::default()
     };
-    session.handle_listed(1, page(true), 0);
+    session.handle_listed(1, page(Some("after-1")), 0);
     let fetch = Action::FetchMessages {
         conversation_id: ConversationId::World,
         after_seq: 0,
         limit: 100,
+        at_least: 2,
     };
     let second = Action::ListConversations {
         ticket: 1,
-        page: 2,
+        cursor: Some("after-1".to_owned()),
         last_sync: None,
     };
     assert_eq!(actions(&mut session, 0), [second, fetch]);
-    session.handle_listed(1, page(false), 0);
+    session.handle_listed(1, page(None), 0);
     assert_eq!(session.state(), State::Syncing);
     session.handle_fetched(ConversationId::World, 0, Vec::new(), 0);
     assert_eq!(
@@ -137,7 +138,7 @@ fn later_listings_ask_only_for_what_changed() {
     session.handle_connected(again);
     let listing = Action::ListConversations {
         ticket: 2,
-        page: 1,
+        cursor: None,
         last_sync: Some(4400),
     };
     assert_eq!(actions(&mut session, again), [listing]);
@@ -287,6 +288,7 @@ fn a_session_takes_up_where_an_earlier_one_left() {
         conversation_id: ConversationId::World,
         after_seq: 100,
         limit: 100,
+        at_least: 102,
     };
     session.handle_fetch_failed(ConversationId::World, false, 1);
     let again = session.poll_timeout().unwrap();

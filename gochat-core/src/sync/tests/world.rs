@@ -243,6 +243,7 @@ impl World {
                     conversation_id: conversation,
                     after_seq,
                     limit,
+                    ..
                 } => {
                     let delay = 1 + self.below(self.network.delay);
                     self.schedule(

@@ -12,9 +12,9 @@ use super::replica::Key;
 use super::run::{Around, work};
 use super::{MysqlDatabase, facts, groups, list, members};
 use crate::port::db::{
-    ConversationEntry, ConversationFacts, ConversationPatch, ConversationRow, ConversationStore,
-    Created, DbError, DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MAX_MEMBER_PAGE,
-    MemberPage, MemberRow, MembersQuery, NewConversation, SearchQuery,
+    ConversationFacts, ConversationPatch, ConversationRow, ConversationStore, Created, DbError,
+    DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MAX_MEMBER_PAGE, MemberPage,
+    MemberRow, MembersQuery, NewConversation, SearchPage, SearchQuery,
 };
 use crate::sql::groups::{may_edit, refused, seen};
 use crate::sql::row::columns;
@@ -234,7 +234,7 @@ impl ConversationStore for MysqlDatabase {
         self.read(query, work!(list::page)).await
     }
 
-    async fn search_conversations(&self, query: SearchQuery) -> DbResult<Vec<ConversationEntry>> {
+    async fn search_conversations(&self, query: SearchQuery) -> DbResult<SearchPage> {
         self.read(query, work!(list::search)).await
     }
 

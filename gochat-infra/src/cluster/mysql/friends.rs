@@ -15,9 +15,11 @@ use super::run::{Around, work};
 use super::users;
 use crate::port::db::{
     DbError, DbResult, FriendEntry, FriendPage, FriendQuery, FriendRequestEntry, FriendRequestRow,
-    FriendStatus, FriendStore, MAX_MEMBER_PAGE, MAX_PAGE, NewFriendRequest, RequestSide, Respond,
+    FriendStatus, FriendStore, MAX_MEMBER_PAGE, MAX_PAGE, NewFriendRequest, RequestPage,
+    RequestQuery, RequestSide, Respond,
 };
 use crate::sql::friends::{as_core, as_person, asking, refused};
+use crate::sql::pages;
 use crate::sql::row::columns;
 
 macro_rules! requests_where {
@@ -28,7 +30,9 @@ macro_rules! requests_where {
              LEFT JOIN users r ON r.id = f.requester_id \
              LEFT JOIN users t ON t.id = f.target_id \
              WHERE f.", $side, " = ?1 AND f.mirrored = 0 AND f.status <> 3 \
-             AND (?2 < 0 OR f.status = ?2) ORDER BY f.updated_at DESC, f.id DESC LIMIT ?3"
+             AND (?2 < 0 OR f.status = ?2) AND (?4 = 0 OR f.updated_at >= ?5) \
+             AND (?6 = 0 OR f.updated_at < ?7 OR (f.updated_at = ?7 AND f.id < ?8)) \
+             ORDER BY f.updated_at DESC, f.id DESC LIMIT ?3"
         )
     };
 }
@@ -58,13 +62,14 @@ statements! {
         "SELECT f.target_id, f.status, f.requester_remarks, f.created_at, f.updated_at, ",
         columns!(brief "u"), " FROM friendship_requests f \
          LEFT JOIN users u ON u.id = f.target_id \
-         WHERE f.requester_id = ?1 AND f.status = 1 AND f.target_id > ?2 AND (?4 = 0 OR f.updated_at > ?3) \
+         WHERE f.requester_id = ?1 AND f.status = 1 AND f.target_id > ?2 \
+         AND (?4 = 0 OR f.updated_at > ?3 OR u.updated_at > ?3) \
          ORDER BY f.target_id LIMIT ?5"
     );
     // A friendship that ended leaves mirrors on both sides: it is nobody's request any more.
     Ended = "SELECT target_id FROM friendship_requests \
              WHERE requester_id = ?1 AND status IN (2, 3) AND mirrored = 1 AND updated_at > ?2 \
-             LIMIT ?3";
+             AND target_id > ?4 ORDER BY target_id LIMIT ?3";
     // MySQL assigns from left to right: the status that decides must change last.
     Block = "UPDATE friendship_requests SET \
              mirrored = CASE WHEN status = 1 THEN 1 ELSE mirrored END, status = 3, \
@@ -191,32 +196,41 @@ async fn page(conn: &mut Conn, query: &FriendQuery) -> DbResult<FriendPage> {
     let since = query.updated_after.map(At);
     let binds = binds![query.user, after, since, since.is_some(), limit + 1];
     let mut friends: Vec<FriendEntry> = rows::<Friends, _>(conn, &binds).await?;
-    let has_more = friends.len() > limit as usize;
-    friends.truncate(limit as usize);
-    let removed = if since.is_some() && query.after.is_none() {
-        rows::<Ended, _>(conn, &binds![query.user, since, MAX_MEMBER_PAGE]).await?
-    } else {
-        Vec::new()
+    let mut removed = match since {
+        Some(_) => rows::<Ended, _>(conn, &binds![query.user, since, limit + 1, after]).await?,
+        None => Vec::new(),
     };
+    let next = pages::merge(&mut friends, &mut removed, limit, |f| f.friend_id);
     Ok(FriendPage {
         friends,
         removed,
-        has_more,
+        has_more: next.is_some(),
+        next,
     })
 }
 
-type Listed = (UserId, RequestSide, Option<FriendStatus>, u32);
-
-async fn requests(
-    conn: &mut Conn,
-    &(user, side, status, limit): &Listed,
-) -> DbResult<Vec<FriendRequestEntry>> {
-    let status = status.map_or(-1, |status| status as i32);
-    let binds = binds![user, status, limit];
-    match side {
-        RequestSide::Received => rows::<Received, _>(conn, &binds).await,
-        RequestSide::Sent => rows::<Sent, _>(conn, &binds).await,
-    }
+async fn requests(conn: &mut Conn, query: &RequestQuery) -> DbResult<RequestPage> {
+    let status = query.status.map_or(-1, |status| status as i32);
+    let since = query.updated_since.map(At);
+    let at = query.after.map(|(at, _)| At(at));
+    let id = query.after.map_or(0, |(_, id)| id.as_i64());
+    let limit = query.limit.min(MAX_PAGE);
+    let binds = binds![
+        query.user,
+        status,
+        limit + 1,
+        since.is_some(),
+        since,
+        at.is_some(),
+        at,
+        id
+    ];
+    let mut requests: Vec<FriendRequestEntry> = match query.side {
+        RequestSide::Received => rows::<Received, _>(conn, &binds).await?,
+        RequestSide::Sent => rows::<Sent, _>(conn, &binds).await?,
+    };
+    let has_more = pages::cut(&mut requests, limit);
+    Ok(RequestPage { requests, has_more })
 }
 
 async fn related(
@@ -295,15 +309,9 @@ impl FriendStore for MysqlDatabase {
         Ok(row)
     }
 
-    async fn requests(
-        &self,
-        user: UserId,
-        side: RequestSide,
-        status: Option<FriendStatus>,
-        limit: u32,
-    ) -> DbResult<Vec<FriendRequestEntry>> {
-        let args = (user, side, status, limit.min(MAX_PAGE));
-        self.read_late(Key::Friends(user), Around::Nothing, args, work!(requests))
+    async fn requests(&self, query: RequestQuery) -> DbResult<RequestPage> {
+        let key = Key::Friends(query.user);
+        self.read_late(key, Around::Nothing, query, work!(requests))
             .await
     }
 

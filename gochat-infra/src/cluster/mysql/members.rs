@@ -13,6 +13,7 @@ use super::query::{
 use crate::port::db::{
     DbError, DbResult, MAX_MEMBER_PAGE, MemberEntry, MemberPage, MemberRow, MembersQuery, PageStart,
 };
+use crate::sql::pages;
 use crate::sql::row::columns;
 
 const INSERT: Rows = Rows {
@@ -43,8 +44,12 @@ statements! {
         "SELECT ", columns!(member "m"), ", ", columns!(brief "u"), " \
          FROM conversation_members m LEFT JOIN users u ON u.id = m.user_id \
          WHERE m.conversation_id = ?1 AND m.user_id > ?2 AND (?3 = 0 OR m.role = ?3) \
+         AND (?6 = 0 OR m.updated_at > ?7 OR u.updated_at > ?7) \
          ORDER BY m.user_id LIMIT ?4 OFFSET ?5"
     );
+    Leavers = "SELECT user_id FROM left_conversations \
+               WHERE conversation_id = ?1 AND user_id > ?2 AND left_at > ?3 \
+               ORDER BY user_id LIMIT ?4";
     CountRole = "SELECT COUNT(*) FROM conversation_members \
                  WHERE conversation_id = ?1 AND role = ?2";
     Ids = "SELECT user_id FROM conversation_members \
@@ -137,10 +142,14 @@ pub(super) async fn page(conn: &mut Conn, query: &MembersQuery) -> DbResult<Memb
         PageStart::After(user) => (user.as_i64(), 0),
     };
     let (id, role) = (query.conversation, query.role.unwrap_or(0));
-    let mut members: Vec<MemberEntry> =
-        rows::<Page, _>(conn, &binds![id, after, role, limit + 1, offset]).await?;
-    let has_more = members.len() > limit as usize;
-    members.truncate(limit as usize);
+    let since = query.updated_after.map(At);
+    let binds = binds![id, after, role, limit + 1, offset, since.is_some(), since];
+    let mut members: Vec<MemberEntry> = rows::<Page, _>(conn, &binds).await?;
+    let mut removed = match since {
+        Some(_) => rows::<Leavers, _>(conn, &binds![id, after, since, limit + 1]).await?,
+        None => Vec::new(),
+    };
+    let next = pages::merge(&mut members, &mut removed, limit, |m| m.member.user_id);
     let total = if role == 0 {
         let count: Option<u64> = first::<CountOf, _>(conn, &binds![id]).await?;
         count.unwrap_or(0)
@@ -150,7 +159,9 @@ pub(super) async fn page(conn: &mut Conn, query: &MembersQuery) -> DbResult<Memb
     Ok(MemberPage {
         members,
         total,
-        has_more,
+        has_more: next.is_some(),
+        removed,
+        next,
     })
 }
 

@@ -10,9 +10,9 @@ use gochat_core::membership::GroupCommand;
 use super::query::{binds, execute, first, json_ids, one, rows, statements};
 use super::{SqliteDatabase, facts, groups, list, members};
 use crate::port::db::{
-    ConversationEntry, ConversationFacts, ConversationPatch, ConversationRow, ConversationStore,
-    Created, DbError, DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MemberPage,
-    MemberRow, MembersQuery, NewConversation, SearchQuery,
+    ConversationFacts, ConversationPatch, ConversationRow, ConversationStore, Created, DbError,
+    DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MemberPage, MemberRow, MembersQuery,
+    NewConversation, SearchPage, SearchQuery,
 };
 use crate::sql::groups::{may_edit, refused, seen};
 use crate::sql::row::columns;
@@ -197,7 +197,7 @@ impl ConversationStore for SqliteDatabase {
         self.read(move |conn| list::page(conn, &query)).await
     }
 
-    async fn search_conversations(&self, query: SearchQuery) -> DbResult<Vec<ConversationEntry>> {
+    async fn search_conversations(&self, query: SearchQuery) -> DbResult<SearchPage> {
         self.read(move |conn| list::search(conn, &query)).await
     }
 

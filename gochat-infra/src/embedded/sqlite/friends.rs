@@ -13,9 +13,11 @@ use super::query::{binds, execute, first, json_array, one, rows, statements};
 use super::users;
 use crate::port::db::{
     DbError, DbResult, FriendEntry, FriendPage, FriendQuery, FriendRequestEntry, FriendRequestRow,
-    FriendStatus, FriendStore, MAX_MEMBER_PAGE, MAX_PAGE, NewFriendRequest, RequestSide, Respond,
+    FriendStatus, FriendStore, MAX_MEMBER_PAGE, MAX_PAGE, NewFriendRequest, RequestPage,
+    RequestQuery, RequestSide, Respond,
 };
 use crate::sql::friends::{as_core, as_person, asking, refused};
+use crate::sql::pages;
 use crate::sql::row::columns;
 
 macro_rules! requests_where {
@@ -26,7 +28,9 @@ macro_rules! requests_where {
              LEFT JOIN users r ON r.id = f.requester_id \
              LEFT JOIN users t ON t.id = f.target_id \
              WHERE f.", $side, " = ?1 AND f.mirrored = 0 AND f.status <> 3 \
-             AND (?2 < 0 OR f.status = ?2) ORDER BY f.updated_at DESC, f.id DESC LIMIT 0 + ?3"
+             AND (?2 < 0 OR f.status = ?2) AND f.updated_at >= ?4 \
+             AND (?5 < 0 OR f.updated_at < ?5 OR (f.updated_at = ?5 AND f.id < ?6)) \
+             ORDER BY f.updated_at DESC, f.id DESC LIMIT 0 + ?3"
         )
     };
 }
@@ -55,13 +59,14 @@ statements! {
         "SELECT f.target_id, f.status, f.requester_remarks, f.created_at, f.updated_at, ",
         columns!(brief "u"), " FROM friendship_requests f \
          LEFT JOIN users u ON u.id = f.target_id \
-         WHERE f.requester_id = ?1 AND f.status = 1 AND f.target_id > ?2 AND f.updated_at > ?3 \
+         WHERE f.requester_id = ?1 AND f.status = 1 AND f.target_id > ?2 \
+         AND (f.updated_at > ?3 OR u.updated_at > ?3) \
          ORDER BY f.target_id LIMIT 0 + ?4"
     );
     // A friendship that ended leaves mirrors on both sides: it is nobody's request any more.
     Ended = "SELECT target_id FROM friendship_requests \
              WHERE requester_id = ?1 AND status IN (2, 3) AND mirrored = 1 AND updated_at > ?2 \
-             LIMIT 0 + ?3";
+             AND target_id > ?4 ORDER BY target_id LIMIT 0 + ?3";
     Block = "UPDATE friendship_requests SET status = 3, \
              mirrored = CASE WHEN status = 1 THEN 1 ELSE mirrored END, \
              updated_at = max(updated_at, ?2) WHERE id = ?1";
@@ -165,19 +170,35 @@ fn page(conn: &mut SqliteConnection, query: &FriendQuery) -> DbResult<FriendPage
             .map_or(-1, |t| i64::try_from(t).unwrap_or(i64::MAX));
         let mut friends: Vec<FriendEntry> =
             rows::<Friends, _>(conn, &binds![query.user, after, since, limit + 1])?;
-        let has_more = friends.len() > limit as usize;
-        friends.truncate(limit as usize);
-        let removed = if since >= 0 && query.after.is_none() {
-            rows::<Ended, _>(conn, &binds![query.user, since, MAX_MEMBER_PAGE])?
-        } else {
-            Vec::new()
+        let mut removed = match query.updated_after {
+            Some(_) => rows::<Ended, _>(conn, &binds![query.user, since, limit + 1, after])?,
+            None => Vec::new(),
         };
+        let next = pages::merge(&mut friends, &mut removed, limit, |f| f.friend_id);
         Ok(FriendPage {
             friends,
             removed,
-            has_more,
+            has_more: next.is_some(),
+            next,
         })
     })
+}
+
+fn requests(conn: &mut SqliteConnection, query: &RequestQuery) -> DbResult<RequestPage> {
+    let status = query.status.map_or(-1, |status| status as i32);
+    let limit = query.limit.min(MAX_PAGE);
+    let (at, id) = match query.after {
+        Some((at, id)) => (i64::try_from(at).unwrap_or(i64::MAX), id.as_i64()),
+        None => (-1, 0),
+    };
+    let since = query.updated_since.unwrap_or(0);
+    let binds = binds![query.user, status, limit + 1, since, at, id];
+    let mut requests: Vec<FriendRequestEntry> = match query.side {
+        RequestSide::Received => rows::<Received, _>(conn, &binds)?,
+        RequestSide::Sent => rows::<Sent, _>(conn, &binds)?,
+    };
+    let has_more = pages::cut(&mut requests, limit);
+    Ok(RequestPage { requests, has_more })
 }
 
 fn set_blocked(
@@ -228,23 +249,8 @@ impl FriendStore for SqliteDatabase {
         self.write(2, move |conn| respond(conn, &answer)).await
     }
 
-    async fn requests(
-        &self,
-        user: UserId,
-        side: RequestSide,
-        status: Option<FriendStatus>,
-        limit: u32,
-    ) -> DbResult<Vec<FriendRequestEntry>> {
-        let status = status.map_or(-1, |status| status as i32);
-        let limit = limit.min(MAX_PAGE);
-        self.read(move |conn| {
-            let binds = binds![user, status, limit];
-            match side {
-                RequestSide::Received => rows::<Received, _>(conn, &binds),
-                RequestSide::Sent => rows::<Sent, _>(conn, &binds),
-            }
-        })
-        .await
+    async fn requests(&self, query: RequestQuery) -> DbResult<RequestPage> {
+        self.read(move |conn| requests(conn, &query)).await
     }
 
     async fn friends(&self, query: FriendQuery) -> DbResult<FriendPage> {

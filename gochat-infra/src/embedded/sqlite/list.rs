@@ -9,9 +9,8 @@ use diesel::sqlite::SqliteConnection;
 use gochat_core::ids::{ConversationId, UnixMillis, UserId};
 
 use super::query::{binds, rows, statements};
-use crate::port::db::{
-    ConversationEntry, DbError, DbResult, ListPage, ListQuery, MAX_PAGE, SearchQuery,
-};
+use crate::port::db::{DbError, DbResult, ListPage, ListQuery, MAX_PAGE, SearchPage, SearchQuery};
+use crate::sql::pages;
 use crate::sql::row::{Entry, columns};
 
 /// The wide columns of an entry.
@@ -42,8 +41,9 @@ macro_rules! entry_joins {
 }
 
 statements! {
-    // ?1 user, ?2 kind or 0, ?3 updated after or -1, ?4 limit, ?5 offset.
-    // A pointer that moved counts as a change too: the unread count of an entry depends on it.
+    // ?1 user, ?2 kind or 0, ?3 updated after or -1, ?4 limit, ?5 offset, ?6 and ?7 the entry before the
+    // page, or -1. A pointer that moved counts as a change too, and so does the peer's account: an entry
+    // shows both. What left the list is told with the first page.
     // The first column is never NULL, so an empty page still answers its total.
     Page = concat!(
         "WITH joined(id, changed_at, hidden) AS ( \
@@ -55,11 +55,16 @@ statements! {
              WHERE j.hidden = 0 AND c.dissolved = 0 AND (?2 = 0 OR c.type = ?2) \
                AND (c.updated_at > ?3 OR j.changed_at > ?3 OR EXISTS ( \
                     SELECT 1 FROM user_read_pointers p WHERE p.user_id = ?1 \
-                    AND p.conversation_id = c.id AND p.updated_at > ?3))), \
+                    AND p.conversation_id = c.id AND p.updated_at > ?3) \
+                 OR (c.type = 1 AND EXISTS ( \
+                    SELECT 1 FROM conversation_members pm JOIN users pu ON pu.id = pm.user_id \
+                    WHERE pm.conversation_id = c.id AND pm.user_id <> ?1 AND pu.updated_at > ?3)))), \
          page(id, updated_at) AS MATERIALIZED ( \
-             SELECT id, updated_at FROM mine ORDER BY updated_at DESC, id DESC LIMIT 0 + ?4 OFFSET ?5) \
+             SELECT id, updated_at FROM mine \
+             WHERE ?6 < 0 OR updated_at < ?6 OR (updated_at = ?6 AND id < ?7) \
+             ORDER BY updated_at DESC, id DESC LIMIT 0 + ?4 OFFSET ?5) \
          SELECT (SELECT count(*) FROM mine), \
-             CASE WHEN ?3 < 0 THEN NULL ELSE (SELECT json_group_array(id) FROM ( \
+             CASE WHEN ?3 < 0 OR ?6 >= 0 THEN NULL ELSE (SELECT json_group_array(id) FROM ( \
                  SELECT conversation_id AS id FROM left_conversations \
                  WHERE user_id = ?1 AND left_at > ?3 \
                  UNION SELECT conversation_id FROM conversation_members \
@@ -71,7 +76,7 @@ statements! {
         " FROM (SELECT 1) LEFT JOIN page ", entry_joins!(),
         " ORDER BY page.updated_at DESC, page.id DESC"
     );
-    // ?1 user, ?2 kind or 0, ?3 lower-case part of a name, ?4 limit.
+    // ?1 user, ?2 kind or 0, ?3 lower-case part of a name, ?4 limit, ?5 and ?6 the entry before or -1.
     Search = concat!(
         "WITH page(id, updated_at) AS MATERIALIZED ( \
              SELECT c.id, c.updated_at FROM ( \
@@ -85,6 +90,7 @@ statements! {
              WHERE c.dissolved = 0 AND (?2 = 0 OR c.type = ?2) \
                AND instr(CASE WHEN c.type = 1 THEN coalesce(peer.username_key, '') \
                               ELSE lower(c.name) END, ?3) > 0 \
+               AND (?5 < 0 OR c.updated_at < ?5 OR (c.updated_at = ?5 AND c.id < ?6)) \
              ORDER BY c.updated_at DESC, c.id DESC LIMIT 0 + ?4) \
          SELECT ", entry_columns!(), " FROM page ", entry_joins!(),
         " ORDER BY page.updated_at DESC, page.id DESC"
@@ -114,8 +120,12 @@ pub(super) fn page(conn: &mut SqliteConnection, query: &ListQuery) -> DbResult<L
     let kind = query.kind.map_or(0, |kind| kind as i32);
     let since = query.updated_after.map_or(-1, as_i64);
     let limit = query.limit.min(MAX_PAGE);
-    let lines: Vec<Line> =
-        rows::<Page, _>(conn, &binds![query.user, kind, since, limit, query.offset])?;
+    let (offset, at, id) = match query.after {
+        Some((at, id)) => (0, as_i64(at), id.to_string()),
+        None => (query.offset, -1, String::new()),
+    };
+    let binds = binds![query.user, kind, since, limit + 1, offset, at, &id];
+    let lines: Vec<Line> = rows::<Page, _>(conn, &binds)?;
     let mut page = ListPage::default();
     for (total, removed, entry) in lines {
         page.total = total;
@@ -125,21 +135,27 @@ pub(super) fn page(conn: &mut SqliteConnection, query: &ListQuery) -> DbResult<L
         }
         page.entries.extend(entry.map(|e| e.0));
     }
+    page.has_more = pages::cut(&mut page.entries, limit);
     Ok(page)
 }
 
-pub(super) fn search(
-    conn: &mut SqliteConnection,
-    query: &SearchQuery,
-) -> DbResult<Vec<ConversationEntry>> {
+pub(super) fn search(conn: &mut SqliteConnection, query: &SearchQuery) -> DbResult<SearchPage> {
     let needle = gochat_core::text::folded(&query.query);
     if needle.is_empty() {
-        return Ok(Vec::new());
+        return Ok(SearchPage::default());
     }
     let kind = query.kind.map_or(0, |kind| kind as i32);
     let limit = query.limit.min(MAX_PAGE);
-    let found: Vec<Entry> = rows::<Search, _>(conn, &binds![query.user, kind, &needle, limit])?;
-    Ok(found.into_iter().map(|e| e.0).collect())
+    let (at, id) = query
+        .after
+        .map_or((-1, String::new()), |(at, id)| (as_i64(at), id.to_string()));
+    let binds = binds![query.user, kind, &needle, limit + 1, at, &id];
+    let mut found: Vec<Entry> = rows::<Search, _>(conn, &binds)?;
+    let has_more = pages::cut(&mut found, limit);
+    Ok(SearchPage {
+        entries: found.into_iter().map(|e| e.0).collect(),
+        has_more,
+    })
 }
 
 /// `ids` is a JSON array; `None` asks for the whole list.

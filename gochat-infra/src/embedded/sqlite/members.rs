@@ -8,6 +8,7 @@ use super::query::{binds, execute, first, one, rows, statements};
 use crate::port::db::{
     DbError, DbResult, MAX_MEMBER_PAGE, MemberEntry, MemberPage, MemberRow, MembersQuery, PageStart,
 };
+use crate::sql::pages;
 use crate::sql::row::columns;
 
 statements! {
@@ -29,8 +30,12 @@ statements! {
         "SELECT ", columns!(member "m"), ", ", columns!(brief "u"), " \
          FROM conversation_members m LEFT JOIN users u ON u.id = m.user_id \
          WHERE m.conversation_id = ?1 AND m.user_id > ?2 AND (?3 = 0 OR m.role = ?3) \
+         AND (m.updated_at > ?6 OR u.updated_at > ?6) \
          ORDER BY m.user_id LIMIT 0 + ?4 OFFSET ?5"
     );
+    Leavers = "SELECT user_id FROM left_conversations \
+               WHERE conversation_id = ?1 AND user_id > ?2 AND left_at > ?3 \
+               ORDER BY user_id LIMIT 0 + ?4";
     CountRole = "SELECT count(*) FROM conversation_members \
                  WHERE conversation_id = ?1 AND role = ?2";
     Ids = "SELECT user_id FROM conversation_members \
@@ -108,13 +113,17 @@ pub(super) fn page(conn: &mut SqliteConnection, query: &MembersQuery) -> DbResul
             PageStart::Offset(offset) => (-1, offset),
             PageStart::After(user) => (user.as_i64(), 0),
         };
-        let role = query.role.unwrap_or(0);
-        let mut members: Vec<MemberEntry> = rows::<Page, _>(
-            conn,
-            &binds![query.conversation, after, role, limit + 1, offset],
-        )?;
-        let has_more = members.len() > limit as usize;
-        members.truncate(limit as usize);
+        let (id, role) = (query.conversation, query.role.unwrap_or(0));
+        let since = query
+            .updated_after
+            .map_or(-1, |t| i64::try_from(t).unwrap_or(i64::MAX));
+        let binds = binds![id, after, role, limit + 1, offset, since];
+        let mut members: Vec<MemberEntry> = rows::<Page, _>(conn, &binds)?;
+        let mut removed = match query.updated_after {
+            Some(_) => rows::<Leavers, _>(conn, &binds![id, after, since, limit + 1])?,
+            None => Vec::new(),
+        };
+        let next = pages::merge(&mut members, &mut removed, limit, |m| m.member.user_id);
         let total = if role == 0 {
             first::<CountOf, u64>(conn, &binds![query.conversation])?.unwrap_or(0)
         } else {
@@ -123,7 +132,9 @@ pub(super) fn page(conn: &mut SqliteConnection, query: &MembersQuery) -> DbResul
         Ok(MemberPage {
             members,
             total,
-            has_more,
+            has_more: next.is_some(),
+            removed,
+            next,
         })
     })
 }

@@ -38,6 +38,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(6, "+budgets", "0006_budgets"),
     migration!(7, "+names", "0007_names"),
     migration!(8, "+sessions", "0008_sessions"),
+    migration!(9, "+pages", "0009_pages"),
 ];
 
 impl Migration {

@@ -12,9 +12,10 @@ use super::query::{binds, execute, first, json_array, rows, statements};
 use super::sessions;
 use crate::port::db::{
     DbError, DbResult, DeleteUser, EndSessions, MAX_PAGE, NewUser, PasswordRow, SetPassword,
-    UpgradeGuest, UserPatch, UserRow, UserSearch, UserStatus, UserStore, Which,
+    UpgradeGuest, UserPage, UserPatch, UserRow, UserSearch, UserStatus, UserStore, Which,
 };
 use crate::sql::names::{NameKeys, no_skeleton};
+use crate::sql::pages;
 use crate::sql::row::columns;
 
 statements! {
@@ -36,12 +37,12 @@ statements! {
     SearchPrefix = concat!(
         "SELECT ", columns!(user "u"), " FROM users u \
          WHERE u.username_key >= ?1 AND u.username_key < ?2 AND u.status = 0 AND u.id <> ?3 \
-         AND u.is_guest <= ?4 ORDER BY u.username_key LIMIT 0 + ?5"
+         AND u.is_guest <= ?4 AND u.username_key > ?6 ORDER BY u.username_key LIMIT 0 + ?5"
     );
     SearchInside = concat!(
         "SELECT ", columns!(user "u"), " FROM users u \
          WHERE instr(u.username_key, ?1) > 1 AND u.status = 0 AND u.id <> ?2 \
-         AND u.is_guest <= ?3 ORDER BY u.username_key LIMIT 0 + ?4"
+         AND u.is_guest <= ?3 AND u.username_key > ?5 ORDER BY u.username_key LIMIT 0 + ?4"
     );
     // The version counts edits of the profile; a status is no edit.
     Update = "UPDATE users SET avatar_url = coalesce(?2, avatar_url), \
@@ -120,26 +121,36 @@ fn complete_names(conn: &mut SqliteConnection, limit: u32) -> DbResult<usize> {
     Ok(incomplete.len())
 }
 
-fn search(conn: &mut SqliteConnection, search: &UserSearch) -> DbResult<Vec<UserRow>> {
+fn search(conn: &mut SqliteConnection, search: &UserSearch) -> DbResult<UserPage> {
     let limit = search.limit.min(MAX_PAGE);
     let needle = username_key(&search.query);
     if needle.is_empty() || limit == 0 {
-        return Ok(Vec::new());
+        return Ok(UserPage::default());
     }
     let exclude = search.exclude.map_or(-1, UserId::as_i64);
     // No text that starts with the needle sorts behind the needle and the last code point.
     let end = format!("{needle}{}", char::MAX);
     let guests = search.include_guests;
-    let mut found: Vec<UserRow> =
-        rows::<SearchPrefix, _>(conn, &binds![&needle, &end, exclude, guests, limit])?;
-    let room = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(limit));
-    if room > 0 {
-        found.extend(rows::<SearchInside, UserRow>(
-            conn,
-            &binds![&needle, exclude, guests, room],
-        )?);
+    let (inside, last) = match &search.after {
+        Some((inside, name)) => (*inside, username_key(name)),
+        None => (false, String::new()),
+    };
+    let mut users: Vec<UserRow> = Vec::new();
+    if !inside {
+        let binds = binds![&needle, &end, exclude, guests, limit + 1, &last];
+        users = rows::<SearchPrefix, _>(conn, &binds)?;
     }
-    Ok(found)
+    let begin = users.len();
+    let room = (limit + 1).saturating_sub(u32::try_from(begin).unwrap_or(limit));
+    if room > 0 {
+        let last = if inside { last } else { String::new() };
+        let binds = binds![&needle, exclude, guests, room, &last];
+        users.extend(rows::<SearchInside, UserRow>(conn, &binds)?);
+    }
+    let has_more = pages::cut(&mut users, limit);
+    let last = users.last().filter(|_| has_more);
+    let next = last.map(|last| (users.len() > begin, last.username.clone()));
+    Ok(UserPage { users, next })
 }
 
 fn update(
@@ -281,7 +292,7 @@ impl UserStore for SqliteDatabase {
             .await
     }
 
-    async fn search_users(&self, wanted: UserSearch) -> DbResult<Vec<UserRow>> {
+    async fn search_users(&self, wanted: UserSearch) -> DbResult<UserPage> {
         self.read(move |conn| search(conn, &wanted)).await
     }
 

@@ -6,7 +6,7 @@ use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixM
 use gochat_core::membership::{self as core, GroupAct, GroupCommand, GroupDecision, Role};
 
 use super::{
-    ConversationEntry, ConversationFacts, DbError, DbResult, FactsRequest, ListPage, ListQuery,
+    ConversationFacts, DbError, DbResult, FactsRequest, ListPage, ListQuery, SearchPage,
     SearchQuery, UserBrief,
 };
 
@@ -154,6 +154,9 @@ pub struct MembersQuery {
     pub limit: u32,
     /// Only this role.
     pub role: Option<i32>,
+    /// Only members whose row or account changed after this instant, and who left since (incremental
+    /// sync).
+    pub updated_after: Option<UnixMillis>,
 }
 
 /// A page of members.
@@ -161,10 +164,15 @@ pub struct MembersQuery {
 pub struct MemberPage {
     /// Ordered by user id.
     pub members: Vec<MemberEntry>,
-    /// All members that match.
+    /// All members that match; without `updated_after` only.
     pub total: u64,
     /// There are more behind this page.
     pub has_more: bool,
+    /// With `updated_after`: who left or was removed since and is no member now, as far as this page
+    /// goes.
+    pub removed: Vec<UserId>,
+    /// Where the next page starts; `None` at the end.
+    pub next: Option<UserId>,
 }
 
 /// Users to be added.
@@ -293,7 +301,7 @@ pub trait ConversationStore: Send + Sync {
 
     /// The user's conversations whose name (for a single chat: the peer's name) contains the query,
     /// newest activity first, in one statement.
-    async fn search_conversations(&self, query: SearchQuery) -> DbResult<Vec<ConversationEntry>>;
+    async fn search_conversations(&self, query: SearchQuery) -> DbResult<SearchPage>;
 
     /// Unread counts: head − pointer, never negative. An empty `ids` asks for all conversations in
     /// the user's list. Conversations the user is not in are left out.

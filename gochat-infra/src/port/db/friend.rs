@@ -85,12 +85,38 @@ pub enum RequestSide {
     Sent,
 }
 
+/// Asks for requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestQuery {
+    /// Whose requests.
+    pub user: UserId,
+    /// Which of them.
+    pub side: RequestSide,
+    /// Only those of this state.
+    pub status: Option<FriendStatus>,
+    /// Only rows that changed at this instant or later (incremental sync).
+    pub updated_since: Option<UnixMillis>,
+    /// Starts behind this request, named by its `updated_at` and id.
+    pub after: Option<(UnixMillis, RequestId)>,
+    /// At most this many, cut to [`MAX_PAGE`](super::MAX_PAGE).
+    pub limit: u32,
+}
+
+/// A page of requests.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RequestPage {
+    /// Last change first, ties by id downwards.
+    pub requests: Vec<FriendRequestEntry>,
+    /// There are more behind this page.
+    pub has_more: bool,
+}
+
 /// Asks for friends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FriendQuery {
     /// Whose friends.
     pub user: UserId,
-    /// Only rows that changed after this instant (incremental sync).
+    /// Only friends whose row or account changed after this instant (incremental sync).
     pub updated_after: Option<UnixMillis>,
     /// Starts behind this friend; friends are ordered by id.
     pub after: Option<UserId>,
@@ -120,10 +146,12 @@ pub struct FriendEntry {
 pub struct FriendPage {
     /// Ordered by friend id.
     pub friends: Vec<FriendEntry>,
-    /// With `updated_after`, on the first page: people who stopped being friends since.
+    /// With `updated_after`: people who stopped being friends since, as far as this page goes.
     pub removed: Vec<UserId>,
     /// There are more behind this page.
     pub has_more: bool,
+    /// Where the next page starts; `None` at the end.
+    pub next: Option<UserId>,
 }
 
 /// Friendships.
@@ -152,15 +180,8 @@ pub trait FriendStore: Send + Sync {
     /// `FRIEND_REQUEST_NOT_FOUND` for unknown ids.
     async fn respond(&self, respond: Respond) -> DbResult<FriendRequestRow>;
 
-    /// Requests of a user with both people, newest change first, mirrors left out. At most
-    /// [`MAX_PAGE`](super::MAX_PAGE).
-    async fn requests(
-        &self,
-        user: UserId,
-        side: RequestSide,
-        status: Option<FriendStatus>,
-        limit: u32,
-    ) -> DbResult<Vec<FriendRequestEntry>>;
+    /// A page of a user's requests with both people, mirrors left out.
+    async fn requests(&self, query: RequestQuery) -> DbResult<RequestPage>;
 
     /// A page of friends.
     async fn friends(&self, query: FriendQuery) -> DbResult<FriendPage>;

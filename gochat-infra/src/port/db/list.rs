@@ -14,6 +14,9 @@ pub struct ListQuery {
     /// Only what changed after this instant (incremental sync). Rows are stamped when they are
     /// written, so a caller that uses its last answer's time should go back a few seconds.
     pub updated_after: Option<UnixMillis>,
+    /// Starts behind this entry, named by its `updated_at` and id; rows that move between two pages
+    /// neither repeat nor skip others. Wins over `offset`.
+    pub after: Option<(UnixMillis, ConversationId)>,
     /// Skips this many.
     pub offset: u32,
     /// At most this many, cut to [`MAX_PAGE`](super::MAX_PAGE).
@@ -29,8 +32,19 @@ pub struct SearchQuery {
     pub query: String,
     /// Only this kind.
     pub kind: Option<ConversationKind>,
+    /// Starts behind this entry, named by its `updated_at` and id.
+    pub after: Option<(UnixMillis, ConversationId)>,
     /// At most this many, cut to [`MAX_PAGE`](super::MAX_PAGE).
     pub limit: u32,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SearchPage {
+    /// Newest activity first, ties by id.
+    pub entries: Vec<ConversationEntry>,
+    /// There are more behind this page.
+    pub has_more: bool,
 }
 
 /// One line of the list.
@@ -57,6 +71,8 @@ pub struct ListPage {
     pub entries: Vec<ConversationEntry>,
     /// All that match, not only this page.
     pub total: u64,
+    /// There are more behind this page.
+    pub has_more: bool,
     /// Conversations that left the list after `updated_after`; empty without it.
     pub removed: Vec<ConversationId>,
 }

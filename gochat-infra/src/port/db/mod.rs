@@ -46,10 +46,10 @@ pub use error::{DbError, DbErrorKind, DbResult};
 pub use facts::{ConversationFacts, FactsOf, FactsRequest, RecentMessage};
 pub use friend::{
     FriendEntry, FriendPage, FriendQuery, FriendRequestEntry, FriendRequestRow, FriendStatus,
-    FriendStore, NewFriendRequest, RequestSide, Respond,
+    FriendStore, NewFriendRequest, RequestPage, RequestQuery, RequestSide, Respond,
 };
 pub use key::{KeyStore, SigningKeyRow};
-pub use list::{ConversationEntry, ListPage, ListQuery, SearchQuery};
+pub use list::{ConversationEntry, ListPage, ListQuery, SearchPage, SearchQuery};
 pub use message::{
     Direction, MessageEntry, MessagePage, MessageRow, MessageStore, NewMessage, RangeQuery,
     ReadOutcome, RecallOutcome, SaveOutcome,
@@ -61,8 +61,8 @@ pub use session::{
     Which,
 };
 pub use user::{
-    DeleteUser, NewUser, PasswordRow, SetPassword, UpgradeGuest, UserBrief, UserPatch, UserRow,
-    UserSearch, UserStatus, UserStore,
+    DeleteUser, NewUser, PasswordRow, SetPassword, UpgradeGuest, UserBrief, UserPage, UserPatch,
+    UserRow, UserSearch, UserStatus, UserStore,
 };
 
 /// Most rows a page of messages, conversations, friends or users holds.

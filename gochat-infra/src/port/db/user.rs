@@ -144,6 +144,15 @@ pub struct UserPatch {
     pub expected_version: Option<u64>,
 }
 
+/// What a search for users found.
+#[derive(Debug, Clone, Default)]
+pub struct UserPage {
+    /// Names that begin with the query, then names that hold it, each by name.
+    pub users: Vec<UserRow>,
+    /// `after` of the next page; `None` at the end.
+    pub next: Option<(bool, String)>,
+}
+
 /// A fuzzy search over usernames.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserSearch {
@@ -153,6 +162,9 @@ pub struct UserSearch {
     pub exclude: Option<UserId>,
     /// Whether guests may appear.
     pub include_guests: bool,
+    /// Starts behind this user, who was the last of the page before: whether the query stood inside the
+    /// name, and the name.
+    pub after: Option<(bool, String)>,
     /// At most this many, cut to [`MAX_PAGE`](super::MAX_PAGE).
     pub limit: u32,
 }
@@ -176,7 +188,7 @@ pub trait UserStore: Send + Sync {
     async fn user_by_username(&self, username: &str) -> DbResult<Option<UserRow>>;
 
     /// Users in use whose name contains the query: names that start with it first, then by name.
-    async fn search_users(&self, search: UserSearch) -> DbResult<Vec<UserRow>>;
+    async fn search_users(&self, search: UserSearch) -> DbResult<UserPage>;
 
     /// Changes a user and returns the new row; `USER_NOT_FOUND` when there is none,
     /// `VERSION_CONFLICT` when the profile was edited after the expected version. A status other

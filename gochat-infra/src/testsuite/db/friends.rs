@@ -4,7 +4,8 @@ use gochat_core::error::ErrorCode;
 
 use super::*;
 use crate::port::db::{
-    FriendPage, FriendQuery, FriendRequestRow, FriendStatus, NewFriendRequest, RequestSide, Respond,
+    FriendPage, FriendQuery, FriendRequestRow, FriendStatus, NewFriendRequest, RequestQuery,
+    RequestSide, Respond, UserPatch,
 };
 
 async fn ask(db: &SharedDatabase, id: u64, from: u64, to: u64) -> DbResult<FriendRequestRow> {
@@ -154,10 +155,15 @@ pub async fn mirrors_are_not_listed_as_requests(subject: Subject) {
     ask(&db, 2, 3, 2).await.expect("asked");
     ask(&db, 3, 2, 4).await.expect("asked");
     let list = async |who, side, status| {
-        let found = db
-            .requests(user(who), side, status, 10)
-            .await
-            .expect("read");
+        let query = RequestQuery {
+            user: user(who),
+            side,
+            status,
+            updated_since: None,
+            after: None,
+            limit: 10,
+        };
+        let found = db.requests(query).await.expect("read").requests;
         found.iter().map(|r| r.request.id.get()).collect::<Vec<_>>()
     };
     use RequestSide::{Received, Sent};
@@ -168,10 +174,15 @@ pub async fn mirrors_are_not_listed_as_requests(subject: Subject) {
         [3],
         "the mirror of 1 is nobody's request"
     );
-    let found = db
-        .requests(user(4), Received, None, 10)
-        .await
-        .expect("read");
+    let query = RequestQuery {
+        user: user(4),
+        side: Received,
+        status: None,
+        updated_since: None,
+        after: None,
+        limit: 10,
+    };
+    let found = db.requests(query).await.expect("read").requests;
     assert_eq!(found[0].requester.as_ref().map(|u| u.id), Some(user(2)));
     assert_eq!(found[0].target.as_ref().map(|u| u.id), Some(user(4)));
     assert_eq!(
@@ -338,4 +349,82 @@ pub async fn a_refused_request_has_a_cool_down(subject: Subject) {
     let early = db.create_request(again(NOW + 3_000)).await;
     assert_eq!(early.expect_err("a refusal").code(), ErrorCode::RateLimited);
     db.create_request(again(NOW + 60_000)).await.expect("later");
+}
+
+/// Requests go on behind a cursor, and a sync tells only those that changed.
+pub async fn requests_have_pages_and_are_synced(subject: Subject) {
+    let db = subject.db();
+    people(&db, 8).await;
+    for n in 2..=8 {
+        ask(&db, n, n, 1).await.expect("asked");
+    }
+    answer(&db, 3, 1, false).await.expect("rejected");
+    let walk = async |updated_since| {
+        let (mut met, mut after) = (Vec::new(), None);
+        loop {
+            let query = RequestQuery {
+                user: user(1),
+                side: RequestSide::Received,
+                status: None,
+                updated_since,
+                after,
+                limit: 3,
+            };
+            let page = db.requests(query).await.expect("a page");
+            met.extend(page.requests.iter().map(|r| r.request.id.get()));
+            after = page
+                .requests
+                .last()
+                .map(|r| (r.request.updated_at, r.request.id));
+            if !page.has_more {
+                return met;
+            }
+        }
+    };
+    assert_eq!(walk(None).await, [3, 8, 7, 6, 5, 4, 2]);
+    assert_eq!(
+        walk(Some(NOW + 7)).await,
+        [3, 8, 7],
+        "the instant itself belongs to it"
+    );
+}
+
+/// Friends whose account changed, and friends that were lost, page by page.
+pub async fn friend_deltas_tell_profiles_and_losses(subject: Subject) {
+    let db = subject.db();
+    people(&db, 9).await;
+    for n in 2..=9 {
+        befriend(&db, n, 1, n).await;
+    }
+    let patch = UserPatch {
+        avatar_url: Some("https://example.org/new.png".to_owned()),
+        ..UserPatch::default()
+    };
+    db.update_user(user(6), patch, NOW + 500, NOW + 100_000)
+        .await
+        .expect("there");
+    for n in [3, 5, 8] {
+        db.set_blocked(user(1), user(n), true, request_id(900 + n), NOW + 500)
+            .await
+            .expect("blocked");
+    }
+    for limit in [1, 2, 100] {
+        let (mut changed, mut removed, mut after) = (Vec::new(), Vec::new(), None);
+        loop {
+            let query = FriendQuery {
+                updated_after: Some(NOW + 400),
+                after,
+                limit,
+                ..of(1)
+            };
+            let page = friends(&db, query).await;
+            changed.extend(ids(&page));
+            removed.extend(page.removed.iter().map(|user| user.get()));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!((changed, removed), (vec![6], vec![3, 5, 8]));
+    }
 }

@@ -10,6 +10,7 @@ fn query(who: u64) -> ListQuery {
         user: user(who),
         kind: None,
         updated_after: None,
+        after: None,
         offset: 0,
         limit: 50,
     }
@@ -270,12 +271,14 @@ pub async fn conversations_are_found_by_their_name_or_the_peers(subject: Subject
             user: user(who),
             query: text.to_owned(),
             kind,
+            after: None,
             limit: 10,
         };
         let mut found: Vec<_> = db
             .search_conversations(query)
             .await
             .expect("found")
+            .entries
             .iter()
             .map(|e| e.conversation.id)
             .collect();
@@ -323,4 +326,106 @@ pub async fn heads_are_told_of_ones_own_conversations(subject: Subject) {
     assert_eq!(heads(Some(2)).await, [(group(1), 4), world]);
     assert_eq!(heads(Some(7)).await, [world]);
     assert!(db.heads(None, &[]).await.expect("heads").is_empty());
+}
+
+fn key(entry: &ConversationEntry) -> (UnixMillis, ConversationId) {
+    (entry.conversation.updated_at, entry.conversation.id)
+}
+
+/// Behind a cursor nothing is skipped or repeated, whatever leaves the list or moves to its top.
+pub async fn a_walk_through_the_list_survives_changes(subject: Subject) {
+    let db = subject.db();
+    for n in 1..=9 {
+        open(&db, group(n), 1, &[]).await;
+    }
+    // Several share an instant.
+    for n in 1..=9 {
+        save(&db, run_of(group(n), [1], 1), NOW + 10 * (n / 3)).await;
+    }
+    let (mut met, mut after) = (Vec::new(), None);
+    for round in 0.. {
+        let query = ListQuery {
+            after,
+            limit: 3,
+            ..query(1)
+        };
+        let page = list(&db, query).await;
+        met.extend(ids(&page));
+        after = page.entries.last().map(key);
+        if round == 0 {
+            db.dissolve(met[0], NOW + 500).await.expect("dissolved");
+            db.remove_member(met[1], user(1), NOW + 500)
+                .await
+                .expect("left");
+            save(&db, run_of(met[2], [2], 1), NOW + 500).await;
+        }
+        if !page.has_more {
+            break;
+        }
+    }
+    let mut expected: Vec<_> = (1..=9).map(|n| (NOW + 10 * (n / 3), group(n))).collect();
+    expected.sort_unstable();
+    let mut expected: Vec<_> = expected.into_iter().rev().map(|(_, id)| id).collect();
+    expected.push(ConversationId::World);
+    assert_eq!(met, expected);
+    let none = ListQuery {
+        after: Some((0, ConversationId::Single(user(1), user(2)))),
+        ..query(1)
+    };
+    let none = list(&db, none).await;
+    assert_eq!(
+        (none.entries.len(), none.has_more, none.total),
+        (0, false, 8)
+    );
+}
+
+/// A search goes on behind a cursor.
+pub async fn a_search_for_conversations_has_pages(subject: Subject) {
+    let db = subject.db();
+    for n in 1..=5 {
+        let named = NewConversation {
+            name: format!("Team {n}"),
+            ..conversation(group(n), 1, &[])
+        };
+        db.create_conversation(named).await.expect("made");
+    }
+    let (mut met, mut after) = (Vec::new(), None);
+    loop {
+        let query = SearchQuery {
+            user: user(1),
+            query: "team".to_owned(),
+            kind: None,
+            after,
+            limit: 2,
+        };
+        let page = db.search_conversations(query).await.expect("found");
+        met.extend(page.entries.iter().map(|e| e.conversation.id));
+        after = page.entries.last().map(key);
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(met, (1..=5).rev().map(group).collect::<Vec<_>>());
+}
+
+/// A single chat shows its peer's name and picture, so it changes with them.
+pub async fn a_changed_peer_is_in_the_sync(subject: Subject) {
+    let db = subject.db();
+    for n in 1..=3 {
+        add_user(&db, n).await;
+    }
+    open(&db, single(1, 2), 1, &[]).await;
+    open(&db, single(1, 3), 1, &[]).await;
+    let patch = crate::port::db::UserPatch {
+        avatar_url: Some("https://example.org/new.png".to_owned()),
+        ..Default::default()
+    };
+    db.update_user(user(2), patch, NOW + 50, NOW + 100_000)
+        .await
+        .expect("there");
+    let since = ListQuery {
+        updated_after: Some(NOW + 10),
+        ..query(1)
+    };
+    assert_eq!(ids(&list(&db, since).await), [single(1, 2)]);
 }

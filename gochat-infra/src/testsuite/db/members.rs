@@ -163,6 +163,7 @@ pub async fn member_pages_neither_skip_nor_repeat(subject: Subject) {
             start,
             limit: 8,
             role,
+            updated_after: None,
         };
         db.members(query).await.expect("a page")
     };
@@ -232,4 +233,56 @@ pub async fn members_of_many_are_cut_per_conversation(subject: Subject) {
         (single(8, 9), 9),
     ];
     assert_eq!(pairs, expected);
+}
+
+/// Who changed and who went, page by page, in one order.
+pub async fn member_deltas_tell_changes_and_leavers(subject: Subject) {
+    let db = subject.db();
+    for n in 1..=12 {
+        add_user(&db, n).await;
+    }
+    let others: Vec<u64> = (2..=12).collect();
+    open(&db, group(1), 1, &others).await;
+    db.set_role(group(1), user(3), 2, NOW + 100)
+        .await
+        .expect("a member");
+    for n in [2, 5, 8, 11] {
+        db.remove_member(group(1), user(n), NOW + 100 + n)
+            .await
+            .expect("removed");
+    }
+    let patch = crate::port::db::UserPatch {
+        avatar_url: Some("https://example.org/new.png".to_owned()),
+        ..Default::default()
+    };
+    db.update_user(user(9), patch, NOW + 100, NOW + 100_000)
+        .await
+        .expect("there");
+    db.add_members(AddMembers {
+        now: NOW + 200,
+        ..adding(group(1), [5], 0)
+    })
+    .await
+    .expect("added");
+    for limit in [1, 2, 100] {
+        let (mut changed, mut removed, mut after) = (Vec::new(), Vec::new(), None);
+        loop {
+            let query = MembersQuery {
+                conversation: group(1),
+                start: after.map_or(PageStart::Offset(0), PageStart::After),
+                limit,
+                role: None,
+                updated_after: Some(NOW + 50),
+            };
+            let page = db.members(query).await.expect("a page");
+            changed.extend(page.members.iter().map(|m| m.member.user_id.get()));
+            removed.extend(page.removed.iter().map(|user| user.get()));
+            after = page.next;
+            assert_eq!(page.has_more, after.is_some());
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!((changed, removed), (vec![3, 5, 9], vec![2, 8, 11]));
+    }
 }

@@ -80,7 +80,7 @@ pub async fn a_name_is_found_in_every_normal_form(subject: Subject) {
         exclude: None,
         ..search("NE\u{301}")
     });
-    assert_eq!(found.await.expect("search"), [row]);
+    assert_eq!(found.await.expect("search").users, [row]);
 }
 
 /// Rows of an older program get their skeletons in bounded steps.
@@ -146,6 +146,7 @@ fn search(query: &str) -> UserSearch {
         query: query.to_owned(),
         exclude: Some(user(1)),
         include_guests: false,
+        after: None,
         limit: 20,
     }
 }
@@ -175,23 +176,29 @@ pub async fn search_finds_parts_of_names_but_neither_the_caller_nor_guests(subje
         .await
         .expect("there");
 
-    let found = db.search_users(search("aNNa")).await.expect("search");
+    let found = db.search_users(search("aNNa")).await.expect("search").users;
     let names: Vec<_> = found.iter().map(|u| u.username.as_str()).collect();
     assert_eq!(names, ["Anna", "Joanna"]);
     let with_guests = UserSearch {
         include_guests: true,
         ..search("anna")
     };
-    assert_eq!(db.search_users(with_guests).await.expect("search").len(), 3);
+    let found = db.search_users(with_guests).await.expect("search");
+    assert_eq!((found.users.len(), found.next), (3, None));
     let one = UserSearch {
         limit: 1,
         ..search("anna")
     };
-    assert_eq!(db.search_users(one).await.expect("search").len(), 1);
+    let found = db.search_users(one).await.expect("search");
+    assert_eq!(
+        (found.users.len(), found.next),
+        (1, Some((false, "Anna".to_owned())))
+    );
     assert!(
         db.search_users(search(""))
             .await
             .expect("search")
+            .users
             .is_empty()
     );
 }
@@ -201,12 +208,13 @@ pub async fn search_takes_wildcards_literally(subject: Subject) {
     let db = subject.db();
     db.create_user(named(2, "a_b")).await.expect("free");
     db.create_user(named(3, "axb")).await.expect("free");
-    let found = db.search_users(search("_")).await.expect("search");
+    let found = db.search_users(search("_")).await.expect("search").users;
     assert_eq!(found.iter().map(|u| u.id).collect::<Vec<_>>(), [user(2)]);
     assert!(
         db.search_users(search("%"))
             .await
             .expect("search")
+            .users
             .is_empty()
     );
 }
@@ -452,4 +460,30 @@ pub async fn a_disabled_account_has_no_live_sessions(subject: Subject) {
     open_session(&db, 2, 1, NOW + 10)
         .await
         .expect("in use again");
+}
+
+/// Names that begin with the query, then names that hold it; each once.
+pub async fn a_search_goes_on_behind_the_last_name(subject: Subject) {
+    let db = subject.db();
+    let names = ["ann3", "ann1", "xann2", "ann2", "xann1", "Ann0"];
+    for (n, name) in (2..).zip(names) {
+        db.create_user(named(n, name)).await.expect("free");
+    }
+    for limit in 1..=6 {
+        let (mut met, mut after) = (Vec::new(), None);
+        loop {
+            let query = UserSearch {
+                limit,
+                after,
+                ..search("ann")
+            };
+            let page = db.search_users(query).await.expect("search");
+            met.extend(page.users.into_iter().map(|u| u.username));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(met, ["Ann0", "ann1", "ann2", "ann3", "xann1", "xann2"]);
+    }
 }

@@ -18,6 +18,7 @@ mod friends;
 mod groups;
 mod matrix;
 mod messages;
+mod paging;
 mod presence;
 mod races;
 mod read;

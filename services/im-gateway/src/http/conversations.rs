@@ -31,13 +31,15 @@ const MEMBERS_MAX: usize = 10_000;
 pub(super) struct ListParams {
     /// From 1.
     page: Option<i32>,
+    /// `nextCursor` of the page before; wins over `page`. Opaque.
+    cursor: Option<String>,
     /// 1 to 100, default 20. Aliases `pageSize`, `page_size`, `limit`.
     #[serde(alias = "pageSize", alias = "page_size", alias = "limit")]
     size: Option<i32>,
     /// 1 single, 2 group, 3 world.
     #[serde(rename = "type")]
     kind: Option<i32>,
-    /// Only what changed after this Unix second.
+    /// Only what changed in this Unix second or later: the `syncTime` of an earlier answer.
     #[serde(alias = "lastSync")]
     last_sync: Option<i64>,
     /// SeqIds you know of, as `conversationId:seqId`, separated by commas, at most 64: the list reaches them,
@@ -99,10 +101,15 @@ pub(super) fn paging(page: Option<i32>, size: Option<i32>) -> Result<(i32, i32),
 pub(super) struct ConversationsData {
     conversations: Vec<Conversation>,
     has_more: bool,
+    /// `cursor` of the next page; with `hasMore` only.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    next_cursor: String,
+    /// `last_sync` of your next question, once you have read all pages of this one.
+    sync_time: i64,
     total: i64,
     page: i32,
     size: i32,
-    /// Left, dissolved or hidden since `last_sync`.
+    /// Left, dissolved or hidden since `last_sync`; on the first page.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     removed_ids: Vec<String>,
     /// True when messages you know of are on their way to the database: entries may be older than you know,
@@ -180,7 +187,12 @@ pub(super) async fn list(
     if !(0..=3).contains(&type_filter) {
         return Err(ApiError::invalid("The type is 1, 2 or 3."));
     }
+    let since = params.last_sync.unwrap_or(0).max(0);
+    let turn = gw
+        .turns
+        .of(me.user, ("conversations", type_filter, since, size));
     let request = GetConversationsOptimizedRequest {
+        cursor: gw.turns.cursor(turn, page, params.cursor),
         user_id: me.user.to_string(),
         page,
         page_size: size,
@@ -188,7 +200,7 @@ pub(super) async fn list(
         order_by: String::new(),
         include_last_message: true,
         include_unread_count: true,
-        last_sync_time: params.last_sync.unwrap_or(0).max(0),
+        last_sync_time: since,
         at_least: at_least(&gw, me.user, params.at_least.as_deref())?,
     };
     let clients = &gw.backend.conversations;
@@ -198,7 +210,10 @@ pub(super) async fn list(
             c.get_conversations_optimized(r).await
         });
     let r = call.await?;
+    gw.turns.note(turn, page, &r.next_cursor);
     Ok(Reply::ok(ConversationsData {
+        next_cursor: r.next_cursor,
+        sync_time: r.sync_time,
         conversations: r.conversations.into_iter().map(Into::into).collect(),
         has_more: r.has_more,
         total: r.total,
@@ -273,7 +288,7 @@ pub(super) async fn detail(
         });
     let r = call.await?;
     let conversation = r.conversation.ok_or(ErrorCode::ConversationNotFound)?;
-    let conversation = Conversation::from(conversation).with_members(r.members);
+    let conversation = Conversation::from(conversation).with_members(r.members, r.has_more_members);
     let version = conversation.version;
     Ok(Reply::ok(conversation).tagged(version))
 }

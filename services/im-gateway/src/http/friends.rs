@@ -24,14 +24,27 @@ pub(super) struct RequestsParams {
     kind: Option<String>,
     /// 0 pending, 1 accepted, 2 rejected; absent = any.
     status: Option<i32>,
+    /// `nextCursor` of the page before. Opaque.
+    cursor: Option<String>,
+    /// 1 to 100, the default. Aliases `size`, `pageSize`, `page_size`.
+    #[serde(alias = "size", alias = "pageSize", alias = "page_size")]
+    limit: Option<i32>,
+    /// Only what changed in this Unix second or later: the `syncTime` of an earlier answer.
+    #[serde(alias = "lastSync")]
+    last_sync: Option<i64>,
 }
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct FriendsParams {
-    /// Only what changed after this Unix second.
+    /// Only what changed in this Unix second or later: the `syncTime` of an earlier answer.
     #[serde(alias = "lastSync")]
     last_sync: Option<i64>,
+    /// `nextCursor` of the page before. Opaque.
+    cursor: Option<String>,
+    /// 1 to 1000, the default. Aliases `size`, `pageSize`, `page_size`.
+    #[serde(alias = "size", alias = "pageSize", alias = "page_size")]
+    limit: Option<i32>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -58,6 +71,14 @@ enum Action {
     Word(String),
 }
 
+/// The size of a page that was asked for; 0 = the default.
+fn limit(limit: Option<i32>) -> Result<i32, ApiError> {
+    match limit {
+        Some(limit) if limit < 1 => Err(ApiError::invalid("Limits start at 1.")),
+        other => Ok(other.unwrap_or(0)),
+    }
+}
+
 impl Action {
     /// The number im-logic takes.
     fn number(&self) -> Option<i32> {
@@ -75,8 +96,15 @@ impl Action {
 }
 
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct RequestsData {
     requests: Vec<FriendRequest>,
+    has_more: bool,
+    /// `cursor` of the next page; with `hasMore` only.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    next_cursor: String,
+    /// `last_sync` of your next question, once you have read all pages of this one.
+    sync_time: i64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -97,7 +125,13 @@ pub(super) struct HandledData {
 #[serde(rename_all = "camelCase")]
 pub(super) struct FriendsData {
     friends: Vec<Friend>,
-    /// No longer friends since `last_sync`.
+    has_more: bool,
+    /// `cursor` of the next page; with `hasMore` only.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    next_cursor: String,
+    /// `last_sync` of your next question, once you have read all pages of this one.
+    sync_time: i64,
+    /// No longer friends since `last_sync`, as far as this page goes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     removed_friend_ids: Vec<String>,
 }
@@ -128,6 +162,9 @@ pub(super) async fn requests(
         user_id: me.user.to_string(),
         status,
         r#type: kind,
+        cursor: params.cursor.unwrap_or_default(),
+        limit: limit(params.limit)?,
+        last_sync_time: params.last_sync.unwrap_or(0).max(0),
     };
     let call = gw.backend.read(
         &gw.backend.friends,
@@ -135,8 +172,13 @@ pub(super) async fn requests(
         request,
         |mut c, r| async move { c.get_friend_requests(r).await },
     );
-    let requests = call.await?.requests.into_iter().map(Into::into).collect();
-    Ok(Reply::ok(RequestsData { requests }))
+    let r = call.await?;
+    Ok(Reply::ok(RequestsData {
+        requests: r.requests.into_iter().map(Into::into).collect(),
+        has_more: r.has_more,
+        next_cursor: r.next_cursor,
+        sync_time: r.sync_time,
+    }))
 }
 
 /// Asks a user for friendship.
@@ -214,6 +256,8 @@ pub(super) async fn list(
         user_id: me.user.to_string(),
         last_sync_time: params.last_sync.unwrap_or(0).max(0),
         include_online_status: true,
+        cursor: params.cursor.unwrap_or_default(),
+        limit: limit(params.limit)?,
     };
     let call = gw.backend.read(
         &gw.backend.friends,
@@ -225,6 +269,9 @@ pub(super) async fn list(
     let friends = r.friends.into_iter().map(Into::into).collect();
     Ok(Reply::ok(FriendsData {
         friends,
+        has_more: r.has_more,
+        next_cursor: r.next_cursor,
+        sync_time: r.sync_time,
         removed_friend_ids: r.removed_friend_ids,
     }))
 }

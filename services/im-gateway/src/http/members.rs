@@ -21,11 +21,17 @@ use crate::state::Gw;
 pub(super) struct MembersParams {
     /// From 1.
     page: Option<i32>,
+    /// `nextCursor` of the page before; wins over `page`. Opaque.
+    cursor: Option<String>,
     /// 1 to 100, default 20. Aliases `pageSize`, `page_size`, `limit`.
     #[serde(alias = "pageSize", alias = "page_size", alias = "limit")]
     size: Option<i32>,
     /// 1 member, 2 admin, 3 owner.
     role: Option<i32>,
+    /// Only members who changed in this Unix second or later, and who left since: the `syncTime` of an
+    /// earlier answer.
+    #[serde(alias = "lastSync")]
+    last_sync: Option<i64>,
 }
 
 /// A page of members.
@@ -34,6 +40,14 @@ pub(super) struct MembersParams {
 pub(super) struct MembersData {
     members: Vec<ConversationMember>,
     has_more: bool,
+    /// `cursor` of the next page; with `hasMore` only.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    next_cursor: String,
+    /// `last_sync` of your next question, once you have read all pages of this one.
+    sync_time: i64,
+    /// No longer members since `last_sync`, as far as this page goes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    removed_user_ids: Vec<String>,
     total: i64,
     page: i32,
     size: i32,
@@ -82,7 +96,13 @@ pub(super) async fn list(
         return Err(ApiError::invalid("The role is 1, 2 or 3."));
     }
     let conversation_id = id.to_string();
+    let since = params.last_sync.unwrap_or(0).max(0);
+    let turn = gw
+        .turns
+        .of(me.user, ("members", id, role_filter, since, size));
     let request = GetMembersRequest {
+        cursor: gw.turns.cursor(turn, page, params.cursor),
+        last_sync_time: since,
         user_id: me.user.to_string(),
         conversation_id: conversation_id.clone(),
         page,
@@ -96,6 +116,7 @@ pub(super) async fn list(
             c.get_members(r).await
         });
     let r = call.await?;
+    gw.turns.note(turn, page, &r.next_cursor);
     let members = r
         .members
         .into_iter()
@@ -103,6 +124,9 @@ pub(super) async fn list(
         .collect();
     Ok(Reply::ok(MembersData {
         members,
+        next_cursor: r.next_cursor,
+        sync_time: r.sync_time,
+        removed_user_ids: r.removed_user_ids,
         has_more: r.has_more,
         total: r.total,
         page,

@@ -235,6 +235,9 @@ pub(crate) struct Conversation {
     /// In the detail answer only.
     #[serde(skip_serializing_if = "Option::is_none")]
     members: Option<Vec<ConversationMember>>,
+    /// True when `members` holds the first ones only; the list of members has all.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    has_more_members: bool,
 }
 
 impl From<common::Conversation> for Conversation {
@@ -260,6 +263,7 @@ impl From<common::Conversation> for Conversation {
             updated_at: c.updated_at,
             version: c.version,
             members: None,
+            has_more_members: false,
             id: c.id,
         }
     }
@@ -293,8 +297,13 @@ impl From<logic::ConversationOptimized> for Conversation {
 
 impl Conversation {
     /// Adds the members, except in the world chat.
-    pub(crate) fn with_members(mut self, members: Vec<common::ConversationMember>) -> Self {
+    pub(crate) fn with_members(
+        mut self,
+        members: Vec<common::ConversationMember>,
+        has_more: bool,
+    ) -> Self {
         if self.kind != common::ConversationType::World as i32 {
+            self.has_more_members = has_more;
             let id = self.id.clone();
             self.members = Some(
                 members

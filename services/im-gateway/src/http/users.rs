@@ -35,11 +35,19 @@ pub(super) struct SearchParams {
     /// 1 to 20, default 10.
     #[serde(default)]
     limit: Option<i32>,
+    /// `nextCursor` of the page before. Opaque.
+    #[serde(default)]
+    cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct UsersData {
     users: Vec<User>,
+    has_more: bool,
+    /// `cursor` of the next page; with `hasMore` only.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    next_cursor: String,
 }
 
 /// Your own profile.
@@ -103,6 +111,7 @@ pub(super) async fn search(
         user_id: me.user.to_string(),
         query: params.q,
         limit: params.limit.unwrap_or(SEARCH_DEFAULT).clamp(1, SEARCH_MAX),
+        cursor: params.cursor.unwrap_or_default(),
     };
     let call = gw.backend.read(
         &gw.backend.friends,
@@ -110,6 +119,10 @@ pub(super) async fn search(
         request,
         |mut c, r| async move { c.search_users(r).await },
     );
-    let users = call.await?.users.into_iter().map(Into::into).collect();
-    Ok(Reply::ok(UsersData { users }))
+    let r = call.await?;
+    Ok(Reply::ok(UsersData {
+        users: r.users.into_iter().map(Into::into).collect(),
+        has_more: r.has_more,
+        next_cursor: r.next_cursor,
+    }))
 }

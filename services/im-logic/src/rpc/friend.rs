@@ -19,7 +19,7 @@ use crate::repo::{People, person, present};
 
 /// Friends one call to im-repo answers.
 const FRIENDS_BATCH: i32 = 1_000;
-const REQUESTS_LISTED: i32 = 200;
+const REQUESTS_LISTED: i32 = 100;
 const SEARCH_DEFAULT: i32 = 10;
 const SEARCH_MAX: i32 = 20;
 /// Shortest query in characters: one letter is the beginning of too many names.
@@ -143,11 +143,28 @@ async fn chat_of_friends(
     }
 }
 
+/// `GetFriends`: all of them, as far as one answer may go; `GetFriendsWithSync` has pages.
 async fn friends(app: &App, request: pb::GetFriendsRequest) -> Result<pb::GetFriendsResponse> {
-    let user = parse::user(&request.user_id)?;
-    let online = request.include_online_status;
-    let (friends, _) = friends_of(app, user, request.last_sync_time, online).await?;
-    Ok(pb::GetFriendsResponse { friends })
+    let mut friends = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = sync(
+            app,
+            pb::GetFriendsWithSyncRequest {
+                user_id: request.user_id.clone(),
+                last_sync_time: request.last_sync_time,
+                include_online_status: request.include_online_status,
+                cursor,
+                limit: 0,
+            },
+        );
+        let page = page.await?;
+        friends.extend(page.friends);
+        cursor = page.next_cursor;
+        if !page.has_more || friends.len() >= app.limits.friends_listed {
+            return Ok(pb::GetFriendsResponse { friends });
+        }
+    }
 }
 
 async fn sync(
@@ -155,42 +172,31 @@ async fn sync(
     request: pb::GetFriendsWithSyncRequest,
 ) -> Result<pb::GetFriendsWithSyncResponse> {
     let user = parse::user(&request.user_id)?;
-    let online = request.include_online_status;
-    let (friends, removed) = friends_of(app, user, request.last_sync_time, online).await?;
+    app.repo.registered(user).await?;
+    let query = repo::GetUserFriendsWithSyncRequest {
+        user_id: user.to_string(),
+        status: Status::Accepted as i32,
+        updated_after: request.last_sync_time.max(0),
+        limit: parse::page(1, request.limit, FRIENDS_BATCH, FRIENDS_BATCH).1,
+        after_id: parse::after_user(&request.cursor)?,
+    };
+    let sync_time = parse::sync_time();
+    let page = app.repo.get_friends(query).await?;
     Ok(pb::GetFriendsWithSyncResponse {
-        friends,
-        removed_friend_ids: removed,
+        friends: with_people(app, user, page.friends, request.include_online_status).await?,
+        removed_friend_ids: page.removed_friend_ids,
+        has_more: page.has_more,
+        next_cursor: parse::cursor_after(&page.next_after_id),
+        sync_time,
     })
 }
 
-async fn friends_of(
+async fn with_people(
     app: &App,
     user: UserId,
-    since: i64,
+    rows: Vec<repo::Friend>,
     with_online: bool,
-) -> Result<(Vec<pb::Friend>, Vec<String>)> {
-    app.repo.registered(user).await?;
-    let (mut rows, mut removed) = (Vec::new(), Vec::new());
-    let mut after_id = String::new();
-    loop {
-        let query = repo::GetUserFriendsWithSyncRequest {
-            user_id: user.to_string(),
-            status: Status::Accepted as i32,
-            updated_after: since.max(0),
-            limit: FRIENDS_BATCH,
-            after_id,
-        };
-        let page = app.repo.get_friends(query).await?;
-        removed.extend(page.removed_friend_ids);
-        rows.extend(page.friends);
-        match rows.last() {
-            Some(last) if page.has_more && rows.len() < app.limits.friends_listed => {
-                after_id = last.friend_id.clone();
-            }
-            _ => break,
-        }
-    }
-    rows.truncate(app.limits.friends_listed);
+) -> Result<Vec<pb::Friend>> {
     let ids: Vec<UserId> = rows
         .iter()
         .filter_map(|row| row.friend_id.parse().ok())
@@ -213,7 +219,7 @@ async fn friends_of(
             friend_id: row.friend_id,
         }
     };
-    Ok((rows.into_iter().map(friend).collect(), removed))
+    Ok(rows.into_iter().map(friend).collect())
 }
 
 async fn requests(
@@ -226,15 +232,20 @@ async fn requests(
         user_id: user.to_string(),
         r#type: if request.r#type == 2 { 2 } else { 1 },
         status: request.status.filter(|status| *status >= 0),
-        limit: REQUESTS_LISTED,
+        limit: parse::page(1, request.limit, REQUESTS_LISTED, REQUESTS_LISTED).1,
+        cursor: request.cursor,
+        updated_after: request.last_sync_time.max(0),
     };
-    let stored = app.repo.get_requests(query).await?.requests;
+    let sync_time = parse::sync_time();
+    let page = app.repo.get_requests(query).await?;
     let nobody = People::new();
-    let requests = stored
-        .into_iter()
-        .map(|r| with_accounts(r, &nobody))
-        .collect();
-    Ok(pb::GetFriendRequestsResponse { requests })
+    let requests = page.requests.into_iter();
+    Ok(pb::GetFriendRequestsResponse {
+        requests: requests.map(|r| with_accounts(r, &nobody)).collect(),
+        has_more: page.has_more,
+        next_cursor: page.next_cursor,
+        sync_time,
+    })
 }
 
 /// Adds the accounts that im-repo left out.
@@ -270,9 +281,14 @@ async fn search(app: &App, request: pb::SearchUsersRequest) -> Result<pb::Search
         limit: parse::page(1, request.limit, SEARCH_DEFAULT, SEARCH_MAX).1,
         exclude_user_id: user.to_string(),
         include_guests: false,
+        cursor: request.cursor,
     };
-    let users = app.repo.search_users(query).await?.users;
-    Ok(pb::SearchUsersResponse { users })
+    let page = app.repo.search_users(query).await?;
+    Ok(pb::SearchUsersResponse {
+        users: page.users,
+        has_more: !page.next_cursor.is_empty(),
+        next_cursor: page.next_cursor,
+    })
 }
 
 /// Blocks a user or lifts the block. Once it is answered, the sequencer refuses what either of the two

@@ -128,6 +128,7 @@ async fn list_members(
             page: request.page,
             page_size: request.page_size,
             role_filter: request.role_filter,
+            ..Default::default()
         },
     )
     .await?;

@@ -3,7 +3,11 @@
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UserId};
 use gochat_core::membership::{Role, USERS_PER_COMMAND};
+use gochat_core::page::Cursor;
 use gochat_core::token::SessionId;
+
+/// How far `sync_time` reaches back, in seconds.
+const SYNC_OVERLAP_S: i64 = 10;
 
 fn invalid(text: &'static str) -> Error {
     Error::new(ErrorCode::InvalidParams, text)
@@ -59,6 +63,29 @@ pub(super) fn role(number: i32) -> Result<Role> {
 /// A number that must not be negative.
 pub(super) fn seq(number: i64) -> Result<SeqId> {
     u64::try_from(number).map_err(|_| invalid("A sequence number is not negative."))
+}
+
+/// The user id in a cursor of a list of members or friends; empty for an empty cursor.
+pub(super) fn after_user(cursor: &str) -> Result<String> {
+    if cursor.is_empty() {
+        return Ok(String::new());
+    }
+    match cursor.parse()? {
+        Cursor::User(user) => Ok(user.to_string()),
+        _ => Err(invalid("The cursor is none of this list's.")),
+    }
+}
+
+/// The cursor behind a user, who may be none.
+pub(super) fn cursor_after(user: &str) -> String {
+    let user = user.parse().ok().map(Cursor::User);
+    user.map(|cursor| cursor.to_string()).unwrap_or_default()
+}
+
+/// `last_sync_time` of the next incremental question of a client that is answered now. Rows are stamped
+/// before they are committed, and clocks of services differ: the overlap repeats a few rows and skips none.
+pub(super) fn sync_time() -> i64 {
+    (crate::clock::now_s() - SYNC_OVERLAP_S).max(1)
 }
 
 /// Page from 1 and size with a default and a cap.

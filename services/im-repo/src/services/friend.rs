@@ -2,14 +2,16 @@
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::UserId;
+use gochat_core::page::Cursor;
 use gochat_infra::port::db::{
-    FriendPage, FriendQuery, FriendRequestRow, FriendStatus, NewFriendRequest, RequestSide, Respond,
+    FriendPage, FriendQuery, FriendRequestRow, FriendStatus, NewFriendRequest, RequestQuery,
+    RequestSide, Respond,
 };
 use gochat_proto::im::repo::v1::{friend_service_server::FriendService, *};
 
 use crate::rpc::{failed, serve};
 use crate::services::api;
-use crate::{args, convert};
+use crate::{args, convert, pages};
 
 /// Longest words of a request, in characters.
 const WORDS_MAX: usize = 500;
@@ -45,7 +47,7 @@ impl FriendApi {
         }
         let query = FriendQuery {
             user: args::user(&request.user_id, "user_id")?,
-            updated_after: args::millis_or_none(request.updated_after),
+            updated_after: args::changed_since(request.updated_after),
             after: args::user_or_none(&request.after_id, "after_id")?,
             limit: args::limit(request.limit, FRIENDS_MAX, FRIENDS_MAX),
         };
@@ -57,9 +59,10 @@ impl FriendApi {
         request: GetUserFriendsRequest,
     ) -> Result<GetUserFriendsResponse> {
         let page = self.page(&request).await?;
+        let (friends, next, _) = bounded(page);
         Ok(GetUserFriendsResponse {
-            friends: page.friends.iter().map(convert::friend).collect(),
-            has_more: page.has_more,
+            friends,
+            has_more: next.is_some(),
         })
     }
 
@@ -76,10 +79,12 @@ impl FriendApi {
                 after_id: request.after_id,
             })
             .await?;
+        let (friends, next, removed) = bounded(page);
         Ok(GetUserFriendsWithSyncResponse {
-            friends: page.friends.iter().map(convert::friend).collect(),
-            removed_friend_ids: page.removed.iter().map(ToString::to_string).collect(),
-            has_more: page.has_more,
+            friends,
+            removed_friend_ids: removed.iter().map(ToString::to_string).collect(),
+            has_more: next.is_some(),
+            next_after_id: next.map(|user| user.to_string()).unwrap_or_default(),
         })
     }
 
@@ -254,14 +259,39 @@ impl FriendApi {
                     .ok_or_else(|| args::invalid("`status` is 0, 1, 2 or absent."))?,
             ),
         };
-        let limit = args::limit(request.limit, REQUESTS_MAX, REQUESTS_MAX);
-        let entries = self
-            .shared
-            .db
-            .requests(user, side, status, limit)
-            .await
-            .map_err(failed)?;
-        let requests = entries.iter().map(convert::friend_request_entry).collect();
-        Ok(GetUserFriendRequestsResponse { requests })
+        let query = RequestQuery {
+            user,
+            side,
+            status,
+            updated_since: args::millis_or_none(request.updated_after),
+            after: pages::request(&request.cursor)?,
+            limit: args::limit(request.limit, REQUESTS_MAX, REQUESTS_MAX),
+        };
+        let page = self.shared.db.requests(query).await.map_err(failed)?;
+        let entries = page.requests.iter();
+        let mut requests: Vec<_> = entries.map(convert::friend_request_entry).collect();
+        let has_more = pages::bound(&mut requests) || page.has_more;
+        let last = page.requests[..requests.len()].last();
+        let next = last.filter(|_| has_more).map(|last| Cursor::Request {
+            at: last.request.updated_at,
+            id: last.request.id,
+        });
+        Ok(GetUserFriendRequestsResponse {
+            requests,
+            has_more,
+            next_cursor: next.map(|next| next.to_string()).unwrap_or_default(),
+        })
     }
+}
+
+/// A page of friends as it leaves, cut where it is too large: where the next one starts, and who is no
+/// friend any more.
+fn bounded(page: FriendPage) -> (Vec<Friend>, Option<UserId>, Vec<UserId>) {
+    let mut friends: Vec<_> = page.friends.iter().map(convert::friend).collect();
+    let (mut next, mut removed) = (page.next, page.removed);
+    if pages::bound(&mut friends) {
+        next = page.friends[..friends.len()].last().map(|f| f.friend_id);
+        removed.retain(|user| next.is_some_and(|next| *user <= next));
+    }
+    (friends, next, removed)
 }

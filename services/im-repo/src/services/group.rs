@@ -130,7 +130,7 @@ impl GroupApi {
             offset: request.offset,
             limit: request.limit,
             role_filter: request.role_filter,
-            after_user_id: String::new(),
+            ..Default::default()
         };
         let page = self.conversations.get_conversation_members(list).await?;
         Ok(GetGroupMembersResponse {

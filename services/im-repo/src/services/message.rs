@@ -10,7 +10,7 @@ use gochat_proto::im::repo::v1::{message_service_server::MessageService, *};
 use crate::claims;
 use crate::rpc::{failed, serve};
 use crate::services::api;
-use crate::{args, convert};
+use crate::{args, convert, pages};
 
 /// Longest content in bytes: what the smallest column of all databases holds. Text has at most
 /// 5000 characters long before it gets here.
@@ -216,15 +216,18 @@ impl MessageApi {
         };
         let at_least = args::seq(request.at_least_seq_id, "at_least_seq_id")?;
         let (page, behind) = self.page_reaching(query, at_least).await?;
+        let seqs: Vec<SeqId> = page.messages.iter().map(|m| m.message.seq_id).collect();
+        let messages = page.messages.into_iter();
+        let mut messages: Vec<_> = messages.map(convert::repo_message_entry).collect();
+        let mut next = page.next_seq_id;
+        if pages::bound(&mut messages) {
+            next = seqs.get(messages.len()).copied();
+        }
         Ok(GetConversationMessagesResponse {
             behind,
-            has_more: page.has_more,
-            next_seq_id: page.next_seq_id.map_or(0, convert::wide),
-            messages: page
-                .messages
-                .into_iter()
-                .map(convert::repo_message_entry)
-                .collect(),
+            has_more: next.is_some(),
+            next_seq_id: next.map_or(0, convert::wide),
+            messages,
         })
     }
 

@@ -3,6 +3,7 @@
 use gochat_core::account::check_avatar_url;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::UserId;
+use gochat_core::page::Cursor;
 use gochat_infra::port::db::{
     DeleteUser, NewUser, SetPassword, UpgradeGuest, UserPatch, UserSearch, UserStatus,
 };
@@ -11,7 +12,7 @@ use gochat_proto::im::repo::v1::{user_service_server::UserService, *};
 
 use crate::rpc::{failed, serve};
 use crate::services::api;
-use crate::{args, convert};
+use crate::{args, convert, pages};
 
 /// Longest name a row holds. Which names are allowed is decided before they get here.
 const USERNAME_MAX: usize = 50;
@@ -211,11 +212,14 @@ impl UserApi {
             query: args::text(&request.query, "query", USERNAME_MAX)?.to_owned(),
             exclude: args::user_or_none(&request.exclude_user_id, "exclude_user_id")?,
             include_guests: request.include_guests,
+            after: pages::name(&request.cursor)?,
             limit: args::limit(request.limit, 10, SEARCH_MAX),
         };
-        let rows = self.shared.db.search_users(search).await.map_err(failed)?;
+        let page = self.shared.db.search_users(search).await.map_err(failed)?;
+        let next = page.next.map(|(inside, key)| Cursor::Name { inside, key });
         Ok(SearchUsersByUsernameResponse {
-            users: rows.iter().map(convert::user).collect(),
+            users: page.users.iter().map(convert::user).collect(),
+            next_cursor: next.map(|next| next.to_string()).unwrap_or_default(),
         })
     }
 

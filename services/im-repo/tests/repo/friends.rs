@@ -184,6 +184,7 @@ async fn requests_are_listed_by_side_and_status() {
                 r#type: side,
                 status,
                 limit: 10,
+                ..Default::default()
             };
             client.get_user_friend_requests(request).await
         }

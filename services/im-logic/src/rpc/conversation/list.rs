@@ -31,7 +31,9 @@ pub(super) async fn optimized(
         include_sender_info: request.include_last_message,
         last_sync_time: request.last_sync_time.max(0),
         at_least: request.at_least,
+        cursor: request.cursor,
     };
+    let sync_time = parse::sync_time();
     let answer = app.repo.list_conversations(details).await?;
     let pages = answer.pagination.unwrap_or_default();
     let row = |conversation| row(conversation, request.include_unread_count);
@@ -43,6 +45,8 @@ pub(super) async fn optimized(
         has_more: pages.has_more,
         removed_ids: answer.removed_ids,
         behind: answer.behind,
+        next_cursor: answer.next_cursor,
+        sync_time,
     })
 }
 
@@ -119,8 +123,13 @@ pub(super) async fn search(
         query: request.query,
         type_filter: request.type_filter,
         limit: parse::page(1, request.limit, PAGE_DEFAULT, PAGE_MAX).1,
+        cursor: request.cursor,
     };
-    let found = app.repo.search_conversations(search).await?.conversations;
-    let conversations = found.into_iter().map(named_after_peer).collect();
-    Ok(pb::SearchConversationsResponse { conversations })
+    let found = app.repo.search_conversations(search).await?;
+    let conversations = found.conversations.into_iter();
+    Ok(pb::SearchConversationsResponse {
+        conversations: conversations.map(named_after_peer).collect(),
+        has_more: found.has_more,
+        next_cursor: found.next_cursor,
+    })
 }

@@ -339,8 +339,10 @@ pub(crate) async fn list(
         offset: (page - 1).saturating_mul(page_size),
         limit: page_size,
         role_filter: request.role_filter,
-        after_user_id: String::new(),
+        after_user_id: parse::after_user(&request.cursor)?,
+        updated_after: request.last_sync_time.max(0),
     };
+    let sync_time = parse::sync_time();
     let answer = app.repo.get_members(query).await?;
     Ok(pb::GetMembersResponse {
         members: answer.members,
@@ -348,6 +350,9 @@ pub(crate) async fn list(
         page,
         page_size,
         has_more: answer.has_more,
+        next_cursor: parse::cursor_after(&answer.next_after_user_id),
+        removed_user_ids: answer.removed_user_ids,
+        sync_time,
     })
 }
 

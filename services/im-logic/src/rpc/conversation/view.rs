@@ -136,12 +136,13 @@ pub(super) async fn get(
             limit: app.limits.members_with_conversation,
             ..Default::default()
         };
-        app.repo.get_members(request).await?.members
+        app.repo.get_members(request).await?
     } else {
-        Vec::new()
+        Default::default()
     };
     Ok(pb::GetConversationResponse {
         conversation: Some(conversation),
-        members,
+        members: members.members,
+        has_more_members: members.has_more,
     })
 }

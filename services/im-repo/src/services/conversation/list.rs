@@ -1,14 +1,15 @@
 //! Reading conversations: one, many, and the list of a user.
 
 use gochat_core::error::Result;
-use gochat_infra::port::db::{ListQuery, MAX_PAGE, SearchQuery};
+use gochat_core::page::Cursor;
+use gochat_infra::port::db::{ConversationEntry, ListQuery, MAX_PAGE, SearchQuery};
 use gochat_proto::common::v1::Pagination;
 use gochat_proto::im::repo::v1::*;
 
 use super::ConversationApi;
 use crate::convert::ListParts;
 use crate::rpc::failed;
-use crate::{args, convert};
+use crate::{args, convert, pages};
 
 /// Conversations of a page when the caller names no size.
 const PAGE_DEFAULT: u32 = 20;
@@ -56,7 +57,8 @@ impl ConversationApi {
         let query = ListQuery {
             user: args::user(&request.user_id, "user_id")?,
             kind: args::kind_filter(request.type_filter)?,
-            updated_after: args::millis_or_none(request.last_sync_time),
+            updated_after: args::changed_since(request.last_sync_time),
+            after: pages::activity(&request.cursor)?,
             offset,
             limit,
         };
@@ -67,19 +69,18 @@ impl ConversationApi {
             last_message: request.include_last_message,
             sender: request.include_sender_info,
         };
-        let seen = u64::from(offset) + list.entries.len() as u64;
+        let line = |entry| convert::list_entry(entry, parts, &late);
+        let mut conversations: Vec<_> = list.entries.iter().map(line).collect();
+        let has_more = pages::bound(&mut conversations) || list.has_more;
         Ok(GetUserConversationsWithDetailsResponse {
-            conversations: list
-                .entries
-                .iter()
-                .map(|e| convert::list_entry(e, parts, &late))
-                .collect(),
+            next_cursor: next(&list.entries, conversations.len(), has_more),
+            conversations,
             behind: !late.is_empty(),
             pagination: Some(Pagination {
                 page: convert::narrow(page),
                 page_size: convert::narrow(limit),
                 total: convert::wide(list.total),
-                has_more: seen < list.total && !list.entries.is_empty(),
+                has_more,
             }),
             removed_ids: list.removed.iter().map(ToString::to_string).collect(),
         })
@@ -101,13 +102,13 @@ impl ConversationApi {
                 user,
                 kind,
                 updated_after: None,
+                after: None,
                 offset: offset.saturating_add(found),
                 limit: (limit - found).min(MAX_PAGE),
             };
             let page = self.shared.db.list_for_user(query).await.map_err(failed)?;
             answer.total = convert::wide(page.total);
-            let seen = u64::from(query.offset) + page.entries.len() as u64;
-            answer.has_more = seen < page.total && !page.entries.is_empty();
+            answer.has_more = page.has_more;
             let ids = page
                 .entries
                 .iter()
@@ -127,9 +128,10 @@ impl ConversationApi {
             user: args::user(&request.user_id, "user_id")?,
             query: args::text(&request.query, "query", 100)?.to_owned(),
             kind: args::kind_filter(request.type_filter)?,
+            after: pages::activity(&request.cursor)?,
             limit: args::limit(request.limit, PAGE_DEFAULT, MAX_PAGE),
         };
-        let entries = self
+        let found = self
             .shared
             .db
             .search_conversations(query)
@@ -139,11 +141,23 @@ impl ConversationApi {
             last_message: true,
             sender: true,
         };
-        let conversations = entries
-            .iter()
-            .map(|entry| convert::list_entry(entry, parts, &[]));
+        let line = |entry| convert::list_entry(entry, parts, &[]);
+        let mut conversations: Vec<_> = found.entries.iter().map(line).collect();
+        let has_more = pages::bound(&mut conversations) || found.has_more;
         Ok(SearchConversationsResponse {
-            conversations: conversations.collect(),
+            next_cursor: next(&found.entries, conversations.len(), has_more),
+            conversations,
+            has_more,
         })
     }
+}
+
+/// The cursor behind the first `shown` entries; empty at the end.
+fn next(entries: &[ConversationEntry], shown: usize, has_more: bool) -> String {
+    let last = shown.checked_sub(1).and_then(|last| entries.get(last));
+    let cursor = last.filter(|_| has_more).map(|last| Cursor::Activity {
+        at: last.conversation.updated_at,
+        id: last.conversation.id,
+    });
+    cursor.map(|cursor| cursor.to_string()).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use gochat_proto::im::repo::v1::*;
 
 use super::ConversationApi;
 use crate::rpc::failed;
-use crate::{args, convert};
+use crate::{args, convert, pages};
 
 /// Members of a page when the caller names no size.
 const PAGE_DEFAULT: u32 = 50;
@@ -141,12 +141,24 @@ impl ConversationApi {
             start,
             limit: args::limit(request.limit, PAGE_DEFAULT, PAGE_MAX),
             role: args::role_filter(request.role_filter)?,
+            updated_after: args::changed_since(request.updated_after),
         };
         let page = self.shared.db.members(query).await.map_err(failed)?;
+        let mut members: Vec<_> = page.members.iter().map(convert::member_entry).collect();
+        let mut next = page.next;
+        let mut removed = page.removed;
+        if pages::bound(&mut members) {
+            next = page.members[..members.len()]
+                .last()
+                .map(|m| m.member.user_id);
+            removed.retain(|user| next.is_some_and(|next| *user <= next));
+        }
         Ok(GetConversationMembersResponse {
-            members: page.members.iter().map(convert::member_entry).collect(),
+            members,
             total: convert::wide(page.total),
-            has_more: page.has_more,
+            has_more: next.is_some(),
+            removed_user_ids: removed.iter().map(ToString::to_string).collect(),
+            next_after_user_id: next.map(|user| user.to_string()).unwrap_or_default(),
         })
     }
 
