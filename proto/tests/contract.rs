@@ -17,6 +17,10 @@ const CONTRACT: &[(&str, &str)] = &[
     ),
     ("im.logic.v1.KeyService", "GetPublicKeys"),
     (
+        "im.logic.v1.AdminService",
+        "ShowUser DisableUser EnableUser SignOutUser DeleteUser ResetPassword RotateKeys ListKeys ListAudit",
+    ),
+    (
         "im.logic.v1.ConversationService",
         "CreateConversation GetConversation GetConversations GetConversationsOptimized \
          UpdateConversation DeleteConversation AddMembers RemoveMembers UpdateMemberRole \

@@ -28,10 +28,10 @@ pub use channel::Channel;
 #[cfg(feature = "etcd")]
 pub(crate) use net::bare;
 #[cfg(feature = "grpc")]
-pub use net::{ChannelConfig, Directory, direct, discovered};
+pub use net::{ChannelConfig, Directory, direct, discovered, over_unix};
 pub use retry::{Backoff, with_retry};
 #[cfg(feature = "grpc")]
-pub use serve::{ServeError, ServerConfig, Services, serve};
+pub use serve::{ServeError, ServerConfig, Services, serve, serve_unix};
 pub use status::{error_from, status_from};
 #[cfg(feature = "grpc")]
 pub use tls::{ClientTls, ServerTls};

@@ -48,6 +48,11 @@ pub enum Algorithm {
 /// Longest token that is looked at, in bytes; longer ones are refused before anything is computed.
 pub const MAX_TOKEN_BYTES: usize = 4_096;
 
+/// The key that a token names, if it names one. Nothing is verified.
+pub fn key_of(token: &str) -> Option<String> {
+    jsonwebtoken::decode_header(token).ok()?.kid
+}
+
 /// Lower-case hexadecimal.
 pub fn to_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -117,7 +117,7 @@ fn a_public_key_is_no_secret_of_hs256() {
     let nameless = Signer::hs256(key.public()).sign(&claims()).unwrap();
     assert_eq!(
         verifier.verify(&nameless, Kind::Access, NOW),
-        Err(Refusal::Invalid)
+        Err(Refusal::Unnamed)
     );
 }
 

@@ -20,6 +20,9 @@ pub enum Refusal {
     Expired,
     /// The token names a key that the verifier does not hold: a newer key may exist.
     UnknownKey,
+    /// The token is HS256 and names no key, while the verifier holds named keys only: an earlier
+    /// version may have signed it. Nothing of it was verified.
+    Unnamed,
     /// The verifier holds no key yet.
     NoKeys,
 }
@@ -28,7 +31,8 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Invalid | Refusal::UnknownKey => ErrorCode::InvalidToken.into(),
-            Refusal::Expired => ErrorCode::TokenExpired.into(),
+            // Whoever holds such a token gets a new one for its refresh token, if that is good.
+            Refusal::Expired | Refusal::Unnamed => ErrorCode::TokenExpired.into(),
             Refusal::NoKeys => ErrorCode::ServiceUnavailable.into(),
         }
     }
@@ -172,6 +176,7 @@ impl Verifier {
         let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Invalid)?;
         let key = keys.get(&header.kid).ok_or(match header.kid {
             Some(_) => Refusal::UnknownKey,
+            None if header.alg == Algorithm::HS256 => Refusal::Unnamed,
             None => Refusal::Invalid,
         })?;
         let validation = match key.algorithm {

@@ -25,6 +25,7 @@ use gochat_infra::topics;
 use im_task::OneGateway;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::AdminSocket;
 use crate::config::{Config, load_or_create};
 use crate::grpc::GrpcPort;
 
@@ -33,6 +34,7 @@ pub struct Running {
     addr: SocketAddr,
     logic: Channel,
     repo: Channel,
+    admin: Channel,
     secret: String,
     db: SharedDatabase,
     mq: Arc<EmbeddedLog>,
@@ -78,6 +80,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         .await
         .map_err(because("im-logic"))?;
     let logic_channel = Channel::in_process(logic.routes());
+    let admin = Channel::in_process(logic.admin_routes());
 
     let mut gateway_config = config.gateway.clone();
     gateway_config.auth.algorithm = config.logic.auth.algorithm;
@@ -119,6 +122,17 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
 
     // Stopped in this order: the edge first, storage last.
     let mut stages = Stages::new();
+    match AdminSocket::bind(&config.data_dir) {
+        Ok(socket) => {
+            let services = logic.admin_routes();
+            stages.add("admin.sock", |stop| socket.run(services, stop));
+        }
+        Err(error) => tracing::warn!(
+            %error,
+            folder = %config.data_dir.display(),
+            "admin.sock can't be bound: `gochat admin` does not reach this server"
+        ),
+    }
     if let Some((port, services)) = grpc {
         tracing::info!(addr = %port.addr(), "gRPC is serving");
         stages.add("gRPC", |stop| port.run(services, stop));
@@ -148,6 +162,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         addr,
         logic: logic_channel,
         repo: repo_channel,
+        admin,
         secret,
         db,
         mq,
@@ -225,6 +240,11 @@ impl Running {
     /// im-logic's services, for embedders and tests.
     pub fn logic(&self) -> Channel {
         self.logic.clone()
+    }
+
+    /// `AdminService`, for embedders and tests. Callers are operators.
+    pub fn admin(&self) -> Channel {
+        self.admin.clone()
     }
 
     /// im-repo's services, for embedders and tests. No permissions are checked there.

@@ -4,6 +4,7 @@
 //! signals. The rest of the commands measure, check and maintain.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod bench;
 pub mod check;
 pub mod cli;

@@ -250,5 +250,13 @@ mod tests {
         let token = Signer::hs256(b"s3cret").sign(&old).unwrap();
         let refusal = verifier("s3cret").verify(&token).unwrap_err();
         assert_eq!(refusal, Refusal::Expired);
+        // The same from an earlier version, at a gateway that holds public keys only.
+        let pair = token::KeyPair::generate().unwrap();
+        let by_key = Verifier::new(&Auth::default());
+        by_key
+            .inner
+            .replace([VerifyingKey::ed25519("1", pair.public()).unwrap()]);
+        let refusal = by_key.verify(&token).unwrap_err();
+        assert_eq!(Error::from(refusal).code, ErrorCode::TokenExpired);
     }
 }

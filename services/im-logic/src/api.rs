@@ -9,6 +9,7 @@ use gochat_infra::rpc::Channel;
 use tonic::service::Routes;
 
 use crate::app::{App, SendMessage};
+use crate::audit::Audit;
 use crate::auth::{Auth, Hasher, Keys, Tokens};
 use crate::budgets::Budgets;
 use crate::config::Config;
@@ -53,7 +54,8 @@ impl Api {
     ) -> Result<Self> {
         config.check()?;
         let repo = Repo::new(&ports.repo, &config.repo);
-        let events = Events::new(ports.mq.producer());
+        let audit = Audit::start(repo.clone());
+        let events = Events::new(ports.mq.producer(), audit.clone());
         let hasher = Hasher::new(&config.passwords)?;
         let keys = Keys::new(repo.clone(), &config.auth)?;
         let tokens = Tokens::new(keys, &config.auth);
@@ -68,6 +70,7 @@ impl Api {
         .with_cap(config.auth.sessions_per_user)
         .with_clock(clock);
         let app = App {
+            audit,
             auth,
             budgets,
             facts: Announcer::new(Arc::clone(&ports.mq), config.limits.facts_timeout()),
@@ -82,5 +85,20 @@ impl Api {
     /// The services, to be called in process or served over HTTP/2.
     pub fn routes(&self) -> Routes {
         rpc::routes(&self.app)
+    }
+
+    /// `AdminService`, for operators only.
+    pub fn admin_routes(&self) -> Routes {
+        rpc::admin_routes(&self.app)
+    }
+
+    /// Both together.
+    pub fn routes_with_admin(&self) -> Routes {
+        rpc::routes_with_admin(&self.app)
+    }
+
+    /// Waits, within a bound, until audit records that are queued were written.
+    pub async fn flush(&self) {
+        self.app.audit.flush().await;
     }
 }

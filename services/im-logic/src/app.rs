@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use gochat_core::error::Result;
 use gochat_proto::im::logic::v1::{SendMessageRequest, SendMessageResponse};
 
+use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::budgets::Budgets;
 use crate::config::Limits;
@@ -33,6 +34,7 @@ pub(crate) struct App {
     pub(crate) repo: Repo,
     pub(crate) events: Events,
     pub(crate) auth: Auth,
+    pub(crate) audit: Audit,
     pub(crate) budgets: Arc<Budgets>,
     /// Tells sequencers that facts changed; resolves once they have passed the news.
     pub(crate) facts: Announcer,

@@ -84,7 +84,7 @@ impl Program for ImLogic {
                 direct_max.set(live.borrow_and_update().service.pipeline.direct_max);
             }
         });
-        let services = Services::new(logic.routes()).reflection();
+        let services = Services::new(logic.routes_with_admin()).reflection();
         let grpc = settings.shared.server.grpc.clone();
         let mut stages = Stages::new();
         // Calls that wait for their message to be sequenced need the workers: they go last.

@@ -72,6 +72,17 @@ impl Service {
         self.api.routes()
     }
 
+    /// `AdminService`: for operators, never for the network of users.
+    pub fn admin_routes(&self) -> Routes {
+        self.api.admin_routes()
+    }
+
+    /// All services of `im.logic.v1`, that of operators included: for the internal port of a
+    /// cluster.
+    pub fn routes_with_admin(&self) -> Routes {
+        self.api.routes_with_admin()
+    }
+
     /// Sequences until `shutdown`, then commits the batches in hand and leaves the group.
     ///
     /// # Errors
@@ -87,6 +98,7 @@ impl Service {
         let workers = pipeline::run(self.config.pipeline, self.pipeline, stop.clone());
         let acks = self.acks.run(stop.clone());
         let (workers, acks) = tokio::join!(half(Box::pin(workers)), half(Box::pin(acks)));
+        self.api.flush().await;
         workers.and(acks).map_err(Error::from)
     }
 }

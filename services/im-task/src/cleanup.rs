@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use gochat_core::error::{Error, Result};
 use gochat_infra::port::mq::Producer;
-use gochat_proto::im::repo::v1::{CleanupExpiredStatusRequest, DeleteExpiredGuestsRequest};
+use gochat_proto::im::repo::v1::{
+    CleanupExpiredStatusRequest, DeleteExpiredGuestsRequest, PurgeAuditRequest,
+};
 use tokio_util::sync::CancellationToken;
 
 pub use self::topics::Coord;
@@ -55,7 +57,23 @@ impl Cleanup {
         let guests = every(self.config.guests_every_s, &shutdown, || self.guests());
         let away = every(AWAY_EVERY_S, &shutdown, || self.away.judge());
         let topics = every(self.config.topics_every_s, &shutdown, || self.topics());
-        tokio::join!(sessions, guests, away, topics);
+        let audit = every(self.config.audit_every_s, &shutdown, || self.audit());
+        tokio::join!(sessions, guests, away, topics, audit);
+    }
+
+    /// Deletes audit records whose time is over.
+    pub(crate) async fn audit(&self) -> Result<()> {
+        let before_s = clock::now_s() - self.config.audit_days.saturating_mul(86_400);
+        loop {
+            let request = PurgeAuditRequest {
+                before_ms: before_s.saturating_mul(1_000).max(0),
+                limit: self.config.batch,
+            };
+            let deleted = self.repo.purge_audit(request).await?.deleted;
+            if deleted < self.config.batch {
+                return Ok(());
+            }
+        }
     }
 
     async fn topics(&self) -> Result<()> {

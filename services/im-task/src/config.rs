@@ -143,6 +143,10 @@ pub struct Cleanup {
     pub guests_every_s: u64,
     /// Guests not seen for this many days are deleted. Default 30.
     pub guest_days: i64,
+    /// Pause between searches for old audit records in seconds. Default 3600.
+    pub audit_every_s: u64,
+    /// Audit records older than this many days are deleted. Default 90.
+    pub audit_days: i64,
     /// Rows per call. Default 500.
     pub batch: i32,
     /// Pause between searches for topics of gateways that are gone, in seconds. Default 600.
@@ -158,6 +162,8 @@ impl Default for Cleanup {
             session_silence_s: 90,
             guests_every_s: 3_600,
             guest_days: 30,
+            audit_every_s: 3_600,
+            audit_days: 90,
             batch: 500,
             topics_every_s: 600,
             topic_free_s: 86_400,

@@ -7,6 +7,7 @@ use gochat_core::audience::{Audience, Roster};
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::UserId;
 use gochat_infra::rpc::{Channel, error_from};
+use gochat_proto::im::repo::v1::audit_service_client::AuditServiceClient;
 use gochat_proto::im::repo::v1::conversation_service_client::ConversationServiceClient;
 use gochat_proto::im::repo::v1::friend_service_client::FriendServiceClient;
 use gochat_proto::im::repo::v1::message_service_client::MessageServiceClient;
@@ -51,6 +52,7 @@ impl Repo {
         friends: FriendServiceClient.get_user_friends(GetUserFriendsRequest) -> GetUserFriendsResponse;
         users: UserServiceClient.get_users(GetUsersRequest) -> GetUsersResponse;
         delete_guests: UserServiceClient.delete_expired_guests(DeleteExpiredGuestsRequest) -> DeleteExpiredGuestsResponse;
+        purge_audit: AuditServiceClient.purge_audit(PurgeAuditRequest) -> PurgeAuditResponse;
         clean_sessions: OnlineStatusServiceClient.cleanup_expired_status(CleanupExpiredStatusRequest) -> CleanupExpiredStatusResponse;
         arrivals: OnlineStatusServiceClient.list_arrivals(ListArrivalsRequest) -> ListArrivalsResponse;
         gateways: OnlineStatusServiceClient.list_online_gateways(ListOnlineGatewaysRequest) -> ListOnlineGatewaysResponse;

@@ -17,12 +17,14 @@ mod directory;
 mod endpoint;
 mod health;
 mod pool;
+mod unix;
 
 use gochat_core::error::Result;
 use tokio::sync::watch;
 
 pub use config::ChannelConfig;
 pub use directory::Directory;
+pub use unix::over_unix;
 
 use crate::port::coord::Instances;
 use crate::rpc::Channel;

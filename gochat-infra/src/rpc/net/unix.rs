@@ -1,5 +1,6 @@
 //! A channel over a socket in the file system.
 
+use std::convert::Infallible;
 use std::path::Path;
 
 use gochat_core::error::{Error, ErrorCode, Result};
@@ -37,7 +38,7 @@ pub async fn over_unix(path: &Path) -> Result<Channel> {
         move |request: Request<Body>| {
             let mut sender = sender.clone();
             async move {
-                Ok(match sender.send_request(addressed(request)).await {
+                Ok::<_, Infallible>(match sender.send_request(addressed(request)).await {
                     Ok(response) => response.map(Body::new),
                     Err(error) => Status::unavailable(error.to_string()).into_http(),
                 })

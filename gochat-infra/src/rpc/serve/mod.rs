@@ -3,6 +3,7 @@
 mod config;
 mod connection;
 mod route;
+mod unix;
 
 use std::io;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 pub use config::{ServeError, ServerConfig};
 pub use route::Services;
+pub use unix::serve_unix;
 
 use crate::rpc::tls::Acceptor;
 use connection::Server;

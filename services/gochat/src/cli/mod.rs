@@ -1,5 +1,6 @@
 //! The command line.
 
+mod admin;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod doctor;
@@ -52,6 +53,8 @@ enum Command {
     /// Topics in Kafka: create-all, list, describe, delete, tail, groups.
     #[cfg(feature = "cluster")]
     Topic(cluster::topic::TopicArgs),
+    /// Accounts, signing keys and audit records, for operators.
+    Admin(admin::AdminArgs),
     /// Check configuration and data, and say what is wrong.
     Doctor(doctor::DoctorArgs),
     /// Measure a running server over real sockets; one JSON line per run.
@@ -107,6 +110,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Config(args) => block_on(cluster::config::run(args)),
         #[cfg(feature = "cluster")]
         Command::Topic(args) => block_on(cluster::topic::run(args)),
+        Command::Admin(args) => admin::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Bench(args) => block_on(bench::run(args)),
         Command::Check(args) => block_on(check::run(args)),

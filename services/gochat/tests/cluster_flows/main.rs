@@ -14,8 +14,10 @@ mod kit;
 mod rig;
 
 mod arrivals;
+mod audit;
 mod eviction;
 mod gateways;
+mod keys;
 mod limits;
 mod membership;
 mod owners;

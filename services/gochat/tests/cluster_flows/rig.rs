@@ -30,7 +30,7 @@ use crate::kit::http::Http;
 use crate::kit::{PASSWORD, PATIENCE, User, fresh_name};
 
 const PARTITIONS: u32 = 8;
-const SECRET: &str = "a secret that only these tests know, long enough";
+pub const SECRET: &str = "a secret that only these tests know, long enough";
 
 /// "Within a second", with room for a machine that does other things. What these tests look for never comes
 /// when it is lost, however long they wait.
@@ -48,6 +48,7 @@ pub struct Cluster {
     settings: Vec<String>,
     members: BTreeMap<String, Member>,
     edges: BTreeMap<String, String>,
+    admins: BTreeMap<String, Channel>,
     workers: u16,
     _folder: tempfile::TempDir,
 }
@@ -89,6 +90,7 @@ impl Cluster {
             settings: settings.iter().map(|s| (*s).to_owned()).collect(),
             members: BTreeMap::new(),
             edges: BTreeMap::new(),
+            admins: BTreeMap::new(),
             workers: 0,
             _folder: folder,
         };
@@ -170,6 +172,8 @@ impl Cluster {
         let service = bound.await.unwrap().unwrap();
         self.directory
             .add(name, Channel::in_process(service.routes()));
+        self.admins
+            .insert(name.to_owned(), Channel::in_process(service.admin_routes()));
         let stop = CancellationToken::new();
         let run = runtime.spawn({
             let stop = stop.clone();
@@ -266,6 +270,11 @@ impl Cluster {
     /// The RPCs of one instance.
     pub fn channel(&self, name: &str) -> Channel {
         self.directory.get(name).unwrap()
+    }
+
+    /// What an operator reaches of one im-logic.
+    pub fn admin(&self, name: &str) -> Channel {
+        self.admins[name].clone()
     }
 
     /// A new user, signed in, who uses this gateway.

@@ -11,6 +11,7 @@
 mod kit;
 
 mod accounts;
+mod admin;
 mod budgets;
 mod conversations;
 mod edge;

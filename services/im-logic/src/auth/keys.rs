@@ -8,7 +8,8 @@ use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::UnixMillis;
 use gochat_core::token::keys::{self as rules, KeyTimes, Policy};
 use gochat_infra::token::{
-    Algorithm, KeyPair, SealingKey, Signer, Verifier, VerifyingKey, from_hex, to_hex,
+    Algorithm, Claims, KeyPair, Kind, Refusal, SealingKey, Signer, Verifier, VerifyingKey,
+    from_hex, to_hex,
 };
 use gochat_proto::im::repo::v1 as pb;
 use parking_lot::RwLock;
@@ -31,6 +32,7 @@ pub(crate) struct Key {
     pub(crate) generation: i64,
     pub(crate) kid: String,
     pub(crate) public: Vec<u8>,
+    pub(crate) created_at: UnixMillis,
     pub(crate) times: KeyTimes,
     /// `None` for a key that was sealed under another secret.
     pub(crate) signer: Option<Signer>,
@@ -47,6 +49,8 @@ struct Known {
 pub(crate) struct Keys {
     /// Signs in place of stored keys when tokens are HS256.
     shared_secret: Option<Signer>,
+    /// Verifies tokens from before the keys, which were signed with the secret.
+    former: Verifier,
     sealing: SealingKey,
     policy: Policy,
     refresh: Duration,
@@ -62,6 +66,8 @@ impl Keys {
     pub(crate) fn new(repo: Repo, config: &Auth) -> Result<Self> {
         let secret = config.secret.as_bytes();
         let verifier = Verifier::new(&config.issuer, 0);
+        let former = Verifier::new(&config.issuer, 0);
+        former.replace([VerifyingKey::hs256(secret)]);
         let shared_secret = match config.algorithm {
             Algorithm::EdDsa => None,
             Algorithm::Hs256 => {
@@ -71,6 +77,7 @@ impl Keys {
         };
         Ok(Self {
             shared_secret,
+            former,
             sealing: SealingKey::derive(secret)?,
             policy: Policy {
                 lead_ms: config.key_lead_s.saturating_mul(1_000),
@@ -148,6 +155,40 @@ impl Keys {
             .map(drop)
     }
 
+    /// What a token says that an earlier version signed with the secret. Only tokens without a
+    /// session are taken: nothing makes them any more, and the session's row judges what they are
+    /// traded for.
+    pub(super) fn verify_former(
+        &self,
+        token: &str,
+        kind: Kind,
+        now: i64,
+    ) -> Result<Arc<Claims>, Refusal> {
+        let claims = self.former.verify(token, kind, now)?;
+        match claims.sid {
+            None => Ok(claims),
+            Some(_) => Err(Refusal::Invalid),
+        }
+    }
+
+    /// Publishes a new key, which signs after the lead time.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` when tokens are HS256, `VERSION_CONFLICT` while a rotation is under way.
+    pub(crate) async fn rotate(&self) -> Result<Key> {
+        if self.is_shared_secret() {
+            return Err(Error::new(
+                ErrorCode::InvalidParams,
+                "Tokens are signed with JWT_SECRET (auth.algorithm = \"hs256\"): change the secret of all services instead.",
+            ));
+        }
+        let _one = self.loading.lock().await;
+        let keys = self.add().await?;
+        keys.last()
+            .cloned()
+            .ok_or_else(|| ErrorCode::Internal.into())
+    }
+
     /// Loads the keys, one call at a time, unless they were loaded meanwhile and that is enough.
     async fn load_unless(&self, is_enough: impl Fn(Instant) -> bool) -> Result<Arc<[Key]>> {
         let _one = self.loading.lock().await;
@@ -222,6 +263,7 @@ impl Keys {
         let at = |ms: i64| UnixMillis::try_from(ms).unwrap_or(0);
         Ok(Key {
             generation: row.generation,
+            created_at: at(row.created_at_ms),
             public: from_hex(&row.public_key).ok_or_else(broken)?,
             times: KeyTimes {
                 signs_from: at(row.signs_from_ms),
@@ -248,12 +290,17 @@ impl Keys {
     }
 }
 
-/// The key that signs among those that can.
+/// The key that signs now, among those that can.
 fn signing(keys: &[Key]) -> Option<Signer> {
+    signing_key(keys)?.signer.clone()
+}
+
+/// The key that signs now.
+pub(crate) fn signing_key(keys: &[Key]) -> Option<&Key> {
     let able: Vec<&Key> = keys.iter().filter(|key| key.signer.is_some()).collect();
     let times: Vec<_> = able.iter().map(|key| key.times).collect();
     let chosen = rules::signing(&times, clock::now_ms())?;
-    able.get(chosen)?.signer.clone()
+    able.get(chosen).copied()
 }
 
 fn millis(at: UnixMillis) -> i64 {

@@ -7,11 +7,12 @@ mod account;
 mod ends;
 mod hasher;
 mod keys;
+mod operator;
 mod sessions;
 mod tokens;
 
 pub(crate) use ends::Which;
 pub(crate) use hasher::Hasher;
-pub(crate) use keys::Keys;
+pub(crate) use keys::{Key, Keys, signing_key};
 pub(crate) use sessions::{Auth, Client};
 pub(crate) use tokens::{Pair, Place, Subject, Tokens};

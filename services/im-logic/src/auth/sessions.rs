@@ -264,6 +264,8 @@ impl Auth {
                 if answer.verdict() == Verdict::Reuse {
                     tracing::warn!(user = %claims.user_id, %session, "an old refresh token was presented: its session has ended");
                     metrics::counter!("gochat_auth_refresh_reuse_total").increment(1);
+                    self.events
+                        .refresh_reused(claims.user_id, &session.to_string(), address);
                 }
                 let reason = EndReason::from_i32(answer.end_reason).unwrap_or(EndReason::Reuse);
                 let ended = vec![session.to_string()];

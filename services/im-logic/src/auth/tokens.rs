@@ -101,13 +101,15 @@ impl Tokens {
             self.keys.current().await?;
         }
         let verifier = &self.keys.verifier;
-        match verifier.verify(token, kind, now) {
+        let judged = match verifier.verify(token, kind, now) {
             Err(Refusal::UnknownKey) => {
                 self.keys.load_for_unknown().await?;
-                verifier.verify(token, kind, now).map_err(Into::into)
+                verifier.verify(token, kind, now)
             }
-            judged => judged.map_err(Into::into),
-        }
+            Err(Refusal::Unnamed) => self.keys.verify_former(token, kind, now),
+            judged => judged,
+        };
+        judged.map_err(Into::into)
     }
 
     fn sign(

@@ -1,13 +1,14 @@
 //! What happened to conversations, as records.
 
 use gochat_core::ids::{ConversationId, UserId};
-use gochat_core::membership::{EventTopic, GroupEvent};
+use gochat_core::membership::{Departure, EventTopic, GroupEvent, Role};
 use gochat_infra::port::mq::OutRecord;
 use gochat_infra::topics;
 use gochat_proto::mq::v1::{ConversationEvent, NotificationEvent};
 use serde_json::{Value, json};
 
 use super::event_id;
+use crate::audit::{Act, OK};
 use crate::clock;
 
 /// What is said of a conversation in its events.
@@ -17,6 +18,46 @@ pub(crate) struct Subject<'a> {
     pub(crate) avatar_url: &'a str,
     pub(crate) description: &'a str,
     pub(crate) owner_id: &'a str,
+}
+
+/// The audit record of an event, for those that take or give power over others.
+pub(super) fn act(subject: &Subject<'_>, by: UserId, event: &GroupEvent) -> Option<Act> {
+    let (action, user, detail) = match event {
+        GroupEvent::RoleUpdated {
+            user,
+            new: Role::Owner,
+            ..
+        } => ("group.ownership_transferred", user, json!({})),
+        GroupEvent::RoleUpdated { user, old, new, .. } => (
+            "group.role_changed",
+            user,
+            json!({ "old": word(*old), "new": word(*new) }),
+        ),
+        GroupEvent::MemberRemoved {
+            user,
+            departure: Departure::Removed,
+            ..
+        } => ("group.member_removed", user, json!({})),
+        _ => return None,
+    };
+    let mut detail = detail;
+    detail["user"] = json!(user.to_string());
+    Some(Act {
+        actor: by.to_string(),
+        action,
+        target: subject.id.to_string(),
+        outcome: OK,
+        detail: Some(detail),
+        ..Act::default()
+    })
+}
+
+fn word(role: Role) -> &'static str {
+    match role {
+        Role::Member => "member",
+        Role::Admin => "admin",
+        Role::Owner => "owner",
+    }
 }
 
 /// The record of an event.

@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 
 pub(crate) use group::Subject;
 
+use crate::audit::{Act, Audit};
 use crate::{clock, trace};
 
 const ATTEMPTS: u32 = 3;
@@ -42,11 +43,12 @@ pub(crate) struct Ends {
 #[derive(Clone)]
 pub(crate) struct Events {
     producer: Arc<dyn Producer>,
+    audit: Audit,
 }
 
 impl Events {
-    pub(crate) fn new(producer: Arc<dyn Producer>) -> Self {
-        Self { producer }
+    pub(crate) fn new(producer: Arc<dyn Producer>, audit: Audit) -> Self {
+        Self { producer, audit }
     }
 
     /// `user.guest.created`
@@ -120,6 +122,9 @@ impl Events {
         by: UserId,
         events: &[GroupEvent],
     ) {
+        for act in events.iter().filter_map(|e| group::act(subject, by, e)) {
+            self.audit.note(act);
+        }
         self.tell(
             events
                 .iter()
@@ -242,6 +247,18 @@ impl Events {
             &event,
         )])
         .await
+    }
+
+    /// An old refresh token was presented: somebody has copied it. For the audit records only.
+    pub(crate) fn refresh_reused(&self, user: UserId, session: &str, address: &str) {
+        self.audit.note_refusal(Act {
+            actor: String::new(),
+            action: "session.reuse",
+            target: user.to_string(),
+            address: address.to_owned(),
+            outcome: gochat_core::error::ErrorCode::InvalidToken.code(),
+            detail: Some(json!({ "session": session })),
+        });
     }
 
     async fn tell(&self, records: Vec<OutRecord>) {

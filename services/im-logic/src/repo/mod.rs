@@ -12,6 +12,7 @@ pub(crate) use facts::Facts;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_infra::rpc::{Channel, error_from, with_retry};
 use gochat_proto::im::repo::v1 as pb;
+use pb::audit_service_client::AuditServiceClient;
 use pb::conversation_service_client::ConversationServiceClient;
 use pb::friend_service_client::FriendServiceClient;
 use pb::key_service_client::KeyServiceClient;
@@ -40,6 +41,7 @@ pub(crate) struct Repo {
     sessions: SessionServiceClient<Channel>,
     keys: KeyServiceClient<Channel>,
     limits: RateLimitServiceClient<Channel>,
+    audits: AuditServiceClient<Channel>,
     timeout: Duration,
     attempts: u32,
 }
@@ -57,6 +59,7 @@ impl Repo {
             sessions: SessionServiceClient::new(c()),
             keys: KeyServiceClient::new(c()),
             limits: RateLimitServiceClient::new(c()),
+            audits: AuditServiceClient::new(c()),
             timeout: config.timeout(),
             attempts: config.attempts,
         }
@@ -171,6 +174,8 @@ calls! {
     again keys.list_signing_keys(ListSigningKeysRequest) -> ListSigningKeysResponse as signing_keys;
     again keys.add_signing_key(AddSigningKeyRequest) -> AddSigningKeyResponse as add_signing_key;
 
+    again audits.append_audit(AppendAuditRequest) -> AppendAuditResponse as append_audit;
+    again audits.list_audit(ListAuditRequest) -> ListAuditResponse as list_audit;
 }
 
 /// The inner message of an answer that must have one.

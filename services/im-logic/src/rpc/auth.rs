@@ -6,7 +6,9 @@ use pb::auth_service_server::AuthService;
 
 use super::conversation::depart;
 use super::parse;
+use super::trail::{self, recorded};
 use crate::app::App;
+use crate::audit::{Act, OK};
 use crate::auth::{Client, Which};
 use crate::budgets::Origin;
 
@@ -71,6 +73,13 @@ async fn register(app: &App, request: pb::RegisterRequest) -> Result<pb::Registe
     };
     let outcome = app.auth.register(username, password, avatar_url, origin);
     let user = counted("register", outcome.await)?;
+    app.audit.note(Act {
+        actor: user.id.clone(),
+        action: "user.registered",
+        target: user.id.clone(),
+        outcome: OK,
+        ..Act::default()
+    });
     Ok(pb::RegisterResponse { user: Some(user) })
 }
 
@@ -92,8 +101,18 @@ async fn login(app: &App, request: pb::LoginRequest) -> Result<pb::LoginResponse
         address: &address,
         device: &device_id,
     };
-    let outcome = app.auth.login(username, password, &client, origin);
-    let entry = counted("login", outcome.await)?;
+    let outcome = app.auth.login(username.clone(), password, &client, origin);
+    let outcome = outcome.await;
+    if let Err(error) = &outcome {
+        trail::sign_in_refused(app, username, address.clone(), error);
+    }
+    let entry = counted("login", outcome)?;
+    app.audit.note(trail::signed_in(
+        &entry.user.id,
+        false,
+        &client.address,
+        &client.device,
+    ));
     Ok(pb::LoginResponse {
         access_token: entry.pair.access.text,
         refresh_token: entry.pair.refresh.text,
@@ -114,6 +133,12 @@ async fn guest(app: &App, request: pb::GuestLoginRequest) -> Result<pb::GuestLog
     };
     let outcome = app.auth.guest(&request.guest_name, &client, origin);
     let entry = counted("guest", outcome.await)?;
+    app.audit.note(trail::signed_in(
+        &entry.user.id,
+        true,
+        &client.address,
+        &client.device,
+    ));
     Ok(pb::GuestLoginResponse {
         access_token: entry.pair.access.text,
         refresh_token: entry.pair.refresh.text,
@@ -134,10 +159,9 @@ async fn refresh(app: &App, request: pb::RefreshTokenRequest) -> Result<pb::Refr
 
 async fn logout(app: &App, request: pb::LogoutRequest) -> Result<pb::LogoutResponse> {
     let user = parse::user(&request.user_id)?;
-    counted(
-        "logout",
-        app.auth.logout(user, given(&request.access_token)?).await,
-    )?;
+    let outcome = app.auth.logout(user, given(&request.access_token)?).await;
+    let trail = trail::of(user, "session.signed_out", "", "");
+    counted("logout", recorded(app, trail, outcome))?;
     Ok(pb::LogoutResponse { success: true })
 }
 
@@ -172,7 +196,9 @@ async fn end_sessions(
     } else {
         Which::One(parse::session(&request.session_id, "session_id")?)
     };
-    counted("sign_out", app.auth.sign_out(user, which).await)?;
+    let trail = trail::of(user, "session.signed_out", "", "");
+    let outcome = recorded(app, trail, app.auth.sign_out(user, which).await);
+    counted("sign_out", outcome)?;
     Ok(pb::EndSessionsResponse {})
 }
 
@@ -188,7 +214,9 @@ async fn change_password(
         ..Origin::default()
     };
     let outcome = app.auth.change_password(user, session, old, new, origin);
-    counted("change_password", outcome.await)?;
+    let (done, refused) = ("user.password_changed", "user.password_change_refused");
+    let trail = trail::of(user, done, refused, &request.address);
+    counted("change_password", recorded(app, trail, outcome.await))?;
     Ok(pb::ChangePasswordResponse {})
 }
 
@@ -208,7 +236,13 @@ async fn delete_account(
         }
         app.auth.delete(user).await
     };
-    counted("delete_account", outcome.await)?;
+    let trail = trail::of(
+        user,
+        "user.deleted",
+        "user.delete_refused",
+        &request.address,
+    );
+    counted("delete_account", recorded(app, trail, outcome.await))?;
     Ok(pb::DeleteAccountResponse {})
 }
 
@@ -217,7 +251,8 @@ async fn upgrade(app: &App, request: pb::UpgradeGuestRequest) -> Result<pb::Upgr
     let session = parse::session(&request.session_id, "session_id")?;
     let (name, password) = (request.username, request.password);
     let outcome = app.auth.upgrade(user, session, name, password).await;
-    let entry = counted("upgrade", outcome)?;
+    let trail = trail::of(user, "user.upgraded", "", "");
+    let entry = counted("upgrade", recorded(app, trail, outcome))?;
     Ok(pb::UpgradeGuestResponse {
         access_token: entry.pair.access.text,
         refresh_token: entry.pair.refresh.text,

@@ -3,6 +3,7 @@
 //! Callers are other services that authenticated the user they name; every RPC judges for itself
 //! what that user may do.
 
+mod admin;
 mod auth;
 mod conversation;
 mod friend;
@@ -11,6 +12,7 @@ mod key;
 mod message;
 mod parse;
 mod sync;
+mod trail;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use std::time::Instant;
 
 use gochat_core::error::{Error, ErrorCode};
 use gochat_infra::rpc::status_from;
+use gochat_proto::im::logic::v1::admin_service_server::AdminServiceServer;
 use gochat_proto::im::logic::v1::auth_service_server::AuthServiceServer;
 use gochat_proto::im::logic::v1::conversation_service_server::ConversationServiceServer;
 use gochat_proto::im::logic::v1::friend_service_server::FriendServiceServer;
@@ -51,6 +54,16 @@ pub(crate) fn routes(app: &Arc<App>) -> Routes {
             GroupServiceServer::new(group::Service(app()))
                 .max_decoding_message_size(MAX_REQUEST_BYTES),
         )
+}
+
+/// What an operator may do; never part of a port that others than operators and services reach.
+pub(crate) fn admin_routes(app: &Arc<App>) -> Routes {
+    Routes::new(AdminServiceServer::new(admin::Service(Arc::clone(app))))
+}
+
+/// All services of im-logic and those of operators, for the internal port of a cluster.
+pub(crate) fn routes_with_admin(app: &Arc<App>) -> Routes {
+    routes(app).add_service(AdminServiceServer::new(admin::Service(Arc::clone(app))))
 }
 
 /// Runs one RPC: trace id, error mapping, metrics, and a log line for what is our fault.

@@ -140,6 +140,11 @@ impl Forge {
         }
     }
 
+    /// The key that a token names.
+    pub fn kid_of(token: &str) -> String {
+        gochat_infra::token::key_of(token).expect("a token that names its key")
+    }
+
     /// The public half of the key.
     pub fn public(&self) -> &[u8] {
         self.pair.public()

@@ -137,6 +137,51 @@ impl Server {
         Some(super::Forge::of(running.repo(), running.jwt_secret()).await)
     }
 
+    #[allow(
+        dead_code,
+        reason = "the kit is shared, and only one suite acts as an operator"
+    )]
+    /// What operators reach. `None` for a server that isn't embedded here.
+    pub fn admin(&self) -> Option<Channel> {
+        self.running().map(Running::admin)
+    }
+
+    #[allow(
+        dead_code,
+        reason = "the kit is shared, and only one suite looks into the folder"
+    )]
+    /// The data folder of a server of this test's own.
+    pub fn folder(&self) -> &Path {
+        self.own
+            .as_ref()
+            .expect("a server of this test's own")
+            .dir
+            .path()
+    }
+
+    #[allow(
+        dead_code,
+        reason = "the kit is shared, and only one suite works on a stopped server"
+    )]
+    /// Stops the server in order, does something with its data folder, and starts it again.
+    pub async fn stopped(&mut self, work: impl AsyncFnOnce(&Path)) {
+        let Own {
+            running,
+            dir,
+            settings,
+        } = self.own.take().expect("a server of this test's own");
+        stop(running).await;
+        work(dir.path()).await;
+        let refs: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let running = start(dir.path(), &refs).await;
+        self.http = Http::new(format!("http://{}", running.addr()));
+        self.own = Some(Own {
+            running,
+            dir,
+            settings,
+        });
+    }
+
     fn running(&self) -> Option<&Running> {
         match &self.own {
             Some(own) => Some(&own.running),

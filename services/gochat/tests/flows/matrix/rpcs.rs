@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
+use super::admin_rpcs::ADMIN_RPCS;
 use super::auth_rpcs::AUTH_RPCS;
 use super::cast::Cast;
 use super::rpc_requests::{Names, encode};
@@ -28,7 +29,8 @@ fn every_rpc_of_im_logic_has_a_row() {
     let rows = RPCS
         .iter()
         .map(|(name, _)| *name)
-        .chain(AUTH_RPCS.iter().copied());
+        .chain(AUTH_RPCS.iter().copied())
+        .chain(ADMIN_RPCS.iter().map(|(name, _)| *name));
     let rows: BTreeSet<String> = rows.map(str::to_owned).collect();
     assert_eq!(rows, declared);
 }
