@@ -136,6 +136,21 @@ const METRICS: &[(Kind, &str, &str)] = &[
     ),
     (
         Counter,
+        "gochat_audit_records_total",
+        "Audit records written.",
+    ),
+    (
+        Counter,
+        "gochat_audit_dropped_total",
+        "Audit records that were not written, by reason.",
+    ),
+    (
+        Counter,
+        "gochat_auth_refresh_reuse_total",
+        "Old refresh tokens that were presented; each ended its session.",
+    ),
+    (
+        Counter,
         "gochat_auth_requests_total",
         "Sign-ins, registrations and guests, by type.",
     ),
