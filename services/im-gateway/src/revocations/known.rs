@@ -126,7 +126,8 @@ impl Known {
             let mut times: Vec<i64> = self.sessions.values().map(|ended| ended.at).collect();
             let middle = times.len() / 2;
             let (_, &mut median, _) = times.select_nth_unstable(middle);
-            let before = (median + 1 + SKEW_S).min(now + 1).max(median + 1);
+            // Tokens of the running second stay good, unless an end of this second is dropped.
+            let before = (median + 1 + SKEW_S).min(now).max(median + 1);
             let everyone = &mut self.everyone;
             self.sessions.retain(|_, ended| {
                 let stays = ended.at > median;
