@@ -87,6 +87,8 @@ catalogue! {
     AuthFailed = 1002, "AUTH_FAILED", 401, Unauthenticated, false, "The connection could not be authenticated.";
     Forbidden = 1003, "FORBIDDEN", 403, PermissionDenied, false, "You may not do this.";
     GuestNotAllowed = 1003, "GUEST_NOT_ALLOWED", 403, PermissionDenied, false, "Guests may not do this; register an account.";
+    RegistrationClosed = 1003, "REGISTRATION_CLOSED", 403, PermissionDenied, false, "No accounts are made here right now.";
+    InvitationInvalid = 1003, "INVITATION_INVALID", 403, PermissionDenied, false, "Registration takes an invitation code that is good and not used up.";
     NotFound = 1004, "NOT_FOUND", 404, NotFound, false, "There is no such thing.";
     RateLimited = 1005, "RATE_LIMITED", 429, ResourceExhausted, true, "Too many requests; slow down.";
     SlowMode = 1005, "SLOW_MODE", 429, ResourceExhausted, true, "This conversation takes no more messages right now; wait a moment.";

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod admission;
 pub mod audience;
 pub mod breaker;
 pub mod conversation;

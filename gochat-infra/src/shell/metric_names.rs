@@ -286,6 +286,21 @@ const METRICS: &[(Kind, &str, &str)] = &[
         "Requests judged without the rate limits that instances share.",
     ),
     (
+        Counter,
+        "gochat_budgets_refused_total",
+        "Acts refused because a budget was used up, by budget.",
+    ),
+    (
+        Counter,
+        "gochat_password_guesses_refused_total",
+        "Passwords not compared because too many wrong ones came before.",
+    ),
+    (
+        Counter,
+        "gochat_budgets_bridged_total",
+        "Acts judged by an im-logic alone because im-repo gave no answer.",
+    ),
+    (
         Gauge,
         "gochat_log_disk_bytes",
         "Bytes of the embedded log on disk.",

@@ -59,7 +59,11 @@ impl Api {
         let hasher = Hasher::new(&config.passwords)?;
         let keys = Keys::new(repo.clone(), &config.auth)?;
         let tokens = Tokens::new(keys, &config.auth);
-        let budgets = Arc::new(Budgets::new(repo.clone(), config.budgets.clone()));
+        let budgets = Arc::new(Budgets::new(
+            repo.clone(),
+            config.budgets.clone(),
+            config.admission.clone(),
+        ));
         let auth = Auth::new(
             repo.clone(),
             events.clone(),

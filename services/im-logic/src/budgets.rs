@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use gochat_core::admission::{Admitted, Registration, admit};
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, UserId};
 use gochat_core::ratelimit::{Rule, RuleTable};
@@ -10,7 +11,7 @@ use gochat_infra::port::counter::Verdict;
 use gochat_infra::token::hash_of;
 use gochat_proto::im::repo::v1 as pb;
 
-use crate::config;
+use crate::config::{self, Admission};
 use crate::repo::Repo;
 
 /// Shortest device id that counts as a known place: shorter ones can be guessed.
@@ -56,16 +57,18 @@ pub(crate) struct Guess {
 pub(crate) struct Budgets {
     repo: Repo,
     config: config::Budgets,
+    admission: config::Admission,
     local: MemoryLimiter,
     /// Whether the last question found no answer: the log tells of changes only.
     away: AtomicBool,
 }
 
 impl Budgets {
-    pub(crate) fn new(repo: Repo, config: config::Budgets) -> Self {
+    pub(crate) fn new(repo: Repo, config: config::Budgets, admission: config::Admission) -> Self {
         Self {
             repo,
             config,
+            admission,
             local: MemoryLimiter::new(RuleTable::default(), LOCAL_BUDGETS),
             away: AtomicBool::new(false),
         }
@@ -146,8 +149,12 @@ impl Budgets {
     /// A guest from this network.
     ///
     /// # Errors
-    /// `RATE_LIMITED`.
+    /// `RATE_LIMITED`; `GUEST_NOT_ALLOWED` where no guests are let in.
     pub(crate) async fn guest(&self, origin: Origin<'_>) -> Result<()> {
+        if !self.admission.guests {
+            let text = "Guests aren't let in here; register an account.";
+            return Err(Error::new(ErrorCode::GuestNotAllowed, text));
+        }
         let config = &self.config;
         self.of_address("guests_by_address", config.guests_by_address, origin)
             .await?;
@@ -162,6 +169,67 @@ impl Budgets {
         let rule = self.config.registrations_by_address;
         self.of_address("registrations_by_address", rule, origin)
             .await
+    }
+
+    /// Whether a guest may become an account: where everybody may make one.
+    ///
+    /// # Errors
+    /// `REGISTRATION_CLOSED`.
+    pub(crate) fn upgrade(&self) -> Result<()> {
+        match self.admission.registration {
+            Registration::Open => Ok(()),
+            Registration::Invite | Registration::Closed => {
+                Err(ErrorCode::RegistrationClosed.into())
+            }
+        }
+    }
+
+    /// Judges a registration before anything is spent on it.
+    ///
+    /// # Errors
+    /// `REGISTRATION_CLOSED`, `INVITATION_INVALID`.
+    pub(crate) fn may_register(&self, presented: &str) -> Result<()> {
+        let Admission {
+            registration,
+            invitations,
+            ..
+        } = &self.admission;
+        admit(*registration, invitations, presented).map(drop)
+    }
+
+    /// Judges a registration by its invitation code, and takes a use of the code where one is needed. The answer is
+    /// to be [given back](Self::return_invitation) when no account is made.
+    ///
+    /// # Errors
+    /// `REGISTRATION_CLOSED`, `INVITATION_INVALID`.
+    pub(crate) async fn invitation(&self, presented: &str) -> Result<Option<String>> {
+        let Admission {
+            registration,
+            invitations,
+            ..
+        } = &self.admission;
+        let most = match admit(*registration, invitations, presented)? {
+            Admitted::Freely => return Ok(None),
+            Admitted::ByCode { most } => most,
+        };
+        let code = hash_of(presented);
+        let request = pb::UseInvitationRequest {
+            code: code.clone(),
+            most: i32::try_from(most).unwrap_or(i32::MAX),
+        };
+        match self.repo.use_invitation(request).await?.used {
+            true => Ok(Some(code)),
+            false => Err(ErrorCode::InvitationInvalid.into()),
+        }
+    }
+
+    /// Gives a use of a code back. A failure costs the code one account.
+    pub(crate) async fn return_invitation(&self, code: Option<String>) {
+        let Some(code) = code else { return };
+        let request = pb::ReturnInvitationRequest { code };
+        if let Err(error) = self.repo.return_invitation(request).await {
+            tracing::warn!(%error, "a use of an invitation code can't be given back");
+        }
     }
 
     /// Member rows of a group that are written, and members who are told of each change.

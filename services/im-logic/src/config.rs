@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::pipeline::PipelineConfig;
 use crate::send::SendConfig;
+use gochat_core::admission::{self, Registration};
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::friendship::REQUEST_COOLDOWN_MS;
 use gochat_core::guess::GuessRule;
@@ -31,6 +32,8 @@ pub struct Config {
     pub limits: Limits,
     /// What one party may cost others.
     pub budgets: Budgets,
+    /// Who may come in.
+    pub admission: Admission,
     /// The sequencing workers.
     pub pipeline: PipelineConfig,
     /// The gRPC way to send.
@@ -51,11 +54,49 @@ impl Config {
             return wrong("auth.access_ttl_s must be above 0, auth.refresh_ttl_s not below it.");
         }
         self.budgets.check()?;
+        self.admission.check()?;
         if self.auth.sessions_per_user == 0 {
             return wrong("auth.sessions_per_user must be above 0.");
         }
         if self.passwords.concurrency == 0 {
             return wrong("passwords.concurrency must be above 0.");
+        }
+        Ok(())
+    }
+}
+
+/// Who may come in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Admission {
+    /// Who may make an account: `open`, `invite` or `closed`. Default `open`. A guest becomes an account only where
+    /// it is open.
+    pub registration: Registration,
+    /// Invitation codes of 8 characters or more, each with the number of accounts it is good for, as `CODE:COUNT`.
+    /// Default none.
+    pub invitations: Vec<String>,
+    /// Whether guests are let in. Default true.
+    pub guests: bool,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self {
+            registration: Registration::default(),
+            invitations: Vec::new(),
+            guests: true,
+        }
+    }
+}
+
+impl Admission {
+    /// Refuses codes of another form. The sentence doesn't quote them.
+    fn check(&self) -> Result<()> {
+        for setting in &self.invitations {
+            admission::parse_code(setting).map_err(|e| {
+                let text = format!("admission.invitations: {}", e.message);
+                Error::new(ErrorCode::InvalidParams, text)
+            })?;
         }
         Ok(())
     }

@@ -32,6 +32,7 @@ mod facts;
 mod fault;
 mod friends;
 mod groups;
+mod invitations;
 mod keys;
 mod list;
 mod members;

@@ -39,6 +39,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(7, "+names", "0007_names"),
     migration!(8, "+sessions", "0008_sessions"),
     migration!(9, "+pages", "0009_pages"),
+    migration!(10, "+invitation_codes", "0010_invitation_codes"),
 ];
 
 impl Migration {

@@ -22,6 +22,7 @@ mod conversations;
 mod facts;
 mod friends;
 mod groups;
+mod invitations;
 mod job;
 mod keys;
 mod list;

@@ -24,6 +24,7 @@ mod conversation;
 mod error;
 mod facts;
 mod friend;
+mod invitation;
 mod key;
 mod list;
 mod message;
@@ -48,6 +49,7 @@ pub use friend::{
     FriendEntry, FriendPage, FriendQuery, FriendRequestEntry, FriendRequestRow, FriendStatus,
     FriendStore, NewFriendRequest, RequestPage, RequestQuery, RequestSide, Respond,
 };
+pub use invitation::InvitationStore;
 pub use key::{KeyStore, SigningKeyRow};
 pub use list::{ConversationEntry, ListPage, ListQuery, SearchPage, SearchQuery};
 pub use message::{
@@ -80,6 +82,7 @@ pub trait Database:
     + FriendStore
     + SessionStore
     + PlaceStore
+    + InvitationStore
     + KeyStore
     + AuditStore
     + Migrator

@@ -8,6 +8,7 @@ mod commands;
 mod conversations;
 mod facts;
 mod friends;
+mod invitations;
 mod keys;
 mod list;
 mod members;
@@ -32,6 +33,7 @@ pub use commands::*;
 pub use conversations::*;
 pub use facts::*;
 pub use friends::*;
+pub use invitations::*;
 pub use keys::*;
 pub use list::*;
 pub use members::*;
@@ -271,6 +273,7 @@ macro_rules! db_suite {
             audit_records_are_kept_once,
             audit_records_are_found,
             old_audit_records_are_deleted,
+            a_code_is_used_as_often_as_it_may,
             a_place_is_known_after_a_sign_in,
             places_of_a_user_are_bounded,
             migrations_go_up_down_and_up_again,

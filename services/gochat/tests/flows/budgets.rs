@@ -343,3 +343,48 @@ async fn guests_write_shorter_texts() {
         .refused(400, "MESSAGE_TOO_LARGE");
     account.say("world", &long).await.data_with(201);
 }
+
+#[tokio::test]
+async fn an_invitation_code_is_good_for_so_many_accounts_even_after_a_restart() {
+    let more = [
+        "logic.admission.registration=invite",
+        "logic.admission.invitations=[\"spring-2031:2\"]",
+    ];
+    let Some(mut server) = server(&more).await else {
+        return;
+    };
+    let register = async |server: &Server, name: &str, code: Option<&str>| {
+        let account = json!({"username": name, "password": PASSWORD, "invitation": code});
+        from(server, "192.0.2.1", "/api/auth/register", &account).await
+    };
+    let name = fresh_name();
+    for bad in [None, Some(""), Some("autumn-2031"), Some("spring-2031:2")] {
+        let refused = register(&server, &name, bad).await;
+        refused.refused(403, "INVITATION_INVALID");
+    }
+    let good = Some("spring-2031");
+    register(&server, &name, good).await.data_with(201);
+    // A name that is taken costs the code nothing.
+    let taken = register(&server, &name, good).await;
+    taken.refused(400, "USER_ALREADY_EXISTS");
+    server.restart().await;
+    register(&server, &fresh_name(), good).await.data_with(201);
+    let used_up = register(&server, &fresh_name(), good).await;
+    used_up.refused(403, "INVITATION_INVALID");
+}
+
+#[tokio::test]
+async fn closed_doors_let_nobody_in() {
+    let more = [
+        "logic.admission.registration=closed",
+        "logic.admission.guests=false",
+    ];
+    let Some(server) = server(&more).await else {
+        return;
+    };
+    let account = json!({"username": fresh_name(), "password": PASSWORD});
+    let registered = from(&server, "192.0.2.1", "/api/auth/register", &account).await;
+    registered.refused(403, "REGISTRATION_CLOSED");
+    let guest = from(&server, "192.0.2.1", "/api/auth/guest", &json!({})).await;
+    guest.refused(403, "GUEST_NOT_ALLOWED");
+}

@@ -29,6 +29,9 @@ pub(super) struct RegisterBody {
     password: String,
     #[serde(default)]
     avatar_url: Option<String>,
+    /// Invitation code, where registration is by invitation.
+    #[serde(default)]
+    invitation: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -106,7 +109,7 @@ pub(super) async fn register(
         password: body.password,
         avatar_url: body.avatar_url.unwrap_or_default(),
         address: network.0,
-        ..Default::default()
+        invitation: body.invitation.unwrap_or_default(),
     };
     let call = gw
         .backend
@@ -167,7 +170,6 @@ pub(super) async fn guest(
         address: network.0,
         device_id: device(body.device_id),
         device: body.device.unwrap_or_default(),
-        ..Default::default()
     };
     let call = gw
         .backend

@@ -106,7 +106,7 @@ impl Auth {
     ///
     /// # Errors
     /// `INVALID_USERNAME`, `WEAK_PASSWORD`, `USER_ALREADY_EXISTS`; `FORBIDDEN` for who is no guest;
-    /// `INVALID_TOKEN` for a session that has ended.
+    /// `INVALID_TOKEN` for a session that has ended; `REGISTRATION_CLOSED`.
     pub(crate) async fn upgrade(
         &self,
         user: UserId,
@@ -118,6 +118,7 @@ impl Auth {
         check_password(&password)?;
         let before = self.active_user(user).await?;
         let after = if before.is_guest {
+            self.budgets.upgrade()?;
             let request = repo::UpgradeGuestRequest {
                 user_id: user.to_string(),
                 username,

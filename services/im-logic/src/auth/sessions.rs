@@ -104,17 +104,20 @@ impl Auth {
     /// Creates an account.
     ///
     /// # Errors
-    /// `INVALID_USERNAME`, `WEAK_PASSWORD`, `INVALID_PARAMS`, `USER_ALREADY_EXISTS`, `RATE_LIMITED`.
+    /// `INVALID_USERNAME`, `WEAK_PASSWORD`, `INVALID_PARAMS`, `USER_ALREADY_EXISTS`, `RATE_LIMITED`,
+    /// `REGISTRATION_CLOSED`, `INVITATION_INVALID`.
     pub(crate) async fn register(
         &self,
         username: String,
         password: String,
         avatar_url: String,
+        invitation: &str,
         origin: Origin<'_>,
     ) -> Result<User> {
         let username = account::username(&username)?;
         check_password(&password)?;
         check_avatar_url(&avatar_url)?;
+        self.budgets.may_register(invitation)?;
         self.budgets.registration(origin).await?;
         if self.find(username.clone()).await?.is_some() {
             return Err(ErrorCode::UserAlreadyExists.into());
@@ -126,8 +129,15 @@ impl Auth {
             avatar_url,
             ..Default::default()
         };
+        let code = self.budgets.invitation(invitation).await?;
         // The unique key decides between two who want the name at once.
-        present(self.repo.create_user(request).await?.user)
+        match self.repo.create_user(request).await {
+            Ok(created) => present(created.user),
+            Err(error) => {
+                self.budgets.return_invitation(code).await;
+                Err(error)
+            }
+        }
     }
 
     /// Trades a name and a password for tokens.

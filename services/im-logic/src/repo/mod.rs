@@ -113,6 +113,8 @@ calls! {
     again users.get_user(GetUserRequest) -> GetUserResponse as get_user;
     again users.get_users(GetUsersRequest) -> GetUsersResponse as get_users;
     again users.update_user(UpdateUserRequest) -> UpdateUserResponse as update_user;
+    once users.use_invitation(UseInvitationRequest) -> UseInvitationResponse as use_invitation;
+    once users.return_invitation(ReturnInvitationRequest) -> ReturnInvitationResponse as return_invitation;
     once users.verify_password(VerifyPasswordRequest) -> VerifyPasswordResponse as verify_password;
     again users.delete_user(DeleteUserRequest) -> DeleteUserResponse as delete_user;
     once users.set_password(SetPasswordRequest) -> SetPasswordResponse as set_password;

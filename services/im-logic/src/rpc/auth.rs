@@ -65,13 +65,15 @@ async fn register(app: &App, request: pb::RegisterRequest) -> Result<pb::Registe
         password,
         avatar_url,
         address,
-        ..
+        invitation,
     } = request;
     let origin = Origin {
         address: &address,
         ..Origin::default()
     };
-    let outcome = app.auth.register(username, password, avatar_url, origin);
+    let outcome = app
+        .auth
+        .register(username, password, avatar_url, &invitation, origin);
     let user = counted("register", outcome.await)?;
     app.audit.note(Act {
         actor: user.id.clone(),

@@ -38,9 +38,33 @@ serve!(impl UserService => UserApi {
     delete_user(DeleteUserRequest) -> DeleteUserResponse;
     upgrade_guest(UpgradeGuestRequest) -> UpgradeGuestResponse;
     delete_expired_guests(DeleteExpiredGuestsRequest) -> DeleteExpiredGuestsResponse;
+    use_invitation(UseInvitationRequest) -> UseInvitationResponse;
+    return_invitation(ReturnInvitationRequest) -> ReturnInvitationResponse;
 });
 
+/// Longest hash of an invitation code.
+const CODE_MAX: usize = 64;
+
 impl UserApi {
+    async fn use_invitation(&self, request: UseInvitationRequest) -> Result<UseInvitationResponse> {
+        let code = args::text(&request.code, "code", CODE_MAX)?;
+        let most = u32::try_from(request.most).unwrap_or(0);
+        if most == 0 {
+            return Err(args::invalid("`most` must be above 0."));
+        }
+        let used = self.shared.db.use_code(code, most).await.map_err(failed)?;
+        Ok(UseInvitationResponse { used })
+    }
+
+    async fn return_invitation(
+        &self,
+        request: ReturnInvitationRequest,
+    ) -> Result<ReturnInvitationResponse> {
+        let code = args::text(&request.code, "code", CODE_MAX)?;
+        self.shared.db.return_code(code).await.map_err(failed)?;
+        Ok(ReturnInvitationResponse {})
+    }
+
     async fn create_user(&self, request: CreateUserRequest) -> Result<CreateUserResponse> {
         args::text(&request.username, "username", USERNAME_MAX)?;
         args::optional_text(&request.password_hash, "password_hash", HASH_MAX)?;
