@@ -16,6 +16,7 @@ pub mod cluster;
 pub mod embedded;
 pub mod ids;
 pub mod listen;
+pub mod os;
 pub mod port;
 pub mod rpc;
 pub mod rules;

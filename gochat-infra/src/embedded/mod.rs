@@ -4,6 +4,7 @@ mod arrivals;
 pub mod cache;
 pub mod coord;
 pub mod counter;
+pub mod disk;
 pub mod floor;
 pub mod log;
 pub mod presence;

@@ -21,7 +21,7 @@ impl Admin {
     pub async fn bind(
         listen: impl tokio::net::ToSocketAddrs + std::fmt::Display,
     ) -> Result<Self, String> {
-        let failed = |e: std::io::Error| format!("can't listen on {listen}: {e}");
+        let failed = |e: std::io::Error| crate::os::explain("listen on", &listen, &e);
         let listener = TcpListener::bind(&listen).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, addr })

@@ -326,6 +326,21 @@ const METRICS: &[(Kind, &str, &str)] = &[
         "1 when the journal of the embedded log could not be written, else 0.",
     ),
     (
+        Counter,
+        "gochat_log_full_total",
+        "Writes to the embedded log that were refused because the disk has no room.",
+    ),
+    (
+        Gauge,
+        "gochat_disk_free_bytes",
+        "Bytes that are free on the file system of the data folder.",
+    ),
+    (
+        Gauge,
+        "gochat_disk_low",
+        "1 while new data is refused because the disk is full, else 0.",
+    ),
+    (
         Gauge,
         "world_chat_message_rate",
         "Messages per second in the world chat.",

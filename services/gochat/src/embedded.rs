@@ -10,11 +10,13 @@ use std::sync::Arc;
 use gochat_core::ratelimit::RuleTable;
 use gochat_infra::embedded::cache::MemoryCache;
 use gochat_infra::embedded::counter::{MemoryCounters, MemoryLimiter, MemoryOnce};
+use gochat_infra::embedded::disk::DiskGuard;
 use gochat_infra::embedded::floor::FileFloor;
 use gochat_infra::embedded::log::EmbeddedLog;
 use gochat_infra::embedded::presence::MemoryPresence;
 use gochat_infra::embedded::sqlite::SqliteDatabase;
 use gochat_infra::ids::{SnowflakeIds, first_conn_id, now_ms, system_clock};
+use gochat_infra::os::explained;
 use gochat_infra::port::db::SharedDatabase;
 use gochat_infra::port::mq::Mq;
 use gochat_infra::rpc::Channel;
@@ -40,6 +42,7 @@ pub struct Running {
     mq: Arc<EmbeddedLog>,
     ids: Arc<SnowflakeIds>,
     floor: Arc<FileFloor>,
+    disk: DiskGuard,
     stages: Stages,
 }
 
@@ -49,6 +52,7 @@ struct Parts {
     mq: Arc<EmbeddedLog>,
     ids: Arc<SnowflakeIds>,
     floor: Arc<FileFloor>,
+    disk: DiskGuard,
     secret: String,
 }
 
@@ -100,6 +104,8 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         .await
         .map_err(because("im-gateway"))?;
     let addr = gateway.local_addr();
+    let disk = parts.disk.clone();
+    gateway.read_only_when(move || disk.is_low());
 
     let pusher = Channel::in_process(gateway.pusher_routes());
     let task_ports = im_task::Ports {
@@ -156,8 +162,14 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         mq,
         ids,
         floor,
+        disk,
         secret,
     } = parts;
+    let watched = disk.clone();
+    stages.add("disk", |stop| async move {
+        watched.watch(stop).await;
+        Ok(())
+    });
     Ok(Running {
         addr,
         logic: logic_channel,
@@ -168,6 +180,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         mq,
         ids,
         floor,
+        disk,
         stages,
     })
 }
@@ -180,15 +193,20 @@ async fn open(config: &Config) -> Result<Parts, Failed> {
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .map_err(because(format!("data folder {}", dir.display())))?;
-    let journal = config.journal();
+        .map_err(explained("make the data folder", dir.display()))
+        .map_err(because("start"))?;
+    let disk = DiskGuard::new(dir, config.storage.min_free_bytes);
+    let mut journal = config.journal();
+    journal.disk = Some(disk.clone());
     let log = tokio::task::spawn_blocking(move || EmbeddedLog::open(journal))
         .await
         .map_err(because("log"))?
         .map_err(because(format!("log in {}", dir.display())))?;
     let secret =
         load_or_create(dir, std::env::var("JWT_SECRET").ok()).map_err(because("token secret"))?;
-    let db = SqliteDatabase::open(config.database())
+    let mut database = config.database();
+    database.disk = Some(disk.clone());
+    let db = SqliteDatabase::open(database)
         .map_err(because(format!("database in {}", dir.display())))?;
     log.ensure_topics(&topics::specs(config.storage.partitions))
         .await
@@ -215,6 +233,7 @@ async fn open(config: &Config) -> Result<Parts, Failed> {
         mq: Arc::new(log),
         ids,
         floor,
+        disk,
         secret,
     })
 }
@@ -232,6 +251,11 @@ fn repo_ports(config: &Config, parts: &Parts) -> im_repo::Ports {
 }
 
 impl Running {
+    /// The room on the disk.
+    pub fn disk(&self) -> DiskGuard {
+        self.disk.clone()
+    }
+
     /// Where HTTP and WebSocket listen.
     pub fn addr(&self) -> SocketAddr {
         self.addr

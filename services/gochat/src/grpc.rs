@@ -3,6 +3,7 @@
 //! Callers are trusted: an RPC acts for the user it names. That is why the port is off by default and must be a loopback
 //! address; a cluster protects it with mutual TLS.
 
+use gochat_infra::os::explain;
 use std::net::SocketAddr;
 
 use gochat_infra::rpc::{ServerConfig, Services, serve};
@@ -32,8 +33,10 @@ impl GrpcPort {
         }
         let listener = TcpListener::bind(addr)
             .await
-            .map_err(|e| format!("grpc_listen: {addr}: {e}"))?;
-        let addr = listener.local_addr().map_err(|e| e.to_string())?;
+            .map_err(|e| format!("grpc_listen: {}", explain("listen on", addr, &e)))?;
+        let addr = listener
+            .local_addr()
+            .map_err(|e| explain("ask for the address of", addr, &e))?;
         Ok(Self { listener, addr })
     }
 

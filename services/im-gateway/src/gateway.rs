@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use gochat_infra::os::explain;
 use gochat_infra::port::mq::{Consumer, Mq, MqError};
 use gochat_infra::rpc::Channel;
 use gochat_infra::topics;
@@ -77,7 +78,7 @@ pub enum BindError {
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen(address, error) => write!(f, "can't listen on {address}: {error}"),
+            Self::Listen(address, error) => f.write_str(&explain("listen on", address, error)),
             Self::Certificate(error) => write!(f, "TLS can't be used: {error}"),
             Self::Log(error) => write!(f, "the log can't be used: {error}"),
         }
@@ -146,6 +147,11 @@ impl Gateway {
     /// Makes `/health` ask this as well: whether the services behind the gateway can be used.
     pub fn ready_when(&self, ready: impl Fn() -> bool + Send + Sync + 'static) {
         self.gw.health.also(ready);
+    }
+
+    /// Says on `/health` that new data is refused while reading goes on, as long as `read_only` answers true.
+    pub fn read_only_when(&self, read_only: impl Fn() -> bool + Send + Sync + 'static) {
+        self.gw.health.read_only_when(read_only);
     }
 
     /// Changes the rate limits of the running gateway.

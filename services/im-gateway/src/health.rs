@@ -13,6 +13,8 @@ const TOLERANCE_S: u32 = 10;
 pub(crate) struct Health {
     /// What the process around the gateway knows of its dependencies.
     around: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
+    /// Whether new data is refused while reading goes on.
+    read_only: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
     draining: AtomicBool,
     /// Seconds since start at which the log went away, plus one; 0 = it is there.
     log_away_since: AtomicU32,
@@ -22,6 +24,16 @@ impl Health {
     /// Asks this as well from now on; only the first one counts.
     pub(crate) fn also(&self, ready: impl Fn() -> bool + Send + Sync + 'static) {
         let _ = self.around.set(Box::new(ready));
+    }
+
+    /// Asks this for [`is_read_only`](Self::is_read_only) from now on; only the first one counts.
+    pub(crate) fn read_only_when(&self, read_only: impl Fn() -> bool + Send + Sync + 'static) {
+        let _ = self.read_only.set(Box::new(read_only));
+    }
+
+    /// Whether new data is refused, because the disk is full, while reading goes on.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only.get().is_some_and(|read_only| read_only())
     }
 
     /// The instance stops: nothing new is taken.

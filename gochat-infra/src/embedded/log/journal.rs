@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 
 use super::segment::{self, Index, Segment};
 use super::topic::PartitionId;
+use crate::embedded::disk::allocate;
 
 /// When written bytes are forced to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,6 +25,9 @@ pub enum Fsync {
 
 /// From this size on a write gains nothing from zeros ahead of it: under full load the disk is better used without.
 const LARGE_WRITE: usize = 256 << 10;
+
+/// Room is taken on the disk in steps of at least this many bytes, while there is so much.
+const RESERVE: u64 = 1 << 20;
 
 /// How the journal writes.
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +50,12 @@ pub(super) struct Journal {
     options: Options,
     /// Bytes the file has; zeros from `len` on.
     zeroed: u64,
+    /// Bytes the file has room for on the disk, written or not.
+    reserved: u64,
     #[cfg(test)]
     pub(super) fail_after: Option<u64>,
+    #[cfg(test)]
+    pub(super) full_after: Option<u64>,
 }
 
 impl Journal {
@@ -102,8 +110,11 @@ impl Journal {
             last_sync: Instant::now(),
             options,
             zeroed: len,
+            reserved: len,
             #[cfg(test)]
             fail_after: None,
+            #[cfg(test)]
+            full_after: None,
         }
     }
 
@@ -115,6 +126,41 @@ impl Journal {
     /// Everything before this position of the open segment is durable.
     pub(super) fn synced(&self) -> u64 {
         self.synced
+    }
+
+    /// Takes room on the disk for the next `bytes`, so that writing them can't fail for lack of it.
+    ///
+    /// # Errors
+    /// There is no room; the file is as it was.
+    pub(super) fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+        #[cfg(test)]
+        if self
+            .full_after
+            .is_some_and(|limit| self.len + bytes > limit)
+        {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let end = self.len + bytes;
+        if end <= self.zeroed.max(self.reserved) {
+            return Ok(());
+        }
+        if bytes < LARGE_WRITE as u64 {
+            self.zero_ahead();
+            if end <= self.zeroed {
+                return Ok(());
+            }
+        }
+        for room in [bytes.max(RESERVE), bytes] {
+            match allocate(&self.file, self.len, room) {
+                Ok(()) => {
+                    self.reserved = self.len + room;
+                    return Ok(());
+                }
+                Err(error) if room == bytes => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Writes whole frames and notes where their records are: (partition, first offset, frame position).
@@ -133,9 +179,6 @@ impl Journal {
         }
         self.file.write_all(frames)?;
         self.len += frames.len() as u64;
-        if frames.len() < LARGE_WRITE {
-            self.zero_ahead();
-        }
         let mut index = self.index.write();
         let open = index
             .segments
@@ -148,7 +191,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Once the zeros are used up, writes the next ones: syncing bytes that replace others needs no change of the file's
+    /// Writes the next zeros once they are used up: syncing bytes that replace others needs no change of the file's
     /// size (measured: 90 instead of 520 µs for 64 KiB, 170 instead of 470 µs for 400 bytes). Best effort.
     fn zero_ahead(&mut self) {
         static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
@@ -157,7 +200,7 @@ impl Journal {
             .segment_bytes
             .saturating_sub(self.len)
             .min(self.options.zero_ahead);
-        if self.len <= self.zeroed || ahead == 0 {
+        if ahead == 0 {
             return;
         }
         let mut write = || {
@@ -179,7 +222,7 @@ impl Journal {
     /// Cuts the zeros off.
     fn end_at_len(&mut self) -> io::Result<()> {
         self.file.set_len(self.len)?;
-        self.zeroed = self.len;
+        (self.zeroed, self.reserved) = (self.len, self.len);
         self.file.seek(SeekFrom::Start(self.len)).map(drop)
     }
 
@@ -271,8 +314,12 @@ impl Journal {
 fn create_segment(dir: &std::path::Path, id: u64, checkpoint: &[u8]) -> io::Result<File> {
     let draft = dir.join("next.tmp");
     let mut file = File::create(&draft)?;
-    file.write_all(checkpoint)?;
-    file.sync_all()?;
+    let written = file.write_all(checkpoint).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        // On a full disk even this little counts.
+        std::fs::remove_file(&draft)?;
+        return Err(error);
+    }
     std::fs::rename(&draft, segment::path(dir, id))?;
     segment::sync_dir(dir)?;
     Ok(file)

@@ -12,6 +12,8 @@
 //! * The newest records stay in memory, shared with readers; older ones are read back from the segments.
 //! * A segment begins with a checkpoint of topics, offsets and progress, so opening reads one segment only, and
 //!   segments are deleted from the oldest on once every declared consumer is past them.
+//! * Room on the disk is taken before records are written: without room they are refused with [`MqErrorKind::Full`], and
+//!   taken again when there is some.
 //! * A failed write poisons the log: everything is refused with [`MqErrorKind::Poisoned`] until it is opened again,
 //!   because after a failed sync nobody knows what the disk holds.
 
@@ -52,6 +54,7 @@ use self::recovery::Recovered;
 use self::shared::{NewRequest, Shared};
 use self::topic::Topic;
 use self::writer::Writer;
+use crate::embedded::disk::DiskGuard;
 use crate::port::mq::{
     Consumer, ConsumerConfig, Durability, InRecord, Mq, MqError, MqErrorKind, MqResult, Producer,
     TopicPartition, TopicSpec,
@@ -74,6 +77,8 @@ pub struct LogConfig {
     pub zero_ahead_bytes: u64,
     /// When to force bytes to the disk. Default: always before reporting success.
     pub fsync: Fsync,
+    /// Refuses new records while the disk is full. Default: none, the disk's own error decides.
+    pub disk: Option<DiskGuard>,
 }
 
 impl LogConfig {
@@ -87,6 +92,7 @@ impl LogConfig {
             max_queue_bytes: 32 << 20,
             zero_ahead_bytes: 4 << 20,
             fsync: Fsync::Always,
+            disk: None,
         }
     }
 }
@@ -109,12 +115,17 @@ impl EmbeddedLog {
 
     /// `prepare` sees the journal before the writer takes it.
     fn start(config: LogConfig, prepare: impl FnOnce(&mut Journal)) -> MqResult<Self> {
+        let at = config.dir.clone();
+        let unusable = |error| unusable(&at, error);
         std::fs::create_dir_all(&config.dir).map_err(unusable)?;
         let lock = lock(&config)?;
         let mut recovered = recovery::recover(&config.dir)?;
         if recovered.cut > 0 {
+            let cut = recovered.index.segments.back();
             tracing::warn!(
                 bytes = recovered.cut,
+                file = %cut.map_or_else(|| config.dir.clone(), |s| segment::path(&config.dir, s.id)).display(),
+                offset = cut.map_or(0, |s| s.len),
                 "cut an unfinished write off the journal"
             );
         }
@@ -353,22 +364,21 @@ fn restore(shared: &Shared, recovered: Recovered) {
 
 /// Takes the directory for this process; released when the file is dropped, also by SIGKILL.
 fn lock(config: &LogConfig) -> MqResult<File> {
-    let file = File::create(config.dir.join("lock")).map_err(unusable)?;
+    let path = config.dir.join("lock");
+    let file = File::create(&path).map_err(|error| unusable(&path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => {
             let text = format!("another process uses {}", config.dir.display());
             Err(MqError::new(MqErrorKind::Locked, text))
         }
-        Err(std::fs::TryLockError::Error(error)) => Err(unusable(error)),
+        Err(std::fs::TryLockError::Error(error)) => Err(unusable(&path, error)),
     }
 }
 
-fn unusable(error: std::io::Error) -> MqError {
-    MqError::new(
-        MqErrorKind::Unavailable,
-        format!("the directory of the log can't be used: {error}"),
-    )
+fn unusable(path: &std::path::Path, error: std::io::Error) -> MqError {
+    let text = crate::os::explain("use the log in", path.display(), &error);
+    MqError::new(MqErrorKind::Unavailable, text)
 }
 
 fn invalid(text: String) -> MqError {

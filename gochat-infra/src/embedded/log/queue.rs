@@ -56,6 +56,16 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// An upper bound of the bytes it takes in the journal.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        const EACH: usize = 128;
+        const TOPIC: usize = 4_096;
+        let records = self.records.iter().filter(|r| !r.partition.is_memory());
+        let records: usize = records.map(|r| r.record.size() + EACH).sum();
+        let commits: usize = self.commits.iter().map(|c| c.group.name.len() + EACH).sum();
+        (records + commits + self.topics.len() * TOPIC) as u64
+    }
+
     /// Answers. The commit guard goes first: who gets the answer may look at the group.
     pub(super) fn finish(mut self, outcome: MqResult<Vec<Placed>>) {
         self.guard = None;

@@ -31,10 +31,10 @@ pub(super) struct Recovered {
 /// last segment can have a torn tail and is replayed frame by frame.
 pub(super) fn recover(dir: &Path) -> MqResult<Recovered> {
     let mut found = Recovered::default();
-    let ids = segment::list(dir).map_err(unreadable)?;
-    let gap = ids.windows(2).any(|pair| pair[0] + 1 != pair[1]);
-    if gap {
-        return Err(corrupt("a segment in the middle is missing"));
+    let ids = segment::list(dir).map_err(|error| unreadable(dir, error))?;
+    if let Some(pair) = ids.windows(2).find(|pair| pair[0] + 1 != pair[1]) {
+        let missing = segment::path(dir, pair[0] + 1);
+        return Err(corrupt(&missing, 0, "a segment in the middle is missing"));
     }
     for (i, id) in ids.iter().enumerate() {
         found.open_segment(dir, *id)?;
@@ -48,7 +48,10 @@ pub(super) fn recover(dir: &Path) -> MqResult<Recovered> {
 impl Recovered {
     /// Starts from the checkpoint of a segment.
     fn open_segment(&mut self, dir: &Path, id: u64) -> MqResult<()> {
-        let meta = std::fs::metadata(segment::path(dir, id)).map_err(unreadable)?;
+        let path = segment::path(dir, id);
+        let unreadable = |error| unreadable(&path, error);
+        let corrupt = |what| corrupt(&path, 0, what);
+        let meta = std::fs::metadata(&path).map_err(unreadable)?;
         let mut reader = FrameReader::open(dir, id, 0, meta.len()).map_err(unreadable)?;
         let head = match reader.next() {
             Ok(Some((_, payload, _))) => payload,
@@ -81,13 +84,16 @@ impl Recovered {
     /// Replays the frames of the last segment, indexes them, and cuts what was never finished.
     fn replay(&mut self, dir: &Path, id: u64) -> MqResult<()> {
         let len = self.index.segments.back().expect("just pushed").len;
+        let path = segment::path(dir, id);
+        let unreadable = |error| unreadable(&path, error);
         let mut reader = FrameReader::open(dir, id, 0, len).map_err(unreadable)?;
         let mut notes = Vec::new();
         loop {
             match reader.next() {
                 Ok(Some((pos, payload, _))) => {
                     for section in codec::sections(payload) {
-                        let section = section.map_err(|_| corrupt("a frame is malformed"))?;
+                        let section =
+                            section.map_err(|_| corrupt(&path, pos, "a frame is malformed"))?;
                         if let Section::Records(run) = &section {
                             notes.push((run.id, run.base, pos));
                         }
@@ -114,12 +120,15 @@ impl Recovered {
     /// Cuts the segment at `pos`, unless a later frame proves that the bytes there had been durable.
     fn cut_tail(&mut self, dir: &Path, id: u64, pos: u64, len: u64) -> MqResult<()> {
         let path = segment::path(dir, id);
+        let unreadable = |error| unreadable(&path, error);
         let bytes = std::fs::read(&path).map_err(unreadable)?;
         let tail = &bytes[usize::try_from(pos).unwrap_or(usize::MAX).min(bytes.len())..];
         // Zeros were written ahead of the end: nothing was lost.
         if tail.iter().any(|byte| *byte != 0) {
             if holds_proof(tail, pos) {
                 return Err(corrupt(
+                    &path,
+                    pos,
                     "data that was reported durable is damaged in the middle of a segment",
                 ));
             }
@@ -172,13 +181,16 @@ fn holds_proof(tail: &[u8], pos: u64) -> bool {
     frames.any(|(_, synced)| synced > pos)
 }
 
-fn corrupt(what: &'static str) -> MqError {
-    MqError::new(MqErrorKind::Corrupt, what)
+/// Damage, with the file and the byte where it begins.
+fn corrupt(path: &Path, offset: u64, what: &'static str) -> MqError {
+    let text = format!(
+        "{} at byte {offset}: {what}; restore the file from a backup (docs/operations.md, \"Backup and restore\")",
+        path.display()
+    );
+    MqError::new(MqErrorKind::Corrupt, text)
 }
 
-fn unreadable(error: io::Error) -> MqError {
-    MqError::new(
-        MqErrorKind::Unavailable,
-        format!("the journal can't be read: {error}"),
-    )
+fn unreadable(path: &Path, error: io::Error) -> MqError {
+    let text = crate::os::explain("read the journal", path.display(), &error);
+    MqError::new(MqErrorKind::Unavailable, text)
 }

@@ -14,6 +14,7 @@ use super::journal::now_ms;
 use super::queue::{Commit, Queue, Request, Routed, TopicChange};
 use super::segment::Index;
 use super::topic::{Partition, PartitionId, Topic};
+use crate::embedded::disk::{DiskGuard, REFUSAL};
 use crate::port::mq::{
     MAX_RECORD_BYTES, MqError, MqErrorKind, MqResult, OutRecord, Placed, TopicPartition,
 };
@@ -169,6 +170,9 @@ impl Shared {
     /// Refuses new records while the disk bound is reached. Steps that consume (`transact`) get an eighth more, because
     /// they are what makes room again.
     pub(super) fn check_room(&self, bytes: usize, consumes: bool) -> MqResult<()> {
+        if !consumes && self.config.disk.as_ref().is_some_and(DiskGuard::is_low) {
+            return Err(disk_full());
+        }
         let bound = self.config.max_disk_bytes;
         let bound = if consumes {
             bound.saturating_add(bound / 8)
@@ -182,7 +186,7 @@ impl Shared {
         if used > bound {
             return Err(MqError::new(
                 MqErrorKind::Full,
-                "the disk bound of the log is reached; consumers have to catch up",
+                "The server holds all the messages it may that are not stored yet; try again a little later.",
             ));
         }
         Ok(())
@@ -255,6 +259,11 @@ impl Shared {
         disk.flat_map(|t| t.partitions.iter().map(|p| (p.id, p.next())))
             .collect()
     }
+}
+
+/// The refusal of records while the disk has no room.
+pub(super) fn disk_full() -> MqError {
+    MqError::new(MqErrorKind::Full, REFUSAL)
 }
 
 /// A request before it has its place in the queue.

@@ -18,8 +18,10 @@ use super::codec::FrameBuf;
 use super::journal::{Journal, now_ms};
 use super::queue::{Request, Routed, TopicChange};
 use super::retention;
-use super::shared::Shared;
+use super::shared::{Shared, disk_full};
 use super::topic::{Partition, PartitionId};
+use crate::embedded::disk::DiskGuard;
+use crate::os;
 use crate::port::mq::{MqError, MqErrorKind, Placed, Record};
 
 /// A frame is closed once it has this many payload bytes, so that reading back from disk works in small steps.
@@ -28,6 +30,15 @@ const FRAME_BYTES: usize = 256 << 10;
 const MAX_GROUP: usize = 4096;
 /// How often closed segments are looked at.
 const RETENTION_EVERY: Duration = Duration::from_secs(1);
+
+/// Bytes of the journal beside those of the requests: heads of frames.
+const FRAME_ROOM: u64 = 64 << 10;
+/// Pause after a group that was refused for lack of room.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(20);
+/// Fewest bytes of a segment that ends early because the disk is full.
+const EARLY_ROLL: u64 = 1 << 20;
+/// Pause before the next segment when the disk is full.
+const ROLL_PAUSE: Duration = Duration::from_millis(500);
 
 /// State of the writer thread.
 pub(super) struct Writer {
@@ -38,6 +49,8 @@ pub(super) struct Writer {
     cached: VecDeque<Cached>,
     cached_bytes: usize,
     looked: Instant,
+    /// No segment begins before that, after one that ended early or found no room.
+    roll_after: Instant,
 }
 
 /// Records of one run in the cache.
@@ -70,6 +83,7 @@ impl Writer {
             cached,
             cached_bytes: 0,
             looked: Instant::now(),
+            roll_after: Instant::now(),
         }
     }
 
@@ -93,6 +107,14 @@ impl Writer {
         if self.poisoned() {
             return;
         }
+        // Before anything is numbered: what is refused leaves no trace.
+        let bytes = FRAME_ROOM + requests.iter().map(Request::disk_bytes).sum::<u64>();
+        if let Err(error) = self.journal.reserve(bytes) {
+            return match os::is_full(&error) {
+                true => self.refuse(requests),
+                false => self.poison(&error),
+            };
+        }
         let group = self.encode(requests);
         let done = self.store(&group);
         if let Err(error) = done {
@@ -104,6 +126,20 @@ impl Writer {
         if let Err(error) = self.housekeeping() {
             self.poison(&error);
         }
+    }
+
+    /// Answers that there is no room.
+    fn refuse(&mut self, requests: Vec<Request>) {
+        metrics::counter!("gochat_log_full_total").increment(requests.len() as u64);
+        for request in requests {
+            request.finish(Err(disk_full()));
+        }
+        // Records that are not needed any more may make room.
+        if let Err(error) = self.housekeeping() {
+            self.poison(&error);
+        }
+        // Whoever retries at once must not keep the thread busy.
+        std::thread::sleep(REFUSAL_PAUSE);
     }
 
     /// Writes the frames and makes them durable.
@@ -137,7 +173,8 @@ impl Writer {
     fn poison(&self, error: &std::io::Error) {
         tracing::error!(%error, "the journal is poisoned");
         metrics::gauge!("gochat_log_poisoned").set(1.0);
-        let text = format!("writing the journal failed, open the log again: {error}");
+        let folder = self.shared.dir.display();
+        let text = os::explain("write the journal in", folder, error);
         self.shared.fail(MqError::new(MqErrorKind::Poisoned, text));
     }
 
@@ -255,13 +292,40 @@ impl Writer {
         }
     }
 
+    /// Whether a new segment should begin: the open one is full, or closing it lets its records be deleted on a disk
+    /// that needs the room.
+    fn wants_roll(&self) -> bool {
+        let is_low = || {
+            self.shared
+                .config
+                .disk
+                .as_ref()
+                .is_some_and(DiskGuard::is_low)
+        };
+        let wanted = self.journal.wants_roll() || self.journal.pos() >= EARLY_ROLL && is_low();
+        wanted && Instant::now() >= self.roll_after
+    }
+
     fn housekeeping(&mut self) -> std::io::Result<()> {
-        if self.journal.wants_roll() {
+        let is_early = !self.journal.wants_roll();
+        if self.wants_roll() {
             let heads = self.shared.heads();
             self.frames.clear();
             checkpoint(&self.shared, &heads, &mut self.frames);
-            self.journal.roll(heads, self.frames.bytes())?;
-            self.looked = Instant::now() - RETENTION_EVERY;
+            match self.journal.roll(heads, self.frames.bytes()) {
+                Ok(()) => {
+                    self.looked = Instant::now() - RETENTION_EVERY;
+                    if is_early {
+                        self.roll_after = Instant::now() + ROLL_PAUSE;
+                    }
+                }
+                // The open segment grows on until there is room for the next one.
+                Err(error) if os::is_full(&error) => {
+                    self.roll_after = Instant::now() + ROLL_PAUSE;
+                    tracing::warn!(%error, "no room for the next segment of the journal");
+                }
+                Err(error) => return Err(error),
+            }
         }
         if self.looked.elapsed() >= RETENTION_EVERY {
             self.looked = Instant::now();

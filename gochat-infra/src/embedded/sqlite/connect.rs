@@ -26,8 +26,11 @@ pub(super) fn open(
         .path
         .to_str()
         .ok_or_else(|| DbError::internal("the path of the database is not UTF-8"))?;
-    let mut conn = SqliteConnection::establish(path).map_err(DbError::unavailable)?;
-    conn.batch_execute(&pragmas(options, role))?;
+    let mut conn = SqliteConnection::establish(path).map_err(|error| {
+        DbError::unavailable(format!("can't open the database {path}: {error}"))
+    })?;
+    conn.batch_execute(&pragmas(options, role))
+        .map_err(|error| DbError::unavailable(format!("can't use the database {path}: {error}")))?;
     let statements = Arc::clone(statements);
     conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
         if matches!(event, InstrumentationEvent::StartQuery { .. }) {

@@ -141,7 +141,7 @@ fn update(
 #[async_trait]
 impl ConversationStore for SqliteDatabase {
     async fn create_conversation(&self, new: NewConversation) -> DbResult<Created> {
-        self.write(2 + new.members.len(), move |conn| create(conn, &new))
+        self.grow(2 + new.members.len(), move |conn| create(conn, &new))
             .await
     }
 

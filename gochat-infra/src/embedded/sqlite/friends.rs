@@ -228,7 +228,7 @@ fn set_blocked(
 #[async_trait]
 impl FriendStore for SqliteDatabase {
     async fn create_request(&self, new: NewFriendRequest) -> DbResult<FriendRequestRow> {
-        self.write(1, move |conn| request(conn, &new)).await
+        self.grow(1, move |conn| request(conn, &new)).await
     }
 
     async fn request_between(

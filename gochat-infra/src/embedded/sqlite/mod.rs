@@ -55,6 +55,7 @@ pub use options::{SqliteOptions, Synchronous};
 
 use self::connect::Role;
 use self::job::Job;
+use crate::embedded::disk::{DiskGuard, REFUSAL};
 use crate::port::db::{Database, DbError, DbResult, NewMessage, SaveOutcome};
 
 /// The database in one SQLite file. Cheap to clone; the threads end when [`Database::close`] was
@@ -64,6 +65,7 @@ pub struct SqliteDatabase {
     lanes: Arc<Mutex<Option<Lanes>>>,
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
     statements: Arc<AtomicU64>,
+    disk: Option<DiskGuard>,
 }
 
 /// The ways in to the threads.
@@ -88,9 +90,10 @@ impl SqliteDatabase {
         let (write, jobs) = mpsc::channel(options.write_queue.max(1));
         let rows = options.commit_rows.max(1);
         let (again, count) = (options.clone(), Arc::clone(&statements));
+        let disk = options.disk.clone();
         let reopen = move || connect::open(&again, Role::Writer, &count);
         threads.push(spawn("db-writer", move || {
-            writer::run(writer, reopen, jobs, rows)
+            writer::run(writer, reopen, jobs, rows, disk.as_ref())
         })?);
 
         let (read, jobs) = mpsc::channel(options.read_queue.max(1));
@@ -104,6 +107,7 @@ impl SqliteDatabase {
             lanes: Arc::new(Mutex::new(Some(Lanes { write, read }))),
             threads: Arc::new(Mutex::new(threads)),
             statements,
+            disk: options.disk,
         })
     }
 
@@ -143,6 +147,18 @@ impl SqliteDatabase {
     {
         let (job, answer) = job::call(weight, work);
         send(self.lanes()?.write, job, answer).await
+    }
+
+    /// Runs `work`, which adds what strangers could fill the disk with, as [`write`](Self::write) does.
+    async fn grow<T, F>(&self, weight: usize, work: F) -> DbResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> DbResult<T> + Send + 'static,
+    {
+        if self.disk.as_ref().is_some_and(DiskGuard::is_low) {
+            return Err(DbError::full(REFUSAL));
+        }
+        self.write(weight, work).await
     }
 
     /// Stores messages on the writing connection.

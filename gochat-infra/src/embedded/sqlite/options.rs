@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::embedded::disk::DiskGuard;
+
 /// When a committed write is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Synchronous {
@@ -44,6 +46,8 @@ pub struct SqliteOptions {
     pub checkpoint_pages: u32,
     /// Bytes per page of a file that is created now; a power of two from 512 to 65,536.
     pub page_size: u32,
+    /// Refuses new accounts, conversations and requests while the disk is full. Default: none.
+    pub disk: Option<DiskGuard>,
 }
 
 impl SqliteOptions {
@@ -60,6 +64,7 @@ impl SqliteOptions {
             cache_kib: 64 * 1024,
             checkpoint_pages: 16_000,
             page_size: 4_096,
+            disk: None,
         }
     }
 }

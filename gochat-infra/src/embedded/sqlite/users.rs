@@ -273,7 +273,7 @@ fn upgrade(conn: &mut SqliteConnection, asked: &UpgradeGuest) -> DbResult<UserRo
 #[async_trait]
 impl UserStore for SqliteDatabase {
     async fn create_user(&self, user: NewUser) -> DbResult<UserRow> {
-        self.write(1, move |conn| create(conn, &user)).await
+        self.grow(1, move |conn| create(conn, &user)).await
     }
 
     async fn user(&self, id: UserId) -> DbResult<Option<UserRow>> {

@@ -7,14 +7,17 @@
 //! they need no savepoint, and what they mean for their conversations is written once per commit.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use diesel::connection::{AnsiTransactionManager, Connection, TransactionManager};
+use diesel::connection::{
+    AnsiTransactionManager, Connection, SimpleConnection as _, TransactionManager,
+};
 use diesel::sqlite::SqliteConnection;
 use tokio::sync::mpsc;
 
 use super::job::{Job, Verdict};
 use super::save;
+use crate::embedded::disk::DiskGuard;
 use crate::port::db::{DbError, DbResult};
 use crate::sql::batch::Pending;
 
@@ -25,8 +28,10 @@ pub(super) fn run(
     reopen: impl Fn() -> DbResult<SqliteConnection>,
     mut queue: mpsc::Receiver<Box<dyn Job>>,
     commit_rows: usize,
+    disk: Option<&DiskGuard>,
 ) {
     step_back();
+    let mut emptied = Instant::now();
     let mut group = VecDeque::new();
     while let Some(job) = queue.blocking_recv() {
         let mut rows = job.weight();
@@ -43,12 +48,26 @@ pub(super) fn run(
         for job in group.drain(..) {
             job.answer(committed);
         }
+        if emptied.elapsed() >= EMPTY_EVERY && disk.is_some_and(DiskGuard::is_low) {
+            emptied = Instant::now();
+            empty_wal(&mut conn);
+        }
         if !committed && AnsiTransactionManager::is_broken_transaction_manager(&mut conn) {
             match reopen() {
                 Ok(fresh) => conn = fresh,
                 Err(e) => tracing::error!(error = %e, "the database can't be opened again"),
             }
         }
+    }
+}
+
+/// On a full disk the write-ahead log is emptied this often at most.
+const EMPTY_EVERY: Duration = Duration::from_secs(5);
+
+/// Copies the write-ahead log into the file and cuts it: on a full disk the room it takes is needed.
+fn empty_wal(conn: &mut SqliteConnection) {
+    if let Err(e) = conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)") {
+        tracing::warn!(error = %e, "the write-ahead log could not be emptied");
     }
 }
 

@@ -40,6 +40,8 @@ pub enum DbErrorKind {
 pub struct DbError {
     kind: DbErrorKind,
     code: ErrorCode,
+    /// What a client is told instead of the code's own sentence.
+    sentence: Option<&'static str>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -49,7 +51,16 @@ impl DbError {
         Self {
             kind: DbErrorKind::Unavailable,
             code: ErrorCode::ServiceUnavailable,
+            sentence: None,
             source: Some(source.into()),
+        }
+    }
+
+    /// There is no room for new rows right now; `sentence` is for the client.
+    pub fn full(sentence: &'static str) -> Self {
+        Self {
+            sentence: Some(sentence),
+            ..Self::unavailable(sentence)
         }
     }
 
@@ -58,6 +69,7 @@ impl DbError {
         Self {
             kind: DbErrorKind::Internal,
             code: ErrorCode::Internal,
+            sentence: None,
             source: Some(source.into()),
         }
     }
@@ -67,6 +79,7 @@ impl DbError {
         Self {
             kind: DbErrorKind::Conflict,
             code: ErrorCode::VersionConflict,
+            sentence: None,
             source: None,
         }
     }
@@ -76,6 +89,7 @@ impl DbError {
         Self {
             kind: DbErrorKind::NotFound,
             code,
+            sentence: None,
             source: None,
         }
     }
@@ -85,6 +99,7 @@ impl DbError {
         Self {
             kind: DbErrorKind::Duplicate,
             code,
+            sentence: None,
             source: None,
         }
     }
@@ -94,6 +109,7 @@ impl DbError {
         Self {
             kind: DbErrorKind::Refused,
             code,
+            sentence: None,
             source: None,
         }
     }
@@ -135,6 +151,9 @@ impl StdError for DbError {
 impl From<DbError> for Error {
     /// Keeps the code and drops the source: the text of a driver is for logs, not for clients.
     fn from(e: DbError) -> Self {
-        Self::from(e.code)
+        match e.sentence {
+            Some(sentence) => Self::new(e.code, sentence),
+            None => Self::from(e.code),
+        }
     }
 }

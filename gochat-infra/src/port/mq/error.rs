@@ -96,8 +96,8 @@ impl From<MqError> for gochat_core::error::Error {
         use gochat_core::error::ErrorCode;
         match error.kind {
             MqErrorKind::TooLarge => ErrorCode::MessageTooLarge.into(),
+            MqErrorKind::Full => Self::new(ErrorCode::ServiceUnavailable, error.message),
             MqErrorKind::Unavailable
-            | MqErrorKind::Full
             | MqErrorKind::Fenced
             | MqErrorKind::Closed
             | MqErrorKind::Poisoned => ErrorCode::ServiceUnavailable.into(),

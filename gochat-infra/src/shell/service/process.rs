@@ -20,6 +20,7 @@ use super::program::Program;
 use super::registration;
 use super::settings::Settings;
 use crate::ids::{CenterFloor, FloorStore as _, now_ms};
+use crate::os::explain;
 use crate::port::coord::{ConfigCenter, Instance, InstanceIds, Instances, Locks, Registry};
 use crate::port::mq::{Mq, MqError, MqErrorKind, TopicPartition, TopicSpec};
 use crate::rpc::{self, Backoff, Breakers, Channel, ChannelConfig, Directory};
@@ -133,7 +134,7 @@ impl<P: Program> Process<P> {
     pub async fn bind_grpc(&self) -> Result<(TcpListener, SocketAddr), Failed> {
         let server = &self.settings.shared.server;
         let listen = SocketAddr::new(server.host, server.grpc_port);
-        let taken = |e: std::io::Error| because("gRPC")(format!("can't listen on {listen}: {e}"));
+        let taken = |e: std::io::Error| because("gRPC")(explain("listen on", listen, &e));
         let listener = TcpListener::bind(listen).await.map_err(taken)?;
         let addr = listener.local_addr().map_err(taken)?;
         Ok((listener, addr))

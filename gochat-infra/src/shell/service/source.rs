@@ -35,7 +35,7 @@ impl Source {
             let name = path.display().to_string();
             match std::fs::read_to_string(path) {
                 Ok(text) => base.file(&name, &text),
-                Err(e) => base.complain(format!("{name}: {e}")),
+                Err(e) => base.complain(crate::os::explain("read the settings file", &name, &e)),
             }
         }
         let vars = without_links::<P>(vars, &mut base);

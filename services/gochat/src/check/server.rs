@@ -1,5 +1,6 @@
 //! A server of the checker's own, killed without warning.
 
+use gochat_infra::os::explained;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -29,9 +30,12 @@ pub(super) struct Server {
 impl Server {
     /// Starts a server with an empty folder on a free port and waits until it answers.
     pub(super) async fn start(settings: &[String]) -> Result<Self> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let address = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .map_err(explained("find a free port on", "127.0.0.1"))?
+            .to_string();
         let folder = std::env::temp_dir().join(format!("gochat-check-{:x}", rand::random::<u64>()));
-        std::fs::create_dir_all(&folder)?;
+        std::fs::create_dir_all(&folder).map_err(explained("make", folder.display()))?;
         let child = launch(&address, &folder, settings)?;
         let url = format!("http://{address}");
         let settings = settings.to_vec();
@@ -105,7 +109,8 @@ fn launch(address: &str, folder: &std::path::Path, settings: &[String]) -> Resul
     let log = std::fs::File::options()
         .create(true)
         .append(true)
-        .open(folder.join("check.log"))?;
+        .open(folder.join("check.log"))
+        .map_err(explained("write a log in", folder.display()))?;
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(["serve", "--listen", address, "--data-dir"])
@@ -126,6 +131,7 @@ fn launch(address: &str, folder: &std::path::Path, settings: &[String]) -> Resul
         .stdout(log.try_clone()?)
         .stderr(log)
         .kill_on_drop(true)
-        .spawn()?;
+        .spawn()
+        .map_err(explained("start", "this program as a server"))?;
     Ok(child)
 }

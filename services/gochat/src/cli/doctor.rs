@@ -1,5 +1,6 @@
 //! `gochat doctor`: is this configuration usable, is this data sound?
 
+use gochat_infra::os::explain;
 use std::net::TcpListener;
 use std::process::ExitCode;
 
@@ -86,13 +87,14 @@ fn listen(config: &Config) -> Result<String, String> {
         Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
             Ok(format!("{addr} is in use; perhaps gochat runs"))
         }
-        Err(e) => Err(format!("{addr}: {e}")),
+        Err(e) => Err(explain("listen on", addr, &e)),
     }
 }
 
 /// Each socket is a file; the usual limit of 1,024 is reached by a thousand users.
 fn open_files() -> Result<String, String> {
-    let limits = std::fs::read_to_string("/proc/self/limits").map_err(|e| e.to_string())?;
+    let limits = std::fs::read_to_string("/proc/self/limits")
+        .map_err(|e| explain("read", "/proc/self/limits", &e))?;
     let line = limits
         .lines()
         .find(|l| l.starts_with("Max open files"))

@@ -3,6 +3,7 @@
 //! MySQL is reached by the variables the services read; a password on the command line would be
 //! seen by everybody on the machine.
 
+use gochat_infra::os::explain;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -79,7 +80,8 @@ async fn open(backend: Backend, config: &Config) -> Result<SharedDatabase, Failu
     match backend {
         Backend::Sqlite => {
             std::fs::create_dir_all(&config.data_dir)
-                .map_err(|e| Failure::new(format!("{}: {e}", config.data_dir.display())))?;
+                .map_err(|e| explain("make the data folder", config.data_dir.display(), &e))
+                .map_err(Failure::new)?;
             let db = SqliteDatabase::open(config.database()).map_err(failed)?;
             Ok(Arc::new(db))
         }

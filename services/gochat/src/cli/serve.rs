@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use gochat_infra::embedded::disk::DiskGuard;
 use gochat_infra::shell::{
-    Admin, Exporter, Health, LogOutput, Metrics, health, init_logs, shutdown_on_signals,
+    Admin, Exporter, Health, LogOutput, Metrics, Need, health, init_logs, shutdown_on_signals,
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -45,11 +46,12 @@ pub(super) fn run(args: ServeArgs) -> Outcome {
     runtime()?.block_on(async {
         let shutdown = shutdown_on_signals()
             .map_err(|e| Failure::new(format!("can't listen for signals: {e}")))?;
-        let _metrics = serve_metrics(metrics, config.metrics_listen.as_deref()).await?;
+        let (mut tasks, health) = serve_metrics(metrics, config.metrics_listen.as_deref()).await?;
         let traces = Exporter::start("gochat", &config.telemetry).map_err(Failure::new)?;
         let mut running = embedded::start(config.clone())
             .await
             .map_err(|e| Failure::new(e.to_string()))?;
+        tasks.spawn(follow_disk(running.disk(), health));
         greet(&running, &config);
         let outcome = tokio::select! {
             () = shutdown.cancelled() => stop(running).await,
@@ -63,23 +65,38 @@ pub(super) fn run(args: ServeArgs) -> Outcome {
 }
 
 /// Serves `/metrics` on its own address; `None` = off. Runs until the set is dropped.
-async fn serve_metrics(metrics: Metrics, listen: Option<&str>) -> Result<JoinSet<()>, Failure> {
+async fn serve_metrics(
+    metrics: Metrics,
+    listen: Option<&str>,
+) -> Result<(JoinSet<()>, Health), Failure> {
     let mut tasks = JoinSet::new();
+    let health = Health::new("gochat");
     metrics.spawn_upkeep(&mut tasks);
     if let Some(listen) = listen {
         let admin = Admin::bind(listen)
             .await
             .map_err(|e| Failure::new(format!("metrics_listen: {e}")))?;
-        let health = Health::new("gochat");
         health.set_started();
-        let routes = health::router(health, Some(metrics));
+        let routes = health::router(health.clone(), Some(metrics));
         tasks.spawn(async move {
             if let Err(error) = admin.run(routes, CancellationToken::new()).await {
                 tracing::error!(error, "the metrics listener ended");
             }
         });
     }
-    Ok(tasks)
+    Ok((tasks, health))
+}
+
+/// Says on `/ready` of the metrics address whether the disk has room.
+async fn follow_disk(disk: DiskGuard, health: Health) {
+    let known = health.depend("disk", Need::Required(Duration::ZERO));
+    loop {
+        match disk.check() {
+            Ok(()) => known.up(),
+            Err(error) => known.down(error.message),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 /// Stops in order; the deadline ends the wait.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use gochat_core::snowflake::LeaseRules;
 use gochat_infra::embedded::log::{Fsync, LogConfig};
 use gochat_infra::embedded::sqlite::{SqliteOptions, Synchronous};
+use gochat_infra::os::explain;
 use gochat_infra::shell::{
     ConfigError, Layers, LogConfig as Logging, TELEMETRY_VARIABLES, TelemetryConfig,
 };
@@ -81,6 +82,9 @@ pub struct Storage {
     pub db_cache_kib: u32,
     /// Memory for cached rows, in bytes. Default 64 MiB.
     pub cache_bytes: u64,
+    /// Bytes of the disk to keep free: below it new messages, accounts, conversations and requests are refused with a retryable
+    /// error, and reading goes on. Default: 5 % of the file system, at least 1 MiB and at most 256 MiB.
+    pub min_free_bytes: Option<u64>,
     /// Ids do not follow a clock that is more than this many days ahead of what is stored. Default 180.
     pub max_clock_jump_days: u64,
 }
@@ -102,6 +106,7 @@ impl Default for Storage {
             db_readers: 4,
             db_cache_kib: 16_384,
             cache_bytes: 64 << 20,
+            min_free_bytes: None,
             max_clock_jump_days: 180,
         }
     }
@@ -137,7 +142,10 @@ impl Config {
             let name = path.display().to_string();
             match std::fs::read_to_string(path) {
                 Ok(text) => layers.file(&name, &text),
-                Err(e) => return Err(ConfigError::one(format!("{name}: {e}"))),
+                Err(e) => {
+                    let text = explain("read the settings file", &name, &e);
+                    return Err(ConfigError::one(text));
+                }
             }
         }
         let env: Vec<_> = env.into_iter().collect();

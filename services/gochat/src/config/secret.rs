@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use gochat_infra::os::explained;
 use gochat_infra::shell::is_placeholder;
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
@@ -23,7 +24,7 @@ pub enum SecretError {
     )]
     Weak,
     /// The file can't be read or written.
-    #[error("can't keep the token secret in the data folder: {0}")]
+    #[error("{0}")]
     Io(#[from] io::Error),
     /// The system has no randomness.
     #[error("the system gives no randomness: {0}")]
@@ -49,7 +50,7 @@ pub fn load_or_create(dir: &Path, given: Option<String>) -> Result<String, Secre
         // An empty or cut file is one that a crash left behind; nobody holds a token of it.
         Ok(_) => create(&path),
         Err(e) if e.kind() == io::ErrorKind::NotFound => create(&path),
-        Err(e) => Err(e.into()),
+        Err(e) => Err(explained("read the token secret", path.display())(e).into()),
     }
 }
 
@@ -59,6 +60,12 @@ fn create(path: &Path) -> Result<String, SecretError> {
         .try_fill_bytes(&mut bytes)
         .map_err(|e| SecretError::Random(e.to_string()))?;
     let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    store(path, &text).map_err(explained("keep the token secret", path.display()))?;
+    Ok(text)
+}
+
+/// Writes the secret so that a crash leaves the old file or the new one.
+fn store(path: &Path, text: &str) -> io::Result<()> {
     let fresh = path.with_extension("new");
     let mut file = OpenOptions::new()
         .write(true)
@@ -68,8 +75,7 @@ fn create(path: &Path) -> Result<String, SecretError> {
         .open(&fresh)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    Ok(text)
+    fs::rename(&fresh, path)
 }
 
 #[cfg(test)]
@@ -87,6 +93,15 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn an_error_of_the_system_names_the_file_and_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("none");
+        let text = load_or_create(&missing, None).unwrap_err().to_string();
+        assert!(text.contains("none/jwt.secret"), "{text}");
+        assert!(text.contains("check the path"), "{text}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::state::Gw;
 /// The state of this instance.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Health {
-    /// `ok` or `unavailable`.
+    /// `ok`, `read_only` (the disk is full: reading works, new messages and accounts are refused) or `unavailable`.
     status: &'static str,
     /// Unix seconds.
     time: i64,
@@ -26,7 +26,10 @@ pub(super) async fn health(State(gw): State<Gw>) -> Response {
     let ready = gw
         .health
         .is_ready(gw.revocations.is_loaded() && gw.verifier.has_keys());
-    let (code, status) = if ready {
+    let (code, status) = if ready && gw.health.is_read_only() {
+        // Taking the instance out of service would end reading, too.
+        (StatusCode::OK, "read_only")
+    } else if ready {
         (StatusCode::OK, "ok")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "unavailable")

@@ -1,5 +1,6 @@
 //! Kafka, MySQL, Redis and etcd of one's own, through the project's script.
 
+use gochat_infra::os::explained;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -53,13 +54,15 @@ impl Infra {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
-            .open(&self.log)?;
+            .open(&self.log)
+            .map_err(explained("write", self.log.display()))?;
         let status = self
             .command(arguments)
             .stdout(log.try_clone()?)
             .stderr(log)
             .status()
-            .await?;
+            .await
+            .map_err(self.not_run())?;
         if !status.success() {
             let command = arguments.join(" ");
             return Err(format!("infra {command}: {status}; see {}", self.log.display()).into());
@@ -69,7 +72,8 @@ impl Infra {
 
     /// What services read to find the servers.
     pub(super) async fn variables(&self) -> Result<Vec<(String, String)>> {
-        let output = self.command(&["env"]).output().await?;
+        let output = self.command(&["env"]).output().await;
+        let output = output.map_err(self.not_run())?;
         let text = String::from_utf8(output.stdout)?;
         let pairs = text
             .lines()
@@ -87,6 +91,12 @@ impl Infra {
                 eprintln!("{name} could not be stopped: {error}");
             }
         }
+    }
+
+    /// Explains that the script could not be run.
+    fn not_run(&self) -> impl FnOnce(std::io::Error) -> std::io::Error {
+        let what = "run the script that starts the servers (--infra),";
+        explained(what, self.script.display().to_string())
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

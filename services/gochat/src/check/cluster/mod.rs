@@ -9,6 +9,7 @@ mod ports;
 mod process;
 mod settings;
 
+use gochat_infra::os::explained;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -90,7 +91,7 @@ impl Fleet {
     /// Starts the servers, then the services, and waits until every gateway answers.
     pub(super) async fn start(args: &ClusterArgs, extra: &[String]) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("gochat-check-{:x}", rand::random::<u64>()));
-        std::fs::create_dir_all(&folder)?;
+        std::fs::create_dir_all(&folder).map_err(explained("make", folder.display()))?;
         eprintln!("data and logs in {}", folder.display());
         let infra = Infra::start(&args.infra, &folder).await?;
         let started = tokio::select! {

@@ -1,5 +1,6 @@
 //! One service process and its supervisor, which starts it again as an operator's would.
 
+use gochat_infra::os::explained;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -133,7 +134,8 @@ fn launch(recipe: &Recipe) -> Result<Child> {
     let log = std::fs::File::options()
         .create(true)
         .append(true)
-        .open(&recipe.log)?;
+        .open(&recipe.log)
+        .map_err(explained("write", recipe.log.display()))?;
     // Settings of whoever runs the checker are not those of its cluster.
     let foreign = std::env::vars_os()
         .filter(|(name, _)| name.to_str().is_some_and(|n| n.starts_with("GOCHAT_")));
@@ -148,6 +150,9 @@ fn launch(recipe: &Recipe) -> Result<Child> {
         .stderr(log)
         .kill_on_drop(true)
         .spawn()
-        .map_err(|e| format!("{}: {e}", recipe.program.display()))?;
+        .map_err(explained(
+            "start (--programs names the folder)",
+            recipe.program.display(),
+        ))?;
     Ok(child)
 }

@@ -1,5 +1,6 @@
 //! Files of settings, and the keys they become: `{folder}/dev/im-logic/fanout.json` is `/config/dev/im-logic/fanout`.
 
+use gochat_infra::os::explain;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -70,7 +71,7 @@ pub(super) fn read(folder: &Path, scope: &Scope) -> Result<BTreeMap<String, Stri
 }
 
 fn checked(path: &Path) -> Result<String, String> {
-    let text = fs::read_to_string(path).map_err(|e| e.to_string())?;
+    let text = fs::read_to_string(path).map_err(|e| explain("read it", "", &e))?;
     let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
     // One form, so that a change of spaces is no change.
     serde_json::to_string_pretty(&value).map_err(|e| e.to_string())
@@ -79,7 +80,7 @@ fn checked(path: &Path) -> Result<String, String> {
 fn walk(folder: &Path, found: &mut Vec<PathBuf>, wrong: &mut Vec<String>) {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(e) => return wrong.push(format!("{}: {e}", folder.display())),
+        Err(e) => return wrong.push(explain("list the folder", folder.display(), &e)),
     };
     for entry in entries.flatten() {
         let path = entry.path();

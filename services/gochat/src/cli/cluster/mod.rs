@@ -5,6 +5,7 @@ mod files;
 mod records;
 pub(super) mod topic;
 
+use gochat_infra::os::explain;
 use std::io::Write as _;
 
 use gochat_infra::shell::{ConfigError, Layers};
@@ -32,7 +33,7 @@ fn settings<T: Default + Serialize + DeserializeOwned>(section: &str) -> Result<
 
 /// Asks before something that can't be undone.
 fn confirmed(question: &str) -> Result<bool, Failure> {
-    let failed = |e: std::io::Error| Failure::new(e.to_string());
+    let failed = |e: std::io::Error| Failure::new(explain("ask on", "the terminal", &e));
     eprint!("{question} [y/N] ");
     std::io::stderr().flush().map_err(failed)?;
     let mut answer = String::new();
