@@ -15,6 +15,51 @@ use Kind::{Counter, Gauge, Histogram};
 /// Kind, name, and a sentence with the unit.
 const METRICS: &[(Kind, &str, &str)] = &[
     (
+        Gauge,
+        "breaker_state",
+        "State of a circuit breaker: 0 closed, 1 half open, 2 open.",
+    ),
+    (
+        Counter,
+        "breaker_calls_total",
+        "Calls through circuit breakers, by outcome.",
+    ),
+    (
+        Counter,
+        "gochat_repo_row_waits_total",
+        "Reads that waited for a row on its way, by outcome.",
+    ),
+    (
+        Histogram,
+        "gochat_repo_row_wait_seconds",
+        "Seconds that a read waited for a row on its way.",
+    ),
+    (
+        Counter,
+        "gochat_repo_row_waits_refused_total",
+        "Reads answered as behind at once because too many waited.",
+    ),
+    (
+        Counter,
+        "gochat_password_guesses_refused_total",
+        "Sign-ins refused because an account had too many wrong passwords.",
+    ),
+    (
+        Counter,
+        "gochat_budgets_refused_total",
+        "Commands refused by a budget of cost, by budget.",
+    ),
+    (
+        Counter,
+        "gochat_budgets_bridged_total",
+        "Commands judged by one instance alone because the shared budgets were away.",
+    ),
+    (
+        Counter,
+        "gochat_auth_refresh_reuse_total",
+        "Old refresh tokens that were presented; each ended its session.",
+    ),
+    (
         Counter,
         "grpc_server_handled_total",
         "Answered gRPC calls by service, method and code.",

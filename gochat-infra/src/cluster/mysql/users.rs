@@ -68,8 +68,8 @@ statements! {
     Upgrade = "UPDATE users SET username = ?2, username_key = ?3, password_hash = ?4, is_guest = 0, name_skeleton = ?6, \
                version = version + 1, password_version = password_version + 1, updated_at = GREATEST(updated_at, ?5) \
                WHERE id = ?1 AND is_guest = 1 AND status = 0";
-    // No name may hold a tilde, so the key is free.
-    Release = "UPDATE users SET username_key = CONCAT('~', id), name_skeleton = CONCAT(' ', id), deleted_at = NULL \
+    // No name begins with a space, so the key is free.
+    Release = "UPDATE users SET username_key = CONCAT(' ', id), name_skeleton = CONCAT(' ', id), deleted_at = NULL \
                WHERE deleted_at <= ?1 AND status = 2 ORDER BY deleted_at LIMIT ?2";
     ExpiredGuests = "SELECT u.id FROM users u \
         WHERE u.is_guest = 1 AND u.status <> 2 AND u.created_at < ?1 \
