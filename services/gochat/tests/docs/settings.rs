@@ -45,6 +45,9 @@ fn exists(tree: &Value, path: &str) -> bool {
         match node {
             Value::Null => return true,
             Value::Object(map) if map.is_empty() => return true,
+            Value::Object(map) if key.ends_with('*') => {
+                return map.keys().any(|k| k.starts_with(key.trim_end_matches('*')));
+            }
             Value::Object(map) => match map.get(key) {
                 Some(inner) => node = inner,
                 None => return false,

@@ -4,3 +4,4 @@ mod content;
 mod delivery;
 mod refusals;
 mod replay;
+mod words;

@@ -6,7 +6,8 @@ use crate::kit::{PASSWORD, Server, fresh_name, text};
 
 /// Texts that show nothing.
 const BLANK: [&str; 9] = [
-    "   ", "\u{200b}", "\u{2060}", "\u{feff}", "\u{2800}", "\u{3164}", "\u{200e}", "\u{34f}", "\u{1}",
+    "   ", "\u{200b}", "\u{2060}", "\u{feff}", "\u{2800}", "\u{3164}", "\u{200e}", "\u{34f}",
+    "\u{1}",
 ];
 
 #[tokio::test]
@@ -16,7 +17,9 @@ async fn a_text_that_shows_nothing_is_empty() {
     let mut socket = user.connect().await;
     for (i, blank) in BLANK.into_iter().enumerate() {
         let blank = blank.repeat(3);
-        user.say("world", &blank).await.refused(400, "MESSAGE_EMPTY");
+        user.say("world", &blank)
+            .await
+            .refused(400, "MESSAGE_EMPTY");
         let code = socket.say_refused("world", &blank, &format!("c{i}")).await;
         assert_eq!(code, "MESSAGE_EMPTY", "{blank:?}");
         let group = json!({"type": 2, "name": blank});
@@ -66,10 +69,14 @@ async fn a_name_is_one_name_in_every_spelling_and_look() {
         server.call("POST", "/auth/login", Some(body)).await
     };
     register(&base, PASSWORD).await.data_with(201);
-    let user = register(&composed, "p\u{e4}ssw\u{f6}rd 12").await.data_with(201);
+    let user = register(&composed, "p\u{e4}ssw\u{f6}rd 12")
+        .await
+        .data_with(201);
     assert_eq!(text(&user["user"]["username"]), composed);
     let decomposed = format!("{base}e\u{301}");
-    login(&decomposed, "pa\u{308}sswo\u{308}rd\u{3000}12").await.data();
+    login(&decomposed, "pa\u{308}sswo\u{308}rd\u{3000}12")
+        .await
+        .data();
     let wide: String = base
         .chars()
         .map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap())
@@ -89,5 +96,7 @@ async fn a_name_is_one_name_in_every_spelling_and_look() {
     // All letters of one script, and still the looks of another name.
     register("xocococo", PASSWORD).await;
     let cyrillic = "\u{445}\u{43e}\u{441}\u{43e}\u{441}\u{43e}\u{441}\u{43e}";
-    register(cyrillic, PASSWORD).await.refused(400, "USER_ALREADY_EXISTS");
+    register(cyrillic, PASSWORD)
+        .await
+        .refused(400, "USER_ALREADY_EXISTS");
 }
