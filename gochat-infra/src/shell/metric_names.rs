@@ -15,6 +15,11 @@ use Kind::{Counter, Gauge, Histogram};
 /// Kind, name, and a sentence with the unit.
 const METRICS: &[(Kind, &str, &str)] = &[
     (
+        Counter,
+        "gochat_repo_pages_cut_total",
+        "Pages that ended at their size in bytes before their count.",
+    ),
+    (
         Gauge,
         "breaker_state",
         "State of a circuit breaker: 0 closed, 1 half open, 2 open.",
