@@ -149,7 +149,12 @@ async fn logout_ends_the_pair_and_tells_the_gateways() {
         Err(ErrorCode::InvalidToken)
     );
     assert!(is_valid(&logic, &stays.access_token).await);
-    assert_eq!(logic.values(topics::TOKEN_EVENTS).await.len(), 1);
+    let told = logic.values(topics::TOKEN_EVENTS).await;
+    assert_eq!(
+        told.len(),
+        2,
+        "when it ended, and again when it was asked for"
+    );
     assert_eq!(
         refusal(logic.auth().logout(request).await),
         ErrorCode::InvalidToken

@@ -340,8 +340,8 @@ async fn in_a_day_of_faults_nobody_is_signed_out_and_nobody_gets_in() {
     let mut steps = 0_u64;
     while world.now() < began + DAY {
         steps += 1;
-        // Some 12 requests a minute: each client about every 80 minutes, in no order.
-        let pause = world.random.random_range(0..10_000);
+        // Some 3 requests a minute: each client about every 5 hours, in no order.
+        let pause = world.random.random_range(0..40_000);
         world.set_clock(world.now() + pause);
         if world.random.random_ratio(1, 150) {
             world.restart().await;
@@ -372,10 +372,7 @@ async fn in_a_day_of_faults_nobody_is_signed_out_and_nobody_gets_in() {
     }
     let counts = &world.counts;
     println!("{steps} steps: {counts:?}");
-    assert!(
-        counts.refreshed > 8_000 && counts.lost > 1_000,
-        "{counts:?}"
-    );
-    assert!(counts.doubled > 1_000 && counts.restarts > 50, "{counts:?}");
-    assert!(counts.thefts > 100 && counts.ended > 100, "{counts:?}");
+    assert!(counts.refreshed > 2_000 && counts.lost > 300, "{counts:?}");
+    assert!(counts.doubled > 300 && counts.restarts > 10, "{counts:?}");
+    assert!(counts.thefts > 15 && counts.ended > 30, "{counts:?}");
 }
