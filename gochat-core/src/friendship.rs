@@ -192,7 +192,10 @@ pub fn decide_request(
     let refused = pair
         .outgoing
         .filter(|row| row.status == Status::Rejected && !row.mirrored);
-    let until = refused.map(|row| row.changed_at.saturating_add(asking.cooldown));
+    // Without a cool-down, the clock of another instance that is ahead refuses no request.
+    let until = refused
+        .filter(|_| asking.cooldown > 0)
+        .map(|row| row.changed_at.saturating_add(asking.cooldown));
     if until.is_some_and(|until| asking.now < until) {
         return Err(Error::new(
             ErrorCode::RateLimited,

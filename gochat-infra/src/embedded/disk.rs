@@ -191,12 +191,12 @@ fn make(path: &std::path::Path, size: u64) -> io::Result<()> {
     made
 }
 
-/// Takes room on the disk for a part of a file, which reads as zeros. Writes zeros where the file system can't
-/// reserve.
+/// Reserves room on the disk for a part of a file. The length of the file stays as it is where the file system can
+/// reserve beyond the end; elsewhere zeros are written, which lengthen the file.
 pub(crate) fn allocate(file: &File, at: u64, len: u64) -> io::Result<()> {
     use std::os::unix::fs::FileExt as _;
     static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), at, len) {
+    match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, at, len) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
             let mut written = 0;

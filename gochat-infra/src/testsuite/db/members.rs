@@ -196,9 +196,10 @@ pub async fn a_keyset_walk_survives_changes(subject: Subject) {
     loop {
         let page = db.member_ids(group(1), after, 7).await.expect("a page");
         let Some(last) = page.last() else { break };
-        after = Some(*last);
-        // Somebody behind the walk goes and somebody behind it comes, on every page.
-        db.remove_member(group(1), page[0], NOW + 1)
+        let last = *last;
+        after = Some(last);
+        // On every page the member named by the cursor leaves, and a member before the cursor joins.
+        db.remove_member(group(1), last, NOW + 1)
             .await
             .expect("removed");
         let low = 1 + met.len() as u64;

@@ -12,7 +12,7 @@ use crate::rig::Cluster;
 /// The list of keys ages fast, the lead is short; gateways do not ask by themselves while a test
 /// runs.
 const QUICK: [&str; 3] = [
-    "logic.auth.key_lead_s=2",
+    "logic.auth.key_lead_s=4",
     "logic.auth.keys_refresh_s=1",
     "gateway.auth.keys_refresh_s=3600",
 ];

@@ -72,8 +72,19 @@ async fn accepting_makes_friends_of_both_and_opens_their_chat() {
 }
 
 #[tokio::test]
-async fn a_refused_request_may_be_made_again() {
+async fn a_refused_request_has_to_cool_down() {
     let logic = Logic::start().await;
+    let [ann, bob] = logic.people(["ann", "bob"]).await;
+    let request = ask(&logic, &ann, &bob).await.unwrap();
+    answer(&logic, &bob, &request, 2).await.unwrap();
+    assert_eq!(ask(&logic, &ann, &bob).await, Err(ErrorCode::RateLimited));
+    // The refusal binds who was refused.
+    assert!(ask(&logic, &bob, &ann).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_refused_request_may_be_made_again() {
+    let logic = Logic::with(|config| config.limits.request_cooldown_s = 0).await;
     let [ann, bob] = logic.people(["ann", "bob"]).await;
     let request = ask(&logic, &ann, &bob).await.unwrap();
     let rejected = answer(&logic, &bob, &request, 2).await.unwrap();

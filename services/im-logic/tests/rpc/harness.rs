@@ -74,6 +74,11 @@ pub(crate) async fn log_in(folder: &std::path::Path) -> Arc<dyn Mq> {
 
 impl Logic {
     pub(crate) async fn start() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// Starts with settings of the test's own.
+    pub(crate) async fn with(set: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteOptions {
             readers: 2,
@@ -89,6 +94,7 @@ impl Logic {
         let mut config = Config::default();
         config.auth.secret = "a secret of the tests, long enough".into();
         (config.passwords.memory_kib, config.passwords.passes) = (64, 1);
+        set(&mut config);
         let ports = Ports {
             mq: Arc::clone(&mq),
             repo: repo.clone(),
