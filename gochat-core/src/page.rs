@@ -118,7 +118,7 @@ impl FromStr for Cursor {
 }
 
 fn decode(text: &str) -> Option<Cursor> {
-    let is_sound = text.len() <= CURSOR_MAX_CHARS && text.len() % 2 == 0;
+    let is_sound = text.len() <= CURSOR_MAX_CHARS && text.len().is_multiple_of(2);
     if !is_sound || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }

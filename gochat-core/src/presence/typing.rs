@@ -57,7 +57,7 @@ impl Typist {
 
     /// Whether nothing is left to tell or to remember.
     pub fn is_idle(&self, rule: TypingRule, now: UnixMillis) -> bool {
-        !self.told && !(self.wanted && now < self.expires) && !self.is_quiet(rule, now)
+        !(self.told || self.is_quiet(rule, now) || self.wanted && now < self.expires)
     }
 
     /// Tells a change, and that writing goes on when the client just said so.

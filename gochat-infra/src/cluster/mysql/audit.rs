@@ -27,7 +27,7 @@ statements! {
     Purge = "DELETE FROM audit_records WHERE at < ?1 ORDER BY at LIMIT ?2";
 }
 
-async fn append(conn: &mut Conn, records: &Vec<AuditRow>) -> DbResult<u64> {
+async fn append(conn: &mut Conn, records: &[AuditRow]) -> DbResult<u64> {
     let mut new = 0;
     for r in records.iter().take(MAX_AUDIT_PAGE as usize) {
         let binds = binds![

@@ -44,7 +44,7 @@ pub(super) async fn command(
     (id, command, now): &(ConversationId, GroupCommand, UnixMillis),
 ) -> DbResult<GroupOutcome> {
     let row = held(conn, *id).await?.ok_or_else(unknown)?;
-    let named = json_array(&command.names());
+    let named = json_array(command.names());
     let roles: Vec<(UserId, i32)> = rows::<RolesOf, _>(conn, &binds![*id, named]).await?;
     let decision = decide(&state(&row, roles), command, *now).map_err(refused)?;
     for change in &decision.writes {

@@ -40,7 +40,7 @@ pub(super) fn command(
     now: UnixMillis,
 ) -> DbResult<GroupOutcome> {
     let row = existing(conn, id)?;
-    let named = json_array(&command.names());
+    let named = json_array(command.names());
     let roles: Vec<(UserId, i32)> = rows::<RolesOf, _>(conn, &binds![id, &named])?;
     let decision = decide(&state(&row, roles), command, now).map_err(refused)?;
     for change in &decision.writes {

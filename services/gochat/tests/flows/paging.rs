@@ -340,7 +340,7 @@ async fn a_sync_tells_every_change_once_and_a_second_sync_nothing_new() {
     let friends = me.get(&format!("/friends?last_sync={since}")).await.data();
     assert_eq!(
         texts(list(&friends["friends"]), "friendId"),
-        [b.id.clone()],
+        std::slice::from_ref(&b.id),
         "a changed profile"
     );
     let requests = me

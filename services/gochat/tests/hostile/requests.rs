@@ -190,8 +190,10 @@ fn handshake(line: &str, more: &str) -> String {
 /// Head of the answer to some bytes on a connection of their own.
 async fn asked(server: &Server, request: &str) -> String {
     let mut socket = server.tcp().await;
-    socket.write_all(request.as_bytes()).await.unwrap();
-    head(&mut socket).await.unwrap().to_ascii_lowercase()
+    let sent = socket.write_all(request.as_bytes()).await;
+    sent.expect("the request is sent");
+    let answer = head(&mut socket).await.expect("an answer");
+    answer.to_ascii_lowercase()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,16 +24,15 @@ async fn history(server: &Server) -> String {
 
 /// A connection whose receive buffer holds next to nothing, and which asks for the history several times in a row.
 async fn greedy(server: &Server, token: &str, requests: usize) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(2_048).unwrap();
-    let mut socket = socket.connect(server.addr()).await.unwrap();
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(2_048).expect("a small buffer");
+    let connected = socket.connect(server.addr()).await;
+    let mut socket = connected.expect("a connection");
     let one = format!(
         "GET /api/conversations/world/messages?limit=100 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n"
     );
-    socket
-        .write_all(one.repeat(requests).as_bytes())
-        .await
-        .unwrap();
+    let sent = socket.write_all(one.repeat(requests).as_bytes()).await;
+    sent.expect("the requests are sent");
     socket
 }
 
@@ -45,9 +44,11 @@ async fn settled(server: &Server, token: &str) {
             "GET /api/conversations/world/messages?limit=100 HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\r\n"
         );
         let mut socket = server.tcp().await;
-        socket.write_all(line.as_bytes()).await.unwrap();
+        let sent = socket.write_all(line.as_bytes()).await;
+        sent.expect("the request is sent");
         let mut all = Vec::new();
-        socket.read_to_end(&mut all).await.unwrap();
+        let read = socket.read_to_end(&mut all).await;
+        read.expect("the whole answer");
         if all.len() > 400_000 {
             return;
         }

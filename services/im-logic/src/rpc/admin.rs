@@ -198,7 +198,8 @@ async fn delete_user(app: &App, request: pb::DeleteUserRequest) -> Result<pb::De
         depart::all(app, id).await?;
         app.auth.delete(id).await
     };
-    act(app, &operator, "admin.user_deleted", &user.id, reason, work).await?;
+    let acting = act(app, &operator, "admin.user_deleted", &user.id, reason, work);
+    Box::pin(acting).await?;
     let user = app.repo.user(id).await?;
     Ok(pb::DeleteUserResponse { user: Some(user) })
 }

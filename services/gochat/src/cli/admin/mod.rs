@@ -144,7 +144,7 @@ pub(super) fn run(args: AdminArgs) -> Outcome {
         false => Some(args.config.load()?),
     };
     block_on(async {
-        let target = Target::reach(&args.logic, config).await?;
+        let target = Box::pin(Target::reach(&args.logic, config)).await?;
         let client = AdminServiceClient::new(target.channel());
         let outcome = Box::pin(act(client, operator, args.command)).await;
         target.leave().await?;
