@@ -32,7 +32,7 @@ impl UserStatus {
 }
 
 /// A user without the password hash: the hash leaves the store only through
-/// [`UserStore::password_hash`].
+/// [`UserStore::password`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserRow {
     /// Id.
