@@ -120,6 +120,9 @@ catalogue! {
     UserAlreadyInConversation = 4005, "USER_ALREADY_IN_CONVERSATION", 201, AlreadyExists, false, "This user is a member already.";
     InvalidConversationName = 4006, "INVALID_CONVERSATION_NAME", 400, InvalidArgument, false, "A conversation name has 1 to 100 characters.";
     CannotLeaveConversation = 4007, "CANNOT_LEAVE_CONVERSATION", 403, FailedPrecondition, false, "The owner can't leave; transfer the ownership or dissolve the group.";
+    Invited = 4008, "INVITED", 201, AlreadyExists, false, "This user was invited and decides about the membership.";
+    TooManyConversations = 4009, "TOO_MANY_CONVERSATIONS", 403, ResourceExhausted, false, "This user is in as many conversations as one may be.";
+    InvitationNotFound = 4010, "INVITATION_NOT_FOUND", 404, NotFound, false, "There is no such invitation, or it has ended.";
     FriendRequestNotFound = 5000, "FRIEND_REQUEST_NOT_FOUND", 404, NotFound, false, "There is no such friend request.";
     FriendRequestAlreadyExists = 5001, "FRIEND_REQUEST_ALREADY_EXISTS", 409, AlreadyExists, false, "There is an open friend request already.";
     AlreadyFriends = 5002, "ALREADY_FRIENDS", 409, AlreadyExists, false, "You are friends already.";

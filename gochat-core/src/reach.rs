@@ -99,6 +99,75 @@ pub fn may_reach(from: Person, to: Person, pair: Pair, contact: Contact) -> Resu
     Ok(())
 }
 
+/// Who adds a user to groups without asking; others invite. The numbers are those of the wire and
+/// the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(i32)]
+pub enum AddedBy {
+    /// Everybody.
+    #[default]
+    Everybody = 0,
+    /// Friends.
+    Friends = 1,
+    /// Nobody.
+    Nobody = 2,
+}
+
+impl AddedBy {
+    /// The setting with this number.
+    pub const fn from_i32(n: i32) -> Option<Self> {
+        match n {
+            0 => Some(Self::Everybody),
+            1 => Some(Self::Friends),
+            2 => Some(Self::Nobody),
+            _ => None,
+        }
+    }
+
+    /// The word of the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Everybody => "everybody",
+            Self::Friends => "friends",
+            Self::Nobody => "nobody",
+        }
+    }
+
+    /// The setting with this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        let all = [Self::Everybody, Self::Friends, Self::Nobody];
+        all.into_iter().find(|setting| setting.as_str() == word)
+    }
+}
+
+/// How somebody who may be added to a group comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// At once.
+    Directly,
+    /// By accepting an invitation.
+    ByInvitation,
+}
+
+/// Decides how a user is added. `has_budget` tells whether strangers may still add this user
+/// today; friends need no budget.
+///
+/// ```
+/// use gochat_core::friendship::Pair;
+/// use gochat_core::reach::{AddedBy, Way, how_added};
+/// let strangers = Pair::default();
+/// assert_eq!(how_added(strangers, AddedBy::Everybody, true), Way::Directly);
+/// assert_eq!(how_added(strangers, AddedBy::Friends, true), Way::ByInvitation);
+/// ```
+pub fn how_added(pair: Pair, setting: AddedBy, has_budget: bool) -> Way {
+    match setting {
+        AddedBy::Nobody => Way::ByInvitation,
+        _ if pair.are_friends() => Way::Directly,
+        AddedBy::Everybody if has_budget => Way::Directly,
+        AddedBy::Everybody | AddedBy::Friends => Way::ByInvitation,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +239,32 @@ mod tests {
         }
         let friends = pair(1, 2, Status::Accepted);
         assert_eq!(code(person(1), person(2), friends, Contact::Presence), None);
+    }
+
+    #[test]
+    fn friends_come_in_directly_unless_nobody_may_add() {
+        let friends = pair(1, 2, Status::Accepted);
+        let none = Pair::default();
+        for budget in [true, false] {
+            assert_eq!(
+                how_added(friends, AddedBy::Everybody, budget),
+                Way::Directly
+            );
+            assert_eq!(how_added(friends, AddedBy::Friends, budget), Way::Directly);
+            assert_eq!(
+                how_added(friends, AddedBy::Nobody, budget),
+                Way::ByInvitation
+            );
+            assert_eq!(how_added(none, AddedBy::Friends, budget), Way::ByInvitation);
+        }
+        assert_eq!(
+            how_added(none, AddedBy::Everybody, false),
+            Way::ByInvitation
+        );
+        for setting in [AddedBy::Everybody, AddedBy::Friends, AddedBy::Nobody] {
+            assert_eq!(AddedBy::from_word(setting.as_str()), Some(setting));
+            assert_eq!(AddedBy::from_i32(setting as i32), Some(setting));
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub enum Signal {
     FriendAdded,
     /// Two users are no longer friends, or a user blocked another one.
     FriendRemoved,
+    /// Somebody invites the user to a group.
+    GroupInvitation,
     /// A message was recalled.
     MessageRecalled,
     /// Somebody types.
@@ -33,7 +35,7 @@ pub enum Signal {
 
 impl Signal {
     /// All signals.
-    pub const ALL: [Signal; 10] = [
+    pub const ALL: [Signal; 11] = [
         Self::FriendStatusChanged,
         Self::MessageReceiptUpdated,
         Self::GroupMemberChanged,
@@ -41,6 +43,7 @@ impl Signal {
         Self::FriendRequestReceived,
         Self::FriendAdded,
         Self::FriendRemoved,
+        Self::GroupInvitation,
         Self::MessageRecalled,
         Self::Typing,
         Self::SessionReplaced,
@@ -56,6 +59,7 @@ impl Signal {
             Self::FriendRequestReceived => "friend.request.received",
             Self::FriendAdded => "friend.added",
             Self::FriendRemoved => "friend.removed",
+            Self::GroupInvitation => "group.invitation",
             Self::MessageRecalled => "message.recalled",
             Self::Typing => "typing",
             Self::SessionReplaced => "session.replaced",
@@ -86,6 +90,7 @@ impl Signal {
             Self::FriendRequestReceived => "friend-request",
             Self::FriendAdded => "friend-added",
             Self::FriendRemoved => "friend-removed",
+            Self::GroupInvitation => "group-invitation",
             Self::MessageRecalled => "message-recalled",
             Self::Typing => "typing-indicator",
             Self::SessionReplaced => return None,

@@ -1,6 +1,6 @@
 //! Members of groups.
 
-use gochat_core::ids::{ConversationId, UserId};
+use gochat_core::ids::{ConversationId, RequestId, UserId};
 use http::Method;
 use serde::Deserialize;
 use serde_json::json;
@@ -48,7 +48,45 @@ pub struct FailedMember {
     pub code: String,
 }
 
+/// An invitation to a group.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Invitation {
+    /// Which invitation.
+    pub id: RequestId,
+    /// To which group.
+    pub conversation_id: ConversationId,
+    /// The group's name.
+    #[serde(default)]
+    pub name: String,
+    /// Unix seconds at which the invitation ends.
+    #[serde(default)]
+    pub expires_at: i64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Invitations {
+    invitations: Vec<Invitation>,
+}
+
 impl Api {
+    /// The user's open invitations to groups, in the order they were made, behind `after`.
+    pub async fn invitations(&self, after: Option<RequestId>) -> Result<Vec<Invitation>> {
+        let after = after.map(|id| format!("?after={id}")).unwrap_or_default();
+        let path = format!("/invitations{after}");
+        Ok(self.get::<Invitations>(&path).await?.invitations)
+    }
+
+    /// Accepts or rejects an invitation to a group.
+    pub async fn answer_invitation(&self, invitation: RequestId, accept: bool) -> Result<()> {
+        let body = json!({ "action": if accept { "accept" } else { "reject" } });
+        let path = format!("/invitations/{invitation}");
+        self.call::<Nothing>(Method::PUT, &path, Some(&body))
+            .await
+            .map(drop)
+    }
+
     /// A page of members, from page 1, at most 100 each.
     pub async fn members(&self, id: ConversationId, page: u32, size: u32) -> Result<MemberPage> {
         self.get(&format!(

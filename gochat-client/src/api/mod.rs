@@ -34,7 +34,7 @@ use crate::{Credentials, Result};
 pub use account::Session;
 pub use conversations::{ConversationPage, ConversationQuery, NewGroup};
 pub use friends::RequestKind;
-pub use members::{Added, FailedMember, MemberPage};
+pub use members::{Added, FailedMember, Invitation, MemberPage};
 pub use messages::HistoryPage;
 pub use objects::{Conversation, ConversationMember, Friend, FriendRequest, Message, Role, User};
 

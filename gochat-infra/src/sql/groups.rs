@@ -3,7 +3,9 @@
 use gochat_core::conversation::{Seen, Settings};
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::UserId;
-use gochat_core::membership::{Action, GroupFacts, GroupState, Mute, Role, Standing};
+use gochat_core::membership::{
+    Action, GroupAct, GroupCommand, GroupFacts, GroupState, Mute, Role, Standing,
+};
 
 use crate::port::db::{ConversationPatch, ConversationRow, DbError};
 
@@ -61,4 +63,13 @@ pub(crate) fn seen(patch: &ConversationPatch) -> Seen {
         version: patch.expected_version,
         changed_at: patch.expected_updated_at,
     }
+}
+
+/// The command that an accepted invitation is: the group's own capacity counts.
+pub(crate) fn acceptance(user: UserId) -> GroupCommand {
+    GroupCommand::system(GroupAct::Add {
+        users: vec![user],
+        role: Role::Member,
+        capacity: None,
+    })
 }

@@ -277,6 +277,16 @@ impl Budgets {
             .await
     }
 
+    /// A user is added to a group by somebody who is no friend.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`.
+    pub(crate) async fn stranger_adds(&self, user: UserId, per_day: u32) -> Result<()> {
+        let per_day = f64::from(per_day);
+        let rule = Rule::new(per_day / 86_400.0, per_day);
+        self.charge("stranger_adds", &of(user), rule, 1).await
+    }
+
     /// A search by name.
     ///
     /// # Errors

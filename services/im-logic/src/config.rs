@@ -301,6 +301,17 @@ pub struct Limits {
     pub friends_listed: usize,
     /// Members answered together with a conversation. Default 1,000.
     pub members_with_conversation: i32,
+    /// Maximum number of conversations of one user. Users beyond it aren't added to groups and make
+    /// none: `TOO_MANY_CONVERSATIONS`. Default 2,000.
+    pub conversations_per_user: i32,
+    /// How often users who are no friends may add one user to groups, per day; beyond it the user
+    /// is invited. 0 = without a limit. Default 50.
+    pub strangers_adds_per_day: u32,
+    /// Life of an invitation in seconds. Default 14 days.
+    pub invitation_ttl_s: i64,
+    /// Maximum number of open invitations of one user; further ones are refused with
+    /// `RATE_LIMITED`. Default 100.
+    pub invitations_per_user: i32,
     /// Time after a refused friend request in which the same user isn't asked again, in seconds.
     /// Requests before it are refused with `RATE_LIMITED`. 0 = none. Default 86,400.
     pub request_cooldown_s: u64,
@@ -322,6 +333,10 @@ impl Default for Limits {
             recall_window_ms: RECALL_WINDOW_MS,
             friends_listed: 5_000,
             members_with_conversation: 1_000,
+            conversations_per_user: 2_000,
+            strangers_adds_per_day: 50,
+            invitation_ttl_s: 14 * 86_400,
+            invitations_per_user: 100,
             request_cooldown_s: REQUEST_COOLDOWN_MS / 1_000,
             facts_timeout_ms: 8_000,
         }

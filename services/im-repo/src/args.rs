@@ -7,6 +7,7 @@ use gochat_core::ids::{
     ConversationId, ConversationKind, GroupId, MessageId, RequestId, SeqId, UnixMillis, UserId,
 };
 use gochat_core::membership::{Operator, Role};
+use gochat_core::reach::AddedBy;
 use gochat_core::token::SessionId;
 use gochat_proto::common::v1::ConversationHead;
 
@@ -115,6 +116,11 @@ pub(crate) fn group(text: &str, field: &str) -> Result<ConversationId> {
 pub(crate) fn operator(text: &str) -> Result<Operator> {
     let user = user_or_none(text, "operator_id")?;
     Ok(user.map_or(Operator::System, Operator::User))
+}
+
+/// Who adds a user to groups without asking.
+pub(crate) fn added_by(number: i32) -> Result<AddedBy> {
+    AddedBy::from_i32(number).ok_or_else(|| invalid("`added_by` is 0, 1 or 2."))
 }
 
 /// The version an edit was made on. A negative one matches no version.

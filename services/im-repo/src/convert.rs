@@ -4,8 +4,8 @@ use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UnixMillis, User
 use gochat_core::membership::{FailedUser, GroupDecision, Role};
 use gochat_infra::port::db::{
     ConversationEntry, ConversationRow, FriendEntry, FriendRequestEntry, FriendRequestRow,
-    MemberEntry, MemberRow, MessageEntry, MessageRow, NewMessage, RecentMessage, UserBrief,
-    UserRow, UserStatus,
+    InvitationRow, MemberEntry, MemberRow, MessageEntry, MessageRow, NewMessage, RecentMessage,
+    UserBrief, UserRow, UserStatus,
 };
 use gochat_infra::port::presence::Status as Presence;
 use gochat_proto::common::v1 as common;
@@ -51,6 +51,7 @@ pub(crate) fn user(row: &UserRow) -> common::User {
         created_at: seconds(row.created_at),
         updated_at: seconds(row.updated_at),
         version: wide(row.version),
+        added_by: row.added_by as i32,
     }
 }
 
@@ -349,6 +350,19 @@ pub(crate) fn online_status(user: UserId, presence: Presence) -> repo::OnlineSta
         last_seen: presence.last_seen.map_or(0, seconds),
         client_info: presence.client_info.into(),
         gateway_ids: presence.gateways.into_iter().map(String::from).collect(),
+    }
+}
+
+/// An invitation without the group.
+pub(crate) fn invitation(row: &InvitationRow) -> repo::Invitation {
+    repo::Invitation {
+        id: row.id.to_string(),
+        conversation_id: row.conversation_id.to_string(),
+        user_id: row.user_id.to_string(),
+        inviter_id: row.inviter_id.to_string(),
+        created_at: seconds(row.created_at),
+        expires_at: seconds(row.expires_at),
+        ..Default::default()
     }
 }
 

@@ -17,7 +17,7 @@ pub use client::{AccessToken, ClientFrame, FrameError, SendMessage};
 pub use objects::{ConversationChange, Member, Sender, User};
 pub use server::{
     Authenticated, ConversationUpdated, ErrorDetails, ErrorFrame, FriendAdded, FriendRemoved,
-    FriendRequest, IDS_MAX, MemberAdded, MemberRemoved, MessageAck, MessageRead, MessageRecalled,
-    NewMessage, OnlineStatus, PROFILES_MAX, Pong, Restarting, ServerFrame, ServerFrameError,
-    ServerPayload, TypingIndicator, encode,
+    FriendRequest, GroupInvitation, IDS_MAX, MemberAdded, MemberRemoved, MessageAck, MessageRead,
+    MessageRecalled, NewMessage, OnlineStatus, PROFILES_MAX, Pong, Restarting, ServerFrame,
+    ServerFrameError, ServerPayload, TypingIndicator, encode,
 };

@@ -254,6 +254,19 @@ frames! {
         /// The receiver of this frame blocked the other one. Who is blocked isn't told.
         #[serde(default)] blocked: bool,
     }
+    /// Somebody invites the user to a group.
+    GroupInvitation<'a> = "group-invitation" {
+        /// Which invitation.
+        #[serde(borrow)] invitation_id: Cow<'a, str>,
+        /// To which group.
+        #[serde(borrow)] conversation_id: Cow<'a, str>,
+        /// The group's name.
+        #[serde(borrow, default)] name: Cow<'a, str>,
+        /// Who invites.
+        #[serde(borrow, default)] inviter_id: Cow<'a, str>,
+        /// Unix seconds.
+        #[serde(default)] expires_at: i64,
+    }
     /// This gateway is draining: connect elsewhere after the given time.
     Restarting = "restarting" {
         /// Milliseconds to wait; different for every client, so that there is no storm.

@@ -357,6 +357,7 @@ fn a_client_reads_what_the_server_wrote() {
         FriendRequest,
         FriendAdded,
         FriendRemoved,
+        GroupInvitation,
         Restarting
     );
 }

@@ -228,6 +228,7 @@ impl ClientSession {
             ServerFrame::FriendRemoved(f) => Event::FriendsChanged {
                 user_id: f.friend_id.parse()?,
             },
+            ServerFrame::GroupInvitation(i) => Event::Invited(i.conversation_id.parse()?),
             ServerFrame::Authenticated(_) | ServerFrame::Pong(_) | ServerFrame::Unknown(_) => {
                 return Ok(());
             }

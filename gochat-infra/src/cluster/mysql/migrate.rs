@@ -44,6 +44,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(8, "+sessions", "0008_sessions"),
     migration!(9, "+pages", "0009_pages"),
     migration!(10, "+invitation_codes", "0010_invitation_codes"),
+    migration!(11, "+group_invitations", "0011_group_invitations"),
 ];
 
 /// Seconds to wait for another program that migrates.

@@ -31,6 +31,7 @@ mod conversations;
 mod facts;
 mod fault;
 mod friends;
+mod group_invitations;
 mod groups;
 mod invitations;
 mod keys;

@@ -55,7 +55,8 @@ statements! {
     // The version counts edits of the profile; a status is no edit.
     Update = "UPDATE users SET avatar_url = COALESCE(?2, avatar_url), \
               status = COALESCE(?3, status), updated_at = GREATEST(updated_at, ?4), \
-              version = version + (?2 IS NOT NULL) WHERE id = ?1 AND (?5 < 0 OR version = ?5)";
+              version = version + (?2 IS NOT NULL OR ?6 IS NOT NULL), \
+              added_by = COALESCE(?6, added_by) WHERE id = ?1 AND (?5 < 0 OR version = ?5)";
     Password = "SELECT password_hash, password_version FROM users \
                 WHERE id = ?1 AND password_hash <> ''";
     Judged = "SELECT status, password_version FROM users WHERE id = ?1 FOR UPDATE";
@@ -184,10 +185,18 @@ async fn update(
     (id, patch, now, tokens_expire_at): &(UserId, UserPatch, UnixMillis, UnixMillis),
 ) -> DbResult<UserRow> {
     let status = patch.status.map(|status| status as i32);
+    let added_by = patch.added_by.map(|setting| setting as i32);
     let seen = patch
         .expected_version
         .map_or(-1, |v| i64::try_from(v).unwrap_or(i64::MAX));
-    let binds = binds![*id, patch.avatar_url.as_ref(), status, At(*now), seen];
+    let binds = binds![
+        *id,
+        patch.avatar_url.as_ref(),
+        status,
+        At(*now),
+        seen,
+        added_by
+    ];
     let changed = execute::<Update>(conn, &binds).await?;
     let row = by_id(conn, id).await?;
     let row = row.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;

@@ -21,6 +21,7 @@ mod connect;
 mod conversations;
 mod facts;
 mod friends;
+mod group_invitations;
 mod groups;
 mod invitations;
 mod job;

@@ -47,7 +47,8 @@ statements! {
     // The version counts edits of the profile; a status is no edit.
     Update = "UPDATE users SET avatar_url = coalesce(?2, avatar_url), \
               status = coalesce(?3, status), updated_at = max(updated_at, ?4), \
-              version = version + (?2 IS NOT NULL) WHERE id = ?1 AND (?5 < 0 OR version = ?5)";
+              version = version + (?2 IS NOT NULL OR ?6 IS NOT NULL), \
+              added_by = coalesce(?6, added_by) WHERE id = ?1 AND (?5 < 0 OR version = ?5)";
     Password = "SELECT password_hash, password_version FROM users \
                 WHERE id = ?1 AND password_hash <> ''";
     Judged = "SELECT status, password_version FROM users WHERE id = ?1";
@@ -161,10 +162,11 @@ fn update(
     tokens_expire_at: UnixMillis,
 ) -> DbResult<UserRow> {
     let status = patch.status.map(|status| status as i32);
+    let added_by = patch.added_by.map(|setting| setting as i32);
     let seen = patch
         .expected_version
         .map_or(-1, |v| i64::try_from(v).unwrap_or(i64::MAX));
-    let binds = binds![id, patch.avatar_url.as_ref(), status, now, seen];
+    let binds = binds![id, patch.avatar_url.as_ref(), status, now, seen, added_by];
     let changed = execute::<Update>(conn, &binds)?;
     let row = by_id(conn, id)?.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;
     if changed == 0 {

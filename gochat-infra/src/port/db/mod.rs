@@ -24,6 +24,7 @@ mod conversation;
 mod error;
 mod facts;
 mod friend;
+mod group_invitation;
 mod invitation;
 mod key;
 mod list;
@@ -49,6 +50,7 @@ pub use friend::{
     FriendEntry, FriendPage, FriendQuery, FriendRequestEntry, FriendRequestRow, FriendStatus,
     FriendStore, NewFriendRequest, RequestPage, RequestQuery, RequestSide, Respond,
 };
+pub use group_invitation::{GroupInvitationStore, InvitationRow, NewInvitation};
 pub use invitation::InvitationStore;
 pub use key::{KeyStore, SigningKeyRow};
 pub use list::{ConversationEntry, ListPage, ListQuery, SearchPage, SearchQuery};
@@ -81,6 +83,7 @@ pub trait Database:
     + MessageStore
     + FriendStore
     + SessionStore
+    + GroupInvitationStore
     + PlaceStore
     + InvitationStore
     + KeyStore

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use gochat_core::ids::{UnixMillis, UserId};
+use gochat_core::reach::AddedBy;
 use gochat_core::token::SessionId;
 
 use super::DbResult;
@@ -51,6 +52,8 @@ pub struct UserRow {
     pub updated_at: UnixMillis,
     /// Number of edits of the profile so far.
     pub version: u64,
+    /// Who adds the user to groups without asking.
+    pub added_by: AddedBy,
 }
 
 /// What other rows show of a user.
@@ -140,6 +143,8 @@ pub struct UserPatch {
     pub avatar_url: Option<String>,
     /// New status.
     pub status: Option<UserStatus>,
+    /// Who adds the user to groups without asking.
+    pub added_by: Option<AddedBy>,
     /// The version the caller saw; the update is refused with `VERSION_CONFLICT` at any other.
     pub expected_version: Option<u64>,
 }

@@ -20,7 +20,9 @@ macro_rules! columns {
             $a,
             ".updated_at, ",
             $a,
-            ".version"
+            ".version, ",
+            $a,
+            ".added_by"
         )
     };
     (brief $a:literal) => {
@@ -114,6 +116,22 @@ macro_rules! columns {
     (session) => {
         "id, user_id, device, client, address, created_at, last_used_at, expires_at, generation, \
          rotated_at, refresh_hash, ended_at, end_reason"
+    };
+    (invitation $a:literal) => {
+        concat!(
+            $a,
+            ".id, ",
+            $a,
+            ".conversation_id, ",
+            $a,
+            ".user_id, ",
+            $a,
+            ".inviter_id, ",
+            $a,
+            ".created_at, ",
+            $a,
+            ".expires_at"
+        )
     };
     (request $a:literal) => {
         concat!(

@@ -5,8 +5,8 @@ use gochat_core::token::{End, Session};
 use super::{FromRow, Reader, Source};
 use crate::port::db::{
     AuditRow, ConversationEntry, ConversationRow, DbResult, EndedSession, FriendEntry,
-    FriendRequestEntry, FriendRequestRow, MemberEntry, MemberRow, MessageEntry, MessageRow,
-    PasswordRow, SigningKeyRow, UserBrief, UserRow,
+    FriendRequestEntry, FriendRequestRow, InvitationRow, MemberEntry, MemberRow, MessageEntry,
+    MessageRow, PasswordRow, SigningKeyRow, UserBrief, UserRow,
 };
 
 /// Reads a struct field by field; the order of the fields is the order of the columns.
@@ -21,8 +21,8 @@ macro_rules! from_row_struct {
     };
 }
 
-from_row_struct!(UserRow, 8, {
-    id, username, avatar_url, is_guest, status, created_at, updated_at, version,
+from_row_struct!(UserRow, 9, {
+    id, username, avatar_url, is_guest, status, created_at, updated_at, version, added_by,
 });
 from_row_struct!(UserBrief, 4, { id, username, avatar_url, is_guest });
 from_row_struct!(ConversationRow, 13, {
@@ -34,6 +34,9 @@ from_row_struct!(MemberRow, 8, {
 });
 from_row_struct!(MemberEntry, 12, { member, user });
 from_row_struct!(MessageEntry, 15, { message, sender });
+from_row_struct!(InvitationRow, 6, {
+    id, conversation_id, user_id, inviter_id, created_at, expires_at,
+});
 from_row_struct!(FriendRequestEntry, 17, { request, requester, target });
 from_row_struct!(FriendEntry, 9, { friend_id, status, remark, created_at, updated_at, user });
 from_row_struct!(SigningKeyRow, 8, {

@@ -8,6 +8,7 @@ mod commands;
 mod conversations;
 mod facts;
 mod friends;
+mod group_invitations;
 mod invitations;
 mod keys;
 mod list;
@@ -33,6 +34,7 @@ pub use commands::*;
 pub use conversations::*;
 pub use facts::*;
 pub use friends::*;
+pub use group_invitations::*;
 pub use invitations::*;
 pub use keys::*;
 pub use list::*;
@@ -198,6 +200,9 @@ macro_rules! db_suite {
             an_ended_friendship_is_told_to_both,
             relations_are_read_in_both_directions,
             a_refused_request_has_a_cool_down,
+            invitations_are_bounded_and_end,
+            accepting_an_invitation_makes_a_member,
+            conversations_of_users_are_counted,
             a_command_is_judged_by_the_rows_it_meets,
             racing_commands_leave_exactly_one_owner,
             an_edit_of_an_older_version_is_refused,

@@ -72,10 +72,18 @@ enum Action {
 }
 
 /// The size of a page that was asked for; 0 = the default.
-fn limit(limit: Option<i32>) -> Result<i32, ApiError> {
+pub(super) fn limit(limit: Option<i32>) -> Result<i32, ApiError> {
     match limit {
         Some(limit) if limit < 1 => Err(ApiError::invalid("Limits start at 1.")),
         other => Ok(other.unwrap_or(0)),
+    }
+}
+
+impl HandleBody {
+    /// The number im-logic takes.
+    pub(super) fn action(&self) -> Result<i32, ApiError> {
+        let number = self.action.number();
+        number.ok_or_else(|| ApiError::invalid("The action is `accept` or `reject`."))
     }
 }
 
@@ -221,8 +229,7 @@ pub(super) async fn handle(
     Id(id): Id<RequestId>,
     Body(body): Body<HandleBody>,
 ) -> ApiResult<HandledData> {
-    let action = body.action.number();
-    let action = action.ok_or_else(|| ApiError::invalid("The action is `accept` or `reject`."))?;
+    let action = body.action()?;
     let request = HandleFriendRequestRequest {
         request_id: id.to_string(),
         handler_id: me.user.to_string(),

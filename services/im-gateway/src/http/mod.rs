@@ -8,6 +8,7 @@ pub(crate) mod extract;
 mod friends;
 mod health;
 mod input;
+mod invitations;
 mod members;
 mod messages;
 pub(crate) mod middleware;
@@ -88,6 +89,8 @@ fn api() -> OpenApiRouter<Gw> {
         .routes(routes!(messages::mark_read))
         .routes(routes!(members::list, members::add))
         .routes(routes!(members::set_role, members::remove))
+        .routes(routes!(invitations::list))
+        .routes(routes!(invitations::answer))
         .routes(routes!(friends::requests, friends::ask))
         .routes(routes!(friends::handle))
         .routes(routes!(friends::list))

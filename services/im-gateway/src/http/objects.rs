@@ -1,6 +1,7 @@
 //! The JSON objects of the contract, made from the services' messages.
 
 use gochat_core::error::ErrorCode;
+use gochat_core::reach::AddedBy;
 use gochat_proto::common::v1 as common;
 use gochat_proto::im::logic::v1 as logic;
 use gochat_proto::im::repo::v1::RepoMessage;
@@ -31,6 +32,20 @@ pub(crate) struct User {
     updated_at: i64,
     /// Number of edits of the profile so far: for `If-Match` and `version`.
     pub(crate) version: i64,
+    /// Who adds you to groups without asking: `everybody`, `friends` or `nobody`; in your own profile only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    added_by: Option<&'static str>,
+}
+
+impl User {
+    /// The profile as its owner sees it.
+    pub(crate) fn own(u: common::User) -> Self {
+        let setting = AddedBy::from_i32(u.added_by).unwrap_or_default();
+        Self {
+            added_by: Some(setting.as_str()),
+            ..u.into()
+        }
+    }
 }
 
 impl From<common::User> for User {
@@ -45,6 +60,7 @@ impl From<common::User> for User {
             created_at: u.created_at,
             updated_at: u.updated_at,
             version: u.version,
+            added_by: None,
         }
     }
 }

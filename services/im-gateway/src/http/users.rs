@@ -2,13 +2,14 @@
 
 use axum::extract::State;
 use gochat_core::error::ErrorCode;
+use gochat_core::reach::AddedBy;
 use gochat_proto::im::logic::v1::{SearchUsersRequest, UpdateProfileRequest};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Auth, Body, Params, Registered, Trace};
 use super::objects::User;
-use super::reply::{ApiResult, Envelope, ErrorBody, Reply};
+use super::reply::{ApiError, ApiResult, Envelope, ErrorBody, Reply};
 use super::version::IfMatch;
 use crate::state::Gw;
 
@@ -21,6 +22,9 @@ pub(super) struct ProfileBody {
     /// New picture; empty text takes it away.
     #[serde(default, alias = "avatar_url")]
     avatar_url: Option<String>,
+    /// Who adds you to groups without asking: `everybody`, `friends` or `nobody`; others invite you.
+    #[serde(default, alias = "added_by")]
+    added_by: Option<String>,
     /// The `version` you saw, as the header `If-Match` says it; any other is a conflict.
     #[serde(default)]
     version: Option<i64>,
@@ -54,7 +58,7 @@ pub(super) struct UsersData {
 #[utoipa::path(get, path = "/users/profile", tag = "users", security(("bearer" = [])), responses(
     (status = 200, body = Envelope<User>), (status = 401, body = ErrorBody)))]
 pub(super) async fn profile(State(gw): State<Gw>, trace: Trace, Auth(me): Auth) -> ApiResult<User> {
-    let user = User::from(gw.profile(me.user, &trace.0).await?);
+    let user = User::own(gw.profile(me.user, &trace.0).await?);
     let version = user.version;
     Ok(Reply::ok(user).tagged(version))
 }
@@ -72,6 +76,12 @@ pub(super) async fn update_profile(
     Body(body): Body<ProfileBody>,
 ) -> ApiResult<User> {
     let expected_version = seen.or(body.version)?;
+    let word = |word: &String| {
+        let setting = AddedBy::from_word(word);
+        let unknown = || ApiError::invalid("`addedBy` is `everybody`, `friends` or `nobody`.");
+        setting.map(|setting| setting as i32).ok_or_else(unknown)
+    };
+    let added_by = body.added_by.as_ref().map(word).transpose()?;
     let update_mask = body
         .avatar_url
         .iter()
@@ -82,6 +92,7 @@ pub(super) async fn update_profile(
         avatar_url: body.avatar_url.unwrap_or_default(),
         update_mask,
         expected_version,
+        added_by,
     };
     let call = gw.backend.call(
         &gw.backend.friends,
@@ -91,7 +102,7 @@ pub(super) async fn update_profile(
     );
     let user = call.await?.user.ok_or(ErrorCode::Internal)?;
     let version = user.version;
-    Ok(Reply::ok(user.into()).tagged(version))
+    Ok(Reply::ok(User::own(user)).tagged(version))
 }
 
 /// Finds registered users by name; never yourself, never guests.

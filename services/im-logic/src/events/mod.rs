@@ -18,6 +18,7 @@ use gochat_infra::rpc::with_retry;
 use gochat_infra::telemetry;
 use gochat_infra::topics;
 use gochat_proto::common::v1::User;
+use gochat_proto::im::repo::v1::Invitation;
 use gochat_proto::mq::v1::{FriendEvent, MessageEvent, NotificationEvent, TokenEvent, UserEvent};
 use prost::Message;
 use serde_json::{Value, json};
@@ -195,6 +196,29 @@ impl Events {
             }
         };
         self.tell(events).await;
+    }
+
+    /// `group.invitation`: each invited user is told.
+    pub(crate) async fn invited(&self, invitations: &[Invitation], name: &str) {
+        let record = |invitation: &Invitation| {
+            let told = json!({
+                "invitation_id": invitation.id,
+                "name": name,
+                "expires_at": invitation.expires_at,
+            });
+            let event = NotificationEvent {
+                event_id: event_id(),
+                event_type: "group.invitation".to_owned(),
+                timestamp: clock::now_s(),
+                target_user_id: invitation.user_id.clone(),
+                conversation_id: invitation.conversation_id.clone(),
+                operator_id: invitation.inviter_id.clone(),
+                payload: told.to_string(),
+            };
+            let key = invitation.user_id.clone();
+            record(topics::NOTIFICATIONS, "NotificationEvent", key, &event)
+        };
+        self.tell(invitations.iter().map(record).collect()).await;
     }
 
     /// `friend.removed`: a friendship ended, by the first of the two.

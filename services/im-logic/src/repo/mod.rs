@@ -137,6 +137,10 @@ calls! {
         -> RemoveConversationMemberResponse as remove_member;
     again conversations.update_member_role(UpdateMemberRoleRequest) -> UpdateMemberRoleResponse as update_role;
     once conversations.transfer_ownership(TransferOwnershipRequest) -> TransferOwnershipResponse as transfer_ownership;
+    again conversations.create_invitations(CreateInvitationsRequest) -> CreateInvitationsResponse as invite;
+    again conversations.list_invitations(ListInvitationsRequest) -> ListInvitationsResponse as list_invitations;
+    once conversations.answer_invitation(AnswerInvitationRequest) -> AnswerInvitationResponse as answer_invitation;
+    again conversations.count_conversations(CountConversationsRequest) -> CountConversationsResponse as count_conversations;
     again conversations.mute_member(MuteMemberRequest) -> MuteMemberResponse as mute_member;
     again conversations.get_conversation_members(GetConversationMembersRequest)
         -> GetConversationMembersResponse as get_members;

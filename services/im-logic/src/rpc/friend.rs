@@ -367,15 +367,25 @@ async fn update_profile(
     {
         return Err(ErrorCode::VersionConflict.into());
     }
-    let Some(avatar_url) = wanted.filter(|url| *url != before.avatar_url) else {
+    let avatar_url = wanted.filter(|url| *url != before.avatar_url);
+    let added_by = request
+        .added_by
+        .filter(|setting| *setting != before.added_by);
+    if avatar_url.is_none() && added_by.is_none() {
         return Ok(pb::UpdateProfileResponse { user: Some(before) });
-    };
-    check_avatar_url(&avatar_url)?;
+    }
+    check_avatar_url(avatar_url.as_deref().unwrap_or_default())?;
+    let mask = avatar_url.iter().map(|_| "avatar_url".to_owned());
+    let mut update_mask: Vec<_> = mask.collect();
+    if added_by.is_some() {
+        update_mask.push("added_by".to_owned());
+    }
     let write = repo::UpdateUserRequest {
         user_id: user.to_string(),
-        avatar_url,
-        update_mask: vec!["avatar_url".to_owned()],
+        avatar_url: avatar_url.unwrap_or_default(),
+        update_mask,
         expected_version: request.expected_version,
+        added_by,
         ..Default::default()
     };
     let after = present(app.repo.update_user(write).await?.user)?;

@@ -118,7 +118,7 @@ impl UserApi {
 
     async fn update_user(&self, request: UpdateUserRequest) -> Result<UpdateUserResponse> {
         let id = args::user(&request.user_id, "user_id")?;
-        let mask = args::Mask::new(&request.update_mask, &["avatar_url", "status"])?;
+        let mask = args::Mask::new(&request.update_mask, &["avatar_url", "status", "added_by"])?;
         let status = match request.status() {
             status if !mask.wants("status", status == WireStatus::Unspecified) => None,
             WireStatus::Normal => Some(UserStatus::Normal),
@@ -129,6 +129,7 @@ impl UserApi {
         let patch = UserPatch {
             avatar_url: mask.pick("avatar_url", request.avatar_url),
             status,
+            added_by: request.added_by.map(args::added_by).transpose()?,
             expected_version: request.expected_version.map(args::version),
         };
         check_avatar_url(patch.avatar_url.as_deref().unwrap_or_default())?;

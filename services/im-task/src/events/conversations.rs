@@ -1,7 +1,7 @@
 //! `conversation.created`, `.info.updated`, `.invited`, `group.announcement` → members.
 
 use gochat_core::audience::Roster;
-use gochat_core::session::frame::{ConversationChange, ConversationUpdated};
+use gochat_core::session::frame::{ConversationChange, ConversationUpdated, GroupInvitation};
 use gochat_core::signal::Signal;
 use gochat_proto::common::v1::Conversation;
 use serde::Deserialize;
@@ -14,6 +14,15 @@ use crate::repo::roster;
 struct Updated {
     #[serde(default)]
     updated_fields: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Invitation {
+    invitation_id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    expires_at: i64,
 }
 
 impl Events {
@@ -77,6 +86,21 @@ impl Events {
             .unwrap_or_else(|| Roster::loaded([]));
         let audience = roster.among(target.parse().ok());
         self.tell(event, Signal::ConversationUpdated, &payload, &audience)
+            .await
+    }
+
+    /// The user who is asked for consent.
+    pub(super) async fn invitation(&self, event: &Event) -> Reaction {
+        let told: Invitation = event.payload()?;
+        let payload = GroupInvitation {
+            invitation_id: told.invitation_id.into(),
+            conversation_id: event.conversation_id.as_str().into(),
+            name: told.name.into(),
+            inviter_id: event.operator_id.as_str().into(),
+            expires_at: told.expires_at,
+        };
+        let user = &event.target_user_id;
+        self.tell_own(event, Signal::GroupInvitation, &payload, user)
             .await
     }
 

@@ -142,6 +142,7 @@ impl Events {
             "conversation.created" => self.created(event).await,
             "conversation.info.updated" => self.info_updated(event).await,
             "conversation.invited" | "group.invited" => self.invited(event).await,
+            "group.invitation" => self.invitation(event).await,
             "group.announcement" => self.announced(event).await,
             "friend.request.sent" => self.friend_requested(event).await,
             "friend.added" => self.friend_added(event).await,

@@ -1,5 +1,6 @@
 //! Groups: messages, members, roles, settings.
 
+mod invitations;
 mod large;
 mod lifecycle;
 mod members;

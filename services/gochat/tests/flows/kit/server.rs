@@ -289,6 +289,7 @@ fn config(dir: &Path, settings: &[&str]) -> gochat::config::Config {
         "gateway.rates.disabled=true".to_owned(),
         "gateway.websocket.rate=100000".to_owned(),
         "gateway.websocket.burst=100000".to_owned(),
+        "logic.limits.strangers_adds_per_day=0".to_owned(),
         "logic.passwords.memory_kib=64".to_owned(),
         "logic.passwords.passes=1".to_owned(),
     ];

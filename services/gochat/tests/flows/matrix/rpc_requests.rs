@@ -108,6 +108,12 @@ fn conversation(name: &str, n: &Names<'_>) -> Vec<u8> {
             user_id: n.caller,
             query: "m"
         }),
+        "GetInvitations" => request!(GetInvitationsRequest { user_id: n.caller }),
+        "AnswerInvitation" => request!(AnswerInvitationRequest {
+            user_id: n.caller,
+            invitation_id: "1234567890",
+            action: 1
+        }),
         "MuteMember" => request!(MuteMemberRequest {
             operator_id: n.caller,
             conversation_id: n.group,

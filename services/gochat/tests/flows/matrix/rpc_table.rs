@@ -15,6 +15,7 @@ const LOW: &str = "INSUFFICIENT_PERMISSION";
 const MUTED: &str = "MEMBER_MUTED";
 const STAYS: &str = "CANNOT_LEAVE_CONVERSATION";
 const THERE: &str = "USER_ALREADY_IN_CONVERSATION";
+const NO_INVITE: &str = "INVITATION_NOT_FOUND";
 const NO_FRIEND: &str = "NOT_FRIENDS";
 const NO_REQUEST: &str = "FRIEND_REQUEST_NOT_FOUND";
 
@@ -39,6 +40,8 @@ pub const RPCS: &[(&str, [&str; 8])] = &[
     ("ConversationService/JoinWorldChat",             [PARAM, PARAM, OK,    OK,          OK,         OK,         OK,         OK]),
     ("ConversationService/SearchConversations",       [PARAM, PARAM, OK,    OK,          OK,         OK,         OK,         OK]),
     ("ConversationService/MuteMember",                [PARAM, PARAM, OUT,   OUT,         LOW,        LOW,        OK,         OK]),
+    ("ConversationService/GetInvitations",            [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
+    ("ConversationService/AnswerInvitation",          [PARAM, PARAM, GUEST, NO_INVITE,   NO_INVITE,  NO_INVITE,  NO_INVITE,  NO_INVITE]),
     ("MessageService/SendMessage",                    [PARAM, PARAM, OUT,   OUT,         OK,         MUTED,      OK,         OK]),
     ("MessageService/DeleteMessage",                  [PARAM, PARAM, OUT,   OUT,         LOW,        LOW,        OK,         OK]),
     ("FriendService/SendFriendRequest",               [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),

@@ -26,6 +26,7 @@ const LOW: Cell = (403, "INSUFFICIENT_PERMISSION");
 const MUTED: Cell = (403, "MEMBER_MUTED");
 const STAYS: Cell = (403, "CANNOT_LEAVE_CONVERSATION");
 const WORLD: Cell = (403, "FORBIDDEN");
+const NO_INVITE: Cell = (404, "INVITATION_NOT_FOUND");
 const NO_FRIEND: Cell = (403, "NOT_FRIENDS");
 const NONE: Cell = (404, "NOT_FOUND");
 const WRONG: Cell = (401, "AUTH_INVALID_CREDENTIALS");
@@ -128,10 +129,12 @@ pub const ROWS: &[Row] = &[
     row("35", "DELETE", "/users/account", r#"{"password":"correct horse"}"#, [OK, OK, OK, OK, OK, OK]),
     row("35a", "DELETE", "/users/account", r#"{"password":"a wrong one"}"#, [OK, WRONG, WRONG, WRONG, WRONG, WRONG]),
     row("34", "POST", "/auth/upgrade", r#"{"username":"{fresh-name}","password":"correct horse"}"#, [OK, WORLD, WORLD, WORLD, WORLD, WORLD]),
+    row("36", "GET", "/invitations", "", [GUEST, OK, OK, OK, OK, OK]),
+    row("37", "PUT", "/invitations/{invitation}", r#"{"action":"accept"}"#, [GUEST, NO_INVITE, NO_INVITE, NO_INVITE, NO_INVITE, NO_INVITE]),
 ];
 
-/// The index of the contract, rows 1 to 35 in order, below `/api`.
-pub const ENDPOINTS: [(&str, &str); 35] = [
+/// The index of the contract, rows 1 to 37 in order, below `/api`.
+pub const ENDPOINTS: [(&str, &str); 37] = [
     ("POST", "/auth/register"),
     ("POST", "/auth/login"),
     ("POST", "/auth/guest"),
@@ -167,4 +170,6 @@ pub const ENDPOINTS: [(&str, &str); 35] = [
     ("PUT", "/users/password"),
     ("POST", "/auth/upgrade"),
     ("DELETE", "/users/account"),
+    ("GET", "/invitations"),
+    ("PUT", "/invitations/{invitationId}"),
 ];

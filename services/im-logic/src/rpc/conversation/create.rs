@@ -6,7 +6,6 @@ use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::friendship::{Pair, Person};
 use gochat_core::ids::{ConversationId, ConversationKind, UserId};
 use gochat_core::membership::{Candidate, GroupEvent, decide_create};
-use gochat_core::reach::{Contact, may_reach};
 use gochat_core::text;
 use gochat_proto::common::v1::{Conversation, ConversationType, User};
 use gochat_proto::im::logic::v1 as pb;
@@ -14,7 +13,7 @@ use gochat_proto::im::repo::v1 as repo;
 
 use super::super::parse;
 use super::info::subject;
-use super::view;
+use super::{consent, view};
 use crate::app::App;
 use crate::repo::{People, is_active, person, present};
 
@@ -102,14 +101,6 @@ async fn group(
     request.description = text::optional(request.description);
     check_avatar_url(&request.avatar_url)?;
     let people = app.repo.people(others).await?;
-    let pairs = app.repo.relations(creator, others).await?;
-    for other in others.iter().filter(|other| **other != creator) {
-        let pair = pairs.get(other).copied().unwrap_or_default();
-        if pair.is_blocked() {
-            let (me, them) = (person(creator, &people), person(*other, &people));
-            may_reach(me, them, pair, Contact::GroupAdd)?;
-        }
-    }
     let candidates: Vec<_> = others
         .iter()
         .map(|id| candidate(*id, &people, false))
@@ -125,7 +116,25 @@ async fn group(
     )?;
     let told = u32::try_from(plan.members.len()).unwrap_or(u32::MAX);
     app.budgets.edit(creator, told.saturating_add(1)).await?;
-    let everybody = std::iter::once(&creator).chain(&plan.members);
+    let consent = consent::sort(app, creator, &people, &plan.members).await?;
+    if let Some(refused) = consent.failed.into_iter().next() {
+        return Err(refused.error);
+    }
+    consent::has_room(app, creator).await?;
+    let (invited, members): (Vec<UserId>, Vec<UserId>) = plan
+        .members
+        .iter()
+        .partition(|user| consent.invited.contains(*user));
+    let mut events = plan.events;
+    events.retain_mut(|event| match event {
+        GroupEvent::Created { members } => {
+            members.retain(|user| !invited.contains(user));
+            true
+        }
+        GroupEvent::Invited { user, .. } => !invited.contains(user),
+        _ => true,
+    });
+    let everybody = std::iter::once(&creator).chain(&members);
     let request = repo::CreateConversationRequest {
         r#type: ConversationType::Group as i32,
         name: request.name,
@@ -138,7 +147,8 @@ async fn group(
     };
     let conversation = present(app.repo.create_conversation(request).await?.conversation)?;
     let id = parse::conversation(&conversation.id).map_err(|_| ErrorCode::Internal)?;
-    tell_created(app, &conversation, id, creator, &plan.events).await?;
+    tell_created(app, &conversation, id, creator, &events).await?;
+    consent::invite(app, id, creator, &invited).await?;
     view::seen_by(app, conversation, id, creator).await
 }
 

@@ -6,23 +6,20 @@
 //! holds the group: what was loaded here may be old by then.
 
 use gochat_core::error::{Error, ErrorCode, Result};
-use gochat_core::friendship::Person;
 use gochat_core::ids::{ConversationId, UserId};
 use gochat_core::membership::{
     Departure, FailedUser, GroupEvent, Mute, Role, RoleChange, decide_add, decide_join,
     decide_leave, decide_mute, decide_remove, decide_role,
 };
-use gochat_core::reach::{Contact, may_reach};
 use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
 
 use super::super::parse;
 use super::create::candidate;
-use super::{info, view};
+use super::{consent, info, view};
 use crate::app::App;
 use crate::clock;
 use crate::repo::Facts;
-use crate::repo::{People, person};
 
 const PAGE_DEFAULT: i32 = 50;
 const PAGE_MAX: i32 = 100;
@@ -44,24 +41,17 @@ pub(crate) async fn add(
     asked.push(operator);
     let facts = app.repo.facts(id, &asked).await?;
     let people = app.repo.people(&users).await?;
-    let (users, out_of_reach) = within_reach(app, operator, &people, users).await?;
-    if users.is_empty() {
-        facts.readable_by(operator)?;
-        return Ok(pb::AddMembersResponse {
-            success: out_of_reach.is_empty(),
-            added_user_ids: Vec::new(),
-            failed_users: out_of_reach.iter().map(failed_user).collect(),
-        });
-    }
     let candidates: Vec<_> = users
         .iter()
         .map(|user| candidate(*user, &people, facts.role_of(*user).is_some()))
         .collect();
     let plan = decide_add(&facts.group, facts.standing(operator), role, &candidates)?;
     charge(app, operator, id, plan.admit.len(), &facts).await?;
-    let (added, refused) = admit(app, id, operator, &plan.admit, role).await?;
-    let (events, mut failed) = plan.settle(&added, &refused, operator);
-    failed.extend(out_of_reach);
+    let consent = consent::sort(app, operator, &people, &plan.admit).await?;
+    let (added, mut refused) = admit(app, id, operator, &consent.directly, role).await?;
+    refused.extend(consent::invite(app, id, operator, &consent.invited).await?);
+    refused.extend(consent.failed);
+    let (events, failed) = plan.settle(&added, &refused, operator);
     spread(app, id, operator, &events, &failed).await?;
     Ok(pb::AddMembersResponse {
         success: failed.is_empty(),
@@ -70,34 +60,10 @@ pub(crate) async fn add(
     })
 }
 
-/// Users whom the operator may add, and those who blocked the operator or were blocked.
-async fn within_reach(
-    app: &App,
-    operator: UserId,
-    people: &People,
-    users: Vec<UserId>,
-) -> Result<(Vec<UserId>, Vec<FailedUser>)> {
-    let pairs = app.repo.relations(operator, &users).await?;
-    let (mut within, mut failed) = (Vec::with_capacity(users.len()), Vec::new());
-    for user in users {
-        let pair = pairs.get(&user).copied().unwrap_or_default();
-        let me = Person {
-            id: operator,
-            is_guest: false,
-            active: true,
-        };
-        match may_reach(me, person(user, people), pair, Contact::GroupAdd) {
-            Err(error) if pair.is_blocked() => failed.push(FailedUser { user, error }),
-            // Core refuses the others with the reasons of a candidate.
-            _ => within.push(user),
-        }
-    }
-    Ok((within, failed))
-}
-
 /// `JoinGroup` of the group service: on one's own, where the group is open.
 pub(crate) async fn join(app: &App, id: ConversationId, user: UserId) -> Result<()> {
     let account = app.repo.registered(user).await?;
+    consent::has_room(app, user).await?;
     let facts = app.repo.facts(id, &[user]).await?;
     let standing = gochat_core::membership::Standing::new(facts.role_of(user), account.is_guest);
     let plan = decide_join(&facts.group, user, standing)?;
@@ -361,7 +327,7 @@ pub(crate) async fn list(
 ///
 /// A change that somebody finds made already is announced as well: whoever made it may have died in between, and this call
 /// may be the repeat.
-async fn spread(
+pub(super) async fn spread(
     app: &App,
     id: ConversationId,
     by: UserId,

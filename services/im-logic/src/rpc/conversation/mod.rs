@@ -1,5 +1,6 @@
 //! `ConversationService`.
 
+mod consent;
 pub(super) mod create;
 pub(super) mod depart;
 pub(super) mod history;
@@ -27,6 +28,8 @@ super::service! {
         add_members(AddMembersRequest) -> AddMembersResponse = members::add;
         remove_members(RemoveMembersRequest) -> RemoveMembersResponse = members::remove;
         update_member_role(UpdateMemberRoleRequest) -> UpdateMemberRoleResponse = members::change_role;
+        get_invitations(GetInvitationsRequest) -> GetInvitationsResponse = consent::list;
+        answer_invitation(AnswerInvitationRequest) -> AnswerInvitationResponse = consent::answer;
         mute_member(MuteMemberRequest) -> MuteMemberResponse = members::mute;
         leave_conversation(LeaveConversationRequest) -> LeaveConversationResponse = members::leave;
         get_members(GetMembersRequest) -> GetMembersResponse = members::list;

@@ -2,6 +2,7 @@
 
 mod change;
 mod facts;
+mod invitations;
 mod list;
 mod members;
 mod read;
@@ -39,5 +40,9 @@ serve!(impl ConversationService => ConversationApi {
     hide_conversation(HideConversationRequest) -> HideConversationResponse;
     transfer_ownership(TransferOwnershipRequest) -> TransferOwnershipResponse;
     search_conversations(SearchConversationsRequest) -> SearchConversationsResponse;
+    create_invitations(CreateInvitationsRequest) -> CreateInvitationsResponse;
+    list_invitations(ListInvitationsRequest) -> ListInvitationsResponse;
+    answer_invitation(AnswerInvitationRequest) -> AnswerInvitationResponse;
+    count_conversations(CountConversationsRequest) -> CountConversationsResponse;
     mute_member(MuteMemberRequest) -> MuteMemberResponse;
 });
