@@ -75,7 +75,7 @@ pub(super) struct JoinedData {
 #[utoipa::path(get, path = "/invitations", tag = "members", params(InvitationsParams),
     security(("bearer" = [])), responses(
     (status = 200, body = Envelope<InvitationsData>), (status = 403, body = ErrorBody)))]
-pub(super) async fn list(
+pub(super) async fn invitations(
     State(gw): State<Gw>,
     trace: Trace,
     Registered(me): Registered,
@@ -108,7 +108,7 @@ pub(super) async fn list(
     params(("invitationId" = String, Path)), request_body = HandleBody, security(("bearer" = [])),
     responses((status = 200, body = Envelope<JoinedData>), (status = 400, body = ErrorBody),
     (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
-pub(super) async fn answer(
+pub(super) async fn answer_invitation(
     State(gw): State<Gw>,
     trace: Trace,
     Registered(me): Registered,
