@@ -112,7 +112,7 @@ calls! {
     once users.create_user(CreateUserRequest) -> CreateUserResponse as create_user;
     again users.get_user(GetUserRequest) -> GetUserResponse as get_user;
     again users.get_users(GetUsersRequest) -> GetUsersResponse as get_users;
-    again users.update_user(UpdateUserRequest) -> UpdateUserResponse as update_user;
+    once users.update_user(UpdateUserRequest) -> UpdateUserResponse as update_user;
     once users.use_invitation(UseInvitationRequest) -> UseInvitationResponse as use_invitation;
     once users.return_invitation(ReturnInvitationRequest) -> ReturnInvitationResponse as return_invitation;
     once users.verify_password(VerifyPasswordRequest) -> VerifyPasswordResponse as verify_password;
