@@ -235,6 +235,9 @@ pub struct WebSocket {
     pub queue_frames: usize,
     /// Bytes that may wait for one connection. Default 1 MiB.
     pub queue_bytes: usize,
+    /// Maximum number of bytes that wait over all connections. As they become more, the bytes
+    /// that may wait for one connection become fewer. Default 256 MiB.
+    pub max_queued_bytes: usize,
     /// Largest message from a client, all fragments together. Default 1 MiB.
     pub max_message_bytes: usize,
     /// Most fragments of one message. Default 1,024.
@@ -269,6 +272,7 @@ impl Default for WebSocket {
             sessions_per_user: 5,
             queue_frames: 256,
             queue_bytes: 1 << 20,
+            max_queued_bytes: 256 << 20,
             max_message_bytes: limits.max_message,
             max_fragments: limits.max_fragments,
             max_partial_bytes: 256 << 20,

@@ -34,6 +34,7 @@ use crate::told::{self, Told};
 use crate::turns::Turns;
 use crate::typing::{self, Typing};
 use crate::waiters::Waiters;
+use crate::ws::backlog::Backlog;
 use crate::ws::conn::QueueLimits;
 use crate::ws::{drain, sweeper};
 use crate::{downstream, http, metrics, server, upstream};
@@ -264,6 +265,7 @@ pub(crate) fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
         ws_rules: config.ws_rules(),
         ws_limits: config.websocket.limits(),
         queue,
+        backlog: Arc::new(Backlog::new(config.websocket.max_queued_bytes)),
         mq: ports.mq,
         peers: ports.peers,
         backend: Backend::new(ports.logic, ports.repo, &config.backend),

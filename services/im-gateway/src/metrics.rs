@@ -45,6 +45,8 @@ pub(crate) const ADMISSION_REFUSED: &str = "gochat_admission_refused_total";
 pub(crate) const BODIES_REFUSED: &str = "gochat_http_bodies_refused_total";
 /// Bytes of answers and request bodies in memory.
 const HELD_BYTES: &str = "gochat_http_held_bytes";
+/// Bytes that wait for WebSockets whose clients don't read.
+const QUEUED_BYTES: &str = "gochat_ws_queued_bytes";
 /// Requests with `X-Forwarded-For` from a peer that is not trusted.
 pub(crate) const FORWARDED_UNTRUSTED: &str = "gochat_forwarded_untrusted_total";
 
@@ -97,6 +99,11 @@ pub(crate) fn online_users(change: f64) {
 /// So many bytes of answers and request bodies are in memory.
 pub(crate) fn held_bytes(bytes: usize) {
     gauge!(HELD_BYTES).set(bytes as f64);
+}
+
+/// So many bytes wait for WebSockets whose clients don't read.
+pub(crate) fn queued_bytes(bytes: usize) {
+    gauge!(QUEUED_BYTES).set(bytes as f64);
 }
 
 /// A token was looked at, whatever came of it.
@@ -160,6 +167,7 @@ pub(crate) fn describe() {
         counter!(ADMISSION_REFUSED, "limit" => limit).increment(0);
     }
     gauge!(HELD_BYTES).set(0.0);
+    gauge!(QUEUED_BYTES).set(0.0);
     metrics::describe_counter!(
         CONNECTIONS_REFUSED,
         "Connections closed before a request, by the limit that refused them."
@@ -175,6 +183,11 @@ pub(crate) fn describe() {
     metrics::describe_counter!(
         BODIES_REFUSED,
         "Requests refused because too many bytes of bodies are in memory."
+    );
+    metrics::describe_gauge!(
+        QUEUED_BYTES,
+        metrics::Unit::Bytes,
+        "Bytes that wait for WebSockets whose clients don't read."
     );
     metrics::describe_gauge!(
         HELD_BYTES,

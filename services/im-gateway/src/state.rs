@@ -32,6 +32,7 @@ use crate::turns::Turns;
 use crate::typing::Typing;
 use crate::upstream::Queued;
 use crate::waiters::Waiters;
+use crate::ws::backlog::Backlog;
 use crate::ws::conn::{Conn, QueueLimits, Sent};
 use crate::ws::io::HeldBytes;
 use crate::ws::table::Table;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) ws_rules: Rules,
     pub(crate) ws_limits: wire::Limits,
     pub(crate) queue: QueueLimits,
+    /// Bytes that wait for slow readers.
+    pub(crate) backlog: Arc<Backlog>,
     pub(crate) mq: Arc<dyn Mq>,
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) backend: Backend,

@@ -8,10 +8,11 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use super::backlog::Backlog;
 use super::newest::{Newest, Spot};
 use super::socket::Socket;
 use crate::clock;
@@ -65,6 +66,10 @@ enum Phase {
 struct Out {
     queue: VecDeque<Bytes>,
     bytes: usize,
+    /// Bytes of the queue that the backlog of the process knows of. A queue is counted from the
+    /// moment at which the kernel takes no more: quick readers cost the shared number nothing.
+    counted: usize,
+    backlog: Arc<Backlog>,
     /// The front has been written in part: it must be finished before anything else.
     front_started: bool,
     /// Since when the kernel has taken nothing although something waits.
@@ -115,7 +120,12 @@ pub(crate) struct About {
 
 impl Conn {
     /// A connection without a socket yet: what is sent waits.
-    pub(crate) fn new(id: ConnId, identity: &Identity, about: About) -> Self {
+    pub(crate) fn new(
+        id: ConnId,
+        identity: &Identity,
+        about: About,
+        backlog: Arc<Backlog>,
+    ) -> Self {
         let now = clock::ticks_s();
         Self {
             id,
@@ -135,6 +145,8 @@ impl Conn {
             out: Mutex::new(Out {
                 queue: VecDeque::new(),
                 bytes: 0,
+                counted: 0,
+                backlog,
                 front_started: false,
                 stalled_s: None,
                 phase: Phase::Open,
@@ -392,7 +404,13 @@ impl Conn {
 
     /// A connection for tests, without a socket.
     #[cfg(test)]
-    pub(crate) fn for_test(user: u64, id: ConnId) -> std::sync::Arc<Conn> {
+    pub(crate) fn for_test(user: u64, id: ConnId) -> Arc<Conn> {
+        Self::with_backlog(user, id, Arc::new(Backlog::new(usize::MAX)))
+    }
+
+    /// The same, counted by this backlog.
+    #[cfg(test)]
+    pub(crate) fn with_backlog(user: u64, id: ConnId, backlog: Arc<Backlog>) -> Arc<Conn> {
         let identity = Identity {
             user: UserId::new(user).expect("a user id"),
             guest: false,
@@ -401,7 +419,7 @@ impl Conn {
             issued_at: 0,
             expires_at: i64::MAX,
         };
-        std::sync::Arc::new(Self::new(id, &identity, About::default()))
+        Arc::new(Self::new(id, &identity, About::default(), backlog))
     }
 
     /// Whether frames are still accepted.
@@ -468,15 +486,30 @@ impl Conn {
 
 impl Out {
     fn push(&mut self, frame: Bytes, limits: QueueLimits) -> Sent {
+        let max = match self.stalled_s {
+            Some(_) => self.backlog.allowance(limits.bytes),
+            None => limits.bytes,
+        };
         let fits = self.queue.len() < limits.frames
-            && (self.bytes + frame.len() <= limits.bytes || self.queue.is_empty());
+            && (self.bytes + frame.len() <= max || self.queue.is_empty());
         if !fits {
             self.close(CloseCode::SlowConsumer, None);
             return Sent::Overflow;
         }
         self.bytes += frame.len();
         self.queue.push_back(frame);
+        if self.stalled_s.is_some() {
+            self.count();
+        }
         Sent::Accepted
+    }
+
+    /// Tells the backlog of the process how many bytes wait here.
+    fn count(&mut self) {
+        if self.counted != self.bytes {
+            self.backlog.recount(self.counted, self.bytes);
+            self.counted = self.bytes;
+        }
     }
 
     /// Replaces what waits by a goodbye. Only a frame that is half out must still be finished.
@@ -490,6 +523,7 @@ impl Out {
         self.queue
             .push_back(Bytes::copy_from_slice(goodbye.as_bytes()));
         self.bytes = self.queue.iter().map(Bytes::len).sum();
+        self.count();
         self.phase = Phase::Closing {
             since_s: clock::ticks_s(),
         };
@@ -522,6 +556,7 @@ impl Out {
         }
         // Gives the queue's memory back: an idle connection has none.
         self.queue = VecDeque::new();
+        self.count();
         Ok(true)
     }
 
@@ -531,6 +566,7 @@ impl Out {
             self.stalled_s = None;
         }
         self.stalled_s.get_or_insert_with(clock::ticks_s);
+        self.count();
         false
     }
 
@@ -553,6 +589,7 @@ impl Out {
         self.phase = Phase::Dead;
         self.queue = VecDeque::new();
         self.bytes = 0;
+        self.count();
         self.wake();
     }
 
@@ -560,6 +597,12 @@ impl Out {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
         }
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        self.backlog.recount(self.counted, 0);
     }
 }
 

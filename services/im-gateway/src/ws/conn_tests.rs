@@ -99,6 +99,34 @@ async fn a_frame_the_kernel_takes_in_parts_arrives_whole() {
 }
 
 #[tokio::test]
+async fn what_waits_over_all_connections_is_bounded_and_given_back() {
+    let (server, _client) = pair().await;
+    let backlog = Arc::new(Backlog::new(64 * 64 * 1024));
+    let conn = Conn::with_backlog(7, 1, backlog.clone());
+    conn.attach(Socket::Plain(server));
+    let limits = QueueLimits {
+        frames: 10_000,
+        bytes: 1 << 20,
+    };
+    let taken = (0..10_000)
+        .take_while(|_| conn.send(&frame(b'x', 1_000), limits) == Sent::Accepted)
+        .count();
+    assert!(!conn.is_open(), "{taken} frames were taken");
+    assert!(backlog.bytes() < 2_000, "{} wait", backlog.bytes());
+
+    let (server, _client) = pair().await;
+    let conn = Conn::with_backlog(7, 2, backlog.clone());
+    conn.attach(Socket::Plain(server));
+    // One frame waits for a connection, whatever its size.
+    assert_eq!(conn.send(&frame(b'x', 8 << 20), limits), Sent::Accepted);
+    conn.flush();
+    assert!(backlog.bytes() > 1 << 20, "{} wait", backlog.bytes());
+    assert_eq!(conn.send(&frame(b'y', 1), limits), Sent::Overflow);
+    drop(conn);
+    assert!(backlog.bytes() < 2_000, "{} wait", backlog.bytes());
+}
+
+#[tokio::test]
 async fn a_slow_reader_is_closed_with_a_complete_frame_and_a_goodbye() {
     let (server, mut client) = pair().await;
     let conn = conn();

@@ -78,7 +78,8 @@ pub(crate) async fn upgrade(
         address: Some(address),
         connected_at: clock::now_s(),
     };
-    let conn = Arc::new(Conn::new(gw.new_conn_id(), &identity, about));
+    let backlog = gw.backlog.clone();
+    let conn = Arc::new(Conn::new(gw.new_conn_id(), &identity, about, backlog));
     spread_first_ping(gw, &conn);
     let admitted = Admitted::new(gw, conn);
     // An end that came between the first look and the table has closed no socket of this session.

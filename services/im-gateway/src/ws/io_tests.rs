@@ -41,7 +41,12 @@ async fn rig(config: Config) -> Rig {
         issued_at: 0,
         expires_at: i64::MAX,
     };
-    let conn = Arc::new(Conn::new(1, &identity, About::default()));
+    let conn = Arc::new(Conn::new(
+        1,
+        &identity,
+        About::default(),
+        gw.backlog.clone(),
+    ));
     conn.attach(Socket::Plain(server.unwrap().0));
     let task = tokio::spawn(ConnTask::new(gw.clone(), conn, None));
     Rig {

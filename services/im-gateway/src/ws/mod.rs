@@ -1,5 +1,6 @@
 //! WebSockets: handshake, connections, and what keeps them alive.
 
+pub(crate) mod backlog;
 pub(crate) mod conn;
 pub(crate) mod drain;
 pub(crate) mod handshake;
