@@ -1,18 +1,24 @@
 //! The one connection, and getting it back.
 //!
-//! All calls share one multiplexed connection. When it breaks, or several calls in a row get no answer, it is
-//! given up: from then on calls fail at once instead of waiting one by one, and a task connects
-//! anew with growing pauses. A new connection (rather than the reconnection of the library's
+//! All calls share one multiplexed connection, the only one of a pool: it is made, prepared and
+//! timed by deadpool-redis and stays checked out while it works. One connection carries the
+//! commands of all callers in one pipeline; a pool of exclusive ones would wait for a round trip
+//! per caller and probe each connection before each use.
+//!
+//! When the connection breaks, or several calls in a row get no answer, it leaves the pool: from
+//! then on calls fail at once instead of waiting one by one, and a task asks the pool for another
+//! one with growing pauses. A new connection (rather than the reconnection of the library's
 //! `ConnectionManager`) also gets past a host that vanished without a word, where the old socket
 //! would stay silent for minutes.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use deadpool_redis::{Connection, Hook, HookError, Manager, Pool, PoolError, Runtime};
 use gochat_core::error::Result;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, Pipeline, RedisError, RedisResult, Value};
+use redis::{AsyncConnectionConfig, ErrorKind, Pipeline, RedisError, RedisResult, Value};
 use tokio::sync::watch;
 
 use super::config::RedisConfig;
@@ -28,15 +34,14 @@ const QUEUE: usize = 256;
 
 /// The connection and its state.
 pub(super) struct Link {
-    client: Client,
-    connect_timeout: Duration,
+    pool: Pool,
     reconnect_max: Duration,
     state: Mutex<State>,
     up: watch::Sender<bool>,
 }
 
 struct State {
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     /// Counts connections, so that news about an old one change nothing.
     epoch: u64,
     silent_calls: u32,
@@ -46,11 +51,7 @@ struct State {
 impl Link {
     /// Starts to connect; a server that isn't there yet is no error.
     pub(super) fn start(config: &RedisConfig) -> Result<Arc<Self>> {
-        let info = config.connection_info()?;
-        let client = Client::open(info).map_err(|error| {
-            tracing::error!(%error, "the settings of Redis can't be used");
-            gochat_core::error::ErrorCode::InvalidParams
-        })?;
+        let pool = pool(config)?;
         let state = State {
             connection: None,
             epoch: 0,
@@ -58,8 +59,7 @@ impl Link {
             since: Instant::now(),
         };
         let link = Arc::new(Self {
-            client,
-            connect_timeout: config.connect_timeout(),
+            pool,
             reconnect_max: config.reconnect_max(),
             state: Mutex::new(state),
             up: watch::Sender::new(false),
@@ -71,8 +71,8 @@ impl Link {
     /// The connection and its number, while there is one.
     pub(super) fn current(&self) -> Option<(MultiplexedConnection, u64)> {
         let state = self.state.lock();
-        let connection = state.connection.clone()?;
-        Some((connection, state.epoch))
+        let connection: &MultiplexedConnection = state.connection.as_ref()?;
+        Some((connection.clone(), state.epoch))
     }
 
     /// Follows whether there is a connection.
@@ -105,20 +105,26 @@ impl Link {
 
     /// This connection is of no use any more.
     pub(super) fn give_up(self: &Arc<Self>, epoch: u64, reason: &str) {
-        {
+        let old = {
             let mut state = self.state.lock();
-            if state.epoch != epoch || state.connection.take().is_none() {
+            if state.epoch != epoch {
                 return;
             }
+            let Some(old) = state.connection.take() else {
+                return;
+            };
             state.since = Instant::now();
-        }
+            old
+        };
+        // Leaves the pool for good, which makes room for another one.
+        drop(Connection::take(old));
         self.up.send_replace(false);
         metrics::gauge!("gochat_redis_up").set(0.0);
         tracing::warn!(reason, "Redis is away; calls fail until it is back");
         tokio::spawn(recover(Arc::downgrade(self), false));
     }
 
-    fn restore(&self, connection: MultiplexedConnection) {
+    fn restore(&self, connection: Connection) {
         let away_for = {
             let mut state = self.state.lock();
             state.connection = Some(connection);
@@ -131,30 +137,48 @@ impl Link {
         metrics::counter!("gochat_redis_connections_total").increment(1);
         tracing::info!(away_ms = away_for.as_millis() as u64, "Redis is there");
     }
+}
 
-    /// Connects, within the time for that, to a server that is ready for writes.
-    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        // Every call has a deadline of its own, which the library's response timeout would only repeat.
-        let settings = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(QUEUE);
-        let connect = async {
-            let client = &self.client;
-            let mut connection = client
-                .get_multiplexed_async_connection_with_config(&settings)
-                .await?;
-            refuse_replica(&mut connection).await?;
-            let mut scripts = Pipeline::new();
-            for load in script::load_all() {
-                scripts.add_command(load).ignore();
-            }
-            scripts.exec_async(&mut connection).await?;
-            Ok(connection)
-        };
-        let connected = tokio::time::timeout(self.connect_timeout, connect).await;
-        connected.unwrap_or_else(|_| Err(RedisError::from((ErrorKind::Io, "no answer"))))
+/// The pool of the one connection. It gives only connections to a server that is ready for writes.
+fn pool(config: &RedisConfig) -> Result<Pool> {
+    // Every call has a deadline of its own, which the library's response timeout would only repeat.
+    let settings = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(config.connect_timeout()))
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(QUEUE);
+    let unusable = |error: &dyn std::fmt::Display| {
+        tracing::error!(%error, "the settings of Redis can't be used");
+        gochat_core::error::ErrorCode::InvalidParams
+    };
+    let manager = Manager::new_with_config(config.connection_info()?, settings)
+        .map_err(|error| unusable(&error))?;
+    let timeout = config.connect_timeout();
+    let prepare = Hook::async_fn(move |connection: &mut MultiplexedConnection, _| {
+        Box::pin(async move {
+            let prepared = tokio::time::timeout(timeout, prepare(connection)).await;
+            prepared
+                .unwrap_or_else(|_| Err(RedisError::from((ErrorKind::Io, "no answer"))))
+                .map_err(HookError::Backend)
+        })
+    });
+    let pool = Pool::builder(manager)
+        .runtime(Runtime::Tokio1)
+        .max_size(1)
+        .create_timeout(Some(timeout))
+        .post_create(prepare)
+        .build()
+        .map_err(|error| unusable(&error))?;
+    Ok(pool)
+}
+
+/// Refuses a server that can't be written to and gives it the scripts.
+async fn prepare(connection: &mut MultiplexedConnection) -> RedisResult<()> {
+    refuse_replica(connection).await?;
+    let mut scripts = Pipeline::new();
+    for load in script::load_all() {
+        scripts.add_command(load).ignore();
     }
+    scripts.exec_async(connection).await
 }
 
 /// After a failover the old address may lead to a server that only copies another one.
@@ -185,15 +209,26 @@ async fn recover(link: Weak<Link>, mut at_start: bool) {
         let Some(link) = link.upgrade() else {
             return;
         };
-        match link.connect().await {
+        match link.pool.get().await {
             Ok(connection) => return link.restore(connection),
             Err(error) if at_start => {
                 at_start = false;
-                tracing::warn!(%error, "Redis is away; calls fail until it is there");
+                let error = reason(&error);
+                tracing::warn!(error, "Redis is away; calls fail until it is there");
             }
-            Err(error) => tracing::debug!(%error, "Redis is still away"),
+            Err(error) => tracing::debug!(error = reason(&error), "Redis is still away"),
         }
         drop(link);
         tokio::time::sleep(backoff.next_delay()).await;
+    }
+}
+
+/// What is wrong, without the words of the pool around it.
+fn reason(error: &PoolError) -> String {
+    match error {
+        PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+            error.to_string()
+        }
+        error => error.to_string(),
     }
 }
