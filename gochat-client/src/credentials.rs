@@ -13,7 +13,8 @@ pub enum Credentials {
         /// Its password.
         password: String,
     },
-    /// A new guest account.
+    /// A new guest account. Where the server asks guests for a proof of work, the client solves
+    /// the challenge by itself.
     Guest {
         /// Base of its name.
         name: Option<String>,

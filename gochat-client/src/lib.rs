@@ -39,6 +39,7 @@ mod error;
 mod events;
 mod http;
 mod options;
+pub mod proof;
 mod tokens;
 mod url;
 

@@ -14,7 +14,10 @@ use tokio::sync::Mutex;
 
 use crate::api::User;
 use crate::http::Http;
-use crate::{Credentials, Result};
+use crate::{Credentials, Result, proof};
+
+/// Proofs of work that are tried for one guest: a challenge may expire while it is solved.
+const PROOFS: usize = 2;
 
 /// Shared by the driver and every API call.
 #[derive(Debug, Clone)]
@@ -143,31 +146,51 @@ impl Tokens {
     }
 
     async fn sign_in(&self, held: &mut Held) -> Result<()> {
-        let (path, body) = match &held.credentials {
-            Credentials::Password { username, password } => (
-                "/auth/login",
-                json!({ "username": username, "password": password }),
-            ),
+        let signed_in: SignedIn = match &held.credentials {
+            Credentials::Password { username, password } => {
+                let body = json!({ "username": username, "password": password });
+                self.http
+                    .call(Method::POST, "/auth/login", Some(&body), None)
+                    .await?
+            }
             // A guest has no password: signing in again would make another guest.
             Credentials::Guest { .. } if held.user.is_some() => {
                 return Err(Refusal::from(ErrorCode::TokenExpired).into());
             }
-            Credentials::Guest { name: Some(name) } => {
-                ("/auth/guest", json!({ "guestName": name }))
-            }
-            Credentials::Guest { name: None } => ("/auth/guest", json!({})),
+            Credentials::Guest { name } => self.enter_as_guest(name.as_deref()).await?,
             Credentials::Tokens { .. } => {
                 return Err(Refusal::from(ErrorCode::TokenExpired).into());
             }
         };
-        let signed_in: SignedIn = self
-            .http
-            .call(Method::POST, path, Some(&body), None)
-            .await?;
         held.pair = Some(signed_in.pair);
         held.is_fresh = true;
         held.user = Some(signed_in.user);
         Ok(())
+    }
+
+    /// Makes a guest; solves a challenge when the server asks for it.
+    async fn enter_as_guest(&self, name: Option<&str>) -> Result<SignedIn> {
+        let mut body = serde_json::Map::new();
+        if let Some(name) = name {
+            body.insert("guestName".to_owned(), name.into());
+        }
+        for _ in 0..PROOFS {
+            match self.make_guest(&body).await {
+                Err(e) if needs_proof(&e) => {}
+                outcome => return outcome,
+            }
+            let proof = proof::obtain(&self.http).await?;
+            body.insert("proof".to_owned(), proof.into());
+        }
+        self.make_guest(&body).await
+    }
+
+    async fn make_guest(
+        &self,
+        body: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<SignedIn> {
+        let path = "/auth/guest";
+        self.http.call(Method::POST, path, Some(body), None).await
     }
 
     /// Replaces the pair, for example by the answer of an upgrade.
@@ -209,6 +232,11 @@ impl Held {
             .map(|p| p.access_token.clone())
             .unwrap_or_default()
     }
+}
+
+fn needs_proof(error: &crate::Error) -> bool {
+    let refusal = error.refusal();
+    refusal.is_some_and(|refusal| refusal.code == ErrorCode::ProofRequired)
 }
 
 /// Whether a new token would help.

@@ -89,6 +89,7 @@ catalogue! {
     GuestNotAllowed = 1003, "GUEST_NOT_ALLOWED", 403, PermissionDenied, false, "Guests may not do this; register an account.";
     RegistrationClosed = 1003, "REGISTRATION_CLOSED", 403, PermissionDenied, false, "No accounts are made here right now.";
     InvitationInvalid = 1003, "INVITATION_INVALID", 403, PermissionDenied, false, "Registration takes an invitation code that is good and not used up.";
+    ProofRequired = 1003, "PROOF_REQUIRED", 403, PermissionDenied, false, "Solve a challenge first: get one from /auth/challenge and send its proof.";
     NotFound = 1004, "NOT_FOUND", 404, NotFound, false, "There is no such thing.";
     RateLimited = 1005, "RATE_LIMITED", 429, ResourceExhausted, true, "Too many requests; slow down.";
     SlowMode = 1005, "SLOW_MODE", 429, ResourceExhausted, true, "This conversation takes no more messages right now; wait a moment.";

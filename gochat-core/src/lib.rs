@@ -21,6 +21,7 @@ pub mod message;
 pub mod page;
 pub mod partition;
 pub mod presence;
+pub mod proof;
 pub mod ratelimit;
 pub mod reach;
 pub mod read;

@@ -16,6 +16,16 @@ const ALLOWED: &[&str] = &[
     "unicode-normalization",
     "unicode-script",
     "unicode-security",
+    // the hash of proofs of work: pure code, and nobody should write one more SHA-256
+    "sha2",
+    "digest",
+    "block-buffer",
+    "const-oid",
+    "crypto-common",
+    "hybrid-array",
+    "typenum",
+    "cpufeatures",
+    "cfg-if",
     // what those bring along
     "allocator-api2",
     "equivalent",

@@ -13,7 +13,7 @@ const CONTRACT: &[(&str, &str)] = &[
     (
         "im.logic.v1.AuthService",
         "Login Register RefreshToken Logout ValidateToken GuestLogin ListSessions EndSessions \
-         ChangePassword DeleteAccount UpgradeGuest",
+         ChangePassword DeleteAccount UpgradeGuest GetChallenge",
     ),
     ("im.logic.v1.KeyService", "GetPublicKeys"),
     (

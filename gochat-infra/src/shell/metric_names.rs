@@ -46,6 +46,16 @@ const METRICS: &[(Kind, &str, &str)] = &[
     ),
     (
         Counter,
+        "gochat_proofs_refused_total",
+        "Guests refused because their proof of work was missing, wrong or used.",
+    ),
+    (
+        Counter,
+        "gochat_proofs_bridged_total",
+        "Proofs of work remembered by one instance alone because the shared state was away.",
+    ),
+    (
+        Counter,
         "gochat_password_guesses_refused_total",
         "Sign-ins refused because an account had too many wrong passwords.",
     ),

@@ -24,11 +24,13 @@ mod claims;
 mod crypto;
 mod seal;
 mod signer;
+mod tag;
 mod verifier;
 
 pub use claims::{Claims, Kind, hash_of};
 pub use seal::SealingKey;
 pub use signer::{KeyPair, Signer};
+pub use tag::TagKey;
 pub use verifier::{Refusal, Verifier, VerifyingKey};
 
 use serde::{Deserialize, Serialize};

@@ -15,6 +15,7 @@ use crate::budgets::Budgets;
 use crate::config::Config;
 use crate::events::Events;
 use crate::facts::Announcer;
+use crate::proofs::Proofs;
 use crate::repo::Repo;
 use crate::rpc;
 
@@ -64,12 +65,15 @@ impl Api {
             config.budgets.clone(),
             config.admission.clone(),
         ));
+        let bits = config.admission.guest_proof_bits;
+        let proofs = Proofs::new(repo.clone(), &config.auth.secret, bits);
         let auth = Auth::new(
             repo.clone(),
             events.clone(),
             tokens,
             hasher,
             budgets.clone(),
+            proofs,
         )
         .with_cap(config.auth.sessions_per_user)
         .with_clock(clock);

@@ -146,19 +146,33 @@ impl Budgets {
         }
     }
 
+    /// Whether guests are let in.
+    ///
+    /// # Errors
+    /// `GUEST_NOT_ALLOWED`.
+    pub(crate) fn may_be_guest(&self) -> Result<()> {
+        if self.admission.guests {
+            return Ok(());
+        }
+        let text = "Guests aren't let in here; register an account.";
+        Err(Error::new(ErrorCode::GuestNotAllowed, text))
+    }
+
     /// A guest from this network.
     ///
     /// # Errors
-    /// `RATE_LIMITED`; `GUEST_NOT_ALLOWED` where no guests are let in.
-    pub(crate) async fn guest(&self, origin: Origin<'_>) -> Result<()> {
-        if !self.admission.guests {
-            let text = "Guests aren't let in here; register an account.";
-            return Err(Error::new(ErrorCode::GuestNotAllowed, text));
-        }
-        let config = &self.config;
-        self.of_address("guests_by_address", config.guests_by_address, origin)
-            .await?;
-        self.charge("guests", "all", config.guests, 1).await
+    /// `RATE_LIMITED`.
+    pub(crate) async fn guest_of_network(&self, origin: Origin<'_>) -> Result<()> {
+        let rule = self.config.guests_by_address;
+        self.of_address("guests_by_address", rule, origin).await
+    }
+
+    /// A guest from anywhere.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`.
+    pub(crate) async fn guest(&self) -> Result<()> {
+        self.charge("guests", "all", self.config.guests, 1).await
     }
 
     /// An account from this network.

@@ -10,6 +10,7 @@ use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::friendship::REQUEST_COOLDOWN_MS;
 use gochat_core::guess::GuessRule;
 use gochat_core::message::RECALL_WINDOW_MS;
+use gochat_core::proof;
 use gochat_core::ratelimit::Rule;
 use gochat_infra::token::Algorithm;
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,9 @@ pub struct Admission {
     pub invitations: Vec<String>,
     /// Whether guests are let in. Default true.
     pub guests: bool,
+    /// Zero bits of the proof of work that a guest brings; a guest without one is refused with
+    /// `PROOF_REQUIRED`. Every bit doubles the work. 0 = no proof, at most 24. Default 0.
+    pub guest_proof_bits: u8,
 }
 
 impl Default for Admission {
@@ -85,13 +89,18 @@ impl Default for Admission {
             registration: Registration::default(),
             invitations: Vec::new(),
             guests: true,
+            guest_proof_bits: 0,
         }
     }
 }
 
 impl Admission {
-    /// Refuses codes of another form. The sentence doesn't quote them.
+    /// Refuses codes of another form, without quoting them, and proofs that take too long.
     fn check(&self) -> Result<()> {
+        proof::check_difficulty(self.guest_proof_bits).map_err(|e| {
+            let text = format!("admission.guest_proof_bits: {}", e.message);
+            Error::new(ErrorCode::InvalidParams, text)
+        })?;
         for setting in &self.invitations {
             admission::parse_code(setting).map_err(|e| {
                 let text = format!("admission.invitations: {}", e.message);
@@ -353,6 +362,17 @@ mod tests {
         assert!(config.check().is_err());
         config.auth.secret = "s".repeat(SECRET_MIN_BYTES);
         assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_proof_has_a_maximum() {
+        let admission = |guest_proof_bits| Admission {
+            guest_proof_bits,
+            ..Admission::default()
+        };
+        assert_eq!(admission(24).check(), Ok(()));
+        let refusal = admission(25).check().unwrap_err();
+        assert!(refusal.message.contains("admission.guest_proof_bits"));
     }
 
     #[test]

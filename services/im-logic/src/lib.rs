@@ -17,6 +17,7 @@ pub mod config;
 mod events;
 mod facts;
 pub mod pipeline;
+mod proofs;
 mod repo;
 mod rpc;
 pub mod send;

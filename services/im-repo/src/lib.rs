@@ -37,6 +37,7 @@ mod convert;
 mod heads;
 mod pages;
 mod password;
+mod proofs;
 mod rpc;
 mod service;
 mod services;

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::conversations::Conversations;
 use crate::heads::Heads;
 use crate::password::Verifier;
+use crate::proofs::Proofs;
 use crate::service::Ports;
 use crate::users::Users;
 
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) limiter: Arc<dyn RateLimiter>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) passwords: Verifier,
+    pub(crate) proofs: Proofs,
 }
 
 impl Shared {
@@ -43,6 +45,7 @@ impl Shared {
         Self {
             heads: Arc::new(heads),
             passwords: Verifier::new(&config.password),
+            proofs: Proofs::new(),
             config,
             db: ports.db,
             users,

@@ -104,11 +104,21 @@ impl Api {
         matches!(asking.await, Ok(Ok(answer)) if answer.status() == 200)
     }
 
-    /// A new guest.
+    /// A new guest; solves a challenge where the server asks for one.
     pub(crate) async fn guest(&self) -> Result<Account> {
-        let data = self
-            .call(Method::POST, "/auth/guest", "", Some(&json!({})))
-            .await?;
+        let post = async |body| {
+            self.call(Method::POST, "/auth/guest", "", Some(&body))
+                .await
+        };
+        let data = match post(json!({})).await {
+            Err(e) if e.to_string().contains("PROOF_REQUIRED") => {
+                let path = "/auth/challenge";
+                let challenge = text(&self.call(Method::GET, path, "", None).await?["challenge"])?;
+                let proof = gochat_client::proof::solve(&challenge).await?;
+                post(json!({ "proof": proof })).await?
+            }
+            data => data?,
+        };
         account(&data)
     }
 

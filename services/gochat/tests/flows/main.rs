@@ -21,6 +21,7 @@ mod matrix;
 mod messages;
 mod paging;
 mod presence;
+mod proof;
 mod races;
 mod read;
 mod reads;

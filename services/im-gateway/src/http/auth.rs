@@ -3,7 +3,8 @@
 use axum::extract::State;
 use gochat_core::error::ErrorCode;
 use gochat_proto::im::logic::v1::{
-    GuestLoginRequest, LoginRequest, LogoutRequest, RefreshTokenRequest, RegisterRequest,
+    GetChallengeRequest, GuestLoginRequest, LoginRequest, LogoutRequest, RefreshTokenRequest,
+    RegisterRequest,
 };
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,23 @@ pub(super) struct GuestBody {
     device_id: Option<String>,
     /// Name of the device, for the list of sessions; at most 64 characters are kept.
     device: Option<String>,
+    /// Proof of work, where guests need one: a challenge of `/auth/challenge`, a dot, and a decimal counter such that
+    /// the SHA-256 of this text begins with `difficulty` zero bits. Good once.
+    proof: Option<String>,
+}
+
+/// A task for a guest.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ChallengeData {
+    /// Zero bits that the SHA-256 of a proof begins with; 0 where guests need no proof.
+    difficulty: i32,
+    /// 98 hexadecimal digits; absent where guests need no proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    challenge: Option<String>,
+    /// Unix seconds at which a proof is no longer taken; absent where guests need none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<i64>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -156,7 +174,7 @@ pub(super) async fn login(
 
 /// Creates a guest account and signs it in.
 #[utoipa::path(post, path = "/auth/guest", tag = "auth", request_body = Option<GuestBody>, responses(
-    (status = 201, body = Envelope<SessionData>)))]
+    (status = 201, body = Envelope<SessionData>), (status = 403, body = ErrorBody)))]
 pub(super) async fn guest(
     State(gw): State<Gw>,
     trace: Trace,
@@ -170,6 +188,7 @@ pub(super) async fn guest(
         address: network.0,
         device_id: device(body.device_id),
         device: body.device.unwrap_or_default(),
+        proof: body.proof.unwrap_or_default(),
     };
     let call = gw
         .backend
@@ -184,6 +203,25 @@ pub(super) async fn guest(
         refresh_token,
         expires_in,
         user,
+    }))
+}
+
+/// A challenge whose proof makes a guest, where the settings ask for one. A challenge is for one guest.
+#[utoipa::path(get, path = "/auth/challenge", tag = "auth", responses(
+    (status = 200, body = Envelope<ChallengeData>)))]
+pub(super) async fn challenge(State(gw): State<Gw>, trace: Trace) -> ApiResult<ChallengeData> {
+    let request = GetChallengeRequest {};
+    let call = gw
+        .backend
+        .call(&gw.backend.auth, &trace.0, request, |mut c, r| async move {
+            c.get_challenge(r).await
+        });
+    let r = call.await?;
+    let is_needed = r.difficulty > 0;
+    Ok(Reply::ok(ChallengeData {
+        difficulty: r.difficulty,
+        challenge: is_needed.then_some(r.challenge),
+        expires_at: is_needed.then_some(r.expires_at),
     }))
 }
 

@@ -64,6 +64,7 @@ fn api() -> OpenApiRouter<Gw> {
     let auth = OpenApiRouter::new()
         .routes(routes!(auth::register))
         .routes(routes!(auth::login))
+        .routes(routes!(auth::challenge))
         .routes(routes!(auth::guest))
         .routes(routes!(auth::refresh))
         .routes(routes!(auth::logout))

@@ -132,7 +132,12 @@ mod tests {
         for base in ["/api", "/api/v1"] {
             let of = |path: &str| Entry::of(&format!("{base}{path}"));
             assert_eq!(of("/auth/register"), Entry::Door(Door::Register));
-            for path in ["/auth/login", "/auth/guest", "/auth/refresh", "/auth/other"] {
+            for path in [
+                "/auth/login",
+                "/auth/guest",
+                "/auth/challenge",
+                "/auth/refresh",
+            ] {
                 assert_eq!(of(path), Entry::Door(Door::Login), "{path}");
             }
             for path in ["/auth/logout", "/conversations", "/authors"] {

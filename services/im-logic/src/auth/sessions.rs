@@ -7,6 +7,7 @@ use gochat_core::account::{
 };
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{UnixMillis, UserId};
+use gochat_core::proof::Challenge;
 use gochat_core::text;
 use gochat_core::token::{EndReason, FIRST_GENERATION, Policy, SessionId};
 use gochat_infra::token::{Kind, hash_of};
@@ -17,6 +18,7 @@ use rand::Rng as _;
 use super::{Hasher, Keys, Pair, Place, Subject, Tokens};
 use crate::budgets::{Budgets, Origin};
 use crate::events::Events;
+use crate::proofs::Proofs;
 use crate::repo::{Repo, present};
 
 /// Names tried for one guest before giving up; a second try is rare already.
@@ -40,6 +42,7 @@ pub(crate) struct Auth {
     pub(super) tokens: Tokens,
     pub(super) hasher: Hasher,
     pub(super) budgets: Arc<Budgets>,
+    proofs: Proofs,
     pub(super) clock: Clock,
     /// Live sessions per user.
     pub(super) cap: u32,
@@ -69,6 +72,7 @@ impl Auth {
         tokens: Tokens,
         hasher: Hasher,
         budgets: Arc<Budgets>,
+        proofs: Proofs,
     ) -> Self {
         Self {
             repo,
@@ -76,6 +80,7 @@ impl Auth {
             tokens,
             hasher,
             budgets,
+            proofs,
             clock: Arc::new(crate::clock::now_ms),
             cap: crate::config::Auth::default().sessions_per_user,
         }
@@ -193,17 +198,34 @@ impl Auth {
         Ok(judged.password_version)
     }
 
-    /// Creates a guest and lets it in.
+    /// A challenge for a guest, with its text; `None` where guests need none.
     ///
     /// # Errors
-    /// `RATE_LIMITED` when its network, or all together, made too many.
+    /// None with settings that were checked.
+    pub(crate) fn challenge(&self) -> Result<Option<(Challenge, String)>> {
+        self.proofs.challenge(self.now())
+    }
+
+    /// Creates a guest and lets it in. Whoever has no proof costs nothing; a network that made
+    /// too many guests keeps its proof; a proof is used up before all together pay for it.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` when its network, or all together, made too many; `GUEST_NOT_ALLOWED`;
+    /// `PROOF_REQUIRED`.
     pub(crate) async fn guest(
         &self,
         wish: &str,
+        proof: &str,
         client: &Client,
         origin: Origin<'_>,
     ) -> Result<Entry> {
-        self.budgets.guest(origin).await?;
+        self.budgets.may_be_guest()?;
+        let proof = self.proofs.judge(proof, self.now())?;
+        self.budgets.guest_of_network(origin).await?;
+        if let Some(proof) = proof {
+            self.proofs.use_up(&proof, self.now()).await?;
+        }
+        self.budgets.guest().await?;
         for _ in 0..GUEST_NAME_TRIES {
             let request = repo::CreateUserRequest {
                 username: guest_name(wish, rand::rng().random()),

@@ -170,6 +170,7 @@ calls! {
     once limits.allow(AllowRequest) -> AllowResponse as allow;
     once limits.guess(GuessRequest) -> GuessResponse as guess;
     once limits.confirm_guess(ConfirmGuessRequest) -> ConfirmGuessResponse as confirm_guess;
+    once limits.use_proof(UseProofRequest) -> UseProofResponse as use_proof;
 
     again sessions.create_session(CreateSessionRequest) -> CreateSessionResponse as create_session;
     again sessions.refresh_session(RefreshSessionRequest) -> RefreshSessionResponse as refresh_session;

@@ -21,6 +21,7 @@ super::service! {
         logout(LogoutRequest) -> LogoutResponse = logout;
         validate_token(ValidateTokenRequest) -> ValidateTokenResponse = validate;
         guest_login(GuestLoginRequest) -> GuestLoginResponse = guest;
+        get_challenge(GetChallengeRequest) -> GetChallengeResponse = challenge;
         list_sessions(ListSessionsRequest) -> ListSessionsResponse = list_sessions;
         end_sessions(EndSessionsRequest) -> EndSessionsResponse = end_sessions;
         change_password(ChangePasswordRequest) -> ChangePasswordResponse = change_password;
@@ -133,7 +134,8 @@ async fn guest(app: &App, request: pb::GuestLoginRequest) -> Result<pb::GuestLog
         address: &request.address,
         device: &request.device_id,
     };
-    let outcome = app.auth.guest(&request.guest_name, &client, origin);
+    let (wish, proof) = (&request.guest_name, &request.proof);
+    let outcome = app.auth.guest(wish, proof, &client, origin);
     let entry = counted("guest", outcome.await)?;
     app.audit.note(trail::signed_in(
         &entry.user.id,
@@ -146,6 +148,17 @@ async fn guest(app: &App, request: pb::GuestLoginRequest) -> Result<pb::GuestLog
         refresh_token: entry.pair.refresh.text,
         expires_in: entry.pair.access.expires_at,
         user: Some(entry.user),
+    })
+}
+
+async fn challenge(app: &App, _: pb::GetChallengeRequest) -> Result<pb::GetChallengeResponse> {
+    let Some((challenge, text)) = app.auth.challenge()? else {
+        return Ok(pb::GetChallengeResponse::default());
+    };
+    Ok(pb::GetChallengeResponse {
+        challenge: text,
+        difficulty: challenge.difficulty().into(),
+        expires_at: i64::try_from(challenge.expires_at() / 1_000).unwrap_or(i64::MAX),
     })
 }
 

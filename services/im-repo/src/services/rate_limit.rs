@@ -27,6 +27,10 @@ const PLACES_MAX: usize = 4;
 pub(crate) const PLACE_LIFE_MS: u64 = 90 * 86_400_000;
 /// A place is noted again after this time, in milliseconds: a day.
 const PLACE_FRESH_MS: u64 = 86_400_000;
+/// Longest name of a proof, in characters.
+const PROOF_MAX: usize = 128;
+/// Longest life of a used proof, in milliseconds: an hour.
+const PROOF_LIFE_MAX_MS: u64 = 3_600_000;
 
 api!(
     /// Rate limits.
@@ -37,6 +41,7 @@ serve!(impl RateLimitService => RateLimitApi {
     allow(AllowRequest) -> AllowResponse;
     guess(GuessRequest) -> GuessResponse;
     confirm_guess(ConfirmGuessRequest) -> ConfirmGuessResponse;
+    use_proof(UseProofRequest) -> UseProofResponse;
 });
 
 impl RateLimitApi {
@@ -81,6 +86,18 @@ impl RateLimitApi {
             self.note_places(user, places(&request.places)?).await;
         }
         Ok(ConfirmGuessResponse {})
+    }
+
+    async fn use_proof(&self, request: UseProofRequest) -> Result<UseProofResponse> {
+        let proof = args::text(&request.proof, "proof", PROOF_MAX)?;
+        let life = u64::try_from(request.life_ms).unwrap_or(0);
+        if !(1..=PROOF_LIFE_MAX_MS).contains(&life) {
+            return Err(args::invalid("`life_ms` is 1 to 3600000."));
+        }
+        let (proofs, shared) = (&self.shared.proofs, &*self.shared.once);
+        let life = Duration::from_millis(life);
+        let first = proofs.use_up(shared, proof, life).await?;
+        Ok(UseProofResponse { first })
     }
 
     /// The first of the places that the user signed in from before. Without an answer of the database the guess

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use bytes::{Buf, BufMut, Bytes};
 use gochat_infra::rpc::{Channel, error_from};
 use gochat_infra::token::{
-    Claims, KeyPair, Kind, SealingKey, Signer, Verifier, VerifyingKey, from_hex,
+    Claims, KeyPair, Kind, SealingKey, Signer, TagKey, Verifier, VerifyingKey, from_hex,
 };
 use gochat_proto::im::logic::v1::conversation_service_client::ConversationServiceClient;
 use gochat_proto::im::logic::v1::{MuteMemberRequest, UpdateConversationRequest};
@@ -113,6 +113,8 @@ impl Decoder for Raw {
 pub struct Forge {
     pub signer: Signer,
     pub kid: String,
+    /// The key of challenges for guests.
+    pub challenges: TagKey,
     pair: KeyPair,
     verifier: Verifier,
 }
@@ -135,6 +137,7 @@ impl Forge {
         Self {
             signer: Signer::ed25519(&key.kid, &pair),
             kid: key.kid,
+            challenges: TagKey::derive(secret.as_bytes(), b"challenge v1"),
             pair,
             verifier,
         }

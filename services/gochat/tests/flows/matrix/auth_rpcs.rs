@@ -8,11 +8,12 @@ use super::cast::{Cast, resigned};
 use crate::kit::{PASSWORD, User, call_rpc, fresh_name};
 
 /// The methods the tests below cover.
-pub const AUTH_RPCS: [&str; 12] = [
+pub const AUTH_RPCS: [&str; 13] = [
     "KeyService/GetPublicKeys",
     "AuthService/Register",
     "AuthService/Login",
     "AuthService/GuestLogin",
+    "AuthService/GetChallenge",
     "AuthService/RefreshToken",
     "AuthService/ValidateToken",
     "AuthService/Logout",
@@ -193,6 +194,8 @@ async fn names_and_passwords_are_judged_by_im_logic_itself() {
         .await,
         "OK"
     );
+    let challenge = pb::GetChallengeRequest {}.encode_to_vec();
+    assert_eq!(call("GetChallenge", challenge).await, "OK");
 }
 
 #[tokio::test]

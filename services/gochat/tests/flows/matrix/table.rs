@@ -131,10 +131,11 @@ pub const ROWS: &[Row] = &[
     row("34", "POST", "/auth/upgrade", r#"{"username":"{fresh-name}","password":"correct horse"}"#, [OK, WORLD, WORLD, WORLD, WORLD, WORLD]),
     row("36", "GET", "/invitations", "", [GUEST, OK, OK, OK, OK, OK]),
     row("37", "PUT", "/invitations/{invitation}", r#"{"action":"accept"}"#, [GUEST, NO_INVITE, NO_INVITE, NO_INVITE, NO_INVITE, NO_INVITE]),
+    Row { method: "GET", ..public("38", "/auth/challenge", "", OK) },
 ];
 
-/// The index of the contract, rows 1 to 37 in order, below `/api`.
-pub const ENDPOINTS: [(&str, &str); 37] = [
+/// The index of the contract, rows 1 to 38 in order, below `/api`.
+pub const ENDPOINTS: [(&str, &str); 38] = [
     ("POST", "/auth/register"),
     ("POST", "/auth/login"),
     ("POST", "/auth/guest"),
@@ -172,4 +173,5 @@ pub const ENDPOINTS: [(&str, &str); 37] = [
     ("DELETE", "/users/account"),
     ("GET", "/invitations"),
     ("PUT", "/invitations/{invitationId}"),
+    ("GET", "/auth/challenge"),
 ];

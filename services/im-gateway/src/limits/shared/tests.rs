@@ -11,6 +11,7 @@ use gochat_proto::im::repo::v1::rate_limit_service_server::{
 };
 use gochat_proto::im::repo::v1::{
     AllowResponse, ConfirmGuessRequest, ConfirmGuessResponse, GuessRequest, GuessResponse,
+    UseProofRequest, UseProofResponse,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -47,6 +48,13 @@ impl RateLimitService for Repo {
         _: Request<ConfirmGuessRequest>,
     ) -> Result<Response<ConfirmGuessResponse>, Status> {
         Err(Status::unimplemented("gateways don't guess"))
+    }
+
+    async fn use_proof(
+        &self,
+        _: Request<UseProofRequest>,
+    ) -> Result<Response<UseProofResponse>, Status> {
+        Err(Status::unimplemented("gateways don't judge proofs"))
     }
 }
 
