@@ -136,6 +136,24 @@ impl Failure {
             code: 1,
         }
     }
+
+    /// A failure to reach a server: exit code 69 (`EX_UNAVAILABLE` of sysexits.h).
+    pub(crate) fn unreached(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            code: EXIT_UNAVAILABLE,
+        }
+    }
+
+    pub(crate) fn is_unreached(&self) -> bool {
+        self.code == EXIT_UNAVAILABLE
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
 }
 
 impl From<ConfigError> for Failure {
@@ -146,6 +164,9 @@ impl From<ConfigError> for Failure {
         }
     }
 }
+
+/// Exit code of a command whose server could not be reached.
+const EXIT_UNAVAILABLE: u8 = 69;
 
 /// What a command answers.
 pub type Outcome = Result<ExitCode, Failure>;

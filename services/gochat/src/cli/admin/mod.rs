@@ -10,6 +10,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use gochat_core::error::ErrorCode;
 use gochat_infra::rpc::{Channel, error_from};
 use gochat_proto::im::logic::v1 as pb;
 use pb::admin_service_client::AdminServiceClient;
@@ -148,7 +149,10 @@ pub(super) fn run(args: AdminArgs) -> Outcome {
         let client = AdminServiceClient::new(target.channel());
         let outcome = Box::pin(act(client, operator, args.command)).await;
         target.leave().await?;
-        outcome
+        outcome.map_err(|failure| match failure.is_unreached() {
+            true => args.logic.explain(failure),
+            false => failure,
+        })
     })
 }
 
@@ -316,7 +320,11 @@ fn selector(name: &str) -> pb::UserSelector {
 
 fn refused(status: tonic::Status) -> Failure {
     let error = error_from(&status);
-    Failure::new(format!("{} ({})", error.message, error.code.code()))
+    let text = format!("{} ({})", error.message, error.code.code());
+    match error.code {
+        ErrorCode::ServiceUnavailable | ErrorCode::Timeout => Failure::unreached(text),
+        _ => Failure::new(text),
+    }
 }
 
 /// Asks before something that can't be undone; without a terminal only `--yes` says so.

@@ -41,6 +41,20 @@ impl LogicArgs {
     pub(super) fn is_given(&self) -> bool {
         self.logic.is_some()
     }
+
+    /// Says where the command tried to reach an im-logic and what may keep the two apart.
+    pub(super) fn explain(&self, failure: Failure) -> Failure {
+        match (&self.logic, &self.ca) {
+            (Some(address), None) => Failure::unreached(format!(
+                "--logic {address}: {failure}\nIf that im-logic asks for TLS, name --ca, --cert and --key."
+            )),
+            (Some(address), Some(_)) => Failure::unreached(format!(
+                "--logic {address}: {failure}\nIf it runs, look at --ca, --cert, --key and --server-name: \
+                 it may ask for a certificate of another authority, or for none."
+            )),
+            (None, _) => failure,
+        }
+    }
 }
 
 /// A server that is being administered.
