@@ -26,6 +26,13 @@ struct Friends {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+struct Blocked {
+    blocked: Vec<Friend>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct Requests {
     requests: Vec<FriendRequest>,
     next_cursor: Option<String>,
@@ -86,6 +93,20 @@ impl Api {
         self.call::<Nothing>(Method::POST, &path, NO_BODY)
             .await
             .map(drop)
+    }
+
+    /// The users whom the user blocked, read page by page.
+    pub async fn blocked_users(&self) -> Result<Vec<Friend>> {
+        let mut blocked = Vec::new();
+        let mut path = "/friends/blocked".to_owned();
+        loop {
+            let page = self.get::<Blocked>(&path).await?;
+            blocked.extend(page.blocked);
+            match page.next_cursor {
+                Some(cursor) => path = format!("/friends/blocked?cursor={cursor}"),
+                None => return Ok(blocked),
+            }
+        }
     }
 
     /// Lifts a block of the user's own.

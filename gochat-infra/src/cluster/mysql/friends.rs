@@ -62,7 +62,7 @@ statements! {
         "SELECT f.target_id, f.status, f.requester_remarks, f.created_at, f.updated_at, ",
         columns!(brief "u"), " FROM friendship_requests f \
          LEFT JOIN users u ON u.id = f.target_id \
-         WHERE f.requester_id = ?1 AND f.status = 1 AND f.target_id > ?2 \
+         WHERE f.requester_id = ?1 AND f.status = ?6 AND f.target_id > ?2 \
          AND (?4 = 0 OR f.updated_at > ?3 OR u.updated_at > ?3) \
          ORDER BY f.target_id LIMIT ?5"
     );
@@ -194,11 +194,20 @@ async fn page(conn: &mut Conn, query: &FriendQuery) -> DbResult<FriendPage> {
     let limit = query.limit.clamp(1, MAX_MEMBER_PAGE);
     let after = query.after.map_or(-1, UserId::as_i64);
     let since = query.updated_after.map(At);
-    let binds = binds![query.user, after, since, since.is_some(), limit + 1];
+    let binds = binds![
+        query.user,
+        after,
+        since,
+        since.is_some(),
+        limit + 1,
+        query.status as i32
+    ];
     let mut friends: Vec<FriendEntry> = rows::<Friends, _>(conn, &binds).await?;
     let mut removed = match since {
-        Some(_) => rows::<Ended, _>(conn, &binds![query.user, since, limit + 1, after]).await?,
-        None => Vec::new(),
+        Some(_) if query.status == FriendStatus::Accepted => {
+            rows::<Ended, _>(conn, &binds![query.user, since, limit + 1, after]).await?
+        }
+        _ => Vec::new(),
     };
     let next = pages::merge(&mut friends, &mut removed, limit, |f| f.friend_id);
     Ok(FriendPage {

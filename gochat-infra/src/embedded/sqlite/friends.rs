@@ -59,7 +59,7 @@ statements! {
         "SELECT f.target_id, f.status, f.requester_remarks, f.created_at, f.updated_at, ",
         columns!(brief "u"), " FROM friendship_requests f \
          LEFT JOIN users u ON u.id = f.target_id \
-         WHERE f.requester_id = ?1 AND f.status = 1 AND f.target_id > ?2 \
+         WHERE f.requester_id = ?1 AND f.status = ?5 AND f.target_id > ?2 \
          AND (f.updated_at > ?3 OR u.updated_at > ?3) \
          ORDER BY f.target_id LIMIT 0 + ?4"
     );
@@ -168,11 +168,14 @@ fn page(conn: &mut SqliteConnection, query: &FriendQuery) -> DbResult<FriendPage
         let since = query
             .updated_after
             .map_or(-1, |t| i64::try_from(t).unwrap_or(i64::MAX));
-        let mut friends: Vec<FriendEntry> =
-            rows::<Friends, _>(conn, &binds![query.user, after, since, limit + 1])?;
+        let status = query.status as i32;
+        let binds = binds![query.user, after, since, limit + 1, status];
+        let mut friends: Vec<FriendEntry> = rows::<Friends, _>(conn, &binds)?;
         let mut removed = match query.updated_after {
-            Some(_) => rows::<Ended, _>(conn, &binds![query.user, since, limit + 1, after])?,
-            None => Vec::new(),
+            Some(_) if query.status == FriendStatus::Accepted => {
+                rows::<Ended, _>(conn, &binds![query.user, since, limit + 1, after])?
+            }
+            _ => Vec::new(),
         };
         let next = pages::merge(&mut friends, &mut removed, limit, |f| f.friend_id);
         Ok(FriendPage {

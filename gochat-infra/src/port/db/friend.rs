@@ -111,11 +111,13 @@ pub struct RequestPage {
     pub has_more: bool,
 }
 
-/// Asks for friends.
+/// Asks for friends, or for users who are blocked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FriendQuery {
     /// Whose friends.
     pub user: UserId,
+    /// `Accepted` for friends, `Blocked` for users whom the user blocked.
+    pub status: FriendStatus,
     /// Only friends whose row or account changed after this instant (incremental sync).
     pub updated_after: Option<UnixMillis>,
     /// Starts behind this friend; friends are ordered by id.
@@ -129,7 +131,7 @@ pub struct FriendQuery {
 pub struct FriendEntry {
     /// Who.
     pub friend_id: UserId,
-    /// Always accepted here.
+    /// The status that was asked for.
     pub status: FriendStatus,
     /// The user's own name for the friend.
     pub remark: String,
@@ -146,7 +148,7 @@ pub struct FriendEntry {
 pub struct FriendPage {
     /// Ordered by friend id.
     pub friends: Vec<FriendEntry>,
-    /// With `updated_after`: people who stopped being friends since, as far as this page goes.
+    /// Of friends, with `updated_after`: people who stopped being friends since, as far as this page goes.
     pub removed: Vec<UserId>,
     /// There are more behind this page.
     pub has_more: bool,
@@ -183,7 +185,7 @@ pub trait FriendStore: Send + Sync {
     /// A page of a user's requests with both people, mirrors left out.
     async fn requests(&self, query: RequestQuery) -> DbResult<RequestPage>;
 
-    /// A page of friends.
+    /// A page of friends, or of users who are blocked.
     async fn friends(&self, query: FriendQuery) -> DbResult<FriendPage>;
 
     /// Whether two users are friends.

@@ -4,8 +4,8 @@ use gochat_core::error::ErrorCode;
 
 use super::*;
 use crate::port::db::{
-    FriendPage, FriendQuery, FriendRequestRow, FriendStatus, NewFriendRequest, RequestQuery,
-    RequestSide, Respond, UserPatch,
+    FriendEntry, FriendPage, FriendQuery, FriendRequestRow, FriendStatus, NewFriendRequest,
+    RequestQuery, RequestSide, Respond, UserPatch,
 };
 
 async fn ask(db: &SharedDatabase, id: u64, from: u64, to: u64) -> DbResult<FriendRequestRow> {
@@ -50,6 +50,7 @@ async fn people(db: &SharedDatabase, n: u64) {
 fn of(who: u64) -> FriendQuery {
     FriendQuery {
         user: user(who),
+        status: FriendStatus::Accepted,
         updated_after: None,
         after: None,
         limit: 100,
@@ -427,4 +428,44 @@ pub async fn friend_deltas_tell_profiles_and_losses(subject: Subject) {
         }
         assert_eq!((changed, removed), (vec![6], vec![3, 5, 8]));
     }
+}
+
+/// Users who are blocked are listed by key, with their accounts, to the one who blocked them only.
+pub async fn blocked_users_are_listed_page_by_page(subject: Subject) {
+    let db = subject.db();
+    people(&db, 9).await;
+    befriend(&db, 2, 1, 2).await;
+    let block = async |by, whom, blocked, id| {
+        let done = db.set_blocked(user(by), user(whom), blocked, request_id(id), NOW + id);
+        done.await.expect("done")
+    };
+    for n in [2, 3, 5, 8] {
+        block(1, n, true, 900 + n).await;
+    }
+    block(4, 1, true, 950).await;
+    block(1, 5, false, 951).await;
+    for limit in [1, 2, 100] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let query = FriendQuery {
+                status: FriendStatus::Blocked,
+                // Friendships that ended are no news of this list.
+                updated_after: Some(NOW),
+                after,
+                limit,
+                ..of(1)
+            };
+            let page = friends(&db, query).await;
+            assert!(page.removed.is_empty());
+            let named = |f: &FriendEntry| f.user.is_some() && f.status == FriendStatus::Blocked;
+            assert!(page.friends.iter().all(named));
+            found.extend(ids(&page));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, vec![2, 3, 8]);
+    }
+    assert!(ids(&friends(&db, of(1)).await).is_empty());
 }

@@ -262,6 +262,7 @@ macro_rules! db_suite {
             a_block_ends_a_friendship_and_stops_requests,
             requests_have_pages_and_are_synced,
             friend_deltas_tell_profiles_and_losses,
+            blocked_users_are_listed_page_by_page,
             a_password_is_changed_by_who_judged_the_newest_one,
             a_deleted_account_keeps_its_row_and_its_name_until_it_is_released,
             a_guest_becomes_an_account_once,

@@ -216,7 +216,19 @@ async fn a_block_ends_every_contact_and_is_told_to_own_devices_only() {
     let told = of_b.drain("friend-removed").await;
     assert!(told.iter().all(|d| d["blocked"] == false), "{told:?}");
 
+    let blocked = async |of: &User| of.get("/friends/blocked").await.data()["blocked"].clone();
+    let listed = blocked(&a).await;
+    assert_eq!(list(&listed).len(), 1, "{listed}");
+    assert_eq!(listed[0]["friendId"], b.id);
+    assert_eq!(listed[0]["friend"]["username"], b.name);
+    assert_eq!(
+        (&listed[0]["status"], &listed[0]["online"]),
+        (&json!(3), &json!(false))
+    );
+    assert_eq!(blocked(&b).await, json!([]), "who blocked whom isn't told");
+
     a.delete(&path).await.data();
+    assert_eq!(blocked(&a).await, json!([]));
     b.say(&chat, "friends again?").await.data();
     of_a.hears("friends again?").await;
     assert!(list(&a.get("/friends").await.data()["friends"]).is_empty());

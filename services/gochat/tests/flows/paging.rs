@@ -142,7 +142,19 @@ async fn friends_requests_and_found_users_have_pages() {
     }
     let friends = walk(me, "/friends?limit=2", "friends", nothing).await;
     let ids: BTreeSet<_> = texts(&friends, "friendId").into_iter().collect();
-    assert_eq!(ids, others.iter().map(|u| u.id.clone()).collect());
+    let expected: BTreeSet<_> = others.iter().map(|u| u.id.clone()).collect();
+    assert_eq!(ids, expected);
+    for other in others {
+        let path = format!("/friends/{}/block", other.id);
+        me.post(&path, json!({})).await.data();
+    }
+    let blocked = walk(me, "/friends/blocked?limit=2", "blocked", nothing).await;
+    assert_eq!(
+        texts(&blocked, "friendId")
+            .into_iter()
+            .collect::<BTreeSet<_>>(),
+        ids
+    );
     let prefix: String = others[0].name.chars().take(3).collect();
     let search = format!("/users/search?q={prefix}&limit=2");
     let found = walk(me, &search, "users", nothing).await;
@@ -170,6 +182,7 @@ async fn a_cursor_that_is_none_is_refused() {
         "/conversations?size=1",
         "/friends?limit=1",
         "/friends/requests?limit=1",
+        "/friends/blocked?limit=1",
     ] {
         for wrong in ["1", "zz", long.as_str(), &foreign[..foreign.len() - 1]] {
             let answer = a.get(&format!("{path}&cursor={wrong}")).await;

@@ -4,7 +4,7 @@ use axum::extract::State;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{RequestId, UserId};
 use gochat_proto::im::logic::v1::{
-    BlockUserRequest, GetFriendRequestsRequest, GetFriendsWithSyncRequest,
+    BlockUserRequest, GetBlockedUsersRequest, GetFriendRequestsRequest, GetFriendsWithSyncRequest,
     HandleFriendRequestRequest, RemoveFriendRequest, SendFriendRequestRequest,
 };
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,16 @@ pub(super) struct FriendsParams {
     /// Only what changed in this Unix second or later: the `syncTime` of an earlier answer.
     #[serde(alias = "lastSync")]
     last_sync: Option<i64>,
+    /// `nextCursor` of the page before. Opaque.
+    cursor: Option<String>,
+    /// 1 to 1000, the default. Aliases `size`, `pageSize`, `page_size`.
+    #[serde(alias = "size", alias = "pageSize", alias = "page_size")]
+    limit: Option<i32>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct BlockedParams {
     /// `nextCursor` of the page before. Opaque.
     cursor: Option<String>,
     /// 1 to 1000, the default. Aliases `size`, `pageSize`, `page_size`.
@@ -142,6 +152,17 @@ pub(super) struct FriendsData {
     /// No longer friends since `last_sync`, as far as this page goes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     removed_friend_ids: Vec<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BlockedData {
+    /// By user id; `status` is 3, `online` is always false.
+    blocked: Vec<Friend>,
+    has_more: bool,
+    /// `cursor` of the next page; with `hasMore` only.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    next_cursor: String,
 }
 
 /// Requests you received or sent.
@@ -319,6 +340,35 @@ pub(super) async fn block(
     Id(target): Id<UserId>,
 ) -> ApiResult<Nothing> {
     set_blocked(&gw, &trace, &me, target, true).await
+}
+
+/// The users whom you blocked.
+#[utoipa::path(get, path = "/friends/blocked", tag = "friends", params(BlockedParams),
+    security(("bearer" = [])), responses(
+    (status = 200, body = Envelope<BlockedData>), (status = 403, body = ErrorBody)))]
+pub(super) async fn blocked(
+    State(gw): State<Gw>,
+    trace: Trace,
+    Registered(me): Registered,
+    Params(params): Params<BlockedParams>,
+) -> ApiResult<BlockedData> {
+    let request = GetBlockedUsersRequest {
+        user_id: me.user.to_string(),
+        cursor: params.cursor.unwrap_or_default(),
+        limit: limit(params.limit)?,
+    };
+    let call = gw.backend.read(
+        &gw.backend.friends,
+        &trace.0,
+        request,
+        |mut c, r| async move { c.get_blocked_users(r).await },
+    );
+    let r = call.await?;
+    Ok(Reply::ok(BlockedData {
+        blocked: r.users.into_iter().map(Into::into).collect(),
+        has_more: r.has_more,
+        next_cursor: r.next_cursor,
+    }))
 }
 
 /// Lifts your block of a user. You are not friends afterwards, whatever you were before.

@@ -95,6 +95,7 @@ fn api() -> OpenApiRouter<Gw> {
         .routes(routes!(friends::requests, friends::ask))
         .routes(routes!(friends::handle))
         .routes(routes!(friends::list))
+        .routes(routes!(friends::blocked))
         .routes(routes!(friends::remove))
         .routes(routes!(friends::block, friends::unblock))
 }

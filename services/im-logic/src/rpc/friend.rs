@@ -35,6 +35,7 @@ super::service! {
         get_friend_requests(GetFriendRequestsRequest) -> GetFriendRequestsResponse = requests;
         search_users(SearchUsersRequest) -> SearchUsersResponse = search;
         block_user(BlockUserRequest) -> BlockUserResponse = block;
+        get_blocked_users(GetBlockedUsersRequest) -> GetBlockedUsersResponse = blocked;
         remove_friend(RemoveFriendRequest) -> RemoveFriendResponse = remove;
         update_profile(UpdateProfileRequest) -> UpdateProfileResponse = update_profile;
         get_profile(GetProfileRequest) -> GetProfileResponse = profile;
@@ -188,6 +189,28 @@ async fn sync(
         has_more: page.has_more,
         next_cursor: parse::cursor_after(&page.next_after_id),
         sync_time,
+    })
+}
+
+/// The users whom a user blocked. Nobody learns by it who blocked the user.
+async fn blocked(
+    app: &App,
+    request: pb::GetBlockedUsersRequest,
+) -> Result<pb::GetBlockedUsersResponse> {
+    let user = parse::user(&request.user_id)?;
+    app.repo.registered(user).await?;
+    let query = repo::GetUserFriendsWithSyncRequest {
+        user_id: user.to_string(),
+        status: Status::Blocked as i32,
+        limit: parse::page(1, request.limit, FRIENDS_BATCH, FRIENDS_BATCH).1,
+        after_id: parse::after_user(&request.cursor)?,
+        ..Default::default()
+    };
+    let page = app.repo.get_friends(query).await?;
+    Ok(pb::GetBlockedUsersResponse {
+        users: with_people(app, user, page.friends, false).await?,
+        has_more: page.has_more,
+        next_cursor: parse::cursor_after(&page.next_after_id),
     })
 }
 

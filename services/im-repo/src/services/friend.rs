@@ -40,13 +40,18 @@ serve!(impl FriendService => FriendApi {
 
 impl FriendApi {
     async fn page(&self, request: &GetUserFriendsRequest) -> Result<FriendPage> {
-        if !matches!(request.status, 0 | 1) {
-            return Err(args::invalid(
-                "Only confirmed friends (`status` 1) can be listed.",
-            ));
-        }
+        let status = match request.status {
+            0 | 1 => FriendStatus::Accepted,
+            3 => FriendStatus::Blocked,
+            _ => {
+                return Err(args::invalid(
+                    "Only friends (`status` 1) and blocked users (3) can be listed.",
+                ));
+            }
+        };
         let query = FriendQuery {
             user: args::user(&request.user_id, "user_id")?,
+            status,
             updated_after: args::changed_since(request.updated_after),
             after: args::user_or_none(&request.after_id, "after_id")?,
             limit: args::limit(request.limit, FRIENDS_MAX, FRIENDS_MAX),

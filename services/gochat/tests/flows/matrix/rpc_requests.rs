@@ -168,6 +168,7 @@ fn friend(name: &str, n: &Names<'_>) -> Vec<u8> {
             target_id: n.fresh,
             blocked: true
         }),
+        "GetBlockedUsers" => request!(GetBlockedUsersRequest { user_id: n.caller }),
         "RemoveFriend" => request!(RemoveFriendRequest {
             user_id: n.caller,
             friend_id: n.fresh

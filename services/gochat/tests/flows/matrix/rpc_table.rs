@@ -52,6 +52,7 @@ pub const RPCS: &[(&str, [&str; 8])] = &[
     ("FriendService/GetFriendRequests",               [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
     ("FriendService/SearchUsers",                     [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
     ("FriendService/BlockUser",                       [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
+    ("FriendService/GetBlockedUsers",                 [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
     ("FriendService/RemoveFriend",                    [PARAM, PARAM, GUEST, NO_FRIEND,   NO_FRIEND,  NO_FRIEND,  NO_FRIEND,  NO_FRIEND]),
     ("FriendService/UpdateProfile",                   [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
     ("FriendService/GetProfile",                      [PARAM, PARAM, OK,    OK,          OK,         OK,         OK,         OK]),

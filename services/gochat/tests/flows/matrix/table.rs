@@ -132,10 +132,11 @@ pub const ROWS: &[Row] = &[
     row("36", "GET", "/invitations", "", [GUEST, OK, OK, OK, OK, OK]),
     row("37", "PUT", "/invitations/{invitation}", r#"{"action":"accept"}"#, [GUEST, NO_INVITE, NO_INVITE, NO_INVITE, NO_INVITE, NO_INVITE]),
     Row { method: "GET", ..public("38", "/auth/challenge", "", OK) },
+    row("39", "GET", "/friends/blocked", "", [GUEST, OK, OK, OK, OK, OK]),
 ];
 
-/// The index of the contract, rows 1 to 38 in order, below `/api`.
-pub const ENDPOINTS: [(&str, &str); 38] = [
+/// The index of the contract, rows 1 to 39 in order, below `/api`.
+pub const ENDPOINTS: [(&str, &str); 39] = [
     ("POST", "/auth/register"),
     ("POST", "/auth/login"),
     ("POST", "/auth/guest"),
@@ -174,4 +175,5 @@ pub const ENDPOINTS: [(&str, &str); 38] = [
     ("GET", "/invitations"),
     ("PUT", "/invitations/{invitationId}"),
     ("GET", "/auth/challenge"),
+    ("GET", "/friends/blocked"),
 ];
