@@ -7,7 +7,7 @@
 //! Invariant (I14): a living group has exactly one owner, who is a member. No command that
 //! [`decide`] accepts breaks it, not even one of the system.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::group::{
     Candidate, FailedUser, GroupFacts, decide_dissolve, decide_join, decide_mute, decide_remove,
@@ -92,6 +92,12 @@ impl GroupCommand {
         names.dedup();
         names
     }
+
+    /// Whether the command may make members of users. Their accounts are held until the command is
+    /// written, so that none of them is deleted in between.
+    pub const fn admits(&self) -> bool {
+        matches!(self.act, GroupAct::Add { .. } | GroupAct::Join)
+    }
 }
 
 /// What a store loads, under the lock of the group, before a command is judged.
@@ -101,6 +107,9 @@ pub struct GroupState {
     pub facts: GroupFacts,
     /// Roles of the members among the [named](GroupCommand::names) users.
     pub roles: BTreeMap<UserId, Role>,
+    /// Deleted accounts among the named users, loaded for commands that [admit](GroupCommand::admits)
+    /// users: a deleted account becomes no member.
+    pub deleted: BTreeSet<UserId>,
 }
 
 impl GroupState {
@@ -180,7 +189,7 @@ pub fn decide(
 fn candidates(state: &GroupState, users: &[UserId]) -> Vec<Candidate> {
     let candidate = |user: &UserId| Candidate {
         id: *user,
-        active: true,
+        active: !state.deleted.contains(user),
         is_guest: false,
         is_member: state.role(*user).is_some(),
     };
@@ -211,6 +220,7 @@ fn decide_for_user(
             }
             Ok(insert(plan.admit, *role, plan.failed))
         }
+        GroupAct::Join if state.deleted.contains(&by) => Err(ErrorCode::UserNotFound.into()),
         GroupAct::Join => {
             let plan = decide_join(group, by, standing)?;
             Ok(insert(plan.admit, Role::Member, plan.failed))

@@ -18,8 +18,13 @@ pub(crate) fn refused(e: Error) -> DbError {
     }
 }
 
-/// The state of a group: its row, and the members among the users a command names.
-pub(crate) fn state(row: &ConversationRow, roles: Vec<(UserId, i32)>) -> GroupState {
+/// The state of a group: its row, the members among the users a command names, and those of them whose
+/// accounts are deleted.
+pub(crate) fn state(
+    row: &ConversationRow,
+    roles: Vec<(UserId, i32)>,
+    deleted: Vec<UserId>,
+) -> GroupState {
     let kind = row.kind();
     let settings = Settings::parse(kind, &row.settings).unwrap_or_else(|error| {
         tracing::warn!(conversation = %row.id, %error, "stored settings can't be read: defaults rule");
@@ -35,6 +40,7 @@ pub(crate) fn state(row: &ConversationRow, roles: Vec<(UserId, i32)>) -> GroupSt
         roles: roles
             .filter_map(|(user, role)| Some((user, Role::from_i32(role)?)))
             .collect(),
+        deleted: deleted.into_iter().collect(),
     }
 }
 

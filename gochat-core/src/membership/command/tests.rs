@@ -46,6 +46,7 @@ impl Stored {
                 dissolved: self.dissolved,
             },
             roles: named.iter().filter_map(role).collect(),
+            deleted: BTreeSet::new(),
         }
     }
 
@@ -258,4 +259,33 @@ fn a_command_names_its_operator_and_its_users_once() {
     };
     let names = GroupCommand::of(user(2), add).names();
     assert_eq!(names, [user(2), user(4)]);
+}
+
+#[test]
+fn a_deleted_account_becomes_no_member() {
+    let fixture = Stored::new(10);
+    let add = GroupAct::Add {
+        users: vec![user(8), user(9)],
+        role: Role::Member,
+        capacity: None,
+    };
+    for command in [
+        GroupCommand::of(user(1), add.clone()),
+        GroupCommand::system(add),
+    ] {
+        let mut state = fixture.load(&command);
+        state.deleted.insert(user(9));
+        let decision = decide(&state, &command, 0).unwrap();
+        assert_eq!(decision.added(), [user(8)]);
+        let failed = &decision.failed[0];
+        assert_eq!(
+            (failed.user, failed.error.code),
+            (user(9), ErrorCode::UserNotFound)
+        );
+    }
+    let join = GroupCommand::of(user(9), GroupAct::Join);
+    let mut state = fixture.load(&join);
+    state.deleted.insert(user(9));
+    let refusal = decide(&state, &join, 0).unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::UserNotFound);
 }

@@ -127,8 +127,15 @@ async fn create(conn: &mut Conn, new: &NewConversation) -> DbResult<Created> {
             members::unhide(conn, new.id, new.creator, new.now).await?;
         }
         ConversationId::Group(_) => {
+            let mut members = new.members.clone();
+            let users = [&members[..], &[new.creator]].concat();
+            let deleted = groups::deleted(conn, &users).await?;
+            if deleted.contains(&new.creator) {
+                return Err(DbError::not_found(ErrorCode::UserNotFound));
+            }
+            members.retain(|user| !deleted.contains(user));
             members::insert_all(conn, new.id, &[new.creator], 3, new.now).await?;
-            members::insert_all(conn, new.id, &new.members, 1, new.now).await?;
+            members::insert_all(conn, new.id, &members, 1, new.now).await?;
         }
         ConversationId::World => {}
     }

@@ -9,7 +9,7 @@ use super::members::insert_all;
 use super::query::{
     At, Bind, Conn, Rows, binds, execute, execute_rows, json_array, rows, statements,
 };
-use crate::port::db::{ConversationRow, DbResult, GroupOutcome};
+use crate::port::db::{ConversationRow, DbResult, GroupOutcome, UserStatus};
 use crate::sql::groups::{mute_columns, refused, state};
 
 const POINTERS_AT_HEAD: Rows = Rows {
@@ -25,6 +25,10 @@ statements! {
     RolesOf = "SELECT m.user_id, m.role FROM \
         JSON_TABLE(CONVERT(?2 USING utf8mb4), '$[*]' COLUMNS (id BIGINT PATH '$')) j \
         STRAIGHT_JOIN conversation_members m ON m.conversation_id = ?1 AND m.user_id = j.id";
+    // ?1 JSON array of users. Their rows are held, so that none of them is deleted before the commit.
+    StatusesOf = "SELECT u.id, u.status FROM \
+        JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS (id BIGINT PATH '$')) j \
+        STRAIGHT_JOIN users u ON u.id = j.id LOCK IN SHARE MODE";
     DropPointer = "DELETE FROM user_read_pointers WHERE user_id = ?2 AND conversation_id = ?1";
     Remove = "DELETE FROM conversation_members WHERE conversation_id = ?1 AND user_id = ?2";
     NoteLeaving = "INSERT INTO left_conversations (user_id, conversation_id, left_at) \
@@ -39,14 +43,31 @@ statements! {
                 WHERE id = ?1";
 }
 
+/// Those whose accounts are deleted. The others stay as they are until the commit.
+pub(super) async fn deleted(conn: &mut Conn, users: &[UserId]) -> DbResult<Vec<UserId>> {
+    let mut users = users.to_vec();
+    users.sort_unstable();
+    let list = json_array(&users);
+    let found: Vec<(UserId, UserStatus)> = rows::<StatusesOf, _>(conn, &binds![list]).await?;
+    let gone = found
+        .into_iter()
+        .filter(|(_, status)| *status == UserStatus::Deleted);
+    Ok(gone.map(|(user, _)| user).collect())
+}
+
 pub(super) async fn command(
     conn: &mut Conn,
     (id, command, now): &(ConversationId, GroupCommand, UnixMillis),
 ) -> DbResult<GroupOutcome> {
     let row = held(conn, *id).await?.ok_or_else(unknown)?;
-    let named = json_array(command.names());
+    let names = command.names();
+    let named = json_array(&names);
     let roles: Vec<(UserId, i32)> = rows::<RolesOf, _>(conn, &binds![*id, named]).await?;
-    let decision = decide(&state(&row, roles), command, *now).map_err(refused)?;
+    let deleted = match command.admits() {
+        true => deleted(conn, &names).await?,
+        false => Vec::new(),
+    };
+    let decision = decide(&state(&row, roles, deleted), command, *now).map_err(refused)?;
     for change in &decision.writes {
         write(conn, &row, change, *now).await?;
     }

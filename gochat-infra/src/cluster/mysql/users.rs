@@ -8,7 +8,7 @@ use gochat_core::token::EndReason;
 
 use super::MysqlDatabase;
 use super::fault::{self, Class};
-use super::query::{At, Conn, binds, execute, first, json_array, rows, statements};
+use super::query::{At, Conn, binds, execute, first, json_array, one, rows, statements};
 use super::replica::Key;
 use super::run::{Around, work};
 use super::sessions;
@@ -66,6 +66,22 @@ statements! {
     Delete = "UPDATE users SET status = 2, username = CONCAT('deleted_', id), avatar_url = '', \
               password_hash = '', password_version = password_version + 1, deleted_at = ?2, version = version + 1, \
               updated_at = GREATEST(updated_at, ?2) WHERE id = ?1 AND status <> 2";
+    IsInGroup = "SELECT EXISTS (SELECT 1 FROM conversation_members m \
+                 JOIN conversations c ON c.id = m.conversation_id \
+                 WHERE m.user_id = ?1 AND c.type = 2 AND c.dissolved = 0)";
+    Counterparts = "SELECT target_id FROM friendship_requests \
+                    WHERE requester_id = ?1 AND status IN (0, 1) \
+                    UNION SELECT requester_id FROM friendship_requests \
+                    WHERE target_id = ?1 AND status IN (0, 1)";
+    // MySQL assigns from left to right: the status that decides must change last.
+    EndAsked = "UPDATE friendship_requests SET \
+                mirrored = CASE WHEN status = 1 THEN 1 ELSE mirrored END, status = 2, \
+                updated_at = GREATEST(updated_at, ?2) \
+                WHERE requester_id = ?1 AND status IN (0, 1)";
+    EndReceived = "UPDATE friendship_requests SET \
+                   mirrored = CASE WHEN status = 1 THEN 1 ELSE mirrored END, status = 2, \
+                   updated_at = GREATEST(updated_at, ?2) \
+                   WHERE target_id = ?1 AND status IN (0, 1)";
     Upgrade = "UPDATE users SET username = ?2, username_key = ?3, password_hash = ?4, is_guest = 0, name_skeleton = ?6, \
                version = version + 1, password_version = password_version + 1, updated_at = GREATEST(updated_at, ?5) \
                WHERE id = ?1 AND is_guest = 1 AND status = 0";
@@ -270,9 +286,22 @@ async fn set_password(conn: &mut Conn, asked: &SetPassword) -> DbResult<()> {
     sessions::end(conn, &others).await.map(drop)
 }
 
-async fn delete(conn: &mut Conn, asked: &DeleteUser) -> DbResult<UserRow> {
+/// The row, and the users whose friendship or request ended.
+async fn delete(conn: &mut Conn, asked: &DeleteUser) -> DbResult<(UserRow, Vec<UserId>)> {
     let user = asked.user;
-    execute::<Delete>(conn, &binds![user, At(asked.now)]).await?;
+    let mut others = Vec::new();
+    // Held from here on: whoever adds the user to a group holds the account, too.
+    let found: Option<(UserStatus, u64)> = first::<Judged, _>(conn, &binds![user]).await?;
+    if found.is_some_and(|(status, _)| status != UserStatus::Deleted) {
+        if one::<IsInGroup, bool>(conn, &binds![user]).await? {
+            return Err(DbError::conflict());
+        }
+        others = rows::<Counterparts, _>(conn, &binds![user]).await?;
+        let binds = binds![user, At(asked.now)];
+        execute::<Delete>(conn, &binds).await?;
+        execute::<EndAsked>(conn, &binds).await?;
+        execute::<EndReceived>(conn, &binds).await?;
+    }
     let row = by_id(conn, &user).await?;
     let row = row.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;
     execute::<DropPointersOf>(conn, &binds![user]).await?;
@@ -284,7 +313,7 @@ async fn delete(conn: &mut Conn, asked: &DeleteUser) -> DbResult<UserRow> {
         tokens_expire_at: asked.tokens_expire_at,
     };
     sessions::end(conn, &all).await?;
-    Ok(row)
+    Ok((row, others))
 }
 
 async fn upgrade(conn: &mut Conn, asked: &UpgradeGuest) -> DbResult<UserRow> {
@@ -361,8 +390,13 @@ impl UserStore for MysqlDatabase {
     }
 
     async fn delete_user(&self, asked: DeleteUser) -> DbResult<UserRow> {
-        self.write(true, &[Key::Accounts], asked, work!(delete))
-            .await
+        let mut keys = vec![Key::Friends(asked.user)];
+        let (row, others) = self
+            .write(true, &[Key::Accounts], asked, work!(delete))
+            .await?;
+        keys.extend(others.into_iter().map(Key::Friends));
+        self.wrote(&keys);
+        Ok(row)
     }
 
     async fn upgrade_guest(&self, asked: UpgradeGuest) -> DbResult<UserRow> {

@@ -95,8 +95,15 @@ fn create(conn: &mut SqliteConnection, new: &NewConversation) -> DbResult<Create
             members::unhide(conn, new.id, new.creator, new.now)?;
         }
         ConversationId::Group(_) if inserted > 0 => {
+            let mut members = new.members.clone();
+            let users = [&members[..], &[new.creator]].concat();
+            let deleted = groups::deleted(conn, &users)?;
+            if deleted.contains(&new.creator) {
+                return Err(DbError::not_found(ErrorCode::UserNotFound));
+            }
+            members.retain(|user| !deleted.contains(user));
             members::insert_all(conn, new.id, &[new.creator], 3, new.now)?;
-            members::insert_all(conn, new.id, &new.members, 1, new.now)?;
+            members::insert_all(conn, new.id, &members, 1, new.now)?;
         }
         _ => {}
     }

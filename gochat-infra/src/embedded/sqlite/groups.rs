@@ -14,6 +14,8 @@ use crate::sql::groups::{mute_columns, refused, state};
 statements! {
     RolesOf = "SELECT m.user_id, m.role FROM json_each(?2) j CROSS JOIN conversation_members m \
                ON m.conversation_id = ?1 AND m.user_id = j.value";
+    Deleted = "SELECT u.id FROM json_each(?1) j CROSS JOIN users u ON u.id = j.value \
+               WHERE u.status = 2";
     PointerAtHead = "INSERT INTO user_read_pointers \
         (user_id, conversation_id, last_read_seq_id, updated_at) VALUES (?2, ?1, ?3, ?4) \
         ON CONFLICT DO UPDATE SET last_read_seq_id = excluded.last_read_seq_id, \
@@ -33,6 +35,12 @@ statements! {
                 WHERE id = ?1";
 }
 
+/// Those whose accounts are deleted.
+pub(super) fn deleted(conn: &mut SqliteConnection, users: &[UserId]) -> DbResult<Vec<UserId>> {
+    let users = json_array(users);
+    rows::<Deleted, _>(conn, &binds![&users])
+}
+
 pub(super) fn command(
     conn: &mut SqliteConnection,
     id: ConversationId,
@@ -40,9 +48,14 @@ pub(super) fn command(
     now: UnixMillis,
 ) -> DbResult<GroupOutcome> {
     let row = existing(conn, id)?;
-    let named = json_array(command.names());
+    let names = command.names();
+    let named = json_array(&names);
     let roles: Vec<(UserId, i32)> = rows::<RolesOf, _>(conn, &binds![id, &named])?;
-    let decision = decide(&state(&row, roles), command, now).map_err(refused)?;
+    let deleted = match command.admits() {
+        true => deleted(conn, &names)?,
+        false => Vec::new(),
+    };
+    let decision = decide(&state(&row, roles, deleted), command, now).map_err(refused)?;
     for change in &decision.writes {
         write(conn, &row, change, now)?;
     }

@@ -8,7 +8,7 @@ use gochat_core::text::username_key;
 use gochat_core::token::EndReason;
 
 use super::SqliteDatabase;
-use super::query::{binds, execute, first, json_array, rows, statements};
+use super::query::{binds, execute, first, json_array, one, rows, statements};
 use super::sessions;
 use crate::port::db::{
     DbError, DbResult, DeleteUser, EndSessions, MAX_PAGE, NewUser, PasswordRow, SetPassword,
@@ -58,6 +58,13 @@ statements! {
     Delete = "UPDATE users SET status = 2, username = 'deleted_' || id, avatar_url = '', \
               password_hash = '', password_version = password_version + 1, deleted_at = ?2, version = version + 1, \
               updated_at = max(updated_at, ?2) WHERE id = ?1 AND status <> 2";
+    IsInGroup = "SELECT EXISTS (SELECT 1 FROM conversation_members m \
+                 JOIN conversations c ON c.id = m.conversation_id \
+                 WHERE m.user_id = ?1 AND c.type = 2 AND c.dissolved = 0)";
+    EndRelations = "UPDATE friendship_requests SET status = 2, \
+                    mirrored = CASE WHEN status = 1 THEN 1 ELSE mirrored END, \
+                    updated_at = max(updated_at, ?2) \
+                    WHERE (requester_id = ?1 OR target_id = ?1) AND status IN (0, 1)";
     Upgrade = "UPDATE OR IGNORE users SET username = ?2, username_key = ?3, password_hash = ?4, is_guest = 0, name_skeleton = ?6, \
                version = version + 1, password_version = password_version + 1, updated_at = max(updated_at, ?5) \
                WHERE id = ?1 AND is_guest = 1 AND status = 0";
@@ -235,7 +242,14 @@ fn set_password(conn: &mut SqliteConnection, asked: &SetPassword) -> DbResult<()
 
 fn delete(conn: &mut SqliteConnection, asked: &DeleteUser) -> DbResult<UserRow> {
     let user = asked.user;
-    execute::<Delete>(conn, &binds![user, asked.now])?;
+    let found: Option<(UserStatus, u64)> = first::<Judged, _>(conn, &binds![user])?;
+    if found.is_some_and(|(status, _)| status != UserStatus::Deleted) {
+        if one::<IsInGroup, bool>(conn, &binds![user])? {
+            return Err(DbError::conflict());
+        }
+        execute::<Delete>(conn, &binds![user, asked.now])?;
+        execute::<EndRelations>(conn, &binds![user, asked.now])?;
+    }
     let row = by_id(conn, user)?;
     let row = row.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;
     execute::<DropPointersOf>(conn, &binds![user])?;

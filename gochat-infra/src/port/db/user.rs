@@ -215,8 +215,9 @@ pub trait UserStore: Send + Sync {
     /// there is no such account or it is deleted.
     async fn set_password(&self, asked: SetPassword) -> DbResult<()>;
 
-    /// Deletes an account: no password, no picture, another name to be shown; sessions end and read
-    /// pointers go, in one step. The row stays so that history keeps its authors, and nobody else
+    /// Deletes an account: no password, no picture, another name to be shown; sessions, friendships and
+    /// open requests end and read pointers go, in one step. Refused with `VERSION_CONFLICT` while the
+    /// user is a member of a living group; whoever is deleted becomes no member. The row stays so that history keeps its authors, and nobody else
     /// gets the name until [`release_names`](Self::release_names). Repeating it changes nothing;
     /// `USER_NOT_FOUND` when there is none.
     async fn delete_user(&self, asked: DeleteUser) -> DbResult<UserRow>;

@@ -8,7 +8,12 @@ use crate::port::db::{
     RequestQuery, RequestSide, Respond, UserPatch,
 };
 
-async fn ask(db: &SharedDatabase, id: u64, from: u64, to: u64) -> DbResult<FriendRequestRow> {
+pub(super) async fn ask(
+    db: &SharedDatabase,
+    id: u64,
+    from: u64,
+    to: u64,
+) -> DbResult<FriendRequestRow> {
     let new = NewFriendRequest {
         id: request_id(id),
         requester: user(from),
@@ -36,7 +41,7 @@ async fn answer(
     db.respond(respond).await
 }
 
-async fn befriend(db: &SharedDatabase, id: u64, a: u64, b: u64) {
+pub(super) async fn befriend(db: &SharedDatabase, id: u64, a: u64, b: u64) {
     ask(db, id, a, b).await.expect("asked");
     answer(db, id, b, true).await.expect("accepted");
 }
@@ -47,7 +52,7 @@ async fn people(db: &SharedDatabase, n: u64) {
     }
 }
 
-fn of(who: u64) -> FriendQuery {
+pub(super) fn of(who: u64) -> FriendQuery {
     FriendQuery {
         user: user(who),
         status: FriendStatus::Accepted,
@@ -57,7 +62,7 @@ fn of(who: u64) -> FriendQuery {
     }
 }
 
-async fn friends(db: &SharedDatabase, query: FriendQuery) -> FriendPage {
+pub(super) async fn friends(db: &SharedDatabase, query: FriendQuery) -> FriendPage {
     db.friends(query).await.expect("a page")
 }
 

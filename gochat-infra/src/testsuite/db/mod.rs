@@ -6,6 +6,7 @@
 mod audit;
 mod commands;
 mod conversations;
+mod departures;
 mod facts;
 mod friends;
 mod group_invitations;
@@ -32,6 +33,7 @@ use crate::port::db::{
 pub use audit::*;
 pub use commands::*;
 pub use conversations::*;
+pub use departures::*;
 pub use facts::*;
 pub use friends::*;
 pub use group_invitations::*;
@@ -265,6 +267,9 @@ macro_rules! db_suite {
             blocked_users_are_listed_page_by_page,
             a_password_is_changed_by_who_judged_the_newest_one,
             a_deleted_account_keeps_its_row_and_its_name_until_it_is_released,
+            a_deleted_account_is_in_no_living_group,
+            an_addition_that_races_with_a_deletion_leaves_no_deleted_member,
+            a_deleted_account_ends_friendships_and_requests,
             a_guest_becomes_an_account_once,
             a_disabled_account_has_no_live_sessions,
             a_session_is_made_only_for_an_account_in_use,

@@ -85,10 +85,16 @@ impl Auth {
         Ok(true)
     }
 
-    /// Deletes an account and ends its sessions everywhere. A repeat does the same again.
+    /// Deletes an account and ends its friendships, open requests and sessions everywhere. A repeat
+    /// does the same again.
+    ///
+    /// # Errors
+    /// `VERSION_CONFLICT` while the user is in a group; retryable ones.
     pub(crate) async fn delete(&self, user: UserId) -> Result<()> {
         let now = self.now();
         let before = self.repo.user(user).await?;
+        // Looked up before the rows change: a repeat after a lost answer tells them again.
+        let friends = self.repo.friends_of(user).await?;
         let request = repo::DeleteUserRequest {
             user_id: user.to_string(),
             now_ms: wide(now),
@@ -98,6 +104,7 @@ impl Auth {
         if before.username != after.username {
             self.events.profile_updated(user, &before, &after).await;
         }
+        self.events.friends_removed(user, &friends).await;
         self.end_sessions_of(user, EndReason::Deleted).await
     }
 

@@ -29,6 +29,8 @@ use crate::audit::{Act, Audit};
 use crate::{clock, trace};
 
 const ATTEMPTS: u32 = 3;
+/// Events written in one call.
+const EVENTS_BATCH: usize = 500;
 /// Most sessions that one event names.
 const MAX_NAMED: usize = 200;
 
@@ -226,6 +228,15 @@ impl Events {
         let fact = json!({});
         self.tell(vec![friend_event("friend.removed", user, friend, &fact)])
             .await;
+    }
+
+    /// `friend.removed`, for every friend of a user.
+    pub(crate) async fn friends_removed(&self, user: UserId, friends: &[UserId]) {
+        let fact = json!({});
+        for some in friends.chunks(EVENTS_BATCH) {
+            let event = |friend: &UserId| friend_event("friend.removed", user, *friend, &fact);
+            self.tell(some.iter().map(event).collect()).await;
+        }
     }
 
     /// `friend.blocked`: only the user's own devices are told.

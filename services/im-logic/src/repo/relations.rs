@@ -3,7 +3,7 @@
 use gochat_core::error::Result;
 use gochat_core::friendship::{Pair, Person, Row, Status};
 use gochat_core::ids::UserId;
-use gochat_proto::im::repo::v1::{GetRelationsRequest, Relation};
+use gochat_proto::im::repo::v1::{GetRelationsRequest, GetUserFriendsWithSyncRequest, Relation};
 use hashbrown::HashMap;
 
 use super::{People, Repo, is_active};
@@ -44,6 +44,26 @@ impl Repo {
             }
         }
         Ok(pairs)
+    }
+
+    /// Everybody who is a friend of a user.
+    pub(crate) async fn friends_of(&self, user: UserId) -> Result<Vec<UserId>> {
+        let (mut friends, mut after_id) = (Vec::new(), String::new());
+        loop {
+            let request = GetUserFriendsWithSyncRequest {
+                user_id: user.to_string(),
+                status: Status::Accepted as i32,
+                after_id,
+                ..Default::default()
+            };
+            let page = self.get_friends(request).await?;
+            let ids = page.friends.iter();
+            friends.extend(ids.filter_map(|f| f.friend_id.parse::<UserId>().ok()));
+            after_id = page.next_after_id;
+            if !page.has_more || after_id.is_empty() {
+                return Ok(friends);
+            }
+        }
     }
 
     /// Both directions between two users, seen by the first.

@@ -193,11 +193,7 @@ async fn delete_user(app: &App, request: pb::DeleteUserRequest) -> Result<pb::De
     let operator = operator(&request.operator)?;
     let reason = reason(&request.reason)?;
     let (id, user) = find(app, request.user).await?;
-    let work = async {
-        // Groups first: whoever is left with groups can be deleted again.
-        depart::all(app, id).await?;
-        app.auth.delete(id).await
-    };
+    let work = depart::delete(app, id);
     let acting = act(app, &operator, "admin.user_deleted", &user.id, reason, work);
     Box::pin(acting).await?;
     let user = app.repo.user(id).await?;

@@ -235,7 +235,6 @@ async fn change_password(
     Ok(pb::ChangePasswordResponse {})
 }
 
-/// Groups first: whoever is left with groups can repeat the request, whoever is deleted can't.
 async fn delete_account(
     app: &App,
     request: pb::DeleteAccountRequest,
@@ -246,10 +245,10 @@ async fn delete_account(
             address: &request.address,
             ..Origin::default()
         };
-        if app.auth.may_delete(user, request.password, origin).await? {
-            depart::all(app, user).await?;
+        match app.auth.may_delete(user, request.password, origin).await? {
+            true => depart::delete(app, user).await,
+            false => app.auth.delete(user).await,
         }
-        app.auth.delete(user).await
     };
     let trail = trail::of(
         user,

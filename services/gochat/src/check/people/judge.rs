@@ -1,6 +1,6 @@
 //! Whether commands that were given at once ended as one of their orders would.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gochat_core::conversation::{GroupSettings, Revision, Seen, decide_edit};
 use gochat_core::ids::UserId;
@@ -94,6 +94,7 @@ fn carry_out(crew: &Crew, command: &Command) -> Option<Crew> {
             dissolved: false,
         },
         roles: crew.members.clone(),
+        deleted: BTreeSet::new(),
     };
     let decision = decide(&state, &command, 0).ok()?;
     let mut then = crew.clone();

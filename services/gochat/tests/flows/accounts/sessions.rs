@@ -360,6 +360,35 @@ async fn a_deleted_account_leaves_its_messages_and_no_group_without_an_owner() {
 }
 
 #[tokio::test]
+async fn a_deleted_account_is_nobodys_friend_and_asks_nobody() {
+    let server = Server::shared().await;
+    let [user, friend, asked] = server.users().await;
+    user.befriend(&friend).await;
+    let request = user.ask(&asked).await;
+    let since = friend.get("/friends").await.data()["syncTime"].clone();
+    let mut socket = friend.connect().await;
+    let body = json!({"password": PASSWORD});
+    user.call("DELETE", "/users/account", Some(body))
+        .await
+        .data_with(200);
+    let told = socket.expect("friend-removed").await;
+    assert_eq!(told["friendId"], user.id);
+    let friends = friend.get("/friends").await.data();
+    assert_eq!(friends["friends"], json!([]));
+    let delta = friend.get(&format!("/friends?last_sync={since}")).await;
+    assert_eq!(delta.data()["removedFriendIds"], json!([user.id]));
+    let open = asked.get("/friends/requests?status=0").await.data();
+    assert_eq!(open["requests"], json!([]));
+    asked
+        .put(
+            &format!("/friends/requests/{request}"),
+            json!({"action": "accept"}),
+        )
+        .await
+        .refused(409, "FRIEND_REQUEST_ALREADY_HANDLED");
+}
+
+#[tokio::test]
 async fn a_guest_deletes_itself_without_a_password() {
     let server = Server::shared().await;
     let guest = server.guest().await;

@@ -19,13 +19,29 @@ const MEMBERS: i32 = 1_000;
 /// Attempts for a group in which others change roles at the same time.
 const ATTEMPTS: u32 = 5;
 
+/// Deletes an account, which leaves every group first. A repeat goes on where the first call stopped.
+///
+/// # Errors
+/// Retryable ones; the user may have left some groups then.
+pub(crate) async fn delete(app: &App, user: UserId) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        all(app, user).await?;
+        match app.auth.delete(user).await {
+            // Another user added this one to a group in between.
+            Err(error) if error.code == ErrorCode::VersionConflict => {}
+            outcome => return outcome,
+        }
+    }
+    Err(ErrorCode::ServiceUnavailable.into())
+}
+
 /// Makes a user leave every group. What the user owns goes on to the longest-serving admin, else to
 /// the longest-serving member; a group without other members is dissolved. A repeat goes on where
 /// the first call stopped.
 ///
 /// # Errors
 /// Retryable ones; the user may have left some groups then.
-pub(crate) async fn all(app: &App, user: UserId) -> Result<()> {
+async fn all(app: &App, user: UserId) -> Result<()> {
     for group in groups_of(app, user).await? {
         let mut attempt = 1;
         loop {
