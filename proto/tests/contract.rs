@@ -18,7 +18,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("im.logic.v1.KeyService", "GetPublicKeys"),
     (
         "im.logic.v1.AdminService",
-        "ShowUser DisableUser EnableUser SignOutUser DeleteUser ResetPassword RotateKeys ListKeys ListAudit",
+        "ShowUser DisableUser EnableUser SignOutUser DeleteUser ResetPassword RotateKeys RevokeKey ListKeys ListAudit",
     ),
     (
         "im.logic.v1.ConversationService",
@@ -74,7 +74,10 @@ const CONTRACT: &[(&str, &str)] = &[
     ("im.repo.v1.SequenceService", "GetNextSeq GetCurrentSeq"),
     ("im.repo.v1.IdempotencyService", "CheckOrSet MarkDone"),
     ("im.repo.v1.RateLimitService", "Allow"),
-    ("im.repo.v1.KeyService", "ListSigningKeys AddSigningKey"),
+    (
+        "im.repo.v1.KeyService",
+        "ListSigningKeys AddSigningKey RetireSigningKey",
+    ),
     (
         "im.repo.v1.AuditService",
         "AppendAudit ListAudit PurgeAudit",

@@ -53,6 +53,59 @@ pub struct Rotation {
     pub previous_retires_at: Option<UnixMillis>,
 }
 
+/// What a revocation writes, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revocation {
+    /// The key that is made first; `None` when another key signs on.
+    pub successor: Option<Rotation>,
+}
+
+/// Plans the end of the key at `revoked`, which retires at `now`; `signs` is the position of the key
+/// that signs. The key that signs gets a successor that signs at once, and the newest one a
+/// successor that signs after the lead time: a key without a newer one has no end, so none may be
+/// left that has.
+///
+/// # Errors
+/// `NOT_FOUND` for a position without a key.
+pub fn revoke(
+    keys: &[KeyTimes],
+    revoked: usize,
+    signs: Option<usize>,
+    now: UnixMillis,
+    policy: Policy,
+) -> Result<Revocation> {
+    let newest = keys.len().saturating_sub(1);
+    if revoked > newest || keys.is_empty() {
+        return Err(ErrorCode::NotFound.into());
+    }
+    let is_signing = signs.is_none_or(|signs| signs == revoked);
+    if !is_signing && revoked != newest {
+        return Ok(Revocation { successor: None });
+    }
+    let lead = if is_signing { 0 } else { policy.lead_ms };
+    let signs_from = now.saturating_add(lead);
+    let previous_retires_at = match revoked == newest {
+        true => now,
+        false => after_last_token(signs_from.max(keys[newest].signs_from), policy),
+    };
+    Ok(Revocation {
+        successor: Some(Rotation {
+            times: KeyTimes {
+                signs_from,
+                retires_at: None,
+            },
+            previous_retires_at: Some(previous_retires_at),
+        }),
+    })
+}
+
+/// When a key retires that signs no more from this instant on.
+fn after_last_token(signs_until: UnixMillis, policy: Policy) -> UnixMillis {
+    signs_until
+        .saturating_add(policy.token_life_ms)
+        .saturating_add(RETIREMENT_SLACK_MS)
+}
+
 /// Whether tokens of the key are accepted.
 pub fn verifies(key: &KeyTimes, now: UnixMillis) -> bool {
     key.retires_at.is_none_or(|at| now < at)
@@ -99,9 +152,7 @@ pub fn rotate(keys: &[KeyTimes], now: UnixMillis, policy: Policy) -> Result<Rota
         ));
     }
     let signs_from = now.saturating_add(policy.lead_ms);
-    let retires_at = signs_from
-        .saturating_add(policy.token_life_ms)
-        .saturating_add(RETIREMENT_SLACK_MS);
+    let retires_at = after_last_token(signs_from, policy);
     Ok(Rotation {
         times: KeyTimes {
             signs_from,
@@ -188,6 +239,51 @@ mod tests {
         ) {
             let (keys, _) = history(&pauses, policy);
             prop_assert!(signing(&keys, at).is_some_and(|n| n < keys.len()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn after_a_revocation_another_key_signs_and_goes_on(
+            pauses in prop::collection::vec(0_u64..200_000, 0..20),
+            policy in policies(),
+            which in any::<prop::sample::Index>(),
+        ) {
+            let (keys, now) = history(&pauses, policy);
+            let mut keys: Vec<_> = keys.into_iter().filter(|k| verifies(k, now)).collect();
+            let revoked = which.index(keys.len());
+            let was_signing = signing(&keys, now);
+            let plan = revoke(&keys, revoked, was_signing, now, policy).unwrap();
+            if let Some(successor) = plan.successor {
+                if let Some(newest) = keys.last_mut() {
+                    newest.retires_at = successor.previous_retires_at;
+                }
+                keys.push(successor.times);
+            }
+            keys[revoked].retires_at = Some(now);
+            prop_assert!(!verifies(&keys[revoked], now));
+            let left: Vec<_> = keys.iter().copied().filter(|k| verifies(k, now)).collect();
+            let signs = signing(&left, now).expect("a key signs");
+            prop_assert!(left[signs].signs_from <= now, "no key signs before its time");
+            prop_assert!(left.last().is_some_and(|newest| newest.retires_at.is_none()));
+            if was_signing != Some(revoked) {
+                prop_assert_eq!(left[signs], keys[was_signing.expect("one signed")]);
+            }
+            // What signs now verifies at least until a newer key has signed for a token's life.
+            let until = left[signs].retires_at.unwrap_or(u64::MAX);
+            prop_assert!(until >= now + policy.token_life_ms);
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_there_is_not_revoked() {
+        let policy = Policy {
+            lead_ms: 1,
+            token_life_ms: 1,
+        };
+        for keys in [&[][..], &[rotate(&[], 0, policy).unwrap().times]] {
+            let refusal = revoke(keys, 1, None, 5, policy).unwrap_err();
+            assert_eq!(refusal.code, ErrorCode::NotFound);
         }
     }
 

@@ -5,7 +5,7 @@ use gochat_core::ids::UnixMillis;
 
 use super::MysqlDatabase;
 use super::fault::{self, Class};
-use super::query::{At, Conn, binds, execute, first, rows, statements};
+use super::query::{At, Conn, binds, execute, first, one, rows, statements};
 use super::run::work;
 use crate::port::db::{DbResult, KeyStore, SigningKeyRow};
 
@@ -18,6 +18,8 @@ statements! {
     Add = "INSERT INTO signing_keys (generation, kid, algorithm, public_key, sealed_key, \
            created_at, signs_from) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     Retire = "UPDATE signing_keys SET retires_at = ?2 WHERE generation = ?1";
+    RetireBy = "UPDATE signing_keys SET retires_at = LEAST(IFNULL(retires_at, ?2), ?2) WHERE kid = ?1";
+    IsThere = "SELECT EXISTS (SELECT 1 FROM signing_keys WHERE kid = ?1)";
     Purge = "DELETE FROM signing_keys WHERE retires_at <= ?1";
 }
 
@@ -55,6 +57,12 @@ async fn add(
     Ok(true)
 }
 
+/// Rows that stay as they are don't count as changed, so whether there is one is asked.
+async fn retire(conn: &mut Conn, (kid, at): &(String, UnixMillis)) -> DbResult<bool> {
+    execute::<RetireBy>(conn, &binds![kid, At(*at)]).await?;
+    one::<IsThere, bool>(conn, &binds![kid]).await
+}
+
 #[async_trait]
 impl KeyStore for MysqlDatabase {
     async fn signing_keys(&self, now: UnixMillis) -> DbResult<Vec<SigningKeyRow>> {
@@ -68,6 +76,11 @@ impl KeyStore for MysqlDatabase {
         previous_retires_at: UnixMillis,
     ) -> DbResult<bool> {
         self.write(true, &[], (key, previous_retires_at), work!(add))
+            .await
+    }
+
+    async fn retire_signing_key(&self, kid: &str, at: UnixMillis) -> DbResult<bool> {
+        self.write(true, &[], (kid.to_owned(), at), work!(retire))
             .await
     }
 }

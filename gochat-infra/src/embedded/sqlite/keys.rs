@@ -16,6 +16,7 @@ statements! {
     Add = "INSERT INTO signing_keys (generation, kid, algorithm, public_key, sealed_key, \
            created_at, signs_from) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     Retire = "UPDATE signing_keys SET retires_at = ?2 WHERE generation = ?1";
+    RetireBy = "UPDATE signing_keys SET retires_at = min(ifnull(retires_at, ?2), ?2) WHERE kid = ?1";
     Purge = "DELETE FROM signing_keys WHERE retires_at <= ?1";
 }
 
@@ -62,5 +63,13 @@ impl KeyStore for SqliteDatabase {
     ) -> DbResult<bool> {
         self.write(3, move |conn| add(conn, &key, previous_retires_at))
             .await
+    }
+
+    async fn retire_signing_key(&self, kid: &str, at: UnixMillis) -> DbResult<bool> {
+        let kid = kid.to_owned();
+        self.write(1, move |conn| {
+            Ok(execute::<RetireBy>(conn, &binds![&kid, at])? > 0)
+        })
+        .await
     }
 }

@@ -64,3 +64,23 @@ pub async fn a_new_key_retires_the_one_before(subject: Subject) {
     assert!(add(&db, key(3, "e", 900), 1_000).await);
     assert_eq!(kids(&db, 0).await, ["b", "e"], "a is deleted");
 }
+
+/// A key retires when it is told to, and never later than it would have.
+pub async fn a_key_retires_at_once_when_told_to(subject: Subject) {
+    let db = subject.db();
+    let retire = async |kid, at| db.retire_signing_key(kid, NOW + at).await.expect("judged");
+    assert!(!retire("a", 50).await, "there is none");
+    assert!(add(&db, key(1, "a", 0), 0).await);
+    assert!(add(&db, key(2, "b", 100), 500).await);
+    assert!(retire("a", 900).await);
+    assert_eq!(kids(&db, 499).await, ["a", "b"]);
+    assert_eq!(kids(&db, 500).await, ["b"], "not later than before");
+    for _ in 0..2 {
+        assert!(retire("a", 200).await);
+        assert_eq!(kids(&db, 200).await, ["b"]);
+    }
+    assert!(retire("b", 300).await, "a key without an end gets one");
+    assert!(kids(&db, 300).await.is_empty());
+    assert!(add(&db, key(3, "c", 300), 300).await, "generations go on");
+    assert_eq!(kids(&db, 300).await, ["c"]);
+}

@@ -281,6 +281,7 @@ macro_rules! db_suite {
             ended_sessions_are_listed_in_pages_until_their_tokens_expired,
             of_racing_first_keys_one_stays,
             a_new_key_retires_the_one_before,
+            a_key_retires_at_once_when_told_to,
             audit_records_are_kept_once,
             audit_records_are_found,
             old_audit_records_are_deleted,

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::kit::{PASSWORD, Server, User, eventually, fresh_name, text};
@@ -64,6 +65,8 @@ async fn a_disabled_user_is_out_at_once_and_in_again_when_enabled() {
     };
     let dir = server.folder().to_owned();
     let user = server.user().await;
+    let group = user.group("Tea", &[]).await;
+    user.delete(&format!("/conversations/{group}")).await.data();
     let mut socket = user.connect().await;
     done(&dir, &["user", "disable", &user.name, "--reason", "spam"]).await;
     assert_eq!(socket.closed().await, 4002);
@@ -72,11 +75,7 @@ async fn a_disabled_user_is_out_at_once_and_in_again_when_enabled() {
         .refused(401, "INVALID_TOKEN");
     let body = json!({"refreshToken": user.refresh_token});
     let refresh = server.call("POST", "/auth/refresh", Some(body)).await;
-    assert!(
-        refresh.status == 423 || refresh.status == 401,
-        "{}",
-        refresh.status
-    );
+    refresh.refused(423, "USER_DISABLED");
     sign_in(&server, &user.name, PASSWORD)
         .await
         .refused(423, "USER_DISABLED");
@@ -105,6 +104,8 @@ async fn a_disabled_user_is_out_at_once_and_in_again_when_enabled() {
         pair("session.sign_in", "ok"),
         pair("admin.user_disabled", "begun"),
         pair("admin.user_disabled", "ok"),
+        pair("group.dissolved", "ok"),
+        pair("session.refresh_refused", "USER_DISABLED"),
         pair("session.sign_in_refused", "USER_DISABLED"),
         pair("admin.user_enabled", "ok"),
         pair("admin.user_signed_out", "begun"),
@@ -229,6 +230,65 @@ async fn a_rotation_on_the_command_line_publishes_a_key() {
         crate::kit::Forge::kid_of(&user.token)
     );
     fresh.get("/users/profile").await.data();
+}
+
+#[tokio::test]
+async fn a_revoked_key_and_all_its_tokens_are_refused_at_once() {
+    let settings = [
+        "gateway.auth.keys_refresh_s=1",
+        "logic.auth.keys_refresh_s=1",
+    ];
+    let Some(server) = Server::with(&settings).await else {
+        return;
+    };
+    let dir = server.folder().to_owned();
+    let user = server.user().await;
+    let kid = crate::kit::Forge::kid_of(&user.token);
+    let forge = server.forge().await.unwrap();
+    // Issued in an hour, as a thief of the key would write it.
+    let mut claims = forge.claims(&user.token);
+    claims.iat += 3_600;
+    let forged = forge.signer.sign(&claims).unwrap();
+    let mut socket = user.connect().await;
+    let error = refused(&dir, &["keys", "revoke", &kid]).await;
+    assert!(error.contains("--yes"), "{error}");
+    user.get("/users/profile").await.data();
+
+    let printed = done(
+        &dir,
+        &["keys", "revoke", &kid, "--yes", "--reason", "stolen"],
+    )
+    .await;
+    assert!(printed.contains("published"), "{printed}");
+    assert_eq!(socket.closed().await, 4002);
+    eventually("every token of the key is refused", async || {
+        let bearer = format!("Bearer {forged}");
+        let headers = [("authorization", bearer.as_str())];
+        let path = "/api/users/profile";
+        let by_thief = server.http().raw("GET", path, &headers, Bytes::new()).await;
+        let by_owner = user.get("/users/profile").await;
+        (by_thief.code() == "INVALID_TOKEN" && by_owner.code() == "INVALID_TOKEN").then_some(())
+    })
+    .await;
+    let body = json!({"refreshToken": user.refresh_token});
+    let refresh = server.call("POST", "/auth/refresh", Some(body)).await;
+    refresh.refused(401, "INVALID_TOKEN");
+    // Tokens that were issued in the second of the revocation must be renewed as well.
+    eventually("who signs in again is in", async || {
+        let fresh = server.login(&user.name).await;
+        (fresh.get("/users/profile").await.status == 200).then_some(())
+    })
+    .await;
+    let keys = done(&dir, &["keys", "list"]).await;
+    assert!(!keys.contains(&kid) && keys.contains("signing"), "{keys}");
+    let error = refused(&dir, &["keys", "revoke", &kid, "--yes"]).await;
+    assert!(error.contains("NOT_FOUND"), "{error}");
+    let records = done(&dir, &["audit", "--action", "admin.key_revoked"]).await;
+    assert!(
+        records.contains(&kid) && records.contains("stolen"),
+        "{records}"
+    );
+    assert!(records.contains("NOT_FOUND"), "{records}");
 }
 
 #[tokio::test]

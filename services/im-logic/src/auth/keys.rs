@@ -176,12 +176,7 @@ impl Keys {
     /// # Errors
     /// `INVALID_PARAMS` when tokens are HS256, `VERSION_CONFLICT` while a rotation is under way.
     pub(crate) async fn rotate(&self) -> Result<Key> {
-        if self.is_shared_secret() {
-            return Err(Error::new(
-                ErrorCode::InvalidParams,
-                "Tokens are signed with JWT_SECRET (auth.algorithm = \"hs256\"): change the secret of all services instead.",
-            ));
-        }
+        self.refuse_shared_secret()?;
         let _one = self.loading.lock().await;
         let keys = self.add().await?;
         keys.last()
@@ -210,6 +205,57 @@ impl Keys {
         rows.into_iter().map(|row| self.key(row)).collect()
     }
 
+    /// Ends a key at once. The key that signs, or the newest one, gets a successor first, which is
+    /// the answer. Other instances obey within `keys_refresh_s`.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for a key that is not there (any more), `INVALID_PARAMS` when tokens are HS256,
+    /// `VERSION_CONFLICT` when other instances add keys at the same time; retryable ones.
+    pub(crate) async fn revoke(&self, kid: &str) -> Result<Option<Key>> {
+        self.refuse_shared_secret()?;
+        let _one = self.loading.lock().await;
+        let keys = self.list().await?;
+        let now = clock::now_ms();
+        let unknown = || {
+            Error::new(
+                ErrorCode::NotFound,
+                "There is no such key, or it has retired.",
+            )
+        };
+        let revoked = keys.iter().position(|key| key.kid == kid);
+        let revoked = revoked.ok_or_else(unknown)?;
+        let signs = signing_key(&keys).map(|signs| signs.generation);
+        let signs = keys.iter().position(|key| Some(key.generation) == signs);
+        let times: Vec<_> = keys.iter().map(|key| key.times).collect();
+        let plan = rules::revoke(&times, revoked, signs, now, self.policy)?;
+        let successor = match plan.successor {
+            None => None,
+            Some(plan) => {
+                let added = self.add_behind(&keys, now, plan).await?;
+                Some(added.ok_or(ErrorCode::VersionConflict)?)
+            }
+        };
+        let request = pb::RetireSigningKeyRequest {
+            kid: kid.to_owned(),
+            retires_at_ms: millis(now),
+        };
+        self.repo.retire_signing_key(request).await?;
+        let keys = self.take(self.list().await?)?;
+        tracing::warn!(kid, "a signing key was revoked");
+        let made = |kid: &String| keys.iter().find(|key| key.kid == *kid).cloned();
+        Ok(successor.as_ref().and_then(made))
+    }
+
+    fn refuse_shared_secret(&self) -> Result<()> {
+        match self.is_shared_secret() {
+            false => Ok(()),
+            true => Err(Error::new(
+                ErrorCode::InvalidParams,
+                "Tokens are signed with JWT_SECRET (auth.algorithm = \"hs256\"): change the secret of all services instead.",
+            )),
+        }
+    }
+
     /// Adds a key behind the newest one. An instance that was quicker wins: its key is taken.
     async fn add(&self) -> Result<Arc<[Key]>> {
         for _ in 0..ADD_ATTEMPTS {
@@ -217,24 +263,35 @@ impl Keys {
             let times: Vec<_> = keys.iter().map(|key| key.times).collect();
             let now = clock::now_ms();
             let plan = rules::rotate(&times, now, self.policy)?;
-            let generation = keys.last().map_or(1, |key| key.generation + 1);
-            let row = self.make(generation, now, plan.times)?;
-            let kid = row.kid.clone();
-            let request = pb::AddSigningKeyRequest {
-                key: Some(row),
-                previous_retires_at_ms: millis(plan.previous_retires_at.unwrap_or(now)),
-            };
-            let added = self.repo.add_signing_key(request).await?.added;
+            let added = self.add_behind(&keys, now, plan).await?;
+            let is_first = keys.is_empty();
             let keys = self.take(self.list().await?)?;
-            if added {
-                tracing::info!(kid, "a signing key was published");
-                return Ok(keys);
-            }
-            if generation == 1 && !keys.is_empty() {
+            if added.is_some() || (is_first && !keys.is_empty()) {
                 return Ok(keys);
             }
         }
         Err(ErrorCode::VersionConflict.into())
+    }
+
+    /// Adds one key behind these; its name, or `None` when another instance was quicker.
+    async fn add_behind(
+        &self,
+        keys: &[Key],
+        now: UnixMillis,
+        plan: rules::Rotation,
+    ) -> Result<Option<String>> {
+        let generation = keys.last().map_or(1, |key| key.generation + 1);
+        let row = self.make(generation, now, plan.times)?;
+        let kid = row.kid.clone();
+        let request = pb::AddSigningKeyRequest {
+            key: Some(row),
+            previous_retires_at_ms: millis(plan.previous_retires_at.unwrap_or(now)),
+        };
+        if !self.repo.add_signing_key(request).await?.added {
+            return Ok(None);
+        }
+        tracing::info!(kid, "a signing key was published");
+        Ok(Some(kid))
     }
 
     fn make(&self, generation: i64, now: UnixMillis, times: KeyTimes) -> Result<pb::SigningKey> {

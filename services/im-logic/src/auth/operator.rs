@@ -6,8 +6,9 @@ use gochat_core::token::EndReason;
 use gochat_proto::common::v1::{User, UserStatus};
 use gochat_proto::im::repo::v1 as repo;
 
-use super::Auth;
-use super::sessions::wide;
+use super::sessions::{seconds, wide};
+use super::{Auth, Key};
+use crate::events::Ends;
 use crate::repo::present;
 
 impl Auth {
@@ -35,6 +36,29 @@ impl Auth {
             self.end_sessions_of(user, EndReason::Disabled).await?;
         }
         Ok(after)
+    }
+
+    /// Ends a signing key: im-logic refuses its tokens from now on, gateways once they have loaded
+    /// the keys again. Every access token that was issued until now must be renewed, so that no
+    /// socket of such a token stays open. Answers the key that was made in its place, if one was.
+    ///
+    /// # Errors
+    /// Those of [`Keys::revoke`](super::Keys::revoke); retryable ones of the log when the key has
+    /// ended and gateways could not be told.
+    pub(crate) async fn revoke_key(&self, kid: &str) -> Result<Option<Key>> {
+        let successor = self.tokens.keys.revoke(kid).await?;
+        let now = self.now();
+        let moment = Ends {
+            at: seconds(now),
+            tokens_expire_at: seconds(self.tokens_expire_at(now)),
+            reason: EndReason::Operator,
+        };
+        let told = self.events.renew_all_tokens(moment).await;
+        told.map_err(|error| {
+            let text = "The key has ended, but the gateways could not be told: sockets that its tokens opened live until these expire.";
+            Error::new(error.code, text)
+        })?;
+        Ok(successor)
     }
 
     /// Sets a password whatever the old one was, and ends every session.

@@ -256,7 +256,13 @@ impl Auth {
             .tokens
             .verify(token, Kind::Refresh, seconds(now))
             .await?;
-        let user = self.active_user(claims.user_id).await?;
+        let user = match self.active_user(claims.user_id).await {
+            Err(error) if error.code == ErrorCode::UserDisabled => {
+                self.events.refresh_refused(claims.user_id, address, &error);
+                return Err(error);
+            }
+            user => user?,
+        };
         let session = match claims.sid {
             Some(session) => session,
             None => inherited(token)?,

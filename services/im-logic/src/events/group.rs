@@ -27,21 +27,26 @@ pub(super) fn act(subject: &Subject<'_>, by: UserId, event: &GroupEvent) -> Opti
             user,
             new: Role::Owner,
             ..
-        } => ("group.ownership_transferred", user, json!({})),
+        } => ("group.ownership_transferred", Some(user), json!({})),
         GroupEvent::RoleUpdated { user, old, new, .. } => (
             "group.role_changed",
-            user,
+            Some(user),
             json!({ "old": word(*old), "new": word(*new) }),
         ),
         GroupEvent::MemberRemoved {
             user,
             departure: Departure::Removed,
             ..
-        } => ("group.member_removed", user, json!({})),
+        } => ("group.member_removed", Some(user), json!({})),
+        GroupEvent::InfoUpdated { fields, .. } if fields.iter().any(is_end) => {
+            ("group.dissolved", None, json!({}))
+        }
         _ => return None,
     };
     let mut detail = detail;
-    detail["user"] = json!(user.to_string());
+    if let Some(user) = user {
+        detail["user"] = json!(user.to_string());
+    }
     Some(Act {
         actor: by.to_string(),
         action,
@@ -50,6 +55,11 @@ pub(super) fn act(subject: &Subject<'_>, by: UserId, event: &GroupEvent) -> Opti
         detail: Some(detail),
         ..Act::default()
     })
+}
+
+/// Whether a change of a field is the end of the group.
+fn is_end((field, _, new): &(&'static str, String, String)) -> bool {
+    *field == "dissolved" && new == "true"
 }
 
 fn word(role: Role) -> &'static str {

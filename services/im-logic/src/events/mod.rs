@@ -284,6 +284,30 @@ impl Events {
         .await
     }
 
+    /// Tells every gateway that tokens which were issued until now must be renewed, whoever holds
+    /// them; sockets that such tokens opened are closed.
+    ///
+    /// # Errors
+    /// Retryable ones of the log.
+    pub(crate) async fn renew_all_tokens(&self, moment: Ends) -> Result<()> {
+        let event = TokenEvent {
+            event_id: event_id(),
+            timestamp: moment.at,
+            issued_before: moment.at.saturating_add(1),
+            expires_at: moment.tokens_expire_at,
+            reason: moment.reason.as_str().to_owned(),
+            ..Default::default()
+        };
+        let key = String::new();
+        self.send(vec![record(
+            topics::TOKEN_EVENTS,
+            "TokenEvent",
+            key,
+            &event,
+        )])
+        .await
+    }
+
     /// An old refresh token was presented: somebody has copied it. For the audit records only.
     pub(crate) fn refresh_reused(&self, user: UserId, session: &str, address: &str) {
         self.audit.note_refusal(Act {
@@ -293,6 +317,18 @@ impl Events {
             address: address.to_owned(),
             outcome: gochat_core::error::ErrorCode::InvalidToken.code(),
             detail: Some(json!({ "session": session })),
+        });
+    }
+
+    /// A refresh was refused because of the state of the account. For the audit records only.
+    pub(crate) fn refresh_refused(&self, user: UserId, address: &str, error: &Error) {
+        self.audit.note_refusal(Act {
+            actor: user.to_string(),
+            action: "session.refresh_refused",
+            target: user.to_string(),
+            address: address.to_owned(),
+            outcome: error.code.code(),
+            detail: None,
         });
     }
 

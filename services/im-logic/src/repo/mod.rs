@@ -180,6 +180,7 @@ calls! {
 
     again keys.list_signing_keys(ListSigningKeysRequest) -> ListSigningKeysResponse as signing_keys;
     again keys.add_signing_key(AddSigningKeyRequest) -> AddSigningKeyResponse as add_signing_key;
+    again keys.retire_signing_key(RetireSigningKeyRequest) -> RetireSigningKeyResponse as retire_signing_key;
 
     again audits.append_audit(AppendAuditRequest) -> AppendAuditResponse as append_audit;
     again audits.list_audit(ListAuditRequest) -> ListAuditResponse as list_audit;

@@ -23,6 +23,8 @@ use crate::auth::{Key, signing_key};
 use crate::clock;
 use crate::repo::present;
 
+/// Longest name of a key in characters.
+const KID_MAX_CHARS: usize = 64;
 /// Longest name of an operator in characters.
 const OPERATOR_MAX_CHARS: usize = 64;
 
@@ -36,6 +38,7 @@ super::service! {
         delete_user(DeleteUserRequest) -> DeleteUserResponse = delete_user;
         reset_password(ResetPasswordRequest) -> ResetPasswordResponse = reset_password;
         rotate_keys(RotateKeysRequest) -> RotateKeysResponse = rotate_keys;
+        revoke_key(RevokeKeyRequest) -> RevokeKeyResponse = revoke_key;
         list_keys(ListKeysRequest) -> ListKeysResponse = list_keys;
         list_audit(ListAuditRequest) -> ListAuditResponse = list_audit;
     }
@@ -254,6 +257,23 @@ async fn rotate_keys(app: &App, request: pb::RotateKeysRequest) -> Result<pb::Ro
     let state = state(&key, None);
     Ok(pb::RotateKeysResponse {
         key: Some(info(&key, state)),
+    })
+}
+
+async fn revoke_key(app: &App, request: pb::RevokeKeyRequest) -> Result<pb::RevokeKeyResponse> {
+    let operator = operator(&request.operator)?;
+    let reason = reason(&request.reason)?;
+    let kid = request.kid.as_str();
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if kid.is_empty() || kid.len() > KID_MAX_CHARS || !kid.chars().all(plain) {
+        return Err(wrong("`kid` is 1 to 64 letters, digits and dashes."));
+    }
+    let work = app.auth.revoke_key(kid);
+    let successor = act(app, &operator, "admin.key_revoked", kid, reason, work).await?;
+    let keys = app.auth.keys().current().await?;
+    let signs = signing_key(&keys).map(|key| key.kid.as_str());
+    Ok(pb::RevokeKeyResponse {
+        successor: successor.map(|key| info(&key, state(&key, signs))),
     })
 }
 

@@ -23,6 +23,7 @@ api!(
 serve!(impl KeyService => KeyApi {
     list_signing_keys(ListSigningKeysRequest) -> ListSigningKeysResponse;
     add_signing_key(AddSigningKeyRequest) -> AddSigningKeyResponse;
+    retire_signing_key(RetireSigningKeyRequest) -> RetireSigningKeyResponse;
 });
 
 impl KeyApi {
@@ -63,6 +64,18 @@ impl KeyApi {
         let added = self.shared.db.add_signing_key(row, previous).await;
         Ok(AddSigningKeyResponse {
             added: added.map_err(failed)?,
+        })
+    }
+
+    async fn retire_signing_key(
+        &self,
+        request: RetireSigningKeyRequest,
+    ) -> Result<RetireSigningKeyResponse> {
+        let kid = args::text(&request.kid, "kid", NAME_MAX)?;
+        let at = args::seq(request.retires_at_ms, "retires_at_ms")?;
+        let found = self.shared.db.retire_signing_key(kid, at).await;
+        Ok(RetireSigningKeyResponse {
+            found: found.map_err(failed)?,
         })
     }
 }

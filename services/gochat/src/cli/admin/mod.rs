@@ -28,6 +28,7 @@ Examples:
   gochat admin user disable mallory --reason 'spam'
   gochat admin user reset-password ann
   gochat admin keys rotate
+  gochat admin keys revoke 019ac2d0f7c07d5ab1c5fd5d4b9d7a52 --reason 'found in a backup'
   gochat admin audit --user mallory --since 7d
   gochat admin --logic 10.0.0.5:9001 --ca ca.pem --cert op.pem --key op.key user show ann";
 
@@ -51,7 +52,7 @@ enum Command {
     /// Show and change accounts.
     #[command(subcommand)]
     User(UserCommand),
-    /// List and rotate the keys that sign tokens.
+    /// List, rotate and revoke the keys that sign tokens.
     #[command(subcommand)]
     Keys(KeysCommand),
     /// List audit records, newest first.
@@ -106,6 +107,20 @@ struct Act {
 enum KeysCommand {
     /// Publish a new key. It signs after the lead time; nobody is signed out.
     Rotate,
+    /// End a key at once, because somebody else may hold it. Its tokens are refused; whoever has no
+    /// others signs in again, and guests lose their accounts. The key that signs gets a successor
+    /// first, which signs at once.
+    Revoke {
+        /// Name of the key, as `gochat admin keys list` shows it.
+        #[arg(value_name = "KID")]
+        kid: String,
+        /// Why; kept in the audit record.
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        reason: String,
+        /// Don't ask.
+        #[arg(long)]
+        yes: bool,
+    },
     /// List keys with their times and states.
     List,
 }
@@ -136,9 +151,16 @@ pub(super) fn run(args: AdminArgs) -> Outcome {
         None => target::os_user(),
     };
     if let Command::User(UserCommand::Delete { act, yes: false }) = &args.command
-        && !confirmed(&act.named.name)?
+        && !confirmed("Delete the account", &act.named.name)?
     {
         return Err(Failure::new("nothing was deleted"));
+    }
+    if let Command::Keys(KeysCommand::Revoke {
+        kid, yes: false, ..
+    }) = &args.command
+        && !confirmed("Revoke the key", kid)?
+    {
+        return Err(Failure::new("nothing was revoked"));
     }
     let config = match args.logic.is_given() {
         true => None,
@@ -174,6 +196,26 @@ async fn act(
             println!("it signs from {}", show::time(key.signs_from));
             println!(
                 "nobody is signed out; the key before it verifies until its tokens have expired"
+            );
+        }
+        Command::Keys(KeysCommand::Revoke { kid, reason, .. }) => {
+            let request = pb::RevokeKeyRequest {
+                operator,
+                kid: kid.clone(),
+                reason,
+            };
+            let answer = client.revoke_key(request).await.map_err(refused)?;
+            println!("revoked {kid}");
+            if let Some(key) = answer.into_inner().successor {
+                println!(
+                    "published {}, which signs from {}",
+                    key.kid,
+                    show::time(key.signs_from)
+                );
+            }
+            println!(
+                "open sockets must show another token now; every gateway refuses tokens of the key \
+                 within keys_refresh_s of im-logic and its own (20 s together by default)"
             );
         }
         Command::Keys(KeysCommand::List) => {
@@ -328,13 +370,13 @@ fn refused(status: tonic::Status) -> Failure {
 }
 
 /// Asks before something that can't be undone; without a terminal only `--yes` says so.
-fn confirmed(name: &str) -> Result<bool, Failure> {
+fn confirmed(what: &str, name: &str) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::new(
-            "deleting an account can't be undone: say --yes when there is no terminal to ask on",
+            "this can't be undone: say --yes when there is no terminal to ask on",
         ));
     }
-    eprint!("Delete the account {name} for good? Type its name: ");
+    eprint!("{what} {name} for good? Type its name: ");
     let failed = |e: std::io::Error| Failure::new(e.to_string());
     std::io::stderr().flush().map_err(failed)?;
     Ok(first_line()? == name)

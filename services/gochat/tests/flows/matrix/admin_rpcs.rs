@@ -9,11 +9,12 @@ use crate::kit::{PASSWORD, Server, call_rpc, fresh_name};
 const PARAM: &str = "INVALID_PARAMS";
 const UNKNOWN: &str = "USER_NOT_FOUND";
 const GUEST: &str = "GUEST_NOT_ALLOWED";
+const NONE: &str = "NOT_FOUND";
 const OK: &str = "OK";
 
 /// Cells: no operator, no account named, an unknown account, a guest, an account.
 #[rustfmt::skip]
-pub const ADMIN_RPCS: [(&str, [&str; 5]); 9] = [
+pub const ADMIN_RPCS: [(&str, [&str; 5]); 10] = [
     ("AdminService/ShowUser",      [PARAM, PARAM, UNKNOWN, OK,    OK]),
     ("AdminService/DisableUser",   [PARAM, PARAM, UNKNOWN, OK,    OK]),
     ("AdminService/EnableUser",    [PARAM, PARAM, UNKNOWN, OK,    OK]),
@@ -22,6 +23,7 @@ pub const ADMIN_RPCS: [(&str, [&str; 5]); 9] = [
     ("AdminService/ResetPassword", [PARAM, PARAM, UNKNOWN, GUEST, OK]),
     ("AdminService/ListAudit",     [PARAM, OK,    UNKNOWN, OK,    OK]),
     ("AdminService/ListKeys",      [PARAM, OK,    OK,      OK,    OK]),
+    ("AdminService/RevokeKey",     [PARAM, NONE,  NONE,    NONE,  NONE]),
     // One rotation at a time.
     ("AdminService/RotateKeys",    [PARAM, OK,    "VERSION_CONFLICT", "VERSION_CONFLICT", "VERSION_CONFLICT"]),
 ];
@@ -55,6 +57,12 @@ fn request(method: &str, operator: &str, user: Option<&str>) -> Vec<u8> {
         }
         .encode_to_vec(),
         "AdminService/ListKeys" => pb::ListKeysRequest { operator }.encode_to_vec(),
+        "AdminService/RevokeKey" => pb::RevokeKeyRequest {
+            operator,
+            kid: "0".to_owned(),
+            reason,
+        }
+        .encode_to_vec(),
         "AdminService/RotateKeys" => pb::RotateKeysRequest { operator }.encode_to_vec(),
         _ => panic!("no request for {method}"),
     }
