@@ -11,7 +11,10 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 use super::Result;
+use super::tokens::Tokens;
 
+/// Password of all registered users of a run.
+const PASSWORD: &str = "bench-password";
 /// Tries of a request that is refused for the moment.
 const TRIES: u32 = 8;
 
@@ -26,7 +29,15 @@ pub(crate) struct Api {
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
     pub(crate) id: String,
-    pub(crate) token: String,
+    pub(crate) name: String,
+    pub(crate) tokens: Tokens,
+}
+
+impl Account {
+    /// The access token that is good now.
+    pub(crate) fn token(&self) -> String {
+        self.tokens.access()
+    }
 }
 
 impl Api {
@@ -124,7 +135,7 @@ impl Api {
 
     /// A new registered user.
     pub(crate) async fn member(&self, name: &str) -> Result<Account> {
-        let body = json!({ "username": name, "password": "bench-password" });
+        let body = json!({ "username": name, "password": PASSWORD });
         self.call(Method::POST, "/auth/register", "", Some(&body))
             .await?;
         let data = self
@@ -133,13 +144,28 @@ impl Api {
         account(&data)
     }
 
+    /// Another session of a user of the run: access and refresh token.
+    pub(crate) async fn sign_in(&self, name: &str) -> Result<(String, String)> {
+        let body = json!({ "username": name, "password": PASSWORD });
+        let data = self
+            .call(Method::POST, "/auth/login", "", Some(&body))
+            .await?;
+        Ok((text(&data["accessToken"])?, text(&data["refreshToken"])?))
+    }
+
     /// A new conversation; gives its id.
     pub(crate) async fn open(&self, by: &Account, body: &Value) -> Result<String> {
         let data = self
-            .call(Method::POST, "/conversations", &by.token, Some(body))
+            .call(Method::POST, "/conversations", &by.token(), Some(body))
             .await?;
         text(&data["id"])
     }
+}
+
+/// Whether a request failed before any of it left: nobody listened.
+pub(crate) fn never_sent(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    let error = error.downcast_ref::<hyper_util::client::legacy::Error>();
+    error.is_some_and(hyper_util::client::legacy::Error::is_connect)
 }
 
 /// `host:port` of a URL.
@@ -151,7 +177,8 @@ pub(crate) fn authority(url: &str) -> String {
 fn account(data: &Value) -> Result<Account> {
     Ok(Account {
         id: text(&data["user"]["id"])?,
-        token: text(&data["accessToken"])?,
+        name: text(&data["user"]["username"])?,
+        tokens: Tokens::of(data).ok_or("the tokens are missing")?,
     })
 }
 
@@ -159,5 +186,5 @@ fn text(value: &Value) -> Result<String> {
     value
         .as_str()
         .map(str::to_owned)
-        .ok_or_else(|| "an id or token is missing".into())
+        .ok_or_else(|| "an id or a name is missing".into())
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::Result;
+use super::api::Api;
 use super::args::FanoutArgs;
 use super::hold;
 use super::pipeline::{micros, violations};
@@ -18,10 +19,11 @@ use super::worker::now_micros;
 
 pub(super) async fn run(args: FanoutArgs) -> Result<ExitCode> {
     let target = &args.target;
-    let mut plan = hold::plan(target, args.connections, args.per_user).await?;
+    let (mut plan, users) = hold::plan(target, args.connections, args.per_user).await?;
     (plan.rate, plan.size) = (args.rate, args.size);
     let workers = swarm::processes(target.processes, args.connections);
     let mut swarm = Swarm::start(swarm::split(plan, workers)).await?;
+    swarm.keep_tokens(&Api::new(&target.url), &users);
     let connected = swarm.connect(args.connections).await?;
     if connected.failed > 0 {
         return Err(format!("{} connections failed", connected.failed).into());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Result;
-use super::api::Api;
+use super::api::{Account, Api};
 use super::args::HoldArgs;
 use super::plan::{Lane, Order, Plan, Word};
 use super::procfs::{self, Usage};
@@ -21,10 +21,16 @@ const SETTLE: Duration = Duration::from_secs(2);
 const REACH: Duration = Duration::from_secs(120);
 
 /// A plan that only connects; its first connection may send to the world chat.
-pub(super) async fn plan(target: &Target, n: usize, per_user: usize) -> Result<Plan> {
+pub(super) async fn plan(
+    target: &Target,
+    n: usize,
+    per_user: usize,
+) -> Result<(Plan, Vec<Account>)> {
     let api = Api::new(&target.url);
     let users = seed::guests(&api, n.div_ceil(per_user.max(1))).await?;
-    Ok(Plan {
+    // Making many of them takes its time.
+    seed::freshen(&api, &users).await;
+    let plan = Plan {
         run: seed::run_id(),
         lanes: vec![Lane {
             index: 0,
@@ -34,15 +40,17 @@ pub(super) async fn plan(target: &Target, n: usize, per_user: usize) -> Result<P
         size: 200,
         one_conversation: true,
         ..seed::connecting(target, &users, per_user, n)?
-    })
+    };
+    Ok((plan, users))
 }
 
 pub(super) async fn run(args: HoldArgs) -> Result<ExitCode> {
     let target = &args.target;
     let pids = &target.server_pid;
-    let plan = plan(target, args.connections, args.per_user).await?;
+    let (plan, users) = plan(target, args.connections, args.per_user).await?;
     let workers = swarm::processes(target.processes, args.connections);
     let mut swarm = Swarm::start(swarm::split(plan, workers)).await?;
+    swarm.keep_tokens(&Api::new(&target.url), &users);
     let before = procfs::usage(pids);
 
     let first = args.first.min(args.connections);

@@ -15,6 +15,7 @@ use super::procfs;
 use super::report::{self, round};
 use super::seed;
 use super::stats::Latency;
+use super::tokens::{self, Renewal};
 
 /// Requests of a timetable that may be unanswered; beyond it the server is too slow to measure.
 const MAX_OPEN: usize = 1000;
@@ -39,6 +40,7 @@ pub(super) async fn conversations(args: ListArgs) -> Result<ExitCode> {
     let check =
         move |data: &Value| data["conversations"].as_array().map_or(0, Vec::len) >= expected;
     let before = procfs::usage(&args.target.server_pid);
+    let _renewal = keep_alone(&api, &owner);
     let load = Load {
         api,
         account: owner[0].clone(),
@@ -75,6 +77,7 @@ pub(super) async fn history(args: HistoryArgs) -> Result<ExitCode> {
     };
     let check = |data: &Value| gapless_descending(&data["messages"]);
     let before = procfs::usage(&args.target.server_pid);
+    let _renewal = keep_alone(&api, &owner);
     let load = Load {
         api,
         account: owner[0].clone(),
@@ -89,10 +92,17 @@ pub(super) async fn history(args: HistoryArgs) -> Result<ExitCode> {
     Ok(report::print("history", &args, outcome.failed, body))
 }
 
+/// Renews the tokens of a run without workers.
+fn keep_alone(api: &Api, accounts: &[Account]) -> Renewal {
+    let tokens = accounts.iter().map(|a| a.tokens.clone()).collect();
+    let (sender, _) = tokio::sync::mpsc::unbounded_channel();
+    tokens::keep(vec![api.clone()], tokens, sender)
+}
+
 async fn send(api: &Api, by: &Account, chat: &str, id: &str) -> Result<()> {
     let path = format!("/conversations/{chat}/messages");
     let body = json!({ "messageType": 1, "content": "x".repeat(100), "client_msg_id": id });
-    api.call(Method::POST, &path, &by.token, Some(&body))
+    api.call(Method::POST, &path, &by.token(), Some(&body))
         .await
         .map(drop)
 }
@@ -101,7 +111,7 @@ async fn send(api: &Api, by: &Account, chat: &str, id: &str) -> Result<()> {
 async fn wait_written(api: &Api, by: &Account, chat: &str, last: u64) -> Result<()> {
     let path = format!("/conversations/{chat}/messages?limit=1");
     for _ in 0..600 {
-        let data = api.call(Method::GET, &path, &by.token, None).await?;
+        let data = api.call(Method::GET, &path, &by.token(), None).await?;
         if data["messages"][0]["seqId"].as_u64() >= Some(last) {
             return Ok(());
         }
@@ -152,7 +162,7 @@ impl Load {
             }
             tokio::time::sleep_until(intended.into()).await;
             late.record(micros_since(intended));
-            let (api, token, path) = (self.api.clone(), self.account.token.clone(), path(k));
+            let (api, token, path) = (self.api.clone(), self.account.token(), path(k));
             let (latency, check) = (latency.clone(), check.clone());
             tasks.spawn(async move {
                 let answer = api.once(Method::GET, &path, &token, None).await;

@@ -19,12 +19,14 @@ mod listing;
 mod pipeline;
 pub(crate) mod plan;
 mod procfs;
+mod renew;
 mod report;
 pub(crate) mod seed;
 mod sources;
 mod stats;
 mod storm;
 mod swarm;
+pub(crate) mod tokens;
 pub(crate) mod worker;
 
 pub use args::BenchArgs;

@@ -46,6 +46,7 @@ pub(super) async fn run(args: PipelineArgs) -> Result<ExitCode> {
     };
     let receivers = cast.receivers;
     let connections = cast.users.len();
+    seed::freshen(&api, &cast.users).await;
     let plan = Plan {
         run,
         lanes: cast.lanes,
@@ -60,6 +61,7 @@ pub(super) async fn run(args: PipelineArgs) -> Result<ExitCode> {
     };
     let workers = swarm::processes(args.target.processes, connections);
     let mut swarm = Swarm::start(swarm::split(plan, workers)).await?;
+    swarm.keep_tokens(&api, &cast.users);
     let connected = swarm.connect(connections).await?;
     if connected.failed > 0 {
         return Err(format!("{} connections failed", connected.failed).into());

@@ -13,6 +13,9 @@ pub(super) struct Plan {
     pub(super) servers: Vec<String>,
     /// Tokens of the users.
     pub(super) tokens: Vec<String>,
+    /// For the parent: which user of the run each token belongs to.
+    #[serde(skip)]
+    pub(super) owners: Vec<u32>,
     /// Connections to open, in order.
     pub(super) connections: Vec<Place>,
     /// Conversations this worker sends to.
@@ -47,13 +50,13 @@ pub(super) struct Place {
 }
 
 impl Plan {
-    /// What is needed to open connection `index`.
-    pub(super) fn connection(&self, index: usize) -> Connection {
+    /// What is needed to open connection `index` with the tokens as they are now.
+    pub(super) fn connection(&self, index: usize, tokens: &[String]) -> Connection {
         let place = self.connections[index];
         Connection {
             server: self.servers[place.server as usize].clone(),
             source: place.source,
-            token: self.tokens[place.token as usize].clone(),
+            token: tokens[place.token as usize].clone(),
             device: format!("bench-{}", place.device),
         }
     }
@@ -94,6 +97,8 @@ pub(super) enum Order {
     Go { start: u64, measure: u64, end: u64 },
     /// Send one message on the first lane.
     Send,
+    /// Newer tokens, by their index in the plan: open connections are told, later ones use them.
+    Renew(Vec<(u32, String)>),
     /// Report and end.
     Finish,
 }

@@ -10,6 +10,7 @@ use super::api::{Account, Api, authority};
 use super::args::Target;
 use super::plan::{Place, Plan};
 use super::sources::Sources;
+use super::tokens;
 
 /// Requests under way at a time.
 const AT_ONCE: usize = 64;
@@ -70,6 +71,12 @@ pub(crate) async fn members(api: &Api, run: u64, n: usize) -> Result<Vec<Account
     .await
 }
 
+/// Renews the tokens that are half expired already.
+pub(super) async fn freshen(api: &Api, users: &[Account]) {
+    let tokens: Vec<_> = users.iter().map(|user| user.tokens.clone()).collect();
+    tokens::renew_due(api, &tokens).await;
+}
+
 /// A plan that opens `n` connections, several per user, spread over the servers and local addresses.
 pub(super) fn connecting(
     target: &Target,
@@ -97,7 +104,9 @@ pub(super) fn connecting(
     };
     Ok(Plan {
         connections: (0..n).map(place).collect::<Result<_>>()?,
-        tokens: users.iter().map(|user| user.token.clone()).collect(),
+        // Positions in `users`, by which renewed tokens are told.
+        owners: (0..u32::try_from(users.len())?).collect(),
+        tokens: users.iter().map(|user| user.token()).collect(),
         servers,
         concurrency: target.concurrency,
         tries: 8,
@@ -157,7 +166,7 @@ pub(crate) async fn group(
     for more in rest.chunks(PER_REQUEST) {
         let path = format!("/conversations/{id}/members");
         let body = json!({ "members": more });
-        api.call(hyper::Method::POST, &path, &owner.token, Some(&body))
+        api.call(hyper::Method::POST, &path, &owner.token(), Some(&body))
             .await?;
     }
     Ok(id)

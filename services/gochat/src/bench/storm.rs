@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Result;
+use super::api::Api;
 use super::args::StormArgs;
 use super::hold;
 use super::procfs;
@@ -14,9 +15,10 @@ use super::swarm::{self, Swarm};
 
 pub(super) async fn run(args: StormArgs) -> Result<ExitCode> {
     let target = &args.target;
-    let plan = hold::plan(target, args.connections, args.per_user).await?;
+    let (plan, users) = hold::plan(target, args.connections, args.per_user).await?;
     let workers = swarm::processes(target.processes, args.connections);
     let mut swarm = Swarm::start(swarm::split(plan, workers)).await?;
+    swarm.keep_tokens(&Api::new(&target.url), &users);
     // The first time the server meets these users is not a reconnect.
     let mut failed = swarm.connect(args.connections).await?.failed;
     let before = procfs::usage(&target.server_pid);

@@ -2,16 +2,21 @@
 
 use std::collections::HashMap;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
 
 use super::Result;
+use super::api::{Account, Api};
 use super::plan::{Done, Lane, Order, Place, Plan, Word};
+use super::renew;
 use super::stats::Latency;
+use super::tokens::Renewal;
 
 /// Connections of one worker, below the cap of 20,000 file descriptors.
 const PER_WORKER: usize = 18_000;
@@ -22,12 +27,16 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub(super) struct Swarm {
     workers: Vec<Worker>,
     words: mpsc::UnboundedReceiver<(usize, Word)>,
+    /// Ends with the swarm.
+    renewal: Option<(Renewal, JoinHandle<()>)>,
 }
 
 struct Worker {
     /// Killed when dropped.
     _child: Child,
-    stdin: ChildStdin,
+    stdin: Arc<Mutex<ChildStdin>>,
+    /// Which user of the run each of its tokens belongs to.
+    owners: Vec<u32>,
     connections: usize,
     opened: usize,
 }
@@ -64,6 +73,7 @@ pub(super) fn split(mut plan: Plan, n: usize) -> Vec<Plan> {
     let connections = std::mem::take(&mut plan.connections);
     let lanes = std::mem::take(&mut plan.lanes);
     let tokens = std::mem::take(&mut plan.tokens);
+    let owners = std::mem::take(&mut plan.owners);
     let part = |at: usize| {
         let from = (at * share).min(connections.len());
         let to = (from + share).min(connections.len());
@@ -74,10 +84,12 @@ pub(super) fn split(mut plan: Plan, n: usize) -> Vec<Plan> {
                 ..l.clone()
             })
             .collect();
-        let (connections, tokens) = with_tokens(&connections[from..to], &tokens);
+        let (connections, used) = with_tokens(&connections[from..to]);
+        let of = |at: &u32| owners.get(*at as usize).copied();
         Plan {
             connections,
-            tokens,
+            tokens: used.iter().map(|at| tokens[*at as usize].clone()).collect(),
+            owners: used.iter().filter_map(of).collect(),
             rate: plan.rate * here.len() as f64 / all_lanes,
             lanes: here,
             ..plan.clone()
@@ -86,12 +98,12 @@ pub(super) fn split(mut plan: Plan, n: usize) -> Vec<Plan> {
     (0..n).map(part).collect()
 }
 
-/// These connections, and the tokens that they use.
-fn with_tokens(connections: &[Place], tokens: &[String]) -> (Vec<Place>, Vec<String>) {
+/// These connections, and the tokens that they use, by their indices in the whole plan.
+fn with_tokens(connections: &[Place]) -> (Vec<Place>, Vec<u32>) {
     let (mut used, mut places) = (Vec::new(), HashMap::new());
     let place = |connection: &Place| Place {
         token: *places.entry(connection.token).or_insert_with(|| {
-            used.push(tokens[connection.token as usize].clone());
+            used.push(connection.token);
             used.len() as u32 - 1
         }),
         ..*connection
@@ -115,16 +127,33 @@ impl Swarm {
             let stdout = child.stdout.take().ok_or("no stdout")?;
             tokio::spawn(listen(index, stdout, sender.clone()));
             let connections = plan.connections.len();
-            let mut worker = Worker {
+            let worker = Worker {
                 _child: child,
-                stdin,
+                stdin: Arc::new(Mutex::new(stdin)),
+                owners: plan.owners.clone(),
                 connections,
                 opened: 0,
             };
             worker.tell(&plan).await?;
             workers.push(worker);
         }
-        Ok(Self { workers, words })
+        Ok(Self {
+            workers,
+            words,
+            renewal: None,
+        })
+    }
+
+    /// Renews the tokens of these users from now on, and tells the workers.
+    pub(super) fn keep_tokens(&mut self, api: &Api, users: &[Account]) {
+        let workers = self.workers.iter().map(|worker| {
+            let owners = worker.owners.iter().zip(0..);
+            (
+                worker.stdin.clone(),
+                owners.map(|(owner, at)| (*owner as usize, at)).collect(),
+            )
+        });
+        self.renewal = Some(renew::keep(api, users, workers.collect()));
     }
 
     /// Opens `n` more connections (or all that are left), spread over the workers.
@@ -256,12 +285,18 @@ impl Swarm {
 }
 
 impl Worker {
-    async fn tell(&mut self, what: &impl Serialize) -> Result<()> {
-        let mut line = serde_json::to_vec(what)?;
-        line.push(b'\n');
-        self.stdin.write_all(&line).await?;
-        Ok(self.stdin.flush().await?)
+    async fn tell(&self, what: &impl Serialize) -> Result<()> {
+        tell(&self.stdin, what).await
     }
+}
+
+/// Writes one line to a worker.
+pub(super) async fn tell(stdin: &Mutex<ChildStdin>, what: &impl Serialize) -> Result<()> {
+    let mut line = serde_json::to_vec(what)?;
+    line.push(b'\n');
+    let mut stdin = stdin.lock().await;
+    stdin.write_all(&line).await?;
+    Ok(stdin.flush().await?)
 }
 
 async fn listen(
@@ -299,6 +334,7 @@ mod tests {
         let plan = Plan {
             servers: vec!["server".into()],
             tokens: (0..4).map(|n| n.to_string()).collect(),
+            owners: (10..14).collect(),
             connections: (0..7).map(place).collect(),
             lanes: [0, 2, 4, 6].map(lane).to_vec(),
             rate: 100.0,
@@ -315,12 +351,13 @@ mod tests {
         assert_eq!(parts.iter().map(|p| p.rate).sum::<f64>(), 100.0);
         for part in &parts {
             for lane in &part.lanes {
-                let opened = part.connection(lane.connection);
+                let opened = part.connection(lane.connection, &part.tokens);
                 assert_eq!(opened.token, (lane.index / 2).to_string());
                 assert_eq!(opened.device, format!("bench-{}", lane.index % 2));
             }
         }
         assert_eq!(parts[1].tokens, ["2", "3"]);
+        assert_eq!(parts[1].owners, [12, 13]);
         assert_eq!(processes(None, 40_000), 3);
         assert_eq!(processes(Some(4), 10), 4);
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use gochat_core::membership::Role;
 
 use super::observe::{Observed, Place, Row, WORLD};
+use super::sessions;
 
 /// Everything that is wrong, in words.
 pub(super) fn audit(observed: &Observed) -> Vec<String> {
@@ -19,6 +20,11 @@ pub(super) fn audit(observed: &Observed) -> Vec<String> {
     unread_is_exact(observed, &truth, &mut wrong);
     groups_have_one_owner(observed, &mut wrong);
     wrong.extend(observed.unexplained.iter().cloned());
+    let signed_out = observed.signed_out.iter();
+    wrong.extend(signed_out.map(|name| format!("client {name} was signed out")));
+    for history in &observed.histories {
+        wrong.extend(sessions::judge(history, &observed.rules));
+    }
     wrong
 }
 
@@ -286,6 +292,9 @@ fn groups_have_one_owner(observed: &Observed, wrong: &mut Vec<String>) {
             wrong.push(format!("group {id} is seen by nobody who was in it"));
             continue;
         };
+        if crew.is_dissolved {
+            continue;
+        }
         let owners = crew
             .members
             .iter()

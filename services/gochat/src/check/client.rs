@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use gochat_core::session::frame::{ClientFrame, SendMessage, ServerFrame};
+use gochat_core::session::frame::{AccessToken, ClientFrame, SendMessage, ServerFrame};
 use hyper::Method;
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -19,6 +19,7 @@ use super::load::{Control, Scene};
 use super::observe::{Ack, Connection, Observed, Place, Row, Who};
 use super::socket::Socket;
 use crate::bench::Result;
+use crate::bench::api::Account;
 
 /// Time without an acknowledgement after which a message is sent again.
 const RESEND: Duration = Duration::from_secs(5);
@@ -114,7 +115,8 @@ impl Client {
         let device = format!("check-{}", self.random.random_range(0..3));
         let scene = self.scene.clone();
         let gate = scene.gate(self.random.random_range(0..scene.gates.len()));
-        let opening = Socket::open(&gate.server, &account.token, &device);
+        let mut token = account.token();
+        let opening = Socket::open(&gate.server, &token, &device);
         let Ok(Ok(mut socket)) = timeout(PATIENCE, opening).await else {
             return;
         };
@@ -145,7 +147,10 @@ impl Client {
                         self.take(answer);
                         Ok(())
                     }
-                    _ = tick.tick() => self.act(&mut socket).await,
+                    _ = tick.tick() => match renewed(&account, &mut socket, &mut token).await {
+                        Ok(()) => self.act(&mut socket).await,
+                        gone => gone,
+                    },
                 };
                 if going.is_err() {
                     break;
@@ -257,9 +262,12 @@ impl Client {
         };
         let path = format!("/conversations/{}/read", self.scene.places[place].0);
         let body = json!({ "seqId": seq });
-        self.ask(Method::PUT, path, body, move |status, _| match status {
-            200 => Answer::Read(place, seq),
-            _ => Answer::Nothing,
+        self.ask(Method::PUT, path, body, move |status, answer| {
+            // While rows are on their way the pointer stays behind what was asked, and the answer says where it stands.
+            match (status, answer["data"]["lastReadSeqId"].as_u64()) {
+                (200, Some(seq)) => Answer::Read(place, seq),
+                _ => Answer::Nothing,
+            }
         });
     }
 
@@ -271,7 +279,7 @@ impl Client {
         body: Value,
         read: impl FnOnce(u16, Value) -> Answer + Send + 'static,
     ) {
-        let token = self.scene.users[self.who].token.clone();
+        let token = self.scene.users[self.who].token();
         let gate = self.random.random_range(0..self.scene.gates.len());
         let api = self.scene.gate(gate).api.clone();
         self.asking.push(Box::pin(async move {
@@ -355,4 +363,20 @@ impl Client {
             seq,
         });
     }
+}
+
+/// Gives the socket the newer token of its user, if there is one.
+async fn renewed(
+    account: &Account,
+    socket: &mut Socket,
+    token: &mut String,
+) -> std::io::Result<()> {
+    let newest = account.token();
+    if *token == newest {
+        return Ok(());
+    }
+    let mut frame = Vec::new();
+    ClientFrame::Authenticate(AccessToken(newest.as_str().into())).encode(&mut frame);
+    *token = newest;
+    socket.send(&frame).await
 }

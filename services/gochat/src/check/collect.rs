@@ -71,7 +71,7 @@ async fn settle(scene: &Scene, heads: &BTreeMap<Place, u64>) -> Result<()> {
 
 async fn newest(scene: &Scene, who: Who, place: Place) -> Result<u64> {
     let path = format!("/conversations/{}/messages?limit=1", scene.places[place].0);
-    let token = &scene.users[who].token;
+    let token = &scene.users[who].token();
     let data = scene
         .gate(who)
         .api
@@ -86,7 +86,7 @@ async fn history(scene: &Scene, who: Who, place: Place) -> Result<Vec<Row>> {
         let after = rows.last().map_or(0, |row| row.seq);
         let id = &scene.places[place].0;
         let path = format!("/conversations/{id}/messages?after_seq={after}&limit={PAGE}");
-        let token = &scene.users[who].token;
+        let token = &scene.users[who].token();
         let data = scene
             .gate(who)
             .api
@@ -115,7 +115,7 @@ async fn list(scene: &Scene, who: Who) -> Result<Vec<((Who, Place), Listed)>> {
     let mut lines = Vec::new();
     for page in 1.. {
         let path = format!("/conversations?page={page}&size=100");
-        let token = &scene.users[who].token;
+        let token = &scene.users[who].token();
         let data = scene
             .gate(who)
             .api

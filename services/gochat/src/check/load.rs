@@ -1,9 +1,9 @@
 //! Who talks where, and for how long.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -11,8 +11,9 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::CheckArgs;
+use super::disturbance::{Disturbance, Millis, Part};
 use super::observe::{Observed, Place, WORLD, Who};
-use super::{client, people, sdk};
+use super::{client, people, sdk, sessions};
 use crate::bench::Result;
 use crate::bench::api::{Account, Api, authority};
 use crate::bench::seed;
@@ -28,6 +29,8 @@ pub(super) struct Scene {
     /// Conversation ids and their members.
     pub(super) places: Vec<(String, Vec<Who>)>,
     pub(super) place_of: HashMap<String, Place>,
+    /// Access and refresh tokens of the sessions of SDK clients, which renew them by themselves.
+    pub(super) sdk_tokens: HashMap<Who, (String, String)>,
     pub(super) run: u64,
 }
 
@@ -62,18 +65,50 @@ pub(super) struct Control {
     /// Per client: messages of others that came to it by name, not with the world chat, which goes to gateways whoever is
     /// known to be at them.
     reached: Vec<AtomicU64>,
+    began: Instant,
+    /// When the run began, in Unix milliseconds.
+    pub(super) began_unix: u64,
+    disturbances: Mutex<Vec<Disturbance>>,
 }
 
 impl Control {
-    /// For a run with so many clients, who all write, and so many who give commands.
-    pub(super) fn new(clients: usize, clubs: usize) -> Self {
+    /// For a run with so many clients, who all write, and so many tasks that give commands.
+    pub(super) fn new(clients: usize, commanders: usize) -> Self {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
+            began: Instant::now(),
+            began_unix: unix.map_or(0, millis),
+            disturbances: Mutex::default(),
             quiet: AtomicBool::default(),
             stop: AtomicBool::default(),
             acknowledged: AtomicU64::default(),
-            writing: AtomicUsize::new(clients + clubs),
+            writing: AtomicUsize::new(clients + commanders),
             reached: (0..clients).map(|_| AtomicU64::default()).collect(),
         }
+    }
+
+    /// Milliseconds since the run began.
+    pub(super) fn now(&self) -> Millis {
+        millis(self.began.elapsed())
+    }
+
+    /// A part did not work from then until now.
+    pub(super) fn note_disturbance(&self, part: Part, from: Millis) {
+        let to = self.now();
+        let mut all = self
+            .disturbances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.push(Disturbance { part, from, to });
+    }
+
+    /// All of them so far.
+    pub(super) fn disturbances(&self) -> Vec<Disturbance> {
+        let all = self
+            .disturbances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.clone()
     }
 
     /// A message of somebody else came to this client.
@@ -90,17 +125,20 @@ impl Control {
     }
 }
 
+fn millis(time: Duration) -> Millis {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Scene {
-    pub(super) async fn build(
-        urls: &[String],
-        users: usize,
-        groups: usize,
-        seed: u64,
-    ) -> Result<Self> {
+    pub(super) async fn build(urls: &[String], args: &CheckArgs, seed: u64) -> Result<Self> {
         let gates: Vec<Gate> = urls.iter().map(|url| Gate::new(url)).collect();
         let run = seed::run_id();
         let api = &gates.first().ok_or("no server to check")?.api;
-        let users = seed::members(api, run, users.max(4)).await?;
+        let users = seed::members(api, run, args.clients.max(4)).await?;
+        let mut sdk_tokens = HashMap::new();
+        for (who, user) in users.iter().enumerate().skip(args.plain(users.len())) {
+            sdk_tokens.insert(who, api.sign_in(&user.name).await?);
+        }
         let mut random = StdRng::seed_from_u64(seed);
         let everybody = (0..users.len()).collect();
         // The first is WORLD.
@@ -110,7 +148,7 @@ impl Scene {
             let body = json!({ "type": 1, "members": [users[peer].id] });
             places.push((api.open(&users[who], &body).await?, vec![who, peer]));
         }
-        for group in 0..groups {
+        for group in 0..args.groups {
             let owner = group % users.len();
             let mut members: Vec<Who> = (0..users.len())
                 .filter(|who| *who != owner && random.random_bool(0.5))
@@ -131,6 +169,7 @@ impl Scene {
             users,
             places,
             place_of,
+            sdk_tokens,
             run,
         })
     }
@@ -157,7 +196,7 @@ pub(super) fn start(
     seed: u64,
 ) -> JoinSet<Result<Observed>> {
     let mut clients = JoinSet::new();
-    let plain = scene.users.len().saturating_sub(args.sdk_clients);
+    let plain = args.plain(scene.users.len());
     let rate = args.rate;
     for who in 0..scene.users.len() {
         let (scene, control) = (scene.clone(), control.clone());
@@ -172,6 +211,17 @@ pub(super) fn start(
     for club in 0..args.clubs {
         let random = StdRng::seed_from_u64(seed ^ 0xC1AB ^ ((club as u64 + 1) << 32));
         clients.spawn(people::run(scene.clone(), control.clone(), random));
+    }
+    let late = sessions::late(args);
+    for n in 0..args.sessions {
+        let random = StdRng::seed_from_u64(seed ^ 0x5E55 ^ ((n as u64 + 1) << 40));
+        clients.spawn(sessions::run(
+            scene.clone(),
+            control.clone(),
+            n,
+            late,
+            random,
+        ));
     }
     clients
 }

@@ -6,7 +6,8 @@
 //! HTTP. Everything they are told is written down (`observe::Observed`); after the load every
 //! reader pages through every conversation; `audit` compares the two. Some clients are
 //! the SDK, whose timelines must come out complete by themselves. Beside the talk, groups of their own
-//! get commands about members, roles and names, several at once (`people`).
+//! get commands about members, roles and names, several at once (`people`), and accounts of their own
+//! sign in and out, renew and lose their tokens (`sessions`).
 //!
 //! A checker that can't fail proves nothing: `--plant` falsifies one observation before the
 //! audit, and the run must then end with a violation.
@@ -15,12 +16,14 @@ mod audit;
 mod client;
 mod cluster;
 mod collect;
+mod disturbance;
 mod load;
 mod observe;
 mod people;
 mod plant;
 mod sdk;
 mod server;
+mod sessions;
 mod socket;
 mod system;
 
@@ -32,11 +35,12 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::json;
 
-use crate::bench::Result;
+use crate::bench::{Result, tokens};
 use crate::cli::{Failure, Outcome};
 use cluster::ClusterArgs;
 use load::{Control, Scene};
 use plant::Plant;
+use sessions::{Counts, Rules};
 use system::System;
 
 /// Violations that are printed in full.
@@ -69,9 +73,12 @@ pub struct CheckArgs {
     /// Groups, each with about half of the clients.
     #[arg(long, default_value_t = 4)]
     groups: usize,
-    /// Groups at a time that get commands about members, roles and names, two or three at once.
-    #[arg(long, default_value_t = 3)]
+    /// Groups at a time that get commands about members, roles, names and their end, up to five at once.
+    #[arg(long, default_value_t = 6)]
     clubs: usize,
+    /// Accounts whose sessions get commands: refreshes, ends, changed passwords, old tokens.
+    #[arg(long, default_value_t = 3)]
+    sessions: usize,
     /// Messages per second of each client.
     #[arg(long, default_value_t = 10.0)]
     rate: f64,
@@ -87,6 +94,13 @@ pub struct CheckArgs {
     plant: Option<Plant>,
     #[command(flatten)]
     cluster: ClusterArgs,
+}
+
+impl CheckArgs {
+    /// Clients, of so many, that are not the SDK.
+    const fn plain(&self, clients: usize) -> usize {
+        clients.saturating_sub(self.sdk_clients)
+    }
 }
 
 /// Runs the check; exit code 1 on a violation.
@@ -106,7 +120,7 @@ async fn check(args: &CheckArgs) -> Result<ExitCode> {
         _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
     };
     // Whatever came of it, what was started here doesn't stay behind.
-    let stopped = system.stop().await;
+    let stopped = system.stop(matches!(outcome, Ok(true))).await;
     let clean = outcome?;
     stopped?;
     Ok(if clean {
@@ -119,10 +133,14 @@ async fn check(args: &CheckArgs) -> Result<ExitCode> {
 /// Load, faults, audit; prints the line of the run. `false`: rules were violated.
 async fn examine(system: &mut System, args: &CheckArgs, seed: u64) -> Result<bool> {
     let started = Instant::now();
-    let scene = Scene::build(system.urls(), args.clients, args.groups, seed).await?;
+    let scene = Scene::build(system.urls(), args, seed).await?;
     let scene = Arc::new(scene);
 
-    let control = Arc::new(Control::new(scene.users.len(), args.clubs));
+    let control = Arc::new(Control::new(scene.users.len(), args.clubs + args.sessions));
+    let tokens: Vec<_> = scene.users.iter().map(|user| user.tokens.clone()).collect();
+    let apis = scene.gates.iter().map(|gate| gate.api.clone()).collect();
+    let (renewed, _) = tokio::sync::mpsc::unbounded_channel();
+    let _renewal = tokens::keep(apis, tokens, renewed);
     let clients = load::start(&scene, &control, args, seed);
     system.disturb(args, seed, &control).await?;
     eprintln!("load ends; waiting for what is still on its way");
@@ -131,6 +149,13 @@ async fn examine(system: &mut System, args: &CheckArgs, seed: u64) -> Result<boo
     eprintln!("reading everything back");
     collect::everything(&scene, &mut observed).await?;
     people::collect(&scene, &mut observed).await;
+    let signed_out = scene.users.iter().filter(|user| user.tokens.is_refused());
+    observed.signed_out = signed_out.map(|user| user.name.clone()).collect();
+    observed.rules = Rules {
+        late: sessions::late(args),
+        disturbances: control.disturbances(),
+        ..Rules::default()
+    };
     if let Some(plant) = args.plant {
         plant::falsify(&mut observed, plant);
     }
@@ -139,6 +164,7 @@ async fn examine(system: &mut System, args: &CheckArgs, seed: u64) -> Result<boo
         eprintln!("VIOLATION {violation}");
     }
     let (late, skipped) = audit::late_and_skipped(&observed);
+    let counts = Counts::of(&observed.histories);
     let command: Vec<String> = std::env::args().skip(1).collect();
     let line = json!({
         "check": "messages", "command": format!("gochat {}", command.join(" ")), "seed": seed,
@@ -147,7 +173,11 @@ async fn examine(system: &mut System, args: &CheckArgs, seed: u64) -> Result<boo
         "conversations": scene.places.len(), "acknowledged": observed.acks.len(),
         "unacknowledged": observed.unknown.len(), "pushes": observed.pushed(),
         "late_pushes": late, "push_gaps": skipped,
-        "commands": observed.commands, "clubs": observed.crews.len(),
+        "commands": observed.commands.done, "commands_refused": observed.commands.refused,
+        "commands_not_run": observed.commands.not_run,
+        "commands_unanswered": observed.commands.unknown, "clubs": observed.crews.len(),
+        "sign_ins": counts.sign_ins, "refreshes": counts.refreshes, "ends": counts.ends,
+        "checks": counts.checks, "unanswered": counts.unknown,
         "reconnects": observed.connections.len(), "resent": observed.resent,
         "rows_read": observed.rows(), "seconds": started.elapsed().as_secs(),
         "violations": violations.len(), "first": violations.first(), "ok": violations.is_empty(),

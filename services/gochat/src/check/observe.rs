@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use gochat_core::ids::UserId;
 use gochat_core::membership::Role;
 
+use super::people::Outcomes;
+use super::sessions::{History, Rules};
+
 /// A conversation, by its number in the run.
 pub(super) type Place = usize;
 /// The world chat is the first.
@@ -68,6 +71,22 @@ pub(super) struct Crew {
     pub(super) count: u64,
     pub(super) name: String,
     pub(super) version: u64,
+    /// Nothing else is known of a dissolved group.
+    pub(super) is_dissolved: bool,
+}
+
+impl Crew {
+    /// A group that was dissolved.
+    pub(super) fn dissolved() -> Self {
+        Self {
+            is_dissolved: true,
+            owner: None,
+            members: BTreeMap::new(),
+            count: 0,
+            name: String::new(),
+            version: 0,
+        }
+    }
 }
 
 /// All of it.
@@ -91,12 +110,18 @@ pub(super) struct Observed {
     pub(super) lists: BTreeMap<(Who, Place), Listed>,
     /// Groups that got commands, and who gave them.
     pub(super) clubs: Vec<(String, Vec<Who>)>,
-    /// Commands about groups that were carried out.
-    pub(super) commands: u64,
+    /// Commands about groups.
+    pub(super) commands: Outcomes,
     /// Commands given at once that no order explains.
     pub(super) unexplained: Vec<String>,
     /// Those groups at the end; `None` when none of the cast could see one.
     pub(super) crews: Vec<(String, Option<Crew>)>,
+    /// What happened to the sessions of accounts.
+    pub(super) histories: Vec<History>,
+    /// Clients whose tokens were not renewed, although nothing ended their sessions.
+    pub(super) signed_out: Vec<String>,
+    /// What the contract promises about sessions, and what was done to the system.
+    pub(super) rules: Rules,
 }
 
 impl Connection {
@@ -119,8 +144,9 @@ impl Observed {
         self.read.extend(other.read);
         self.timelines.extend(other.timelines);
         self.clubs.extend(other.clubs);
-        self.commands += other.commands;
+        self.commands.add(&other.commands);
         self.unexplained.extend(other.unexplained);
+        self.histories.extend(other.histories);
     }
 
     pub(super) fn pushed(&self) -> usize {

@@ -6,6 +6,7 @@ use gochat_core::ids::UserId;
 use gochat_core::membership::Role;
 
 use super::observe::{Connection, Observed};
+use super::sessions::{Act, Answer, Line, Request, Socket};
 
 /// Which lie to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -38,6 +39,20 @@ pub(super) enum Plant {
     TwoOwners,
     /// Two commands were carried out that no order explains.
     Disorder,
+    /// A client is signed out for no reason.
+    SignedOut,
+    /// The end of a session was acknowledged and dropped: its refresh token is good.
+    DroppedEnd,
+    /// A refresh ended another session.
+    WrongSession,
+    /// An access token outlives its session.
+    OutlivingToken,
+    /// A socket outlives its session.
+    OutlivingSocket,
+    /// A refresh that was repeated gave another pair.
+    SecondPair,
+    /// Somebody has a session that nobody made.
+    GhostSession,
 }
 
 /// Tells the lie; it does nothing when there is nothing to lie about.
@@ -130,7 +145,8 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
             let crew = observed
                 .crews
                 .iter_mut()
-                .find_map(|(_, crew)| crew.as_mut())?;
+                .filter_map(|(_, crew)| crew.as_mut())
+                .find(|crew| !crew.is_dissolved)?;
             let owner = crew.owner?;
             crew.members.remove(&owner);
             crew.count -= 1;
@@ -139,12 +155,92 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
             let crew = observed
                 .crews
                 .iter_mut()
-                .find_map(|(_, crew)| crew.as_mut())?;
+                .filter_map(|(_, crew)| crew.as_mut())
+                .find(|crew| !crew.is_dissolved)?;
             let second = UserId::new(1)?;
             crew.members.insert(second, Role::Owner);
             crew.count = crew.members.len() as u64;
         }
         Plant::Disorder => observed.unexplained.push("two commands".to_owned()),
+        Plant::SignedOut => observed.signed_out.push("client".to_owned()),
+        Plant::DroppedEnd
+        | Plant::WrongSession
+        | Plant::OutlivingToken
+        | Plant::OutlivingSocket
+        | Plant::SecondPair
+        | Plant::GhostSession => return sessions(observed, plant),
+    }
+    Some(())
+}
+
+/// Lies about sessions.
+fn sessions(observed: &mut Observed, plant: Plant) -> Option<()> {
+    let told = |act: &&Act| {
+        matches!(
+            (&act.answer, act.request),
+            (Answer::Done, Request::SignOut(_))
+        )
+    };
+    let mut histories = observed.histories.iter_mut();
+    let history = histories.find(|history| history.acts.iter().any(|a| told(&a)))?;
+    let end = history.acts.iter().find(told)?.clone();
+    let Request::SignOut(ended) = end.request else {
+        return None;
+    };
+    // Long after it, whatever was disturbed.
+    let later = history.acts.iter().map(|act| act.heard).max()? + 60_000;
+    let act = |request, answer| Act {
+        sent: later,
+        heard: later + 1,
+        gate: 0,
+        request,
+        answer,
+    };
+    let pair = |generation, digest| Answer::Pair { generation, digest };
+    match plant {
+        Plant::DroppedEnd => history
+            .acts
+            .push(act(Request::Refresh(ended, 1), pair(2, 0))),
+        Plant::OutlivingToken => history.acts.push(act(Request::Use(ended), Answer::Done)),
+        Plant::OutlivingSocket => history.sockets.push(Socket {
+            session: ended,
+            gate: 0,
+            until: later,
+            code: None,
+            expires: u64::MAX,
+        }),
+        Plant::WrongSession => {
+            // One that nobody else touched.
+            let nth = history.sids.len();
+            history.sids.push(Some("another".to_owned()));
+            let request = Request::SignIn { nth, sure: true };
+            history.acts.push(act(request, pair(1, 0)));
+            history.acts.push(act(Request::Use(nth), Answer::Refused));
+        }
+        Plant::SecondPair => {
+            let granted = |act: &&Act| {
+                let is_refresh = matches!(act.request, Request::Refresh(..));
+                is_refresh && matches!(act.answer, Answer::Pair { .. })
+            };
+            let mut again = history.acts.iter().find(granted)?.clone();
+            if let Answer::Pair { digest, .. } = &mut again.answer {
+                *digest ^= 1;
+            }
+            history.acts.push(again);
+        }
+        Plant::GhostSession => {
+            let lists = history.acts.iter_mut().rev();
+            let lines = lists.filter_map(|act| match &mut act.answer {
+                Answer::Sessions(lines) => Some(lines),
+                _ => None,
+            });
+            lines.into_iter().next()?.push(Line {
+                sid: "ghost".to_owned(),
+                nth: None,
+                current: false,
+            });
+        }
+        _ => return None,
     }
     Some(())
 }
@@ -153,6 +249,7 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
 mod tests {
     use super::super::audit::audit;
     use super::super::observe::{Ack, Crew, Listed, Row};
+    use super::super::sessions::History;
     use super::*;
 
     fn row(seq: u64) -> Row {
@@ -162,6 +259,40 @@ mod tests {
             sender: "7".into(),
             client_id: format!("c{seq}"),
             content: format!("content {seq}"),
+        }
+    }
+
+    /// An account with two sessions: one is renewed, the other signs out.
+    fn history() -> History {
+        let act = |sent, request, answer| Act {
+            sent,
+            heard: sent + 10,
+            gate: 0,
+            request,
+            answer,
+        };
+        let pair = |generation| Answer::Pair {
+            generation,
+            digest: generation,
+        };
+        let sign_in = |nth| Request::SignIn { nth, sure: true };
+        let line = Line {
+            sid: "a".into(),
+            nth: Some(0),
+            current: true,
+        };
+        History {
+            account: "account".into(),
+            acts: vec![
+                act(0, sign_in(0), pair(1)),
+                act(0, sign_in(1), pair(1)),
+                act(100, Request::Refresh(0, 1), pair(2)),
+                act(200, Request::SignOut(1), Answer::Done),
+                act(300, Request::Use(1), Answer::Refused),
+                act(400, Request::List(0), Answer::Sessions(vec![line])),
+            ],
+            sockets: Vec::new(),
+            sids: vec![Some("a".into()), Some("b".into())],
         }
     }
 
@@ -195,8 +326,10 @@ mod tests {
             count: 1,
             name: "club".into(),
             version: 0,
+            is_dissolved: false,
         };
         observed.crews.push(("g_1".into(), Some(crew)));
+        observed.histories.push(history());
         for row in &rows {
             observed
                 .sent

@@ -27,8 +27,9 @@ pub(super) async fn run(
     mut random: StdRng,
 ) -> Result<Observed> {
     let account = &scene.users[who];
-    // The refresh token isn't kept by the scene: runs end before tokens do.
-    let credentials = Credentials::tokens(account.token.clone(), String::new());
+    let tokens = scene.sdk_tokens.get(&who);
+    let (access, refresh) = tokens.ok_or("the client has no session for the SDK")?;
+    let credentials = Credentials::tokens(access.clone(), refresh.clone());
     let options = ConnectOptions::default()
         .device("sdk")
         .initial_history(u64::MAX)

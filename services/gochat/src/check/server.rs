@@ -12,6 +12,7 @@ use rand::{Rng as _, SeedableRng as _};
 use tokio::process::{Child, Command};
 
 use super::load::Control;
+use super::sessions::TOKENS_LIVE_S;
 use crate::bench::Result;
 use crate::bench::api::Api;
 
@@ -79,10 +80,14 @@ impl Server {
         Ok(())
     }
 
-    /// Ends it and removes its folder.
-    pub(super) async fn stop(mut self) {
+    /// Ends it and removes its folder; that of a run that failed stays.
+    pub(super) async fn stop(mut self, is_clean: bool) {
         let _ = self.child.kill().await;
-        let _ = std::fs::remove_dir_all(&self.folder);
+        if is_clean {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        } else {
+            eprintln!("data and logs are in {}", self.folder.display());
+        }
     }
 
     async fn wait_ready(&mut self) -> Result<()> {
@@ -116,14 +121,9 @@ fn launch(address: &str, folder: &std::path::Path, settings: &[String]) -> Resul
         .args(["serve", "--listen", address, "--data-dir"])
         .arg(folder.join("data"));
     // The load is far above what a person may send.
-    // Its clients hold tokens and renew none.
-    for setting in [
-        "gateway.rates.disabled=true",
-        "logic.auth.access_ttl_s=86400",
-    ]
-    .into_iter()
-    .chain(settings.iter().map(String::as_str))
-    {
+    command.args(["--set", "gateway.rates.disabled=true"]);
+    let life = format!("logic.auth.access_ttl_s={TOKENS_LIVE_S}");
+    for setting in std::iter::once(&life).chain(settings) {
         command.args(["--set", setting]);
     }
     let child = command

@@ -13,6 +13,7 @@ use crate::bench::worker::connect;
 pub(super) struct Socket {
     stream: TcpStream,
     buffer: Vec<u8>,
+    close_code: Option<u16>,
 }
 
 impl Socket {
@@ -25,7 +26,16 @@ impl Socket {
         };
         let stream = connect::connect(&connection).await?;
         let (stream, buffer) = connect::upgrade(stream, &connection).await?;
-        Ok(Self { stream, buffer })
+        Ok(Self {
+            stream,
+            buffer,
+            close_code: None,
+        })
+    }
+
+    /// The code the server closed it with, once it did.
+    pub(super) const fn close_code(&self) -> Option<u16> {
+        self.close_code
     }
 
     /// The next text; an error when the connection is over. Cancel-safe.
@@ -36,7 +46,11 @@ impl Socket {
                 self.buffer.drain(..used);
                 match opcode {
                     1 => return String::from_utf8(payload).map_err(io::Error::other),
-                    8 => return Err(io::ErrorKind::ConnectionAborted.into()),
+                    8 => {
+                        let code = payload.first_chunk().copied();
+                        self.close_code = code.map(u16::from_be_bytes);
+                        return Err(io::ErrorKind::ConnectionAborted.into());
+                    }
                     9 => self.write(10, &payload).await?,
                     _ => {}
                 }

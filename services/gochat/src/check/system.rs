@@ -78,14 +78,14 @@ impl System {
         }
     }
 
-    pub(super) async fn stop(self) -> Result<()> {
+    pub(super) async fn stop(self, is_clean: bool) -> Result<()> {
         match self {
             Self::Running(_) => Ok(()),
             Self::One(server) => {
-                server.stop().await;
+                server.stop(is_clean).await;
                 Ok(())
             }
-            Self::Cluster(fleet) => fleet.stop().await,
+            Self::Cluster(fleet) => fleet.stop(is_clean).await,
         }
     }
 }

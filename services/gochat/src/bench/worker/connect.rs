@@ -97,7 +97,7 @@ impl Tally {
 }
 
 async fn open(shared: &Shared, index: usize) -> Opened {
-    let connection = &shared.plan.connection(index);
+    let mut connection;
     let mut opened = Opened {
         index,
         stream: None,
@@ -106,6 +106,9 @@ async fn open(shared: &Shared, index: usize) -> Opened {
     };
     let started = Instant::now();
     for attempt in 0..shared.plan.tries.max(1) {
+        // By the token that is good now.
+        connection = shared.plan.connection(index, &shared.tokens.borrow());
+        let connection = &connection;
         let opening = async {
             let stream = connect(connection).await?;
             if shared.plan.bare {

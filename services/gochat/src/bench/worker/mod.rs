@@ -44,7 +44,12 @@ async fn serve() -> Result<()> {
     let mut pacer = None;
     while let Some(line) = lines.recv().await {
         match serde_json::from_str::<Order>(&line)? {
-            Order::Connect(n) => connect::open_more(&shared, n).await,
+            Order::Connect(n) => {
+                // Renewed tokens are heard meanwhile; other orders come when this one was answered.
+                let shared = shared.clone();
+                tokio::task::spawn_local(async move { connect::open_more(&shared, n).await });
+            }
+            Order::Renew(tokens) => shared.renew(tokens),
             Order::Disconnect => {
                 shared.disconnect();
                 say(&Word::Disconnected);

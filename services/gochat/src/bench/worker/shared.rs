@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use gochat_core::session::frame::{AccessToken, ClientFrame};
 use tokio::task::AbortHandle;
 
 use super::super::frames::{self, Mark};
@@ -37,6 +38,8 @@ pub(super) struct Sender {
 
 pub(super) struct Shared {
     pub(super) plan: Plan,
+    /// Those of the plan, renewed in time.
+    pub(super) tokens: RefCell<Vec<String>>,
     pub(super) next_connection: Cell<usize>,
     pub(super) open: RefCell<Vec<Open>>,
     pub(super) senders: RefCell<Vec<Sender>>,
@@ -60,7 +63,8 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(plan: Plan) -> Self {
+    pub(super) fn new(mut plan: Plan) -> Self {
+        let tokens = RefCell::new(std::mem::take(&mut plan.tokens));
         let lanes = plan.lanes.iter().enumerate();
         Self {
             lane_of: lanes.map(|(at, lane)| (lane.index, at)).collect(),
@@ -80,6 +84,7 @@ impl Shared {
             buffer: RefCell::new(vec![0; 64 << 10]),
             frame: RefCell::default(),
             paced: std::sync::Arc::default(),
+            tokens,
             plan,
         }
     }
@@ -99,6 +104,26 @@ impl Shared {
             Some(Sender { writer, composer })
         });
         *self.senders.borrow_mut() = senders.collect();
+    }
+
+    /// Takes newer tokens, and gives them to the connections of their users.
+    pub(super) fn renew(&self, renewed: Vec<(u32, String)>) {
+        let frames: HashMap<u32, Vec<u8>> = renewed
+            .iter()
+            .map(|(at, token)| (*at, authenticate(token)))
+            .collect();
+        for open in self.open.borrow().iter() {
+            if let Some(frame) = frames.get(&self.plan.connections[open.index].token) {
+                open.writer.write(frame);
+                open.writer.flush();
+            }
+        }
+        let mut tokens = self.tokens.borrow_mut();
+        for (at, token) in renewed {
+            if let Some(known) = tokens.get_mut(at as usize) {
+                *known = token;
+            }
+        }
     }
 
     pub(super) fn disconnect(&self) {
@@ -238,6 +263,14 @@ impl Shared {
     }
 }
 
+/// The frame that gives a newer token to a connection.
+fn authenticate(token: &str) -> Vec<u8> {
+    let (mut json, mut frame) = (Vec::new(), Vec::new());
+    ClientFrame::Authenticate(AccessToken(token.into())).encode(&mut json);
+    frames::push(1, &json, &mut frame);
+    frame
+}
+
 /// Writes the messages of one lane.
 pub(super) struct Composer {
     mark: Mark,
@@ -285,7 +318,6 @@ impl Composer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gochat_core::session::frame::ClientFrame;
 
     #[test]
     fn composed_messages_are_what_the_contract_asks_for() {

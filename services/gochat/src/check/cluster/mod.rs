@@ -25,6 +25,7 @@ use faults::{Action, Fault, SERVICES, Target};
 use infra::Infra;
 use process::{Process, Recipe};
 
+use super::disturbance::Part;
 use super::load::Control;
 use crate::bench::Result;
 use crate::bench::api::Api;
@@ -221,8 +222,13 @@ impl Fleet {
             );
             *self.struck.entry(label(fault)).or_default() += 1;
             let (infra, processes, fault) = (self.infra.clone(), self.processes.clone(), *fault);
+            let control = control.clone();
             under_way.spawn(async move {
+                let from = control.now();
                 let done = strike(&infra, &processes, fault).await;
+                if let Some(part) = part(fault) {
+                    control.note_disturbance(part, from);
+                }
                 drop((place, turn));
                 done
             });
@@ -268,8 +274,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// Stops services in order, then the servers; says which did not end well.
-    pub(super) async fn stop(self) -> Result<()> {
+    /// Stops services in order, then the servers; says which did not end well. Logs and data of a run that failed stay.
+    pub(super) async fn stop(self, is_clean: bool) -> Result<()> {
         let Ok(processes) = Arc::try_unwrap(self.processes) else {
             // The run was cut short. Its services are killed when the fault lets go of them.
             self.infra.stop().await;
@@ -287,7 +293,7 @@ impl Fleet {
             }
         }
         self.infra.stop().await;
-        if !self.keep && bad.is_empty() {
+        if !self.keep && is_clean && bad.is_empty() {
             let _ = std::fs::remove_dir_all(&self.folder);
         }
         if bad.is_empty() {
@@ -311,6 +317,19 @@ impl Fleet {
             }
         }
         Ok(())
+    }
+}
+
+/// What is cut off from the ends of sessions by a fault. A gateway that was killed loads them before it serves anybody.
+fn part(fault: Fault) -> Option<Part> {
+    match (fault.target, fault.action) {
+        (Target::Server("kafka"), _) => Some(Part::Log),
+        (Target::Service(service, instance), Action::Pause(_))
+            if SERVICES[service] == "im-gateway" =>
+        {
+            Some(Part::Gateway(instance))
+        }
+        _ => None,
     }
 }
 

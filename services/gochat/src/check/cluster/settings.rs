@@ -2,9 +2,7 @@
 
 use super::ports;
 use crate::bench::Result;
-
-/// Life of the access tokens of a run, in seconds; below that of refresh tokens.
-const TOKENS_LIVE_S: u64 = 86_400;
+use crate::check::sessions::TOKENS_LIVE_S;
 
 type Variables = Vec<(String, String)>;
 
@@ -22,7 +20,6 @@ pub(super) fn shared(servers: Variables, extra: &[String]) -> Variables {
     // The load is far above what a person may send.
     set("GOCHAT_GATEWAY__RATES__DISABLED", "true".to_owned());
     set("GOCHAT_LOGIC__BUDGETS__DISABLED", "true".to_owned());
-    // The checker's clients hold tokens and renew none: runs of several hours must not outlive them.
     set(
         "GOCHAT_LOGIC__AUTH__ACCESS_TTL_S",
         TOKENS_LIVE_S.to_string(),

@@ -18,6 +18,7 @@ pub(super) enum What {
     SetRole(UserId, Role),
     /// The version that was seen, and the new name.
     Rename(u64, String),
+    Dissolve,
 }
 
 /// A command.
@@ -36,6 +37,35 @@ pub(super) enum Outcome {
     NotRun,
     /// No answer: carried out or not, now or later.
     Unknown,
+}
+
+/// How many commands came to what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::check) struct Outcomes {
+    pub(in crate::check) done: u64,
+    pub(in crate::check) refused: u64,
+    pub(in crate::check) not_run: u64,
+    pub(in crate::check) unknown: u64,
+}
+
+impl Outcomes {
+    pub(super) fn count(&mut self, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            *match outcome {
+                Outcome::Done => &mut self.done,
+                Outcome::Refused => &mut self.refused,
+                Outcome::NotRun => &mut self.not_run,
+                Outcome::Unknown => &mut self.unknown,
+            } += 1;
+        }
+    }
+
+    pub(in crate::check) const fn add(&mut self, other: &Self) {
+        self.done += other.done;
+        self.refused += other.refused;
+        self.not_run += other.not_run;
+        self.unknown += other.unknown;
+    }
 }
 
 /// Whether some order of the commands gives these outcomes and leads from `before` to `after`.
@@ -74,6 +104,10 @@ fn search(now: Crew, open: &mut Vec<(&Command, Outcome)>, after: &Crew) -> bool 
 
 /// The group after a command; `None` when it is refused.
 fn carry_out(crew: &Crew, command: &Command) -> Option<Crew> {
+    // Nobody is left who could do anything.
+    if crew.is_dissolved {
+        return None;
+    }
     let act = match &command.what {
         What::Rename(version, name) => return rename(crew, command.by, *version, name),
         // Who is a member already is a failure of the one addition.
@@ -85,6 +119,7 @@ fn carry_out(crew: &Crew, command: &Command) -> Option<Crew> {
         },
         What::Remove(user) => GroupAct::Remove(*user),
         What::SetRole(user, role) => GroupAct::SetRole(*user, *role),
+        What::Dissolve => GroupAct::Dissolve,
     };
     let command = GroupCommand::of(command.by, act);
     let state = GroupState {
@@ -98,6 +133,9 @@ fn carry_out(crew: &Crew, command: &Command) -> Option<Crew> {
     };
     let decision = decide(&state, &command, 0).ok()?;
     let mut then = crew.clone();
+    if decision.writes.contains(&GroupWrite::Dissolve) {
+        return Some(Crew::dissolved());
+    }
     for write in decision.writes {
         apply(&mut then.members, &mut then.owner, write);
     }
@@ -152,6 +190,7 @@ mod tests {
             count: roles.len() as u64,
             name: "club".into(),
             version: 3,
+            is_dissolved: false,
         }
     }
 
@@ -201,5 +240,28 @@ mod tests {
         (after.name, after.version) = ("b".into(), 4);
         assert!(explain(&before, &both, &[Refused, Done], &after));
         assert!(!explain(&before, &both, &[Done, Done], &after));
+    }
+
+    #[test]
+    fn after_the_end_of_a_group_nothing_is_carried_out() {
+        use Outcome::{Done, Refused};
+        let before = crew(&BEFORE, 1);
+        let by = |n: u64, what: What| Command { by: user(n), what };
+        let commands = [by(1, What::Dissolve), by(3, What::Remove(user(3)))];
+        let ended = Crew::dissolved();
+        // Who leaves first has left; afterwards there is nothing to leave.
+        assert!(explain(&before, &commands, &[Done, Done], &ended));
+        assert!(explain(&before, &commands, &[Done, Refused], &ended));
+        assert!(!explain(&before, &commands, &[Refused, Done], &ended));
+        let left = crew(&[(1, Role::Owner), (2, Role::Member)], 1);
+        assert!(!explain(&before, &commands, &[Done, Done], &left));
+        let not_the_owner = [by(2, What::Dissolve)];
+        assert!(!explain(&before, &not_the_owner, &[Done], &ended));
+        assert!(!explain(
+            &ended,
+            &[by(1, What::Add(user(4)))],
+            &[Done],
+            &ended
+        ));
     }
 }

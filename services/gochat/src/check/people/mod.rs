@@ -1,11 +1,12 @@
 //! Commands about members, roles and names of groups, several at once.
 //!
-//! A round looks at a group, gives two or three commands to different gateways at the same time and
-//! looks again. [`judge`] then searches for an order of the commands that explains the outcome. A
-//! command without an answer (its server was killed) may still be carried out later, so its group is
-//! retired: only the invariants are audited there.
+//! A round gives two to four commands to different gateways at the same time and looks at the group.
+//! [`judge`] then searches for an order of the commands that explains the outcome. A command
+//! without an answer (its server was killed) may still be carried out later, so its group is
+//! retired: only the invariants are audited there. A dissolved group is replaced by a new one.
 
 mod judge;
+mod wish;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,16 +23,19 @@ use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+pub(super) use self::judge::Outcomes;
 use self::judge::{Command, Outcome, What, explain};
 use super::load::{Control, Scene};
 use super::observe::{Crew, Observed, Who};
 use crate::bench::Result;
-use crate::bench::api::Account;
+use crate::bench::api::{Account, never_sent};
 
 /// Users around one group.
 const CAST: usize = 6;
 /// Longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(6);
+/// Longest wait for one gateway to show a group.
+const GLANCE: Duration = Duration::from_secs(2);
 /// How long a look at a group may take, through kills and outages.
 const LOOK: Duration = Duration::from_secs(180);
 
@@ -54,9 +58,9 @@ pub(super) async fn run(
             tokio::time::sleep(Duration::from_millis(500)).await;
             continue;
         };
-        while !is_over() && round(&scene, &club, &mut random, &mut observed).await {
-            let pause = random.random_range(10..100);
-            tokio::time::sleep(Duration::from_millis(pause)).await;
+        let mut now = look(&scene, &club.id, &club.cast).await;
+        while let Some(crew) = now.take().filter(|crew| !crew.is_dissolved && !is_over()) {
+            now = round(&scene, &club, &crew, &mut random, &mut observed).await;
         }
         observed.clubs.push((club.id, club.cast));
     }
@@ -78,58 +82,39 @@ async fn found(scene: &Scene, random: &mut StdRng) -> Option<Club> {
     Some(Club { id, cast })
 }
 
-/// `false`: the group is retired.
-async fn round(scene: &Scene, club: &Club, random: &mut StdRng, observed: &mut Observed) -> bool {
-    let Some(before) = look(scene, &club.id, &club.cast).await else {
-        return false;
-    };
-    let count = random.random_range(2..=3);
-    let commands: Vec<Command> = (0..count)
-        .map(|n| command(scene, club, &before, random, n))
+/// The group after some commands; `None`: it is retired.
+async fn round(
+    scene: &Scene,
+    club: &Club,
+    before: &Crew,
+    random: &mut StdRng,
+    observed: &mut Observed,
+) -> Option<Crew> {
+    let cast: Vec<UserId> = club
+        .cast
+        .iter()
+        .map(|who| user(&scene.users[*who]))
         .collect();
+    let commands = wish::commands(&cast, before, random);
     let asked = commands.iter().map(|command| {
         let gate = random.random_range(0..64);
         ask(scene, &club.id, command, gate)
     });
     let asked: Vec<_> = asked.collect();
     let outcomes: Vec<Outcome> = join_all(asked).await;
-    observed.commands += outcomes.iter().filter(|o| **o == Outcome::Done).count() as u64;
+    observed.commands.count(&outcomes);
     if outcomes.contains(&Outcome::Unknown) {
-        return false;
+        return None;
     }
-    let Some(after) = look(scene, &club.id, &club.cast).await else {
-        return false;
-    };
-    if !explain(&before, &commands, &outcomes, &after) {
+    let after = look(scene, &club.id, &club.cast).await?;
+    if !explain(before, &commands, &outcomes, &after) {
         observed.unexplained.push(format!(
             "no order of {commands:?}, answered {outcomes:?}, leads from {before:?} to {after:?} in group {}",
             club.id
         ));
-        return false;
+        return None;
     }
-    true
-}
-
-/// Something that one of the cast may want; half of the time it is the owner.
-fn command(scene: &Scene, club: &Club, crew: &Crew, random: &mut StdRng, n: usize) -> Command {
-    let any = |random: &mut StdRng| {
-        let who = club.cast[random.random_range(0..club.cast.len())];
-        user(&scene.users[who])
-    };
-    let by = match random.random_bool(0.5) {
-        true => crew.owner.unwrap_or_else(|| any(random)),
-        false => any(random),
-    };
-    let what = match random.random_range(0..20) {
-        0..4 => What::Add(any(random)),
-        4..6 => What::Remove(any(random)),
-        6..9 => What::Remove(by),
-        9..12 => What::SetRole(any(random), Role::Admin),
-        12..14 => What::SetRole(any(random), Role::Member),
-        14..18 => What::SetRole(any(random), Role::Owner),
-        _ => What::Rename(crew.version, format!("{} by {n}", crew.version)),
-    };
-    Command { by, what }
+    Some(after)
 }
 
 fn user(account: &Account) -> UserId {
@@ -151,6 +136,7 @@ async fn ask(scene: &Scene, id: &str, command: &Command, gate: usize) -> Outcome
             format!("{path}/members/{user}"),
             Some(json!({ "role": *role as i32 })),
         ),
+        What::Dissolve => (Method::DELETE, path, None),
         What::Rename(version, name) => (
             Method::PUT,
             path,
@@ -161,9 +147,11 @@ async fn ask(scene: &Scene, id: &str, command: &Command, gate: usize) -> Outcome
         return Outcome::NotRun;
     };
     let api = &scene.gate(gate).api;
-    let call = api.once(method, &path, &account.token, body.as_ref());
+    let token = account.token();
+    let call = api.once(method, &path, &token, body.as_ref());
     match timeout(PATIENCE, call).await {
         Ok(Ok((status, answer))) => outcome(status, &answer),
+        Ok(Err(error)) if never_sent(&*error) => Outcome::NotRun,
         _ => Outcome::Unknown,
     }
 }
@@ -187,10 +175,14 @@ pub(super) async fn look(scene: &Scene, id: &str, cast: &[Who]) -> Option<Crew> 
     let deadline = Instant::now() + LOOK;
     while Instant::now() < deadline {
         for (n, who) in cast.iter().enumerate() {
-            let (api, token) = (&scene.gate(who + n).api, &scene.users[*who].token);
-            let call = api.once(Method::GET, &path, token, None);
-            if let Ok(Ok((200, answer))) = timeout(PATIENCE, call).await {
-                return Some(crew(&answer["data"]));
+            let (api, token) = (&scene.gate(who + n).api, scene.users[*who].token());
+            let call = api.once(Method::GET, &path, &token, None);
+            match timeout(GLANCE, call).await {
+                Ok(Ok((200, answer))) => return Some(crew(&answer["data"])),
+                Ok(Ok((404, answer))) if answer["code"] == "CONVERSATION_DISSOLVED" => {
+                    return Some(Crew::dissolved());
+                }
+                _ => {}
             }
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -215,6 +207,7 @@ fn crew(data: &Value) -> Crew {
         count: data["memberCount"].as_u64().unwrap_or(0),
         name: data["name"].as_str().unwrap_or_default().to_owned(),
         version: data["version"].as_u64().unwrap_or(0),
+        is_dissolved: false,
     }
 }
 
