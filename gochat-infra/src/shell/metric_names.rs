@@ -245,6 +245,16 @@ const METRICS: &[(Kind, &str, &str)] = &[
         "Values that came too late to be cached.",
     ),
     (
+        Gauge,
+        "gochat_cache_deletions_owed",
+        "Keys whose copies the cache could not delete yet; they are not believed.",
+    ),
+    (
+        Counter,
+        "gochat_cache_deletions_dropped_total",
+        "Keys that were not deleted from the cache because too many waited; their copies run out.",
+    ),
+    (
         Counter,
         "gochat_kafka_messages_total",
         "Records produced and consumed, by topic, direction and result.",

@@ -1,6 +1,7 @@
 //! Redis dies, stalls, forgets.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use gochat_core::error::Result;
 use gochat_core::ids::UserId;
 use gochat_core::presence::Session;
 use gochat_core::ratelimit::{Rule, RuleTable, rules};
+use gochat_infra::cached::{Cached, Keep};
 use gochat_infra::cluster::redis::{
     Redis, RedisCache, RedisConfig, RedisCounters, RedisLimiter, RedisOnce, RedisPresence,
 };
@@ -123,6 +125,41 @@ async fn a_server_that_is_not_there_yet_is_waited_for() {
     server.start_again();
     until_up(&redis).await;
     redis.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_that_could_not_be_deleted_is_not_served_and_goes_when_the_server_is_back() {
+    let server = Server::start().await;
+    let redis = server.connect().await;
+    let cached = Cached::new(Arc::new(RedisCache::new(redis.clone())));
+    let other = Cached::new(Arc::new(RedisCache::new(server.connect().await)));
+    let keep = Keep {
+        present: LIFE,
+        absent: LIFE,
+    };
+    let read = async |cached: &Cached, row: &'static str| {
+        let load = || async { Ok(Some(Bytes::from_static(row.as_bytes()))) };
+        let answer = cached.get_or_load("row", keep, load).await;
+        answer.expect("the row is there").value.expect("present")
+    };
+    assert_eq!(read(&cached, "old").await, "old");
+    assert_eq!(read(&other, "new").await, "old");
+
+    server.signal("-STOP");
+    // Until the connection is given up: from then on deletions are not even sent.
+    while redis.is_up() {
+        fails_in_time(redis.ping()).await;
+    }
+    fails_in_time(cached.forget(&["row".to_owned()])).await;
+    assert_eq!(read(&cached, "new").await, "new");
+    server.signal("-CONT");
+    until_up(&redis).await;
+    let deadline = Instant::now() + SOON;
+    while read(&other, "new").await != "new" {
+        assert!(Instant::now() < deadline, "the old copy stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(read(&cached, "new").await, "new");
 }
 
 #[tokio::test]

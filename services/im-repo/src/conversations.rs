@@ -10,20 +10,21 @@
 //! the order, unhides a chat or a row changes: more work than it saves, and no single place
 //! that could prove it right.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::ConversationId;
 use gochat_infra::cached::{Cached, Keep};
-use gochat_infra::port::db::{ConversationRow, SharedDatabase};
+use gochat_infra::port::db::{ConversationRow, DbResult, SharedDatabase};
 use gochat_proto::common::v1::Conversation;
 use hashbrown::HashMap;
 use prost::Message;
 
 use crate::convert;
 use crate::rpc::failed;
-use crate::shared::forget;
+use crate::shared::{forget, to_the_end};
 
 /// Cache-aside reads of conversations.
 pub(crate) struct Conversations {
@@ -104,6 +105,21 @@ impl Conversations {
         present
             .filter_map(|stored| decode(stored).transpose())
             .collect()
+    }
+
+    /// Runs a change of conversations. Their copies go whatever comes of it: a failure may hide a commit.
+    pub(crate) async fn change<T: Send + 'static>(
+        self: &Arc<Self>,
+        ids: Vec<ConversationId>,
+        work: impl Future<Output = DbResult<T>> + Send + 'static,
+    ) -> DbResult<T> {
+        let conversations = self.clone();
+        to_the_end(async move {
+            let done = work.await;
+            conversations.forget(&ids).await;
+            done
+        })
+        .await
     }
 
     /// Lets go of the copies of changed conversations.

@@ -1,5 +1,6 @@
 //! What the services of im-repo share.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use gochat_core::error::Result;
@@ -23,8 +24,8 @@ use crate::users::Users;
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) db: SharedDatabase,
-    pub(crate) users: Users,
-    pub(crate) conversations: Conversations,
+    pub(crate) users: Arc<Users>,
+    pub(crate) conversations: Arc<Conversations>,
     pub(crate) heads: Arc<Heads>,
     pub(crate) presence: Arc<dyn PresenceStore>,
     pub(crate) once: Arc<dyn Once>,
@@ -48,8 +49,8 @@ impl Shared {
             proofs: Proofs::new(),
             config,
             db: ports.db,
-            users,
-            conversations,
+            users: Arc::new(users),
+            conversations: Arc::new(conversations),
             presence: ports.presence,
             once: ports.once,
             counters: ports.counters,
@@ -76,10 +77,46 @@ impl Shared {
     }
 }
 
+/// Runs a change of rows and what follows it to the end, even when the caller goes away meanwhile: the database commits
+/// without the caller, and the copies must go all the same.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime is shutting down, and this call with it.
+        Err(_) => std::future::pending().await,
+    }
+}
+
 /// Makes copies disappear after a committed change. A cache that is away doesn't fail the
-/// change: reads then go to the database, and what an unreachable cache still holds runs out.
+/// change: reads then go to the database, and the deletion is repeated until the cache takes it.
 pub(crate) async fn forget(cached: &Cached, keys: &[String]) {
     if let Err(error) = cached.forget(keys).await {
-        tracing::warn!(%error, "cache is away; a changed row may be served until its copy runs out");
+        tracing::warn!(%error, "cache is away; the copy of a changed row is deleted once it is back");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::to_the_end;
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_does_not_stop_a_change() {
+        let (commit, committed) = oneshot::channel::<()>();
+        let (forget, forgotten) = oneshot::channel::<()>();
+        let change = to_the_end(async move {
+            let _ = committed.await;
+            let _ = forget.send(());
+        });
+        let gone = tokio::time::timeout(Duration::from_millis(10), change).await;
+        assert!(gone.is_err(), "the change waits for its commit");
+        commit.send(()).unwrap();
+        forgotten.await.unwrap();
     }
 }

@@ -1,19 +1,20 @@
 //! Users, read through the cache.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use gochat_core::error::{Error, ErrorCode, Result};
-use gochat_core::ids::UserId;
+use gochat_core::ids::{UnixMillis, UserId};
 use gochat_infra::cached::{Cached, Keep};
-use gochat_infra::port::db::{SharedDatabase, UserRow};
+use gochat_infra::port::db::{DbResult, SharedDatabase, UserRow};
 use gochat_proto::common::v1::User;
 use hashbrown::HashMap;
 use prost::Message;
 
 use crate::convert;
 use crate::rpc::failed;
-use crate::shared::forget;
+use crate::shared::{forget, to_the_end};
 
 /// A user, and whether no database was asked.
 pub(crate) struct Found {
@@ -21,7 +22,7 @@ pub(crate) struct Found {
     pub(crate) from_cache: bool,
 }
 
-/// Cache-aside reads of users. Whoever writes a user calls [`Users::forget`] after the commit.
+/// Cache-aside reads of users. Whoever writes a user does so by [`Users::change`].
 pub(crate) struct Users {
     db: SharedDatabase,
     cached: Arc<Cached>,
@@ -91,8 +92,40 @@ impl Users {
         present.collect()
     }
 
+    /// Runs a change of users. Their copies go whatever comes of it: a failure may hide a commit.
+    pub(crate) async fn change<T: Send + 'static>(
+        self: &Arc<Self>,
+        id: UserId,
+        work: impl Future<Output = DbResult<T>> + Send + 'static,
+    ) -> Result<T> {
+        let users = self.clone();
+        let done = to_the_end(async move {
+            let done = work.await;
+            users.forget(&[id]).await;
+            done
+        });
+        done.await.map_err(failed)
+    }
+
+    /// Removes guests that were away for long, and lets go of their copies.
+    pub(crate) async fn expire(
+        self: &Arc<Self>,
+        (before, now): (UnixMillis, UnixMillis),
+        limit: u32,
+    ) -> Result<Vec<UserId>> {
+        let users = self.clone();
+        let done = to_the_end(async move {
+            let gone = users.db.delete_expired_guests(before, now, limit).await;
+            if let Ok(gone) = &gone {
+                users.forget(gone).await;
+            }
+            gone
+        });
+        done.await.map_err(failed)
+    }
+
     /// Lets go of the copies of changed users.
-    pub(crate) async fn forget(&self, ids: &[UserId]) {
+    async fn forget(&self, ids: &[UserId]) {
         let keys: Vec<String> = ids.iter().copied().map(key).collect();
         forget(&self.cached, &keys).await;
     }

@@ -113,9 +113,9 @@ impl MessageApi {
         touched.sort_unstable();
         touched.dedup();
         let awaited = self.shared.heads.awaited(&messages);
-        let outcomes = self.shared.db.save_batch(messages, now).await;
-        // Also after an error that leaves the outcome open: the rows may have changed.
-        self.shared.conversations.forget(&touched).await;
+        let db = self.shared.db.clone();
+        let saving = async move { db.save_batch(messages, now).await };
+        let outcomes = self.shared.conversations.change(touched, saving).await;
         let outcomes = outcomes.map_err(failed)?;
         self.shared.heads.saved(&awaited);
         Ok(outcomes)
@@ -318,13 +318,14 @@ impl MessageApi {
             text => args::conversation(text)?,
         };
         let now = self.shared.now();
+        let db = self.shared.db.clone();
+        let recalling = async move { db.recall(place, id, now).await };
         let outcome = self
             .shared
-            .db
-            .recall(place, id, now)
-            .await
-            .map_err(failed)?;
-        self.shared.conversations.forget(&[place]).await;
+            .conversations
+            .change(vec![place], recalling)
+            .await;
+        let outcome = outcome.map_err(failed)?;
         if outcome.newly {
             tracing::info!(message = %id, conversation = %place, %operator, "message recalled");
         }

@@ -88,9 +88,10 @@ impl UserApi {
             is_guest: request.is_guest,
             now: self.shared.now(),
         };
-        let row = self.shared.db.create_user(new).await.map_err(failed)?;
+        let db = self.shared.db.clone();
         // Somebody may have asked for the id before: its absence is remembered.
-        self.shared.users.forget(&[id]).await;
+        let created = async move { db.create_user(new).await };
+        let row = self.shared.users.change(id, created).await?;
         Ok(CreateUserResponse {
             user: Some(convert::user(&row)),
         })
@@ -134,18 +135,10 @@ impl UserApi {
         };
         check_avatar_url(patch.avatar_url.as_deref().unwrap_or_default())?;
         let now = self.shared.now();
-        let row = self
-            .shared
-            .db
-            .update_user(
-                id,
-                patch,
-                now,
-                self.shared.tokens_expire_at(request.tokens_expire_at_ms),
-            )
-            .await
-            .map_err(failed)?;
-        self.shared.users.forget(&[id]).await;
+        let tokens_expire_at = self.shared.tokens_expire_at(request.tokens_expire_at_ms);
+        let db = self.shared.db.clone();
+        let updated = async move { db.update_user(id, patch, now, tokens_expire_at).await };
+        let row = self.shared.users.change(id, updated).await?;
         Ok(UpdateUserResponse {
             user: Some(convert::user(&row)),
         })
@@ -188,8 +181,9 @@ impl UserApi {
             now: args::exact_millis(request.now_ms).unwrap_or_else(|| self.shared.now()),
             tokens_expire_at: self.shared.tokens_expire_at(request.tokens_expire_at_ms),
         };
-        let row = self.shared.db.delete_user(asked).await.map_err(failed)?;
-        self.shared.users.forget(&[user]).await;
+        let db = self.shared.db.clone();
+        let deleted = async move { db.delete_user(asked).await };
+        let row = self.shared.users.change(user, deleted).await?;
         Ok(DeleteUserResponse {
             user: Some(convert::user(&row)),
         })
@@ -205,8 +199,9 @@ impl UserApi {
             hash: request.password_hash,
             now: self.shared.now(),
         };
-        let row = self.shared.db.upgrade_guest(asked).await.map_err(failed)?;
-        self.shared.users.forget(&[user]).await;
+        let db = self.shared.db.clone();
+        let upgraded = async move { db.upgrade_guest(asked).await };
+        let row = self.shared.users.change(user, upgraded).await?;
         Ok(UpgradeGuestResponse {
             user: Some(convert::user(&row)),
         })
@@ -256,13 +251,7 @@ impl UserApi {
             .ok_or_else(|| args::invalid("`inactive_before` is missing."))?;
         let limit = args::limit(request.batch_size, 100, 1_000);
         let now = self.shared.now();
-        let gone = self
-            .shared
-            .db
-            .delete_expired_guests(before, now, limit)
-            .await
-            .map_err(failed)?;
-        self.shared.users.forget(&gone).await;
+        let gone = self.shared.users.expire((before, now), limit).await?;
         Ok(DeleteExpiredGuestsResponse {
             deleted_count: convert::count(gone.len()),
             user_ids: gone.iter().map(ToString::to_string).collect(),

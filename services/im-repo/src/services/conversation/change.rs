@@ -70,14 +70,11 @@ impl ConversationApi {
     ) -> Result<CreateConversationResponse> {
         let new = self.wanted(request)?;
         let id = new.id;
-        let created = self
-            .shared
-            .db
-            .create_conversation(new)
-            .await
-            .map_err(failed)?;
+        let db = self.shared.db.clone();
         // Somebody may have asked for the id before: its absence is remembered.
-        self.shared.conversations.forget(&[id]).await;
+        let creating = async move { db.create_conversation(new).await };
+        let created = self.shared.conversations.change(vec![id], creating).await;
+        let created = created.map_err(failed)?;
         Ok(CreateConversationResponse {
             conversation: Some(convert::conversation(&created.conversation)),
             already_existed: created.already_existed,
@@ -108,13 +105,10 @@ impl ConversationApi {
         check_description(patch.description.as_deref().unwrap_or_default())?;
         args::settings(patch.settings.as_deref().unwrap_or_default())?;
         let now = self.shared.now();
-        let row = self
-            .shared
-            .db
-            .update_conversation(id, patch, now)
-            .await
-            .map_err(failed)?;
-        self.shared.conversations.forget(&[id]).await;
+        let db = self.shared.db.clone();
+        let updating = async move { db.update_conversation(id, patch, now).await };
+        let row = self.shared.conversations.change(vec![id], updating).await;
+        let row = row.map_err(failed)?;
         Ok(UpdateConversationResponse {
             conversation: Some(convert::conversation(&row)),
         })

@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 
 use super::ConversationApi;
 use crate::rpc::failed;
+use crate::shared::to_the_end;
 use crate::{args, convert};
 
 /// Invitations of a page when the caller names no size.
@@ -101,15 +102,15 @@ impl ConversationApi {
         let id: RequestId = args::request(&request.invitation_id)?;
         let user = args::user(&request.user_id, "user_id")?;
         let now = self.shared.now();
-        let answered = self
-            .shared
-            .db
-            .answer_invitation(id, user, request.accept, now);
+        let (db, conversations) = (self.shared.db.clone(), self.shared.conversations.clone());
+        let answered = to_the_end(async move {
+            let answered = db.answer_invitation(id, user, request.accept, now).await;
+            if let Ok((row, _)) = &answered {
+                conversations.forget(&[row.conversation_id]).await;
+            }
+            answered
+        });
         let (row, outcome) = answered.await.map_err(failed)?;
-        self.shared
-            .conversations
-            .forget(&[row.conversation_id])
-            .await;
         let full = outcome
             .as_ref()
             .and_then(|done| done.decision.failed.first());

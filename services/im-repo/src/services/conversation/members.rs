@@ -26,9 +26,9 @@ impl ConversationApi {
     ) -> Result<GroupOutcome> {
         let command = GroupCommand { by, act };
         let now = self.shared.now();
-        let done = self.shared.db.command(id, command, now).await;
-        // A failure may hide a commit: the copy goes in any case.
-        self.shared.conversations.forget(&[id]).await;
+        let db = self.shared.db.clone();
+        let judged = async move { db.command(id, command, now).await };
+        let done = self.shared.conversations.change(vec![id], judged).await;
         done.map_err(failed)
     }
 

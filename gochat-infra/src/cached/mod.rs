@@ -1,6 +1,8 @@
 //! Cache-aside reads above the [`Cache`] port: one loader per key, remembered absence,
 //! spread-out expiry, and a cache that is away costs time only.
 
+mod owed;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use parking_lot::Mutex;
 use rand::Rng as _;
 use tokio::sync::OnceCell;
 
+use self::owed::Owed;
 use crate::port::cache::{Cache, Entry, FillToken, Lookup};
 
 /// How long answers are kept.
@@ -39,12 +42,14 @@ type Flights = Mutex<HashMap<String, Flight>>;
 pub struct Cached {
     cache: Arc<dyn Cache>,
     flights: Flights,
+    owed: Arc<Owed>,
 }
 
 impl Cached {
     /// Reads through this cache.
     pub fn new(cache: Arc<dyn Cache>) -> Self {
         Self {
+            owed: Owed::new(cache.clone()),
             cache,
             flights: Flights::default(),
         }
@@ -61,7 +66,10 @@ impl Cached {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Option<Bytes>>>,
     {
+        // Asked before the look: the copy that is found may be gone and settled a moment later.
+        let is_owed = self.owed.holds(key);
         let token = match self.cache.get(key).await {
+            _ if is_owed => None,
             Ok(Lookup::Hit(stored)) => {
                 count_looks(1, 0);
                 return Ok(Answer {
@@ -106,8 +114,13 @@ impl Cached {
         F: FnOnce(Vec<usize>) -> Fut,
         Fut: Future<Output = Result<Vec<Option<Bytes>>>>,
     {
+        let owed: Vec<bool> = keys.iter().map(|key| self.owed.holds(key)).collect();
         let found = match self.cache.get_many(keys).await {
-            Ok(found) => found.into_iter().map(Some).collect(),
+            Ok(found) => {
+                let found = found.into_iter().zip(owed);
+                let found = found.map(|(found, is_owed)| (!is_owed).then_some(found));
+                found.collect()
+            }
             Err(error) => {
                 let _: Option<FillToken> = warn_miss(&error);
                 vec![None; keys.len()]
@@ -158,7 +171,8 @@ impl Cached {
     /// Callers that come later don't join a load that began before.
     ///
     /// # Errors
-    /// When the cache is away, since an old copy may then live on until its time is over.
+    /// When the cache is away: other processes may be served the old copy until the cache answers again. Here the
+    /// deletion is repeated until then, and the old copy is not believed.
     pub async fn forget(&self, keys: &[String]) -> Result<()> {
         {
             let mut flights = self.flights.lock();
@@ -166,7 +180,12 @@ impl Cached {
                 flights.remove(key);
             }
         }
-        self.cache.delete_many(keys).await?;
+        let moment = self.owed.moment();
+        if let Err(error) = self.cache.delete_many(keys).await {
+            self.owed.add(keys);
+            return Err(error);
+        }
+        self.owed.settle(keys, moment);
         count("evict", keys.len());
         Ok(())
     }
