@@ -96,6 +96,8 @@ pub(crate) async fn run(gw: Gw, mut first: Option<Box<dyn Consumer>>, stop: Canc
                 Some(consumer) => consumer,
                 None => subscribe(&gw).await?,
             };
+            // A gateway hears of no end during a pause: an old outage must not lengthen it.
+            backoff.reset();
             follow(&gw, consumer).await
         };
         tokio::select! {
