@@ -397,6 +397,11 @@ const METRICS: &[(Kind, &str, &str)] = &[
     ),
     (
         Counter,
+        "gochat_log_syncs_total",
+        "Syncs of commits of the embedded log.",
+    ),
+    (
+        Counter,
         "gochat_log_full_total",
         "Writes to the embedded log that were refused because the disk has no room.",
     ),

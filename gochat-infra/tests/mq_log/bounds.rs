@@ -79,7 +79,9 @@ async fn a_consumer_that_falls_behind_a_memory_topic_is_told_what_it_missed() {
 #[tokio::test]
 async fn segments_go_when_every_declared_group_has_passed_and_not_before() {
     let dir = TempDir::new().unwrap();
-    let small = |config: &mut gochat_infra::embedded::log::LogConfig| config.segment_bytes = 2_000;
+    let small = |config: &mut gochat_infra::embedded::log::LogConfig| {
+        (config.segment_bytes, config.zero_ahead_bytes) = (2_000, 0);
+    };
     let log = open(dir.path(), small);
     let spec = TopicSpec::disk("t", 1)
         .consumed_by("one")

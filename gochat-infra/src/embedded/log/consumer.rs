@@ -453,7 +453,8 @@ pub(super) async fn read_at(
     mut cursor: Option<Cursor>,
 ) -> MqResult<Read> {
     const ATTEMPTS: usize = 3;
-    for _ in 0..ATTEMPTS {
+    let (mut attempts, mut tried) = (0, None);
+    while attempts < ATTEMPTS {
         let (at, upto, skipped) = match partition.read(from, max, max_bytes) {
             TailRead::Found { records, skipped } => {
                 return Ok(Read {
@@ -488,8 +489,9 @@ pub(super) async fn read_at(
                 cursor,
             });
         }
-        // The segment was deleted under us: the partition starts later now.
-        cursor = None;
+        // The segment was deleted meanwhile: the partition starts later now. Several may go one after the other.
+        attempts = if tried == Some(at) { attempts + 1 } else { 0 };
+        (cursor, tried) = (None, Some(at));
     }
     Err(MqError::new(
         MqErrorKind::Corrupt,

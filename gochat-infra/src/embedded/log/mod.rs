@@ -8,7 +8,9 @@
 //!
 //! * A request (the records of a `send`, or the outputs and offsets of a `transact`) is written inside one frame with
 //!   a checksum, so it is there as a whole or not at all.
-//! * One thread writes; one `fdatasync` serves everything that waited for it (group commit).
+//! * One thread writes; one `fdatasync` serves everything that waited for it (group commit). Records of topics that are
+//!   visible on append wait for the sync of what is derived from them (`queue`).
+//! * A second thread makes room ahead: zeros, and the next segment (`ahead`).
 //! * The newest records stay in memory, shared with readers; older ones are read back from the segments.
 //! * A segment begins with a checkpoint of topics, offsets and progress, so opening reads one segment only, and
 //!   segments are deleted from the oldest on once every declared consumer is past them.
@@ -17,10 +19,14 @@
 //! * A failed write poisons the log: everything is refused with [`MqErrorKind::Poisoned`] until it is opened again,
 //!   because after a failed sync nobody knows what the disk holds.
 
+mod ahead;
 mod codec;
 mod consumer;
+mod file;
 mod group;
 mod journal;
+#[cfg(test)]
+mod power_cut;
 mod producer;
 mod queue;
 mod read;
@@ -28,6 +34,8 @@ mod recovery;
 mod retention;
 mod segment;
 mod shared;
+#[cfg(test)]
+mod tape;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -45,8 +53,10 @@ use parking_lot::{Mutex, RwLock};
 
 pub use journal::Fsync;
 
+use self::ahead::Ahead;
 use self::codec::FrameBuf;
 use self::consumer::{LogConsumer, read_at};
+use self::file::Folder;
 use self::journal::{Journal, Options};
 use self::producer::LogProducer;
 use self::queue::TopicChange;
@@ -143,12 +153,14 @@ impl EmbeddedLog {
             recovered.next_topic,
         ));
         restore(&shared, recovered);
+        let folder = Folder::new(dir);
+        let ahead = Ahead::start(folder.clone(), shared.config.disk.clone()).map_err(unusable)?;
         let journal = if index.read().segments.is_empty() {
             let mut frames = FrameBuf::default();
             writer::checkpoint(&shared, &HashMap::new(), &mut frames);
-            Journal::create(dir, 1, HashMap::new(), frames.bytes(), options, index)
+            Journal::create(folder, frames.bytes(), options, index, ahead)
         } else {
-            Journal::resume(dir, options, index)
+            Journal::resume(folder, options, index, ahead)
         };
         let mut journal = journal.map_err(unusable)?;
         prepare(&mut journal);

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,11 +28,20 @@ pub(super) struct Recovered {
 
 /// Reads the directory; an empty one gives an empty result without segments.
 ///
-/// Closed segments were synced before their successor came into being, so only their checkpoints are read; only the
-/// last segment can have a torn tail and is replayed frame by frame.
+/// Closed segments were synced before their successor was begun, so only their checkpoints are read; only the last
+/// segment can have a torn tail and is replayed frame by frame. A segment that was prepared and not begun is deleted.
 pub(super) fn recover(dir: &Path) -> MqResult<Recovered> {
     let mut found = Recovered::default();
-    let ids = segment::list(dir).map_err(|error| unreadable(dir, error))?;
+    let mut ids = segment::list(dir).map_err(|error| unreadable(dir, error))?;
+    while let [.., last] = ids[..]
+        && ids.len() > 1
+        && !is_begun(dir, last).map_err(|error| unreadable(&segment::path(dir, last), error))?
+    {
+        let path = segment::path(dir, last);
+        let removed = std::fs::remove_file(&path).and_then(|()| segment::sync_dir(dir));
+        removed.map_err(|error| unreadable(&path, error))?;
+        ids.pop();
+    }
     if let Some(pair) = ids.windows(2).find(|pair| pair[0] + 1 != pair[1]) {
         let missing = segment::path(dir, pair[0] + 1);
         return Err(corrupt(&missing, 0, "a segment in the middle is missing"));
@@ -40,6 +50,8 @@ pub(super) fn recover(dir: &Path) -> MqResult<Recovered> {
         found.open_segment(dir, *id)?;
         if i + 1 == ids.len() {
             found.replay(dir, *id)?;
+        } else {
+            found.end_closed(dir, *id)?;
         }
     }
     Ok(found)
@@ -78,6 +90,15 @@ impl Recovered {
             modified.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
         segment.len = meta.len();
         self.index.segments.push_back(segment);
+        Ok(())
+    }
+
+    /// Cuts zeros off that a closed segment still ends in: they are cut in the background when it is closed.
+    fn end_closed(&mut self, dir: &Path, id: u64) -> MqResult<()> {
+        let path = segment::path(dir, id);
+        let segment = self.index.segments.back_mut().expect("just pushed");
+        let end = cut_zeros(dir, id, segment.len).map_err(|error| unreadable(&path, error))?;
+        segment.len = end;
         Ok(())
     }
 
@@ -171,6 +192,42 @@ impl Recovered {
             Section::NextTopic(id) => self.next_topic = self.next_topic.max(id),
         }
     }
+}
+
+/// Whether a segment holds more than what was prepared: a checkpoint, or a frame that says that one had been durable.
+fn is_begun(dir: &Path, id: u64) -> io::Result<bool> {
+    let len = std::fs::metadata(segment::path(dir, id))?.len();
+    match FrameReader::open(dir, id, 0, len)?.next() {
+        Ok(first) => Ok(first.is_some()),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Ok(holds_proof(&std::fs::read(segment::path(dir, id))?, 0))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Where the frames of a closed segment end. What lies behind is cut off if it is all zeros.
+fn cut_zeros(dir: &Path, id: u64, len: u64) -> io::Result<u64> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(segment::path(dir, id))?;
+    let mut last = [1];
+    file.read_exact_at(&mut last, len.saturating_sub(1))?;
+    if last != [0] {
+        return Ok(len);
+    }
+    let mut reader = FrameReader::open(dir, id, 0, len)?;
+    while reader.next().is_ok_and(|frame| frame.is_some()) {}
+    let end = reader.pos;
+    let bytes = std::fs::read(segment::path(dir, id))?;
+    let tail = usize::try_from(end).ok().and_then(|end| bytes.get(end..));
+    if end == len || tail.is_none_or(|tail| tail.iter().any(|byte| *byte != 0)) {
+        return Ok(len);
+    }
+    file.set_len(end)?;
+    file.sync_all()?;
+    Ok(end)
 }
 
 /// Whether a good frame in `tail`, which begins at `pos`, says that bytes behind `pos` were durable before it.

@@ -96,7 +96,11 @@ impl Index {
 }
 
 pub(super) fn path(dir: &Path, id: u64) -> PathBuf {
-    dir.join(format!("{id:016}.log"))
+    dir.join(name(id))
+}
+
+pub(super) fn name(id: u64) -> String {
+    format!("{id:016}.log")
 }
 
 /// Ids of the segments in a directory, ascending.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
@@ -21,6 +22,19 @@ use crate::port::mq::{
 
 /// Bound of one call, so that its frame stays readable in one piece.
 const MAX_REQUEST_BYTES: usize = 64 << 20;
+
+/// Longest time that records of topics visible on append wait for a sync of something else, which makes them durable too.
+/// No acknowledgement waits for it: what is derived from the records is synced at once, and the records with it.
+pub(super) const RIDE: Duration = Duration::from_millis(1);
+
+/// Wakes the writer when dropped.
+struct Nudge<'q>(&'q Queue);
+
+impl Drop for Nudge<'_> {
+    fn drop(&mut self) {
+        self.0.nudge();
+    }
+}
 
 /// State of the log.
 pub(super) struct Shared {
@@ -208,9 +222,9 @@ impl Shared {
             .acquire_many_owned(bytes)
             .await
             .map_err(|_| self.closed())?;
-        let (reply, outcome) = oneshot::channel();
+        let (reply, mut outcome) = oneshot::channel();
         let guard = request.guard.take();
-        self.queue.push(Request {
+        let rides = self.queue.push(Request {
             records: request.records,
             commits: request.commits,
             topics: request.topics,
@@ -218,8 +232,17 @@ impl Shared {
             want_places: request.want_places,
             reply: Some(reply),
             guard,
+            early: None,
             _room: Some(permit),
         });
+        if rides {
+            // Also when the caller goes away: what is visible must not wait for ever.
+            let nudge = Nudge(&self.queue);
+            if let Ok(outcome) = tokio::time::timeout(RIDE, &mut outcome).await {
+                std::mem::forget(nudge);
+                return outcome.unwrap_or_else(|_| Err(self.closed()));
+            }
+        }
         outcome.await.unwrap_or_else(|_| Err(self.closed()))
     }
 
@@ -233,6 +256,7 @@ impl Shared {
             want_places: false,
             reply: None,
             guard: None,
+            early: None,
             _room: None,
         });
     }

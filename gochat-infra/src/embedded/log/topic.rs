@@ -156,11 +156,14 @@ impl Partition {
 
     /// Makes everything below `upto` visible and wakes the readers.
     pub(super) fn publish(&self, upto: u64) {
+        self.show(upto);
+        self.wake();
+    }
+
+    /// Makes everything below `upto` visible.
+    pub(super) fn show(&self, upto: u64) {
         let mut tail = self.tail.lock();
         tail.visible = tail.visible.max(upto);
-        tail.watchers
-            .iter()
-            .for_each(|watcher| watcher.notify_one());
     }
 
     /// Appends to a memory partition, visible at once; drops the oldest beyond the bound. Returns the first offset.

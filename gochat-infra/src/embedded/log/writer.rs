@@ -3,9 +3,10 @@
 //! It takes everything that waits, encodes it into frames, writes them with one call, makes them durable with one
 //! `fdatasync`, and only then lets the world see it. While the disk works, the next group gathers.
 //!
-//! Records of topics that are visible on append are shown right after the write. That is safe because whatever a
-//! consumer derives from them comes back through this thread and gets a later place in the same journal: it can't be durable,
-//! and so not visible, without the record itself.
+//! Records of topics that are visible on append are shown before they are written ([`super::queue`]). That is safe because
+//! whatever a consumer derives from them comes back through this thread and gets a later place in the same journal: it can't be
+//! durable, and so not visible, without the record itself. Their own senders wait for the next sync, which is that of the
+//! derived step, or one of their own a moment later ([`super::shared::RIDE`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use hashbrown::HashMap;
 
 use super::codec::FrameBuf;
 use super::journal::{Journal, now_ms};
-use super::queue::{Request, Routed, TopicChange};
+use super::queue::{Early, Request, Routed, Taken, TopicChange};
 use super::retention;
 use super::shared::{Shared, disk_full};
 use super::topic::{Partition, PartitionId};
@@ -51,6 +52,8 @@ pub(super) struct Writer {
     looked: Instant,
     /// No segment begins before that, after one that ended early or found no room.
     roll_after: Instant,
+    /// Written, visible, and answered with the next sync.
+    riding: Vec<(Request, Vec<Placed>)>,
 }
 
 /// Records of one run in the cache.
@@ -84,38 +87,59 @@ impl Writer {
             cached_bytes: 0,
             looked: Instant::now(),
             roll_after: Instant::now(),
+            riding: Vec::new(),
         }
     }
 
     /// Serves requests until the queue is closed and empty.
     pub(super) fn run(mut self) {
-        while let Some(requests) = self
+        self.shared.queue.settle(0, self.ride_room());
+        while let Some(taken) = self
             .shared
             .clone()
             .queue
             .take(MAX_GROUP, self.journal.sync_due_in())
         {
-            self.group_commit(requests);
+            self.group_commit(taken);
         }
+        self.finish_riders();
         if let Err(error) = self.journal.close() {
             tracing::error!(%error, "the last sync of the journal failed");
         }
     }
 
+    /// Bytes of the open segment that may be promised to what rides.
+    fn ride_room(&self) -> u64 {
+        self.journal.room().saturating_sub(FRAME_ROOM)
+    }
+
+    /// Syncs and answers what still rides when the log is closed.
+    fn finish_riders(&mut self) {
+        if self.poisoned() || self.riding.is_empty() {
+            return;
+        }
+        match self.journal.sync(true) {
+            Ok(()) => self.answer_riders(),
+            Err(error) => self.poison(&error),
+        }
+    }
+
     /// One round.
-    fn group_commit(&mut self, requests: Vec<Request>) {
+    fn group_commit(&mut self, taken: Taken) {
         if self.poisoned() {
             return;
         }
-        // Before anything is numbered: what is refused leaves no trace.
-        let bytes = FRAME_ROOM + requests.iter().map(Request::disk_bytes).sum::<u64>();
-        if let Err(error) = self.journal.reserve(bytes) {
-            return match os::is_full(&error) {
-                true => self.refuse(requests),
-                false => self.poison(&error),
-            };
-        }
-        let group = self.encode(requests);
+        let Taken { requests, nudged } = taken;
+        let requests = match self.reserve(&requests) {
+            Ok(()) => requests,
+            Err(error) if os::is_full(&error) => self.refuse(requests),
+            Err(error) => return self.poison(&error),
+        };
+        let kept = requests.iter().filter_map(|r| r.early.as_ref());
+        let kept = kept.map(|early| early.bytes).sum();
+        let late = requests.iter().filter(|r| r.is_late()).count();
+        let group = self.encode(requests, nudged);
+        self.shared.queue.numbered(late);
         let done = self.store(&group);
         if let Err(error) = done {
             // Before the requests are dropped: that is how their callers learn to ask for the reason.
@@ -123,23 +147,47 @@ impl Writer {
         }
         self.publish(group);
         self.evict();
+        let room = if self.wants_roll() {
+            0
+        } else {
+            self.ride_room()
+        };
+        self.shared.queue.settle(kept, room);
         if let Err(error) = self.housekeeping() {
             self.poison(&error);
         }
     }
 
-    /// Answers that there is no room.
-    fn refuse(&mut self, requests: Vec<Request>) {
-        metrics::counter!("gochat_log_full_total").increment(requests.len() as u64);
-        for request in requests {
+    /// Takes room for what has none yet, before anything is numbered: what is refused leaves no trace.
+    fn reserve(&mut self, requests: &[Request]) -> std::io::Result<()> {
+        let fresh = requests.iter().filter(|r| r.early.is_none());
+        let bytes = fresh.map(Request::disk_bytes).sum::<u64>();
+        if bytes == 0 {
+            return Ok(());
+        }
+        let bytes = FRAME_ROOM + bytes;
+        let kept = self.shared.queue.claim(bytes, self.journal.room());
+        self.journal.reserve(bytes + kept)
+    }
+
+    /// Answers that there is no room. Returns the requests that have their room already.
+    fn refuse(&mut self, requests: Vec<Request>) -> Vec<Request> {
+        let late = requests.iter().filter(|r| r.is_late()).count();
+        self.shared.queue.numbered(late);
+        let (early, refused): (Vec<_>, Vec<_>) =
+            requests.into_iter().partition(|r| r.early.is_some());
+        metrics::counter!("gochat_log_full_total").increment(refused.len() as u64);
+        for request in refused {
             request.finish(Err(disk_full()));
         }
-        // Records that are not needed any more may make room.
-        if let Err(error) = self.housekeeping() {
-            self.poison(&error);
+        if let Err(error) = self.journal.release() {
+            tracing::warn!(%error, "the next segment of the journal could not be deleted");
         }
         // Whoever retries at once must not keep the thread busy.
-        std::thread::sleep(REFUSAL_PAUSE);
+        if early.is_empty() {
+            std::thread::sleep(REFUSAL_PAUSE);
+        }
+        early
     }
 
     /// Writes the frames and makes them durable.
@@ -159,23 +207,39 @@ impl Writer {
     }
 
     /// Shows what is durable and answers.
-    fn publish(&self, group: Group) {
-        for (partition, end) in group.ends.values().filter(|(p, _)| !p.visible_on_append) {
-            partition.publish(*end);
-        }
+    fn publish(&mut self, group: Group) {
+        let durable = || group.ends.values().filter(|(p, _)| !p.visible_on_append);
+        durable().for_each(|(partition, end)| partition.show(*end));
+        // These are pushes and acknowledgements: their readers are woken first.
         Shared::append_memory(group.memory);
+        durable().for_each(|(partition, _)| partition.wake());
         for (request, places) in group.requests {
-            self.apply(&request);
+            match request.early.is_some() {
+                true => self.riding.push((request, places)),
+                false => {
+                    self.apply(&request);
+                    request.finish(Ok(places));
+                }
+            }
+        }
+        if group.sync || !self.journal.is_strict() {
+            self.answer_riders();
+        }
+    }
+
+    fn answer_riders(&mut self) {
+        for (request, places) in self.riding.drain(..) {
             request.finish(Ok(places));
         }
     }
 
-    fn poison(&self, error: &std::io::Error) {
+    fn poison(&mut self, error: &std::io::Error) {
         tracing::error!(%error, "the journal is poisoned");
         metrics::gauge!("gochat_log_poisoned").set(1.0);
         let folder = self.shared.dir.display();
         let text = os::explain("write the journal in", folder, error);
         self.shared.fail(MqError::new(MqErrorKind::Poisoned, text));
+        self.riding.clear();
     }
 
     fn poisoned(&self) -> bool {
@@ -184,12 +248,15 @@ impl Writer {
             .is_err_and(|error| error.kind == MqErrorKind::Poisoned)
     }
 
-    fn encode(&mut self, requests: Vec<Request>) -> Group {
+    fn encode(&mut self, requests: Vec<Request>, nudged: bool) -> Group {
         self.frames.clear();
-        let mut group = Group::default();
+        let mut group = Group {
+            sync: nudged,
+            ..Group::default()
+        };
         let now = now_ms();
         for mut request in requests {
-            group.sync |= request.sync;
+            group.sync |= request.sync && request.early.is_none();
             let records = std::mem::take(&mut request.records);
             let mut places = Vec::with_capacity(if request.want_places {
                 records.len()
@@ -199,6 +266,7 @@ impl Writer {
             self.encode_records(
                 records,
                 now,
+                request.early.as_ref(),
                 request.want_places.then_some(&mut places),
                 &mut group,
             );
@@ -230,9 +298,12 @@ impl Writer {
         &mut self,
         records: Vec<Routed>,
         now: i64,
+        early: Option<&Early>,
         mut places: Option<&mut Vec<Placed>>,
         group: &mut Group,
     ) {
+        let now = early.map_or(now, |early| early.timestamp_ms);
+        let mut offsets = early.map(|early| early.offsets.iter());
         let mut records = records.into_iter().peekable();
         let mut run = Vec::new();
         while let Some(Routed { partition, record }) = records.next() {
@@ -246,7 +317,13 @@ impl Writer {
                 run.push(next.record);
             }
             let pos = self.journal.pos() + self.frames.begin() as u64;
-            let base = partition.next();
+            let base = match &mut offsets {
+                // All of the run's records were numbered together.
+                Some(offsets) => {
+                    *offsets.nth(run.len() - 1).expect("one per record") + 1 - run.len() as u64
+                }
+                None => partition.next(),
+            };
             self.frames.records(partition.id, base, now, run.iter());
             let bytes = run.iter().map(Record::size).sum::<usize>();
             let end = base + run.len() as u64;
@@ -256,7 +333,10 @@ impl Writer {
                     offset,
                 }));
             }
-            partition.append(run.drain(..), now);
+            match early {
+                Some(_) => run.clear(),
+                None => drop(partition.append(run.drain(..), now)),
+            }
             group.notes.push((partition.id, base, pos));
             self.cached_bytes += bytes;
             self.cached.push_back(Cached {
@@ -264,7 +344,9 @@ impl Writer {
                 upto: end,
                 bytes,
             });
-            group.ends.insert(partition.id, (partition, end));
+            if early.is_none() {
+                group.ends.insert(partition.id, (partition, end));
+            }
         }
     }
 
@@ -302,13 +384,14 @@ impl Writer {
                 .as_ref()
                 .is_some_and(DiskGuard::is_low)
         };
-        let wanted = self.journal.wants_roll() || self.journal.pos() >= EARLY_ROLL && is_low();
-        wanted && Instant::now() >= self.roll_after
+        let wanted = self.journal.is_full() || self.journal.pos() >= EARLY_ROLL && is_low();
+        wanted && self.journal.can_roll() && Instant::now() >= self.roll_after
     }
 
     fn housekeeping(&mut self) -> std::io::Result<()> {
-        let is_early = !self.journal.wants_roll();
-        if self.wants_roll() {
+        let is_early = !self.journal.is_full();
+        // What rides is numbered and not written: it goes into the open segment first, so that the heads are exact.
+        if self.wants_roll() && self.shared.queue.hold() {
             let heads = self.shared.heads();
             self.frames.clear();
             checkpoint(&self.shared, &heads, &mut self.frames);
@@ -326,6 +409,7 @@ impl Writer {
                 }
                 Err(error) => return Err(error),
             }
+            self.shared.queue.settle(0, self.ride_room());
         }
         if self.looked.elapsed() >= RETENTION_EVERY {
             self.looked = Instant::now();
