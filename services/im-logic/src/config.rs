@@ -306,8 +306,6 @@ impl Budgets {
 pub struct Limits {
     /// How long an author may recall a message, in milliseconds. Default 120,000.
     pub recall_window_ms: u64,
-    /// Friends answered in one list. Default 5,000.
-    pub friends_listed: usize,
     /// Members answered together with a conversation. Default 1,000.
     pub members_with_conversation: i32,
     /// Maximum number of conversations of one user. Users beyond it aren't added to groups and make
@@ -340,7 +338,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             recall_window_ms: RECALL_WINDOW_MS,
-            friends_listed: 5_000,
             members_with_conversation: 1_000,
             conversations_per_user: 2_000,
             strangers_adds_per_day: 50,

@@ -20,13 +20,15 @@ use tokio::time::Instant;
 use crate::config::Reads;
 use crate::rpc::failed;
 
-/// Pause between two looks of the watcher.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Pause between two looks of the watcher while rows come.
+const PAUSE: Duration = Duration::from_millis(3);
+/// Longest pause, after looks that found nothing.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// Conversations the watcher looks at in one statement.
 const LOOK: usize = 1_000;
 
 /// A conversation and a number in it.
-type Head = (ConversationId, SeqId);
+pub(crate) type Head = (ConversationId, SeqId);
 
 /// Readers by the conversation they wait for.
 pub(crate) struct Heads {
@@ -108,15 +110,20 @@ impl Heads {
         if late.is_empty() {
             return Ok(late);
         }
+        Ok(self.wait(late).await)
+    }
+
+    /// Waits until numbers that were not reached a moment ago are, and returns those that were not in time.
+    pub(crate) async fn wait(self: &Arc<Self>, late: Vec<Head>) -> Vec<Head> {
         let began = Instant::now();
-        let late = self.wait(late).await;
+        let late = self.watched(late).await;
         let outcome = if late.is_empty() { "reached" } else { "behind" };
         metrics::counter!("gochat_repo_row_waits_total", "outcome" => outcome).increment(1);
         metrics::histogram!("gochat_repo_row_wait_seconds").record(began.elapsed());
-        Ok(late)
+        late
     }
 
-    async fn wait(self: &Arc<Self>, late: Vec<Head>) -> Vec<Head> {
+    async fn watched(self: &Arc<Self>, late: Vec<Head>) -> Vec<Head> {
         if self.count.load(Ordering::Relaxed) + late.len() > self.most {
             metrics::counter!("gochat_repo_row_waits_refused_total").increment(1);
             return late;
@@ -191,14 +198,20 @@ impl Heads {
         }
         let heads = Arc::clone(self);
         tokio::spawn(async move {
+            let mut pause = PAUSE;
             while let Some(ids) = heads.awaited_ids() {
+                let before = heads.count.load(Ordering::Relaxed);
                 for ids in ids.chunks(LOOK) {
                     // A database that is away says nothing; the readers give up by themselves.
                     if let Ok(found) = heads.db.heads(None, ids).await {
                         heads.saved(&found);
                     }
                 }
-                tokio::time::sleep(PAUSE).await;
+                if heads.count.load(Ordering::Relaxed) < before {
+                    pause = PAUSE;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         });
     }

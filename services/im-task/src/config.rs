@@ -55,8 +55,12 @@ pub struct Persist {
     pub workers: usize,
     /// Most messages of one `BatchSaveMessages`; at most 1000. Default 500.
     pub batch: usize,
-    /// How long to wait for more messages when a batch is not full, in milliseconds. Default 20: fewer, larger commits leave
-    /// the cores and the disk to sequencing (docs/benchmarks.md, P4), and history still follows a send within a blink.
+    /// Minimum time from the beginning of one batch to the beginning of the next one that isn't full, in milliseconds. A
+    /// message that comes after a longer rest is written at once; under load, messages collect while the batch before them
+    /// is written. Default 3: a row follows its acknowledgement within 5 ms, and at most some 330 commits a second are made.
+    pub pace_ms: u64,
+    /// Additional time a batch that isn't full waits for more messages, in milliseconds. Default 0. A larger value makes
+    /// fewer, larger commits, and all reads of what was just acknowledged wait for it.
     pub linger_ms: u64,
     /// Recipients that still wait to be looked up again because presence is away; beyond it the oldest are left to their next
     /// synchronisation. Default 10000 messages.
@@ -68,7 +72,8 @@ impl Default for Persist {
         Self {
             workers: 1,
             batch: 500,
-            linger_ms: 20,
+            pace_ms: 3,
+            linger_ms: 0,
             recheck_backlog: 10_000,
         }
     }

@@ -77,6 +77,7 @@ impl Service {
             let mut plan = plan(config, topics::TASK_PERSIST_GROUP, vec![topics::PERSIST], n);
             plan.max = config.persist.batch.clamp(1, 1_000);
             plan.linger = Duration::from_millis(config.persist.linger_ms);
+            plan.pace = Duration::from_millis(config.persist.pace_ms);
             self.spawn(ports, plan, handler).await?;
         }
         for n in 0..config.fanout.workers {
@@ -165,6 +166,7 @@ fn plan(config: &Config, group: &'static str, topics: Vec<&'static str>, n: usiz
         transactional: format!("{group}-{}-{n}", config.instance_id),
         max: 1,
         linger: Duration::ZERO,
+        pace: Duration::ZERO,
         backoff: Backoff::new(first, longest),
         refused_backoff: Backoff::new(first, longest * REFUSED_FACTOR),
     }

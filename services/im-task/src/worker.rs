@@ -71,11 +71,22 @@ pub(crate) struct Plan {
     pub(crate) transactional: String,
     /// Records per step.
     pub(crate) max: usize,
-    /// Wait for a fuller batch.
+    /// Time every batch that isn't full waits for more records.
     pub(crate) linger: Duration,
+    /// Minimum time between the beginnings of two batches, the linger aside. A batch after a longer rest begins
+    /// at once.
+    pub(crate) pace: Duration,
     pub(crate) backoff: Backoff,
     /// Pauses between attempts at a record that was refused.
     pub(crate) refused_backoff: Backoff,
+}
+
+impl Plan {
+    /// How long a batch that isn't full waits, when the batch before it began so long ago.
+    fn wait(&self, rested: Option<Duration>) -> Duration {
+        let owed = rested.map(|rested| self.pace.saturating_sub(rested));
+        self.linger.max(owed.unwrap_or_default())
+    }
 }
 
 /// One member of a consumer group.
@@ -89,6 +100,8 @@ pub(crate) struct Worker<H> {
     consumer: Box<dyn Consumer>,
     plan: Plan,
     handler: H,
+    /// When the last batch began; `None` before the first one.
+    began: Option<tokio::time::Instant>,
     owned: Vec<TopicPartition>,
     stopped: StoppedPartitions,
     /// Workers that can't go on right now; shared with readiness.
@@ -118,6 +131,7 @@ impl<H: Handler> Worker<H> {
             consumer,
             plan,
             handler,
+            began: None,
             owned: Vec::new(),
             stopped,
             stalled,
@@ -191,12 +205,13 @@ impl<H: Handler> Worker<H> {
         Ok(())
     }
 
-    /// Polls; lingers for a fuller batch when told to.
+    /// Polls. A batch that isn't full waits for more records until its time has come.
     async fn take(&mut self) -> MqResult<Poll> {
         let mut polled = self.consumer.poll(self.plan.max, IDLE).await?;
         let missing = self.plan.max.saturating_sub(polled.len());
-        if !self.plan.linger.is_zero() && missing > 0 && missing < self.plan.max {
-            tokio::time::sleep(self.plan.linger).await;
+        let wait = self.plan.wait(self.began.map(|began| began.elapsed()));
+        if !wait.is_zero() && missing > 0 && missing < self.plan.max {
+            tokio::time::sleep(wait).await;
             // What is in hand is worked off first; the main loop meets the same error and decides.
             let Ok(more) = self.consumer.poll(missing, Duration::ZERO).await else {
                 return Ok(polled);
@@ -212,6 +227,9 @@ impl<H: Handler> Worker<H> {
                     None => polled.batches.push(batch),
                 }
             }
+        }
+        if !polled.batches.is_empty() {
+            self.began = Some(tokio::time::Instant::now());
         }
         Ok(polled)
     }
@@ -406,5 +424,38 @@ impl<H: Handler> Worker<H> {
                 metrics::lag(self.plan.group, tp, behind);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(pace: u64, linger: u64) -> Plan {
+        let backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
+        Plan {
+            group: "test",
+            topics: Vec::new(),
+            transactional: String::new(),
+            max: 10,
+            linger: Duration::from_millis(linger),
+            pace: Duration::from_millis(pace),
+            backoff: backoff.clone(),
+            refused_backoff: backoff,
+        }
+    }
+
+    #[test]
+    fn a_batch_after_a_rest_is_worked_off_at_once_and_a_quick_one_waits_for_its_turn() {
+        let ms = Duration::from_millis;
+        let paced = plan(3, 0);
+        assert_eq!(paced.wait(None), ms(0));
+        assert_eq!(paced.wait(Some(ms(1))), ms(2));
+        assert_eq!(paced.wait(Some(ms(3))), ms(0));
+        assert_eq!(paced.wait(Some(ms(900))), ms(0));
+        let lingering = plan(3, 20);
+        assert_eq!(lingering.wait(None), ms(20));
+        assert_eq!(lingering.wait(Some(ms(1))), ms(20));
+        assert_eq!(plan(0, 0).wait(Some(ms(0))), ms(0));
     }
 }

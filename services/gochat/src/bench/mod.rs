@@ -19,6 +19,7 @@ mod listing;
 mod pipeline;
 pub(crate) mod plan;
 mod procfs;
+mod readback;
 mod renew;
 mod report;
 pub(crate) mod seed;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -11,6 +11,7 @@ use super::api::{Account, Api};
 use super::args::PipelineArgs;
 use super::plan::{Lane, Order, Plan};
 use super::procfs;
+use super::readback::{ReadBack, Seen};
 use super::report::{self, round};
 use super::swarm::{self, Swarm};
 use super::worker::now_micros;
@@ -43,6 +44,10 @@ pub(super) async fn run(args: PipelineArgs) -> Result<ExitCode> {
             args.conversations.unwrap_or(args.pairs),
         )
         .await?
+    };
+    let reader = match args.read_back > 0.0 {
+        true => Some(ReadBack::prepare(&api, run).await?),
+        false => None,
     };
     let receivers = cast.receivers;
     let connections = cast.users.len();
@@ -79,10 +84,17 @@ pub(super) async fn run(args: PipelineArgs) -> Result<ExitCode> {
             end,
         })
         .await?;
+    let (rate, first) = (args.read_back, Instant::now() + LEAD + warmup);
+    let reading = reader.map(|reader| tokio::spawn(reader.run(rate, first, duration)));
     swarm.watch(LEAD + warmup + duration).await?;
     let after = procfs::usage(&args.target.server_pid);
     swarm.watch(GRACE).await?;
     let total = swarm.finish().await?;
+
+    let seen = match reading {
+        Some(reading) => Some(reading.await??),
+        None => None,
+    };
 
     let counts = &total.done.counts;
     let seconds = duration.as_secs_f64();
@@ -91,6 +103,7 @@ pub(super) async fn run(args: PipelineArgs) -> Result<ExitCode> {
         "delivered_per_second": round(total.done.delivered_measured as f64 / seconds),
         "ack_ms": total.ack.summary(),
         "delivery_ms": total.delivery.summary(),
+        "read_back": seen.as_ref().map(Seen::body),
         "counts": counts,
         "unacknowledged": counts.sent.saturating_sub(counts.acked),
         "undelivered": (counts.acked * receivers).saturating_sub(counts.delivered),
@@ -100,7 +113,7 @@ pub(super) async fn run(args: PipelineArgs) -> Result<ExitCode> {
     Ok(report::print(
         "pipeline",
         &args,
-        violations(counts, receivers),
+        violations(counts, receivers) + seen.as_ref().map_or(0, Seen::missed),
         body,
     ))
 }

@@ -144,28 +144,21 @@ async fn chat_of_friends(
     }
 }
 
-/// `GetFriends`: all of them, as far as one answer may go; `GetFriendsWithSync` has pages.
+/// `GetFriends`: the first page of `GetFriendsWithSync`, which has the others.
 async fn friends(app: &App, request: pb::GetFriendsRequest) -> Result<pb::GetFriendsResponse> {
-    let mut friends = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let page = sync(
-            app,
-            pb::GetFriendsWithSyncRequest {
-                user_id: request.user_id.clone(),
-                last_sync_time: request.last_sync_time,
-                include_online_status: request.include_online_status,
-                cursor,
-                limit: 0,
-            },
-        );
-        let page = page.await?;
-        friends.extend(page.friends);
-        cursor = page.next_cursor;
-        if !page.has_more || friends.len() >= app.limits.friends_listed {
-            return Ok(pb::GetFriendsResponse { friends });
-        }
-    }
+    let first = pb::GetFriendsWithSyncRequest {
+        user_id: request.user_id,
+        last_sync_time: request.last_sync_time,
+        include_online_status: request.include_online_status,
+        cursor: String::new(),
+        limit: 0,
+    };
+    let page = sync(app, first).await?;
+    Ok(pb::GetFriendsResponse {
+        friends: page.friends,
+        has_more: page.has_more,
+        next_cursor: page.next_cursor,
+    })
 }
 
 async fn sync(
