@@ -35,6 +35,15 @@ pub enum Cursor {
         /// The conversation.
         id: ConversationId,
     },
+    /// Of what changed in a list of conversations: the entries in the order of [`Activity`](Self::Activity),
+    /// and beside them the conversations that left the list, in the order of their ids' text. Either
+    /// part is absent once all of it was told.
+    Changes {
+        /// The last entry.
+        entry: Option<(UnixMillis, ConversationId)>,
+        /// The last conversation that left the list.
+        removed: Option<ConversationId>,
+    },
     /// Of a list of members or friends: by user id upwards.
     User(UserId),
     /// Of a list of friend requests: last change first, then by id downwards.
@@ -59,6 +68,12 @@ impl Cursor {
     fn plain(&self) -> String {
         match self {
             Self::Activity { at, id } => format!("a:{at}:{id}"),
+            Self::Changes { entry, removed } => {
+                let entry = entry.map(|(at, id)| format!("{at}:{id}"));
+                let removed = removed.map(|id| id.to_string());
+                let [entry, removed] = [entry, removed].map(Option::unwrap_or_default);
+                format!("c:{removed}:{entry}")
+            }
             Self::User(id) => format!("u:{id}"),
             Self::Request { at, id } => format!("r:{at}:{id}"),
             Self::Name { inside, key } => format!("n:{}:{key}", u8::from(*inside)),
@@ -72,6 +87,13 @@ impl Cursor {
         }
         let (first, second) = rest.split_once(':')?;
         match kind {
+            "c" => Some(Self::Changes {
+                entry: part(second, |text| {
+                    let (at, id) = text.split_once(':')?;
+                    Some((at.parse().ok()?, id.parse().ok()?))
+                })?,
+                removed: part(first, |text| text.parse().ok())?,
+            }),
             "a" => Some(Self::Activity {
                 at: first.parse().ok()?,
                 id: second.parse().ok()?,
@@ -86,6 +108,14 @@ impl Cursor {
             }),
             _ => None,
         }
+    }
+}
+
+/// A part of a cursor that may be absent; the outer `None` is a part that can't be read.
+fn part<T>(text: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {
+    match text {
+        "" => Some(None),
+        text => read(text).map(Some),
     }
 }
 
@@ -175,6 +205,17 @@ mod tests {
                 at,
                 id: ConversationId::World
             }),
+            (
+                prop::option::of((time.clone(), id.clone())),
+                prop::option::of(id.clone())
+            )
+                .prop_map(|(entry, removed)| {
+                    let group = |id| ConversationId::Group(GroupId::new(id).unwrap());
+                    Cursor::Changes {
+                        entry: entry.map(|(at, id)| (at, group(id))),
+                        removed: removed.map(group),
+                    }
+                }),
             id.clone()
                 .prop_map(|id| Cursor::User(UserId::new(id).unwrap())),
             (time, id).prop_map(|(at, id)| Cursor::Request {

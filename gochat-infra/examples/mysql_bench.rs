@@ -198,14 +198,7 @@ async fn prepare_reader(db: &MysqlDatabase, writer: &mut Writer) -> DbResult<()>
 async fn measure_reading(db: &MysqlDatabase, total: u64, writers: &[Writer]) -> DbResult<()> {
     let (mut list, mut history) = (Vec::new(), Vec::new());
     for n in 0..1_000_u64 {
-        let query = ListQuery {
-            user: UserId::new(READER).expect("in range"),
-            kind: None,
-            updated_after: None,
-            after: None,
-            offset: 0,
-            limit: 50,
-        };
+        let query = ListQuery::first(UserId::new(READER).expect("in range"), 50);
         let started = Instant::now();
         let page = db.list_for_user(query).await?;
         list.push(started.elapsed());

@@ -138,14 +138,7 @@ async fn read(db: &SqliteDatabase, plan: &Plan) -> DbResult<()> {
     let mut history = Vec::new();
     for n in 0..500_u64 {
         let started = Instant::now();
-        let query = ListQuery {
-            user: UserId::new(READER).expect("in range"),
-            kind: None,
-            updated_after: None,
-            after: None,
-            offset: 0,
-            limit: 50,
-        };
+        let query = ListQuery::first(UserId::new(READER).expect("in range"), 50);
         let page = db.list_for_user(query).await?;
         assert!(page.total > 1);
         list.push(started.elapsed());

@@ -1,5 +1,7 @@
 //! Puts the facts of many conversations together from the rows of a handful of statements.
 
+use std::borrow::Cow;
+
 use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixMillis, UserId};
 use hashbrown::{HashMap, HashSet};
 
@@ -10,6 +12,9 @@ use crate::port::db::{
 
 /// A recent message as it is read: conversation, author, client id, id, seq, time.
 pub(crate) type RecentLine = (ConversationId, UserId, String, MessageId, SeqId, UnixMillis);
+
+/// Bytes of settings that take as much room in an answer as a row.
+const SETTINGS_PER_ROW: usize = 100;
 
 /// Everything found, by conversation.
 #[derive(Default)]
@@ -49,6 +54,43 @@ impl Found {
     /// Takes the rows of conversations.
     pub(crate) fn conversations(&mut self, found: Vec<ConversationRow>) {
         self.rows.extend(found.into_iter().map(|row| (row.id, row)));
+    }
+
+    /// The part of the request that one answer has room for: what is asked first, at least one conversation.
+    /// All that follows reads and answers only this part.
+    pub(crate) fn fitting<'r>(&self, request: &'r FactsRequest) -> Cow<'r, FactsRequest> {
+        let mut rows = 0;
+        let fits = request.conversations.iter().take_while(|asked| {
+            rows += self.rows_of(asked, request);
+            rows <= request.max_rows
+        });
+        let fits = fits.count().max(1);
+        if fits >= request.conversations.len() {
+            return Cow::Borrowed(request);
+        }
+        Cow::Owned(FactsRequest {
+            conversations: request.conversations[..fits].to_vec(),
+            ..*request
+        })
+    }
+
+    /// Maximum number of rows one conversation is answered with. Its settings count by their length.
+    fn rows_of(&self, asked: &FactsOf, request: &FactsRequest) -> usize {
+        let Some(row) = self.rows.get(&asked.id) else {
+            return 1;
+        };
+        let members = match self.complete(asked.id, request) {
+            true => u64::from(row.member_count),
+            false => asked.senders.len() as u64,
+        };
+        // The row is stamped with every message.
+        let is_recent = row.updated_at >= request.recent_since;
+        let recent = match is_recent {
+            true => row.last_seq_id.min(u64::from(request.recent_max)),
+            false => 0,
+        };
+        let rows = usize::try_from(members + recent).unwrap_or(usize::MAX);
+        1 + rows + asked.resends.len() + row.settings.len() / SETTINGS_PER_ROW
     }
 
     /// Whether the answer holds all members.

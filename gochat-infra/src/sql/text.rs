@@ -20,7 +20,7 @@ pub(crate) trait Statement: 'static {
 }
 
 /// Most placeholders of a statement, repeats counted.
-const MAX_PLACES: usize = 32;
+const MAX_PLACES: usize = 48;
 
 /// The placeholders of a text: from the `?` to behind the digits, and the number.
 pub(crate) struct Places {

@@ -104,12 +104,23 @@ impl Repo {
             sender_ids,
             ..Default::default()
         };
-        let request = LoadConversationFactsRequest {
-            queries: asked.into_iter().map(query).collect(),
-            max_members,
-            ..Default::default()
-        };
-        Ok(self.facts(request).await?.facts)
+        let mut queries: Vec<FactsQuery> = asked.into_iter().map(query).collect();
+        let mut known = Vec::with_capacity(queries.len());
+        // An answer that is full ends early.
+        while !queries.is_empty() {
+            let request = LoadConversationFactsRequest {
+                queries: queries.clone(),
+                max_members,
+                ..Default::default()
+            };
+            let facts = self.facts(request).await?.facts;
+            if facts.is_empty() {
+                return Err(ErrorCode::Internal.into());
+            }
+            queries.drain(..facts.len().min(queries.len()));
+            known.extend(facts);
+        }
+        Ok(known)
     }
 
     /// One page of members after a user id.

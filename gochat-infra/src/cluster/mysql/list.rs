@@ -7,8 +7,8 @@
 
 use gochat_core::ids::{ConversationId, UserId};
 
-use super::query::{At, Conn, binds, rows, statements};
-use crate::port::db::{DbError, DbResult, ListPage, ListQuery, MAX_PAGE, SearchPage, SearchQuery};
+use super::query::{At, Conn, binds, json_ids, rows, statements};
+use crate::port::db::{DbResult, ListPage, ListQuery, MAX_PAGE, SearchPage, SearchQuery};
 use crate::sql::pages;
 use crate::sql::row::{Entry, columns};
 
@@ -61,26 +61,46 @@ macro_rules! stands_behind {
     };
 }
 
+/// The user's peer in the single chat `c`, read from its id (`s_{a}_{b}`): the account is found without
+/// a look at the members.
+macro_rules! peer_id {
+    () => {
+        "CASE CAST(SUBSTRING_INDEX(SUBSTRING(c.id, 3), '_', 1) AS SIGNED) WHEN ?1 \
+              THEN CAST(SUBSTRING_INDEX(c.id, '_', -1) AS SIGNED) \
+              ELSE CAST(SUBSTRING_INDEX(SUBSTRING(c.id, 3), '_', 1) AS SIGNED) END"
+    };
+}
+
 statements! {
     // ?1 user, ?2 kind or 0, ?3 whether there is a time, ?4 the time, ?5 first place, ?6 last place,
-    // ?7 to ?9 the entry before the page. Places are counted on either side of that entry.
+    // ?7 to ?9 the entry before the page, ?10 limit of removed ids or 0, ?11 the removed id before the page,
+    // ?12 JSON array of the ids whose heads are wanted, or NULL. Places are counted on either side of the
+    // entry before the page.
     // A pointer that moved counts as a change too, and so does the peer's account: an entry shows both.
-    // What left the list is told with the first page.
-    // The first row of all is always read for the total, and the outer join from one row answers
-    // also when there is none.
+    // The first row tells what is true of the whole page. The first entry of all is always read for the
+    // total.
     Page = concat!(
         "SELECT COALESCE(page.total, 0), COALESCE(page.place, 0), \
              COALESCE(page.is_behind, 0), \
-             CASE WHEN ?3 = 0 OR ?7 <> 0 THEN NULL ELSE (SELECT JSON_ARRAYAGG(id) FROM ( \
-                 SELECT conversation_id AS id FROM left_conversations \
-                 WHERE user_id = ?1 AND left_at > ?4 \
-                 UNION SELECT conversation_id FROM conversation_members \
-                 WHERE user_id = ?1 AND hidden = 1 AND updated_at > ?4 \
-                 UNION SELECT gm.conversation_id FROM conversation_members gm \
-                 STRAIGHT_JOIN conversations gc ON gc.id = gm.conversation_id \
-                 WHERE gm.user_id = ?1 AND gc.dissolved = 1 AND gc.updated_at > ?4) gone) END, ",
+             CASE WHEN head.n = 0 AND ?10 > 0 THEN (SELECT JSON_ARRAYAGG(id) FROM ( \
+                 SELECT id FROM ( \
+                     SELECT conversation_id AS id FROM left_conversations \
+                     WHERE user_id = ?1 AND left_at > ?4 \
+                     UNION SELECT conversation_id FROM conversation_members \
+                     WHERE user_id = ?1 AND hidden = 1 AND updated_at > ?4 \
+                     UNION SELECT gm.conversation_id FROM conversation_members gm \
+                     STRAIGHT_JOIN conversations gc ON gc.id = gm.conversation_id \
+                     WHERE gm.user_id = ?1 AND gc.dissolved = 1 AND gc.updated_at > ?4) gone \
+                 WHERE id > ?11 ORDER BY id LIMIT ?10) told) END, \
+             CASE WHEN head.n = 0 AND ?12 IS NOT NULL THEN ( \
+                 SELECT JSON_ARRAYAGG(JSON_ARRAY(tc.id, tc.last_seq_id)) FROM \
+                     JSON_TABLE(CONVERT(?12 USING utf8mb4), '$[*]' \
+                         COLUMNS (id VARCHAR(64) PATH '$')) t \
+                 STRAIGHT_JOIN conversations tc ON tc.id = t.id COLLATE utf8mb4_bin \
+                 WHERE tc.type = 3 OR EXISTS (SELECT 1 FROM conversation_members tm \
+                       WHERE tm.user_id = ?1 AND tm.conversation_id = tc.id)) END, ",
         entry_columns!(),
-        " FROM (SELECT 1 AS one) nothing LEFT JOIN ( \
+        " FROM (SELECT 0 AS n UNION ALL SELECT 1) head LEFT JOIN ( \
              SELECT id, place, total, is_behind FROM ( \
                  SELECT c.id, COUNT(*) OVER () AS total, ", stands_behind!(), " AS is_behind, \
                      ROW_NUMBER() OVER (PARTITION BY ", stands_behind!(), " \
@@ -91,12 +111,11 @@ statements! {
                         SELECT 1 FROM user_read_pointers rp WHERE rp.user_id = ?1 \
                         AND rp.conversation_id = c.id AND rp.updated_at > ?4) \
                     OR (c.type = 1 AND EXISTS ( \
-                        SELECT 1 FROM conversation_members cm JOIN users cu ON cu.id = cm.user_id \
-                        WHERE cm.conversation_id = c.id AND cm.user_id <> ?1 \
+                        SELECT 1 FROM users cu WHERE cu.id = ", peer_id!(), " \
                         AND cu.updated_at > ?4)))) mine \
-             WHERE place = 1 OR (is_behind AND place BETWEEN ?5 AND ?6)) page ON 1 = 1 ",
+             WHERE place = 1 OR (is_behind AND place BETWEEN ?5 AND ?6)) page ON head.n = 1 ",
         entry_joins!(),
-        " ORDER BY page.is_behind, page.place"
+        " ORDER BY head.n, page.is_behind, page.place"
     );
     // ?1 user, ?2 kind or 0, ?3 lower-case part of a name, ?4 limit, ?5 whether an entry stands before
     // the page, ?6 and ?7 which.
@@ -132,22 +151,21 @@ statements! {
     );
 }
 
-/// The total, the place, whether the entry belongs to the page, the removed ids as JSON, and the entry if
-/// there is one.
-type Line = (u64, u64, u64, Option<String>, Option<Entry>);
+/// The total, the place, whether the entry belongs to the page, the removed ids and the heads as JSON, and
+/// the entry if there is one.
+type Line = (u64, u64, u64, Option<String>, Option<String>, Option<Entry>);
 
 pub(super) async fn page(conn: &mut Conn, query: &ListQuery) -> DbResult<ListPage> {
     let kind = query.kind.map_or(0, |kind| kind as i32);
     let since = query.updated_after.map(At);
-    let limit = query.limit.min(MAX_PAGE);
+    let limits = pages::Limits::of(query);
     let offset = query.after.map_or(query.offset, |_| 0);
     let first = u64::from(offset) + 1;
-    let last = u64::from(offset) + u64::from(limit) + 1;
+    let last = u64::from(offset) + u64::from(limits.entries_read());
     let at = query.after.map(|(at, _)| At(at));
-    let id = query
-        .after
-        .map(|(_, id)| id.to_string())
-        .unwrap_or_default();
+    let id = query.after.map(|(_, id)| id.to_string());
+    let removed_after = query.removed_after.map(|id| id.to_string());
+    let heads = (!query.heads_of.is_empty()).then(|| json_ids(query.heads_of.iter().copied()));
     let binds = binds![
         query.user,
         kind,
@@ -157,20 +175,25 @@ pub(super) async fn page(conn: &mut Conn, query: &ListQuery) -> DbResult<ListPag
         last,
         at.is_some(),
         at,
-        &id
+        id.unwrap_or_default(),
+        limits.removed_read(),
+        removed_after.unwrap_or_default(),
+        heads
     ];
     let lines: Vec<Line> = rows::<Page, _>(conn, &binds).await?;
     let mut page = ListPage::default();
-    for (total, place, is_behind, removed, entry) in lines {
-        page.total = total;
-        if let Some(json) = removed.filter(|_| page.removed.is_empty()) {
-            page.removed =
-                serde_json::from_str::<Vec<ConversationId>>(&json).map_err(DbError::internal)?;
+    for (total, place, is_behind, removed, heads, entry) in lines {
+        page.total = page.total.max(total);
+        if let Some(json) = removed {
+            (page.removed, page.has_more_removed) = pages::removed(&json, limits.removed)?;
+        }
+        if let Some(json) = heads {
+            page.heads = pages::heads(&json)?;
         }
         let wanted = is_behind > 0 && (first..=last).contains(&place);
         page.entries.extend(entry.filter(|_| wanted).map(|e| e.0));
     }
-    page.has_more = pages::cut(&mut page.entries, limit);
+    page.has_more = pages::cut(&mut page.entries, limits.entries);
     Ok(page)
 }
 

@@ -52,6 +52,7 @@ pub(super) fn load(
         let mut found = Found::default();
         let ids = json_ids(request.conversations.iter().map(|asked| asked.id));
         found.conversations(rows::<Conversations, _>(conn, &binds![&ids])?);
+        let request = &*found.fitting(request);
         let small = found.small(request);
         if !small.is_empty() {
             found.members(rows::<AllMembers, _>(conn, &binds![json_ids(small)])?);

@@ -8,8 +8,8 @@
 use diesel::sqlite::SqliteConnection;
 use gochat_core::ids::{ConversationId, UnixMillis, UserId};
 
-use super::query::{binds, rows, statements};
-use crate::port::db::{DbError, DbResult, ListPage, ListQuery, MAX_PAGE, SearchPage, SearchQuery};
+use super::query::{binds, json_ids, rows, statements};
+use crate::port::db::{DbResult, ListPage, ListQuery, MAX_PAGE, SearchPage, SearchQuery};
 use crate::sql::pages;
 use crate::sql::row::{Entry, columns};
 
@@ -40,11 +40,22 @@ macro_rules! entry_joins {
     };
 }
 
+/// The user's peer in the single chat `c`, read from its id (`s_{a}_{b}`): the account is found without
+/// a look at the members. A cast reads the digits in front.
+macro_rules! peer_id {
+    () => {
+        "CASE CAST(substr(c.id, 3) AS INTEGER) WHEN ?1 \
+              THEN CAST(substr(c.id, 3 + instr(substr(c.id, 3), '_')) AS INTEGER) \
+              ELSE CAST(substr(c.id, 3) AS INTEGER) END"
+    };
+}
+
 statements! {
     // ?1 user, ?2 kind or 0, ?3 updated after or -1, ?4 limit, ?5 offset, ?6 and ?7 the entry before the
-    // page, or -1. A pointer that moved counts as a change too, and so does the peer's account: an entry
-    // shows both. What left the list is told with the first page.
-    // The first column is never NULL, so an empty page still answers its total.
+    // page, or -1, ?8 limit of removed ids or 0, ?9 the removed id before the page, ?10 JSON array of the
+    // ids whose heads are wanted, or NULL.
+    // A pointer that moved counts as a change too, and so does the peer's account: an entry shows both.
+    // The first row tells what is true of the whole page, so an empty page still answers its total.
     Page = concat!(
         "WITH joined(id, changed_at, hidden) AS ( \
              SELECT conversation_id, updated_at, hidden FROM conversation_members \
@@ -57,24 +68,32 @@ statements! {
                     SELECT 1 FROM user_read_pointers p WHERE p.user_id = ?1 \
                     AND p.conversation_id = c.id AND p.updated_at > ?3) \
                  OR (c.type = 1 AND EXISTS ( \
-                    SELECT 1 FROM conversation_members pm JOIN users pu ON pu.id = pm.user_id \
-                    WHERE pm.conversation_id = c.id AND pm.user_id <> ?1 AND pu.updated_at > ?3)))), \
+                    SELECT 1 FROM users pu WHERE pu.id = ", peer_id!(), " \
+                    AND pu.updated_at > ?3)))), \
          page(id, updated_at) AS MATERIALIZED ( \
              SELECT id, updated_at FROM mine \
              WHERE ?6 < 0 OR updated_at < ?6 OR (updated_at = ?6 AND id < ?7) \
              ORDER BY updated_at DESC, id DESC LIMIT 0 + ?4 OFFSET ?5) \
-         SELECT (SELECT count(*) FROM mine), \
-             CASE WHEN ?3 < 0 OR ?6 >= 0 THEN NULL ELSE (SELECT json_group_array(id) FROM ( \
-                 SELECT conversation_id AS id FROM left_conversations \
-                 WHERE user_id = ?1 AND left_at > ?3 \
-                 UNION SELECT conversation_id FROM conversation_members \
-                 WHERE user_id = ?1 AND hidden = 1 AND updated_at > ?3 \
-                 UNION SELECT m.conversation_id FROM conversation_members m \
-                 CROSS JOIN conversations c ON c.id = m.conversation_id \
-                 WHERE m.user_id = ?1 AND c.dissolved = 1 AND c.updated_at > ?3)) END, ",
+         SELECT CASE WHEN head.n = 0 THEN (SELECT count(*) FROM mine) ELSE 0 END, \
+             CASE WHEN head.n = 0 AND ?8 > 0 THEN (SELECT json_group_array(id) FROM ( \
+                 SELECT id FROM ( \
+                     SELECT conversation_id AS id FROM left_conversations \
+                     WHERE user_id = ?1 AND left_at > ?3 \
+                     UNION SELECT conversation_id FROM conversation_members \
+                     WHERE user_id = ?1 AND hidden = 1 AND updated_at > ?3 \
+                     UNION SELECT m.conversation_id FROM conversation_members m \
+                     CROSS JOIN conversations c ON c.id = m.conversation_id \
+                     WHERE m.user_id = ?1 AND c.dissolved = 1 AND c.updated_at > ?3) \
+                 WHERE id > ?9 ORDER BY id LIMIT 0 + ?8)) END, \
+             CASE WHEN head.n = 0 AND ?10 IS NOT NULL THEN ( \
+                 SELECT json_group_array(json_array(c.id, c.last_seq_id)) \
+                 FROM json_each(?10) j CROSS JOIN conversations c ON c.id = j.value \
+                 WHERE c.type = 3 OR EXISTS (SELECT 1 FROM conversation_members m \
+                       WHERE m.user_id = ?1 AND m.conversation_id = c.id)) END, ",
         entry_columns!(),
-        " FROM (SELECT 1) LEFT JOIN page ", entry_joins!(),
-        " ORDER BY page.updated_at DESC, page.id DESC"
+        " FROM (SELECT 0 AS n UNION ALL SELECT 1) head LEFT JOIN page ON head.n = 1 ",
+        entry_joins!(),
+        " ORDER BY head.n, page.updated_at DESC, page.id DESC"
     );
     // ?1 user, ?2 kind or 0, ?3 lower-case part of a name, ?4 limit, ?5 and ?6 the entry before or -1.
     Search = concat!(
@@ -115,27 +134,42 @@ statements! {
 }
 
 pub(super) fn page(conn: &mut SqliteConnection, query: &ListQuery) -> DbResult<ListPage> {
-    // The total, the removed ids as JSON, and the entry if there is one.
-    type Line = (u64, Option<String>, Option<Entry>);
+    // The total, the removed ids and the heads as JSON, and the entry if there is one.
+    type Line = (u64, Option<String>, Option<String>, Option<Entry>);
     let kind = query.kind.map_or(0, |kind| kind as i32);
     let since = query.updated_after.map_or(-1, as_i64);
-    let limit = query.limit.min(MAX_PAGE);
+    let limits = pages::Limits::of(query);
     let (offset, at, id) = match query.after {
         Some((at, id)) => (0, as_i64(at), id.to_string()),
         None => (query.offset, -1, String::new()),
     };
-    let binds = binds![query.user, kind, since, limit + 1, offset, at, &id];
+    let removed_after = query.removed_after.map(|id| id.to_string());
+    let heads = (!query.heads_of.is_empty()).then(|| json_ids(query.heads_of.iter().copied()));
+    let binds = binds![
+        query.user,
+        kind,
+        since,
+        limits.entries_read(),
+        offset,
+        at,
+        &id,
+        limits.removed_read(),
+        removed_after.unwrap_or_default(),
+        heads
+    ];
     let lines: Vec<Line> = rows::<Page, _>(conn, &binds)?;
     let mut page = ListPage::default();
-    for (total, removed, entry) in lines {
-        page.total = total;
-        if let Some(json) = removed.filter(|_| page.removed.is_empty()) {
-            page.removed =
-                serde_json::from_str::<Vec<ConversationId>>(&json).map_err(DbError::internal)?;
+    for (total, removed, heads, entry) in lines {
+        page.total = page.total.max(total);
+        if let Some(json) = removed {
+            (page.removed, page.has_more_removed) = pages::removed(&json, limits.removed)?;
+        }
+        if let Some(json) = heads {
+            page.heads = pages::heads(&json)?;
         }
         page.entries.extend(entry.map(|e| e.0));
     }
-    page.has_more = pages::cut(&mut page.entries, limit);
+    page.has_more = pages::cut(&mut page.entries, limits.entries);
     Ok(page)
 }
 

@@ -296,7 +296,7 @@ pub trait ConversationStore: Send + Sync {
     ///
     /// **One SQL statement**, however many conversations and messages there are. With
     /// `updated_after` the page holds only what changed since, and `removed` names what left the
-    /// list since: hidden, dissolved, no longer a member.
+    /// list since (hidden, dissolved, no longer a member), a page of its own beside the entries.
     async fn list_for_user(&self, query: ListQuery) -> DbResult<ListPage>;
 
     /// The user's conversations whose name (for a single chat: the peer's name) contains the query,

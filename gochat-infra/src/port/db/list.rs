@@ -5,7 +5,7 @@ use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UnixMillis, User
 use super::{ConversationRow, MemberRow, MessageEntry, UserBrief};
 
 /// Asks for a page of a user's conversations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListQuery {
     /// Whose list.
     pub user: UserId,
@@ -19,8 +19,35 @@ pub struct ListQuery {
     pub after: Option<(UnixMillis, ConversationId)>,
     /// Skips this many.
     pub offset: u32,
-    /// At most this many, cut to [`MAX_PAGE`](super::MAX_PAGE).
+    /// Maximum number of entries, cut to [`MAX_PAGE`](super::MAX_PAGE).
     pub limit: u32,
+    /// Maximum number of removed conversations, cut to [`MAX_REMOVED`]. None are told without
+    /// `updated_after`.
+    pub removed_limit: u32,
+    /// Removed conversations are told from behind this id on, in the order of the ids' text.
+    pub removed_after: Option<ConversationId>,
+    /// Conversations whose heads are wanted, of the same snapshot as the page.
+    pub heads_of: Vec<ConversationId>,
+}
+
+/// Maximum number of removed conversations a page of the list names.
+pub const MAX_REMOVED: u32 = 1_000;
+
+impl ListQuery {
+    /// The first page of the whole list.
+    pub const fn first(user: UserId, limit: u32) -> Self {
+        Self {
+            user,
+            kind: None,
+            updated_after: None,
+            after: None,
+            offset: 0,
+            limit,
+            removed_limit: 0,
+            removed_after: None,
+            heads_of: Vec::new(),
+        }
+    }
 }
 
 /// Asks for conversations by name.
@@ -73,6 +100,10 @@ pub struct ListPage {
     pub total: u64,
     /// There are more behind this page.
     pub has_more: bool,
-    /// Conversations that left the list after `updated_after`; empty without it.
+    /// Conversations that left the list after `updated_after`, in the order of their text.
     pub removed: Vec<ConversationId>,
+    /// More conversations left the list than `removed` names.
+    pub has_more_removed: bool,
+    /// Heads of the conversations among `heads_of` that the user is in; world is everybody's.
+    pub heads: Vec<(ConversationId, SeqId)>,
 }

@@ -53,7 +53,7 @@ pub use friend::{
 pub use group_invitation::{GroupInvitationStore, InvitationRow, NewInvitation};
 pub use invitation::InvitationStore;
 pub use key::{KeyStore, SigningKeyRow};
-pub use list::{ConversationEntry, ListPage, ListQuery, SearchPage, SearchQuery};
+pub use list::{ConversationEntry, ListPage, ListQuery, MAX_REMOVED, SearchPage, SearchQuery};
 pub use message::{
     Direction, MessageEntry, MessagePage, MessageRow, MessageStore, NewMessage, RangeQuery,
     ReadOutcome, RecallOutcome, SaveOutcome,

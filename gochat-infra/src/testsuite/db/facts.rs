@@ -14,6 +14,7 @@ fn asking(asked: &[(ConversationId, &[u64])]) -> FactsRequest {
         max_members: 3,
         recent_max: 4,
         recent_since: NOW,
+        max_rows: usize::MAX,
     }
 }
 
@@ -57,6 +58,40 @@ pub async fn facts_answer_members_head_and_window(subject: Subject) {
         ..asking(&[(group(1), &[])])
     };
     assert!(facts(&db, none).await[0].recent.is_empty());
+}
+
+/// An answer ends where it is full; the rest is asked for again. One conversation is always answered.
+pub async fn facts_are_answered_as_far_as_there_is_room(subject: Subject) {
+    let db = subject.db();
+    for n in 1..=3 {
+        open(&db, group(n), 1, &[2, 3]).await;
+        save(&db, run_of(group(n), 1..=10, 1), NOW).await;
+    }
+    let asked = [(group(1), &[][..]), (group(2), &[]), (group(3), &[])];
+    let answered = async |max_rows, recent_since| {
+        let request = FactsRequest {
+            max_rows,
+            recent_since,
+            ..asking(&asked)
+        };
+        let found = facts(&db, request).await;
+        let ids: Vec<_> = found.iter().map(|of| of.id).collect();
+        assert_eq!(
+            ids,
+            asked[..found.len()]
+                .iter()
+                .map(|of| of.0)
+                .collect::<Vec<_>>()
+        );
+        assert!(found.iter().all(|of| of.members.len() == 3));
+        found.len()
+    };
+    // Three members, four recent messages and the conversation itself.
+    assert_eq!(answered(usize::MAX, NOW).await, 3);
+    assert_eq!(answered(16, NOW).await, 2);
+    assert_eq!(answered(15, NOW).await, 1);
+    assert_eq!(answered(0, NOW).await, 1);
+    assert_eq!(answered(15, NOW + 1_000_000).await, 3, "nothing is recent");
 }
 
 /// A repeat is found however old its first sending is, and nobody else's message is taken for it.

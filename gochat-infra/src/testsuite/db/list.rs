@@ -6,14 +6,7 @@ use super::*;
 use crate::port::db::{ConversationEntry, ListPage, ListQuery, SearchQuery};
 
 fn query(who: u64) -> ListQuery {
-    ListQuery {
-        user: user(who),
-        kind: None,
-        updated_after: None,
-        after: None,
-        offset: 0,
-        limit: 50,
-    }
+    ListQuery::first(user(who), 50)
 }
 
 fn ids(page: &ListPage) -> Vec<ConversationId> {
@@ -190,6 +183,7 @@ pub async fn incremental_sync_reports_changes_and_removals(subject: Subject) {
             &db,
             ListQuery {
                 updated_after: Some(at),
+                removed_limit: 50,
                 ..query(1)
             },
         )
@@ -232,10 +226,79 @@ pub async fn incremental_sync_reports_changes_and_removals(subject: Subject) {
     };
     db.add_members(add).await.expect("added");
     assert_eq!(since(NOW).await.1, [single(1, 2), group(4)]);
+    let full = ListQuery {
+        removed_limit: 50,
+        ..query(1)
+    };
     assert!(
-        list(&db, query(1)).await.removed.is_empty(),
+        list(&db, full).await.removed.is_empty(),
         "a full list removes nothing"
     );
+}
+
+/// However many conversations a user lost, every page of them is bounded, and all are told once.
+pub async fn removed_conversations_have_pages(subject: Subject) {
+    let db = subject.db();
+    for n in 1..=10 {
+        open(&db, group(n), 9, &[1]).await;
+        db.remove_member(group(n), user(1), NOW + 5)
+            .await
+            .expect("removed");
+    }
+    open(&db, group(11), 9, &[1]).await;
+    let (mut told, mut pages) = (Vec::new(), Vec::new());
+    let mut query = ListQuery {
+        updated_after: Some(NOW - 1),
+        removed_limit: 4,
+        limit: 0,
+        ..query(1)
+    };
+    loop {
+        let page = list(&db, query.clone()).await;
+        assert_eq!((page.entries.len(), page.total), (0, 1));
+        query.removed_after = page.removed.last().copied();
+        pages.push(page.removed.len());
+        told.extend(page.removed);
+        if !page.has_more_removed {
+            break;
+        }
+    }
+    assert_eq!(pages, [4, 4, 2]);
+    told.sort_unstable();
+    assert_eq!(told, (1..=10).map(group).collect::<Vec<_>>());
+    let untold = ListQuery {
+        removed_limit: 0,
+        ..query
+    };
+    let untold = list(&db, untold).await;
+    assert!(untold.removed.is_empty() && !untold.has_more_removed);
+}
+
+/// Heads come with the page, of the user's own conversations, without another statement.
+pub async fn the_list_tells_heads_of_the_same_moment(subject: Subject) {
+    let db = subject.db();
+    open(&db, group(1), 1, &[2]).await;
+    open(&db, group(2), 3, &[]).await;
+    for id in [group(1), group(2), ConversationId::World] {
+        save(&db, run_of(id, 1..=4, 3), NOW).await;
+    }
+    let asked = vec![group(1), group(2), group(9), ConversationId::World];
+    let heads = async |who: u64, limit| {
+        let query = ListQuery {
+            limit,
+            heads_of: asked.clone(),
+            ..query(who)
+        };
+        let mut heads = list(&db, query).await.heads;
+        heads.sort_unstable();
+        heads
+    };
+    let world = (ConversationId::World, 4);
+    for limit in [0, 1, 50] {
+        assert_eq!(heads(2, limit).await, [(group(1), 4), world]);
+        assert_eq!(heads(7, limit).await, [world]);
+    }
+    assert!(list(&db, query(1)).await.heads.is_empty(), "none are asked");
 }
 
 /// So a client behind the end learns how far back to go.
@@ -417,6 +480,12 @@ pub async fn a_changed_peer_is_in_the_sync(subject: Subject) {
     }
     open(&db, single(1, 2), 1, &[]).await;
     open(&db, single(1, 3), 1, &[]).await;
+    // Ids that differ in their last digit, on either side of the pair.
+    let (low, high) = (i64::MAX as u64 - 1, i64::MAX as u64);
+    for n in [low, high] {
+        add_user(&db, n).await;
+    }
+    open(&db, single(low, high), low, &[]).await;
     let patch = crate::port::db::UserPatch {
         avatar_url: Some("https://example.org/new.png".to_owned()),
         ..Default::default()
@@ -428,5 +497,22 @@ pub async fn a_changed_peer_is_in_the_sync(subject: Subject) {
         updated_after: Some(NOW + 10),
         ..query(1)
     };
-    assert_eq!(ids(&list(&db, since).await), [single(1, 2)]);
+    assert_eq!(ids(&list(&db, since.clone()).await), [single(1, 2)]);
+    for (changed, other) in [(low, high), (high, low)] {
+        let patch = crate::port::db::UserPatch {
+            avatar_url: Some(format!("https://example.org/{changed}.png")),
+            ..Default::default()
+        };
+        let at = NOW + 60 + u64::from(changed == high);
+        db.update_user(user(changed), patch, at, NOW + 100_000)
+            .await
+            .expect("there");
+        let of = |who| ListQuery {
+            user: user(who),
+            updated_after: Some(at - 1),
+            ..since.clone()
+        };
+        assert_eq!(ids(&list(&db, of(other)).await), [single(low, high)]);
+        assert!(ids(&list(&db, of(changed)).await).is_empty());
+    }
 }

@@ -109,7 +109,7 @@ pub(super) struct ConversationsData {
     total: i64,
     page: i32,
     size: i32,
-    /// Left, dissolved or hidden since `last_sync`; on the first page.
+    /// Left, dissolved or hidden since `last_sync`; at most 1,000 on a page, the others on the pages that follow.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     removed_ids: Vec<String>,
     /// True when messages you know of are on their way to the database: entries may be older than you know,

@@ -25,14 +25,13 @@ use tonic::{Response, Status};
 
 /// Users of one call.
 const USERS: usize = 1_000;
-/// Conversations of one call; few, because a hot one answers up to 10,000 recent messages.
+/// Conversations of one call. A hot one is answered with up to 10,000 recent messages; im-repo answers as many
+/// conversations as there is room for.
 const CONVERSATIONS: usize = 128;
 /// Resends looked for in one conversation and batch; more are refused, retryably.
 const RESENDS: usize = 10_000;
 /// Calls of one kind at the same time.
 const PARALLEL: usize = 4;
-/// Largest answer: a full chunk of hot conversations.
-const ANSWER_BYTES: usize = 128 << 20;
 
 /// A need, and the names of the resends in it.
 pub(super) struct Question<'a> {
@@ -60,7 +59,7 @@ impl Lookup {
     pub(super) fn new(repo: &Channel, timeout: Duration) -> Self {
         let conversations = ConversationServiceClient::new(repo.clone());
         Self {
-            conversations: conversations.max_decoding_message_size(ANSWER_BYTES),
+            conversations,
             users: UserServiceClient::new(repo.clone()),
             presence: OnlineStatusServiceClient::new(repo.clone()),
             timeout,
@@ -81,27 +80,28 @@ impl Lookup {
         .await
     }
 
-    /// One chunk; when it fails as a whole for a reason a retry can't mend (too large an answer),
-    /// one by one.
+    /// One chunk, in as many calls as its answers need room. When a call fails as a whole for a reason a
+    /// retry can't mend, its conversations are asked for one by one.
     async fn facts_of(
         &self,
         needs: &[Question<'_>],
         direct_max: usize,
         now: UnixMillis,
     ) -> Result<Vec<Loaded>> {
-        match self.facts_call(needs, direct_max, now).await {
-            Err(error) if !error.is_retryable() && needs.len() > 1 => {
-                let mut answers = Vec::with_capacity(needs.len());
-                for need in needs {
-                    let one = std::slice::from_ref(need);
-                    answers.append(&mut self.facts_call(one, direct_max, now).await?);
-                }
-                Ok(answers)
+        let mut answers = Vec::with_capacity(needs.len());
+        let mut at_once = needs.len();
+        while answers.len() < needs.len() {
+            let rest = &needs[answers.len()..];
+            let asked = &rest[..at_once.min(rest.len())];
+            match self.facts_call(asked, direct_max, now).await {
+                Err(error) if !error.is_retryable() && asked.len() > 1 => at_once = 1,
+                answer => answers.append(&mut answer?),
             }
-            answer => answer,
         }
+        Ok(answers)
     }
 
+    /// Answers to the first needs, to one at least.
     async fn facts_call(
         &self,
         needs: &[Question<'_>],
@@ -116,7 +116,7 @@ impl Lookup {
         };
         let mut client = self.conversations.clone();
         let answer = self.within(client.load_conversation_facts(request)).await?;
-        if answer.facts.len() != needs.len() {
+        if answer.facts.is_empty() || answer.facts.len() > needs.len() {
             return Err(Error::new(
                 ErrorCode::Internal,
                 "im-repo left a question open.",

@@ -6,6 +6,7 @@ use gochat_core::ids::{ConversationId, SeqId, UnixMillis};
 use gochat_core::message::MessageType;
 use gochat_infra::port::db::{Direction, MessagePage, NewMessage, RangeQuery, SaveOutcome};
 use gochat_proto::im::repo::v1::{message_service_server::MessageService, *};
+use hashbrown::HashSet;
 
 use crate::claims;
 use crate::rpc::{failed, serve};
@@ -296,11 +297,10 @@ impl MessageApi {
             .latest_messages(&ids, each)
             .await
             .map_err(failed)?;
-        let messages = entries
-            .into_iter()
-            .map(convert::repo_message_entry)
-            .collect();
-        Ok(GetLatestMessagesResponse { messages })
+        let entries = entries.into_iter();
+        let mut messages: Vec<_> = entries.map(convert::repo_message_entry).collect();
+        let left_ids = cut_latest(&mut messages, request.conversation_ids);
+        Ok(GetLatestMessagesResponse { messages, left_ids })
     }
 
     /// Recalls. Whether the operator may was decided by the caller.
@@ -366,10 +366,63 @@ impl MessageApi {
     }
 }
 
+/// Cuts newest messages to the size of a page, behind a conversation where one ends. Returns the asked
+/// conversations that are left, in the order of their ids' text.
+fn cut_latest(messages: &mut Vec<RepoMessage>, mut asked: Vec<String>) -> Vec<String> {
+    let all: Vec<String> = messages.iter().map(|m| m.conversation_id.clone()).collect();
+    if !pages::bound(messages) {
+        return Vec::new();
+    }
+    let shown = messages.len();
+    let is_whole = |id: &String| !all[shown..].contains(id);
+    let first = all[0].clone();
+    messages.retain(|m| is_whole(&m.conversation_id) || m.conversation_id == first);
+    let told: HashSet<&str> = messages
+        .iter()
+        .map(|m| m.conversation_id.as_str())
+        .collect();
+    asked.retain(|id| !told.contains(id.as_str()) && all.contains(id));
+    asked.sort_unstable();
+    asked.dedup();
+    asked
+}
+
 fn refused(message_id: String, error: &Error) -> FailedMessage {
     FailedMessage {
         message_id,
         reason: error.message.clone().into_owned(),
         retryable: error.is_retryable(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(conversation: &str, bytes: usize) -> RepoMessage {
+        RepoMessage {
+            conversation_id: conversation.into(),
+            content: "x".repeat(bytes),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn newest_messages_are_cut_behind_a_conversation_and_the_rest_is_named() {
+        let asked = || ["g_1", "g_2", "g_3", "g_4"].map(String::from).to_vec();
+        let ids = |messages: &[RepoMessage]| -> Vec<String> {
+            messages.iter().map(|m| m.conversation_id.clone()).collect()
+        };
+        let mut small = vec![message("g_1", 10), message("g_2", 10)];
+        assert!(cut_latest(&mut small, asked()).is_empty() && small.len() == 2);
+
+        let of = |id| message(id, 300 << 10);
+        let mut large = vec![of("g_1"), of("g_1"), of("g_2"), of("g_2"), of("g_3")];
+        assert_eq!(cut_latest(&mut large, asked()), ["g_2", "g_3"]);
+        assert_eq!(ids(&large), ["g_1", "g_1"]);
+
+        let mut one = vec![of("g_1"); 5];
+        assert!(cut_latest(&mut one, asked()).is_empty());
+        assert_eq!(one.len(), 3, "one conversation is shown as far as it fits");
     }
 }

@@ -1,7 +1,7 @@
 //! ConversationService: making, changing, listing.
 
 use gochat_core::error::ErrorCode;
-use gochat_proto::common::v1::{ConversationType, Pagination};
+use gochat_proto::common::v1::{ConversationHead, ConversationType, Pagination};
 use gochat_proto::im::repo::v1::GetUserConversationsWithDetailsRequest;
 
 use crate::call;
@@ -210,6 +210,27 @@ async fn the_list_is_one_statement_and_shows_all_a_client_draws() {
         .unwrap()
         .into_inner();
     assert_eq!(repo.db.statements_run() - before, 1);
+    let told = ConversationHead {
+        conversation_id: single.clone(),
+        seq_id: 3,
+    };
+    let before = repo.db.statements_run();
+    let reached = repo
+        .conversations()
+        .get_user_conversations_with_details(GetUserConversationsWithDetailsRequest {
+            user_id: ann.clone(),
+            at_least: vec![told],
+            ..Default::default()
+        })
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(!reached.behind);
+    assert_eq!(
+        repo.db.statements_run() - before,
+        1,
+        "what the reader was told of is checked on the way"
+    );
 
     let pagination = list.pagination.unwrap();
     assert_eq!(
@@ -234,6 +255,64 @@ async fn the_list_is_one_statement_and_shows_all_a_client_draws() {
             .iter()
             .any(|c| c.id == "world" && c.my_membership.is_none())
     );
+}
+
+#[tokio::test]
+async fn a_sync_tells_all_removed_conversations_page_by_page() {
+    let repo = Repo::start().await;
+    let [ann, bob] = repo.people(["ann", "bob"]).await;
+    let since = now() - 5;
+    let (mut left, mut kept) = (Vec::new(), Vec::new());
+    for n in 0..1_020 {
+        let group = repo.group(&format!("group {n}"), &[&bob, &ann]).await;
+        if n % 102 == 0 {
+            kept.push(group);
+            continue;
+        }
+        call!(
+            repo.conversations(),
+            remove_conversation_member,
+            RemoveConversationMemberRequest {
+                conversation_id: group.as_str(),
+                user_id: ann.as_str()
+            }
+        )
+        .unwrap();
+        left.push(group);
+    }
+    let (mut removed, mut changed, mut cursor) = (Vec::new(), Vec::new(), String::new());
+    let mut pages = 0;
+    loop {
+        let page = repo
+            .conversations()
+            .get_user_conversations_with_details(GetUserConversationsWithDetailsRequest {
+                user_id: ann.clone(),
+                pagination: Some(Pagination {
+                    page_size: 4,
+                    ..Default::default()
+                }),
+                last_sync_time: since,
+                cursor,
+                ..Default::default()
+            })
+            .await
+            .unwrap()
+            .into_inner();
+        pages += 1;
+        assert!(page.removed_ids.len() <= 1_000 && page.conversations.len() <= 4);
+        removed.extend(page.removed_ids);
+        changed.extend(page.conversations.into_iter().map(|c| c.id));
+        cursor = page.next_cursor;
+        assert_eq!(page.pagination.unwrap().has_more, !cursor.is_empty());
+        if cursor.is_empty() {
+            break;
+        }
+    }
+    removed.sort();
+    left.sort();
+    changed.sort();
+    kept.sort();
+    assert_eq!((removed, changed, pages), (left, kept, 3));
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod facts;
 mod friends;
 mod groups;
 mod harness;
+mod largest;
 mod maintenance;
 mod members;
 mod messages;

@@ -21,7 +21,6 @@ use gochat_infra::port::mq::{Batch, Headers, OutRecord};
 use gochat_infra::rpc::Backoff;
 use gochat_infra::telemetry::{self, Context, Kind, Span};
 use gochat_infra::topics::{self, TASK_FANOUT_GROUP};
-use gochat_proto::im::repo::v1::{FactsQuery, LoadConversationFactsRequest};
 use hashbrown::{HashMap, HashSet};
 use prost::Message;
 
@@ -63,16 +62,8 @@ impl Fanout {
         tasks: impl Iterator<Item = &'t Task>,
     ) -> Result<HashMap<String, i64>> {
         let ids: HashSet<&str> = tasks.map(|task| task.conversation_id.as_str()).collect();
-        let query = |id: &str| FactsQuery {
-            conversation_id: id.to_owned(),
-            ..Default::default()
-        };
-        let queries = ids.into_iter().map(query).collect();
-        let request = LoadConversationFactsRequest {
-            queries,
-            ..Default::default()
-        };
-        let facts = self.repo.facts(request).await?.facts;
+        let asked = ids.into_iter().map(|id| (id.to_owned(), Vec::new()));
+        let facts = self.repo.facts_now(asked, 0).await?;
         Ok(facts
             .into_iter()
             .filter(|f| f.found)

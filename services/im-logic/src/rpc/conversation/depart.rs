@@ -67,25 +67,26 @@ fn is_race(error: &Error) -> bool {
 
 /// Groups the user is in.
 async fn groups_of(app: &App, user: UserId) -> Result<Vec<ConversationId>> {
-    let (mut groups, mut page) = (Vec::new(), 1);
+    let (mut groups, mut cursor) = (Vec::new(), String::new());
     loop {
         let request = repo::GetUserConversationsWithDetailsRequest {
             user_id: user.to_string(),
             pagination: Some(Pagination {
-                page,
                 page_size: PAGE,
                 ..Default::default()
             }),
+            cursor,
             type_filter: ConversationType::Group as i32,
             ..Default::default()
         };
         let answer = app.repo.list_conversations(request).await?;
         let ids = answer.conversations.iter();
         groups.extend(ids.filter_map(|c| c.id.parse::<ConversationId>().ok()));
-        if !answer.pagination.is_some_and(|p| p.has_more) {
+        // Pages of large groups are cut by their bytes: their cursor goes on where they end.
+        cursor = answer.next_cursor;
+        if cursor.is_empty() {
             return Ok(groups);
         }
-        page += 1;
     }
 }
 

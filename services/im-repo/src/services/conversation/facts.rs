@@ -8,7 +8,7 @@ use gochat_proto::im::repo::v1::*;
 
 use super::ConversationApi;
 use crate::rpc::failed;
-use crate::{args, convert};
+use crate::{args, convert, pages};
 
 /// Most members listed per conversation.
 const MEMBERS_MAX: u32 = 10_000;
@@ -18,6 +18,11 @@ const RESENDS_MAX: usize = 10_000;
 const CLIENT_ID_MAX: usize = 64;
 /// Most recent messages per conversation.
 const RECENT_MAX: u32 = 10_000;
+/// Maximum number of members, recent messages and resends of one answer. One takes 115 bytes at most, so the
+/// answer stays far below the 4 MiB that services accept from each other; a single conversation always fits.
+const ROWS_MAX: usize = 20_000;
+/// Maximum size of an answer of more than one conversation, in bytes.
+const ANSWER_BYTES: usize = 3 << 20;
 
 impl ConversationApi {
     pub(super) async fn load_conversation_facts(
@@ -36,6 +41,7 @@ impl ConversationApi {
             max_members: args::limit(request.max_members, 0, MEMBERS_MAX),
             recent_max: args::limit(request.recent_limit, 0, RECENT_MAX),
             recent_since: args::millis(request.recent_since),
+            max_rows: ROWS_MAX,
         };
         // The window is asked for all or none of a load: one load for each.
         let mut with_window = FactsRequest {
@@ -63,17 +69,18 @@ impl ConversationApi {
         }
         let mut with_window = self.facts(with_window).await?.into_iter();
         let mut without = self.facts(without).await?.into_iter();
-        // Answers come in the order asked, so the two lists interleave as the queries did.
-        let facts = windows.iter().filter_map(|with| {
+        // Answers come in the order asked, so the two lists interleave as the queries did, up to where the
+        // first of them ends.
+        let facts = windows.iter().map_while(|with| {
             if *with {
                 with_window.next()
             } else {
                 without.next()
             }
         });
-        Ok(LoadConversationFactsResponse {
-            facts: facts.map(wire).collect(),
-        })
+        let mut facts: Vec<_> = facts.map(wire).collect();
+        pages::bound_to(&mut facts, ANSWER_BYTES);
+        Ok(LoadConversationFactsResponse { facts })
     }
 
     async fn facts(&self, request: FactsRequest) -> Result<Vec<Facts>> {

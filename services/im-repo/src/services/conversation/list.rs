@@ -1,13 +1,15 @@
 //! Reading conversations: one, many, and the list of a user.
 
 use gochat_core::error::Result;
-use gochat_core::page::Cursor;
-use gochat_infra::port::db::{ConversationEntry, ListQuery, MAX_PAGE, SearchQuery};
+use gochat_core::ids::{ConversationId, SeqId};
+use gochat_infra::port::db::{ListPage, ListQuery, MAX_PAGE, MAX_REMOVED, SearchQuery};
 use gochat_proto::common::v1::Pagination;
 use gochat_proto::im::repo::v1::*;
+use hashbrown::HashMap;
 
 use super::ConversationApi;
 use crate::convert::ListParts;
+use crate::heads::Head;
 use crate::rpc::failed;
 use crate::{args, convert, pages};
 
@@ -42,8 +44,20 @@ impl ConversationApi {
         request: BatchGetConversationsRequest,
     ) -> Result<BatchGetConversationsResponse> {
         let ids = args::conversations(&request.conversation_ids, args::MAX_BATCH)?;
-        let conversations = self.shared.conversations.many(&ids).await?;
-        Ok(BatchGetConversationsResponse { conversations })
+        // In the order of the ids.
+        let mut conversations = self.shared.conversations.many(&ids).await?;
+        let mut left = Vec::new();
+        if pages::bound(&mut conversations) {
+            let last = conversations.last().and_then(|last| last.id.parse().ok());
+            left = ids;
+            left.retain(|id| Some(*id) > last);
+            left.sort_unstable();
+            left.dedup();
+        }
+        Ok(BatchGetConversationsResponse {
+            conversations,
+            left_ids: left.iter().map(ToString::to_string).collect(),
+        })
     }
 
     pub(super) async fn get_user_conversations_with_details(
@@ -54,26 +68,40 @@ impl ConversationApi {
         let page = args::limit(wanted.page, 1, u32::MAX);
         let limit = args::limit(wanted.page_size, PAGE_DEFAULT, MAX_PAGE);
         let offset = (page - 1).saturating_mul(limit);
+        let start = pages::ListStart::of(&request.cursor)?;
+        let told = args::heads(&request.at_least)?;
+        let told: Vec<_> = told.into_iter().filter(|(_, seq)| *seq > 0).collect();
         let query = ListQuery {
             user: args::user(&request.user_id, "user_id")?,
             kind: args::kind_filter(request.type_filter)?,
             updated_after: args::changed_since(request.last_sync_time),
-            after: pages::activity(&request.cursor)?,
+            after: start.entry,
             offset,
-            limit,
+            limit: if start.has_entries { limit } else { 0 },
+            removed_limit: if start.has_removed { MAX_REMOVED } else { 0 },
+            removed_after: start.removed,
+            heads_of: told.iter().map(|(id, _)| *id).collect(),
         };
-        let told = args::heads(&request.at_least)?;
-        let late = self.shared.heads.reach(Some(query.user), told).await?;
-        let list = self.shared.db.list_for_user(query).await.map_err(failed)?;
+        let (list, late) = self.list_reaching(&query, told).await?;
         let parts = ListParts {
             last_message: request.include_last_message,
             sender: request.include_sender_info,
         };
         let line = |entry| convert::list_entry(entry, parts, &late);
         let mut conversations: Vec<_> = list.entries.iter().map(line).collect();
-        let has_more = pages::bound(&mut conversations) || list.has_more;
+        let has_more_entries = pages::bound(&mut conversations) || list.has_more;
+        // A later page that is named by its number tells the same removed ones as the first.
+        let is_numbered = offset > 0 && request.cursor.is_empty();
+        let has_more = has_more_entries || (list.has_more_removed && !is_numbered);
+        let last = conversations.len().checked_sub(1);
+        let end = pages::ListEnd {
+            entry: last.and_then(|last| list.entries.get(last)),
+            has_more_entries,
+            removed: list.removed.last().copied(),
+            has_more_removed: list.has_more_removed,
+        };
         Ok(GetUserConversationsWithDetailsResponse {
-            next_cursor: next(&list.entries, conversations.len(), has_more),
+            next_cursor: end.cursor(query.updated_after.is_some()),
             conversations,
             behind: !late.is_empty(),
             pagination: Some(Pagination {
@@ -84,6 +112,26 @@ impl ConversationApi {
             }),
             removed_ids: list.removed.iter().map(ToString::to_string).collect(),
         })
+    }
+
+    /// A page of the list that shows what its reader was told of, and the numbers that stayed away. A page
+    /// that lacks nothing is one statement; else the rows are waited for, within bounds, and it is read again.
+    async fn list_reaching(
+        &self,
+        query: &ListQuery,
+        told: Vec<Head>,
+    ) -> Result<(ListPage, Vec<Head>)> {
+        let page = || self.shared.db.list_for_user(query.clone());
+        let list = page().await.map_err(failed)?;
+        let late = lacking(told, &list.heads);
+        if late.is_empty() {
+            return Ok((list, late));
+        }
+        let told = late.clone();
+        self.shared.heads.wait(late).await;
+        let list = page().await.map_err(failed)?;
+        let late = lacking(told, &list.heads);
+        Ok((list, late))
     }
 
     /// Long lists are read in as many statements as they have pages of the store.
@@ -99,12 +147,9 @@ impl ConversationApi {
         loop {
             let found = answer.conversation_ids.len() as u32;
             let query = ListQuery {
-                user,
                 kind,
-                updated_after: None,
-                after: None,
                 offset: offset.saturating_add(found),
-                limit: (limit - found).min(MAX_PAGE),
+                ..ListQuery::first(user, (limit - found).min(MAX_PAGE))
             };
             let page = self.shared.db.list_for_user(query).await.map_err(failed)?;
             answer.total = convert::wide(page.total);
@@ -144,20 +189,23 @@ impl ConversationApi {
         let line = |entry| convert::list_entry(entry, parts, &[]);
         let mut conversations: Vec<_> = found.entries.iter().map(line).collect();
         let has_more = pages::bound(&mut conversations) || found.has_more;
+        let last = conversations.len().checked_sub(1);
+        let end = pages::ListEnd {
+            entry: last.and_then(|last| found.entries.get(last)),
+            has_more_entries: has_more,
+            ..Default::default()
+        };
         Ok(SearchConversationsResponse {
-            next_cursor: next(&found.entries, conversations.len(), has_more),
+            next_cursor: end.cursor(false),
             conversations,
             has_more,
         })
     }
 }
 
-/// The cursor behind the first `shown` entries; empty at the end.
-fn next(entries: &[ConversationEntry], shown: usize, has_more: bool) -> String {
-    let last = shown.checked_sub(1).and_then(|last| entries.get(last));
-    let cursor = last.filter(|_| has_more).map(|last| Cursor::Activity {
-        at: last.conversation.updated_at,
-        id: last.conversation.id,
-    });
-    cursor.map(|cursor| cursor.to_string()).unwrap_or_default()
+/// Numbers that conversations of the reader have not reached.
+fn lacking(told: Vec<Head>, heads: &[Head]) -> Vec<Head> {
+    let heads: HashMap<ConversationId, SeqId> = heads.iter().copied().collect();
+    let is_late = |(id, seq): &Head| heads.get(id).is_some_and(|head| head < seq);
+    told.into_iter().filter(is_late).collect()
 }
