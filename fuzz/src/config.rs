@@ -1,4 +1,5 @@
-//! Settings files: any text is a configuration or a list of complaints, in each of the three formats.
+//! Settings files: any text is a configuration or a list of complaints, in each of the three
+//! formats.
 
 use gochat::config::Config;
 use gochat_infra::shell::Layers;

@@ -2,7 +2,8 @@
 
 use gochat_core::session::wire::{Decoder, Item, Limits};
 
-/// Decodes the bytes at once and byte by byte; both ways give the same number of messages, or an error.
+/// Decodes the bytes at once and byte by byte; both ways give the same number of messages, or an
+/// error.
 pub(crate) fn run(bytes: &[u8]) {
     let whole = messages(bytes, bytes.len().max(1));
     let pieces = messages(bytes, 1);

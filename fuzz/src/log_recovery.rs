@@ -1,4 +1,5 @@
-//! Recovery of the embedded log: a folder with any bytes opens or is refused, and what opened once opens again.
+//! Recovery of the embedded log: a folder with any bytes opens or is refused, and what opened once
+//! opens again.
 
 use gochat_infra::embedded::log::{EmbeddedLog, LogConfig};
 

@@ -24,8 +24,8 @@ const USERNAME_MAX_BYTES: usize = 1_024;
 
 /// Returns the name of a new account as it is stored: see [`text::username`].
 ///
-/// 3 to 50 characters, letters and digits of one writing system and ASCII signs, nothing invisible, not
-/// reserved, not a guest's name, none that looks like those. Refuses with `INVALID_USERNAME`.
+/// 3 to 50 characters, letters and digits of one writing system and ASCII signs, nothing invisible,
+/// not reserved, not a guest's name, none that looks like those. Refuses with `INVALID_USERNAME`.
 ///
 /// ```
 /// use gochat_core::account::username;

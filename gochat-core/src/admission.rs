@@ -50,7 +50,8 @@ pub fn parse_code(setting: &str) -> Result<(&str, u32)> {
     })
 }
 
-/// Judges a registration. `codes` are settings of the form `CODE:COUNT`; those of another form admit nobody.
+/// Judges a registration. `codes` are settings of the form `CODE:COUNT`; those of another form
+/// admit nobody.
 ///
 /// ```
 /// use gochat_core::admission::{Admitted, Registration, admit};

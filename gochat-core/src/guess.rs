@@ -1,8 +1,8 @@
 //! Budget of failed passwords: a few are judged at once, further ones after a growing delay.
 //!
-//! The state belongs to the account that is guessed at, so that another address, another gateway or another
-//! instance doesn't start anew. The delay is bounded, so that a stranger can't lock the owner out; places that the
-//! owner signed in from before have budgets of their own.
+//! The state belongs to the account that is guessed at, so that another address, another gateway or
+//! another instance doesn't start anew. The delay is bounded, so that a stranger can't lock the
+//! owner out; places that the owner signed in from before have budgets of their own.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,8 @@ use crate::ids::UnixMillis;
 pub struct GuessRule {
     /// Failed passwords that are judged without a delay.
     pub free: u32,
-    /// Delay after the first failure beyond [`free`](Self::free), in milliseconds; it doubles with every further one.
+    /// Delay after the first failure beyond [`free`](Self::free), in milliseconds; it doubles with
+    /// every further one.
     pub first_delay_ms: u64,
     /// Maximum of the delay in milliseconds.
     pub max_delay_ms: u64,
@@ -24,7 +25,8 @@ pub struct GuessRule {
 }
 
 impl Default for GuessRule {
-    /// 10 at once; then after 30 s, 1 min, 2 min and so on, at most 15 min; one is forgotten per hour.
+    /// 10 at once; then after 30 s, 1 min, 2 min and so on, at most 15 min; one is forgotten per
+    /// hour.
     fn default() -> Self {
         Self {
             free: 10,
@@ -57,7 +59,8 @@ impl GuessRule {
         }
     }
 
-    /// The rule while the shared state can't be reached: each instance judges alone, so each judges less.
+    /// The rule while the shared state can't be reached: each instance judges alone, so each judges
+    /// less.
     pub const fn widened(self) -> Self {
         let free = self.free / 4;
         Self {
@@ -88,8 +91,8 @@ impl GuessRule {
 
 /// Failed passwords of one account, or of one place that knows it. The default has none.
 ///
-/// An attempt counts as failed when it begins, so that attempts at the same time can't pass together;
-/// [`forgive`](Self::forgive) takes it back when the password was right.
+/// An attempt counts as failed when it begins, so that attempts at the same time can't pass
+/// together; [`forgive`](Self::forgive) takes it back when the password was right.
 ///
 /// ```
 /// use gochat_core::guess::{GuessRule, Guesses};
@@ -109,8 +112,9 @@ pub struct Guesses {
 }
 
 impl Guesses {
-    /// Counts an attempt, or says after how many milliseconds one is judged again. A refusal adds nothing, so that
-    /// hammering doesn't make the delay longer for the owner. A clock that jumps back costs one longest delay.
+    /// Counts an attempt, or says after how many milliseconds one is judged again. A refusal adds
+    /// nothing, so that hammering doesn't make the delay longer for the owner. A clock that jumps
+    /// back costs one longest delay.
     pub fn attempt(&mut self, rule: GuessRule, now: UnixMillis) -> Result<(), u64> {
         self.last = self.last.min(now);
         let current = self.aged(rule, now);

@@ -1,8 +1,9 @@
 //! Pages of lists: where the next one starts, and how large one may be.
 //!
-//! A cursor names the last entry of a page by its *key*, never by its place, so that rows that come, go
-//! or move between two pages neither repeat nor skip another row. Clients treat it as opaque text; it
-//! holds no secret and gives no right, and is checked for its form, its list and its length only.
+//! A cursor names the last entry of a page by its *key*, never by its place, so that rows that
+//! come, go or move between two pages neither repeat nor skip another row. Clients treat it as
+//! opaque text; it holds no secret and gives no right, and is checked for its form, its list and
+//! its length only.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,8 +11,8 @@ use std::str::FromStr;
 use crate::error::{Error, ErrorCode};
 use crate::ids::{ConversationId, RequestId, UnixMillis, UserId};
 
-/// Maximum size of an encoded page in bytes; larger pages are cut and say that more follows. One entry
-/// always fits. Services accept four times as much from each other.
+/// Maximum size of an encoded page in bytes; larger pages are cut and say that more follows. One
+/// entry always fits. Services accept four times as much from each other.
 pub const PAGE_BYTES: usize = 1 << 20;
 
 /// Maximum length of a cursor in characters; longer ones are refused with `INVALID_PARAMS`.
@@ -35,9 +36,9 @@ pub enum Cursor {
         /// The conversation.
         id: ConversationId,
     },
-    /// Of what changed in a list of conversations: the entries in the order of [`Activity`](Self::Activity),
-    /// and beside them the conversations that left the list, in the order of their ids' text. Either
-    /// part is absent once all of it was told.
+    /// Of what changed in a list of conversations: the entries in the order of
+    /// [`Activity`](Self::Activity), and beside them the conversations that left the list, in the
+    /// order of their ids' text. Either part is absent once all of it was told.
     Changes {
         /// The last entry.
         entry: Option<(UnixMillis, ConversationId)>,
@@ -53,8 +54,8 @@ pub enum Cursor {
         /// The request.
         id: RequestId,
     },
-    /// Of users found by name: those that begin with the query, then those that hold it, each by name
-    /// upwards.
+    /// Of users found by name: those that begin with the query, then those that hold it, each by
+    /// name upwards.
     Name {
         /// The query stands inside the name, not at its beginning.
         inside: bool,
@@ -164,8 +165,8 @@ fn decode(text: &str) -> Option<Cursor> {
     Cursor::from_plain(std::str::from_utf8(plain).ok()?)
 }
 
-/// How many of the entries, whose encoded sizes these are, a page holds: as many as fit into `budget`
-/// bytes, and one at least.
+/// How many of the entries, whose encoded sizes these are, a page holds: as many as fit into
+/// `budget` bytes, and one at least.
 ///
 /// ```
 /// use gochat_core::page::fitting;

@@ -89,8 +89,9 @@ impl TokenBucket {
         self.try_take_many(rule, 1, now)
     }
 
-    /// Takes `cost` tokens at once, or none and says after how many milliseconds they will be there. A cost above
-    /// the capacity takes a full bucket: what is dearer than the bucket passes as rarely as the bucket fills.
+    /// Takes `cost` tokens at once, or none and says after how many milliseconds they will be
+    /// there. A cost above the capacity takes a full bucket: what is dearer than the bucket passes
+    /// as rarely as the bucket fills.
     pub fn try_take_many(&mut self, rule: Rule, cost: u64, now: UnixMillis) -> Result<(), u64> {
         let now = now.saturating_mul(1_000);
         let (interval, span) = (rule.price(cost), rule.span());

@@ -7,15 +7,15 @@
 //!
 //! An id is unique for as long as no millisecond is used twice under one instance number, whatever
 //! the wall clock does and however often the process starts. The generator therefore makes ids
-//! inside a [`Lease`] of time only. A lease begins at the *floor*: the end of every earlier lease of
-//! that number, which the caller has stored. The end of the new lease is stored before the first id
-//! of the lease is made.
+//! inside a [`Lease`] of time only. A lease begins at the *floor*: the end of every earlier lease
+//! of that number, which the caller has stored. The end of the new lease is stored before the first
+//! id of the lease is made.
 //!
 //! * A clock **behind the floor** stops nothing: ids go on from the floor, in logical time, until
 //!   the clock has caught up. A millisecond holds 4096 ids, so logical time moves slower than any
 //!   clock.
-//! * A clock **far ahead of the floor** ([`LeaseRules::max_jump_ms`]) is not followed: ids go on from
-//!   the floor. Otherwise one wrong clock would use up the 41 bits for ever.
+//! * A clock **far ahead of the floor** ([`LeaseRules::max_jump_ms`]) is not followed: ids go on
+//!   from the floor. Otherwise one wrong clock would use up the 41 bits for ever.
 //!
 //! [`Snowflake::drift_ms`] says how far ids are away from the clock, for an alert.
 
@@ -152,7 +152,8 @@ pub struct Snowflake {
 }
 
 impl Snowflake {
-    /// A generator for this instance, without a lease; `None` when the number has more than 10 bits.
+    /// A generator for this instance, without a lease; `None` when the number has more than 10
+    /// bits.
     pub const fn new(instance: u16) -> Option<Self> {
         if instance < INSTANCES {
             Some(Self {

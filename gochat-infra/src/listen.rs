@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use serde::Deserialize as _;
 use serde::de::{Deserializer, Error as _};
 
-/// Reads an address: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` (a host name is looked up, IPv4
-/// first), `:8080` (every IPv4 address of this machine) or `8080` (this machine only).
+/// Reads an address: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` (a host name is looked up,
+/// IPv4 first), `:8080` (every IPv4 address of this machine) or `8080` (this machine only).
 ///
 /// ```
 /// use gochat_infra::listen::address;
@@ -39,7 +39,8 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     host(name).map(|ip| SocketAddr::new(ip, port))
 }
 
-/// Reads the address of a host: an IP address, with or without brackets, or a name that is looked up.
+/// Reads the address of a host: an IP address, with or without brackets, or a name that is looked
+/// up.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the text.

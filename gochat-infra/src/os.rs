@@ -3,8 +3,9 @@
 use std::fmt::Display;
 use std::io;
 
-/// One sentence about an error of the operating system: `what` was tried at `place`, the system's own words, and what
-/// an operator can do. `what` reads after "can't", such as "read the settings file".
+/// One sentence about an error of the operating system: `what` was tried at `place`, the system's
+/// own words, and what an operator can do. `what` reads after "can't", such as "read the settings
+/// file".
 ///
 /// ```
 /// use gochat_infra::os::explain;

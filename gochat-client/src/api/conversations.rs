@@ -35,7 +35,8 @@ pub struct ConversationQuery<'a> {
     pub last_sync: Option<i64>,
     /// Entries per page, at most 100.
     pub size: u32,
-    /// Newest messages the caller knows of, at most 64: the answer reaches them, or says that it is behind.
+    /// Newest messages the caller knows of, at most 64: the answer reaches them, or says that it is
+    /// behind.
     pub at_least: &'a [(ConversationId, SeqId)],
 }
 
@@ -83,8 +84,8 @@ impl Api {
         .await
     }
 
-    /// A page of the user's conversations. Pages by cursor neither repeat nor skip a conversation, whatever
-    /// changes between them.
+    /// A page of the user's conversations. Pages by cursor neither repeat nor skip a conversation,
+    /// whatever changes between them.
     pub async fn list_conversations(
         &self,
         query: &ConversationQuery<'_>,

@@ -95,8 +95,8 @@ impl Api {
         .await
     }
 
-    /// A page of members behind a cursor (none: from the first), at most 100 each; with `last_sync` only who
-    /// changed in that Unix second or later, and who left.
+    /// A page of members behind a cursor (none: from the first), at most 100 each; with `last_sync`
+    /// only who changed in that Unix second or later, and who left.
     pub async fn list_members(
         &self,
         id: ConversationId,

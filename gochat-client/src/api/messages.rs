@@ -58,8 +58,8 @@ impl Api {
         .await
     }
 
-    /// History, oldest first, after `after_seq`, that reaches the number `at_least` or says that it is
-    /// behind; at most 100.
+    /// History, oldest first, after `after_seq`, that reaches the number `at_least` or says that it
+    /// is behind; at most 100.
     pub async fn history_reaching(
         &self,
         id: ConversationId,

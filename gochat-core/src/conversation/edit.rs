@@ -3,8 +3,8 @@
 use crate::error::{ErrorCode, Result};
 use crate::ids::UnixMillis;
 
-/// How far the stamp of an edit may run ahead of the clock, in milliseconds. Beyond it, edits of one
-/// second share a stamp, and only the version tells them apart.
+/// How far the stamp of an edit may run ahead of the clock, in milliseconds. Beyond it, edits of
+/// one second share a stamp, and only the version tells them apart.
 const AHEAD_MAX_MS: UnixMillis = 60_000;
 
 /// Where the edits of a conversation or a profile stand.

@@ -25,7 +25,8 @@ pub struct GroupSettings {
     pub max_members: u32,
     /// Only admins and the owner may write.
     pub mute_all: bool,
-    /// Members read what was said before they joined; absent means yes. Admins and the owner always do.
+    /// Members read what was said before they joined; absent means yes. Admins and the owner always
+    /// do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_member_view_history: Option<bool>,
     /// Shown at the top of the group.
@@ -168,8 +169,8 @@ impl Settings {
         self
     }
 
-    /// How long after sending an author may recall, in milliseconds; `server_ms` is the server's limit.
-    /// `None` when nobody may recall here.
+    /// How long after sending an author may recall, in milliseconds; `server_ms` is the server's
+    /// limit. `None` when nobody may recall here.
     pub fn recall_window(&self, server_ms: u64) -> Option<u64> {
         match self {
             Self::Single(single) if !single.allow_recall => None,

@@ -107,8 +107,8 @@ pub struct GroupState {
     pub facts: GroupFacts,
     /// Roles of the members among the [named](GroupCommand::names) users.
     pub roles: BTreeMap<UserId, Role>,
-    /// Deleted accounts among the named users, loaded for commands that [admit](GroupCommand::admits)
-    /// users: a deleted account becomes no member.
+    /// Deleted accounts among the named users, loaded for commands that
+    /// [admit](GroupCommand::admits) users: a deleted account becomes no member.
     pub deleted: BTreeSet<UserId>,
 }
 

@@ -1,9 +1,9 @@
 //! Who may do what in a conversation, and how groups change.
 //!
 //! [`Standing::may`] answers from one table. Group commands are pure functions: a store loads the
-//! [`GroupState`] under the group's lock, calls [`decide`] and writes the [`GroupDecision`], so that
-//! concurrent commands end as one of their orders would. The service in front refuses early with the
-//! `decide_…` of the command and publishes the [`GroupEvent`]s.
+//! [`GroupState`] under the group's lock, calls [`decide`] and writes the [`GroupDecision`], so
+//! that concurrent commands end as one of their orders would. The service in front refuses early
+//! with the `decide_…` of the command and publishes the [`GroupEvent`]s.
 
 mod command;
 mod event;

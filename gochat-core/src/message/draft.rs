@@ -14,7 +14,8 @@ pub struct DraftLimits {
     pub client_id_bytes: usize,
     /// Most bytes of `extra`.
     pub extra_bytes: usize,
-    /// Most Unicode scalar values of a guest's content; whether the author is a guest is judged later.
+    /// Most Unicode scalar values of a guest's content; whether the author is a guest is judged
+    /// later.
     pub guest_chars: usize,
 }
 

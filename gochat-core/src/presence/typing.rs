@@ -13,8 +13,9 @@ pub struct TypingRule {
 
 /// A user in a conversation. The default doesn't write, and the others know.
 ///
-/// At most one signal is told per interval, whatever the client says and how often; the state at the end of the
-/// interval wins. The caller [polls](Self::poll) now and then, and forgets a typist that is [idle](Self::is_idle).
+/// At most one signal is told per interval, whatever the client says and how often; the state at
+/// the end of the interval wins. The caller [polls](Self::poll) now and then, and forgets a typist
+/// that is [idle](Self::is_idle).
 ///
 /// ```
 /// use gochat_core::presence::{Typist, TypingRule};
@@ -71,7 +72,8 @@ impl Typist {
         Some(self.told)
     }
 
-    /// Within the interval of the last signal. A clock that jumped back doesn't make the interval longer.
+    /// Within the interval of the last signal. A clock that jumped back doesn't make the interval
+    /// longer.
     fn is_quiet(&self, rule: TypingRule, now: UnixMillis) -> bool {
         now < self.quiet_until && self.quiet_until - now <= rule.interval_ms
     }
@@ -128,7 +130,8 @@ mod tests {
                 };
                 tell(told, now, &mut shown);
             }
-            // The client says no more: within an interval the others know its last word, and then that it ended.
+            // The client says no more: within an interval the others know its last word, and then
+            // that it ended.
             let wanted = typist.wanted && now + RULE.interval_ms < typist.expires;
             now += RULE.interval_ms;
             tell(typist.poll(RULE, now), now, &mut shown);

@@ -5,8 +5,9 @@ use crate::error::Result;
 use crate::ids::UnixMillis;
 
 impl TokenBucket {
-    /// Takes one token unless less than the part `kept` of a full bucket would be left: the rest belongs to callers of a
-    /// higher rank. `kept` is between 0 (everything may be taken) and 1 (one token of a full bucket).
+    /// Takes one token unless less than the part `kept` of a full bucket would be left: the rest
+    /// belongs to callers of a higher rank. `kept` is between 0 (everything may be taken) and 1
+    /// (one token of a full bucket).
     ///
     /// ```
     /// use gochat_core::ratelimit::{Rule, TokenBucket};
@@ -35,8 +36,8 @@ impl TokenBucket {
         }
     }
 
-    /// Takes `cost` tokens whether they are there or not. The bucket is empty at worst: a debt ends within the time in
-    /// which an empty bucket fills.
+    /// Takes `cost` tokens whether they are there or not. The bucket is empty at worst: a debt ends
+    /// within the time in which an empty bucket fills.
     pub fn charge(&mut self, rule: Rule, cost: f64, now: UnixMillis) {
         let now = now.saturating_mul(1_000);
         let limit = now.saturating_add(rule.span());

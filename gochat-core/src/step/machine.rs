@@ -46,8 +46,9 @@ pub type Mark = u64;
 ///   the whole batch is judged by facts at least as new as the change.
 /// * Facts older than [`Limits::facts_ttl`] are asked for again, and used on while no answer comes: whoever
 ///   changed something may have died before it was announced.
-/// * A group and the world chat have budgets of their own ([`Limits::pace`]), charged after everything else was
-///   judged: repeats and refused messages cost nothing, nor does an aborted batch. A new owner begins with full ones.
+/// * A group and the world chat have budgets of their own ([`Limits::pace`]), charged after
+///   everything else was judged: repeats and refused messages cost nothing, nor does an aborted
+///   batch. A new owner begins with full ones.
 /// * A conversation whose newest messages may not be in the database yet is never evicted: the
 ///   database alone would answer an old head. When such conversations fill the memory, new
 ///   messages are refused, retryably.

@@ -11,7 +11,8 @@ const AUTHORS_MAX: usize = 10_000;
 /// Bytes a message costs besides its text: envelope, ids and names.
 const ENVELOPE_BYTES: u64 = 256;
 
-/// Rules of pace. Large groups and the world chat are limited as a whole; single chats by their authors alone.
+/// Rules of pace. Large groups and the world chat are limited as a whole; single chats by their
+/// authors alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
     /// Messages per second in the world chat, of all authors together.
@@ -25,8 +26,8 @@ pub struct Pace {
 }
 
 impl Default for Pace {
-    /// 20 messages (burst 100) and 32 KiB (burst 256 KiB) per second in the world chat, half of it for guests at most;
-    /// 10,000 KiB told per second (burst 100,000) in a group.
+    /// 20 messages (burst 100) and 32 KiB (burst 256 KiB) per second in the world chat, half of it
+    /// for guests at most; 10,000 KiB told per second (burst 100,000) in a group.
     fn default() -> Self {
         Self {
             world_messages: Rule::new(20.0, 100.0),
@@ -95,10 +96,12 @@ pub(super) struct WorldPace {
 }
 
 impl WorldPace {
-    /// Charges a message to its author, to guests if a guest wrote it, and to the world chat: to all or to none.
+    /// Charges a message to its author, to guests if a guest wrote it, and to the world chat: to
+    /// all or to none.
     ///
     /// # Errors
-    /// `RATE_LIMITED` when the author sends too much, `SLOW_MODE` when all do; both say when the next may be sent.
+    /// `RATE_LIMITED` when the author sends too much, `SLOW_MODE` when all do; both say when the
+    /// next may be sent.
     pub(super) fn charge(&mut self, rules: &Pace, message: ToWorld, now: UnixMillis) -> Result<()> {
         let bytes = u64::from(message.bytes) + ENVELOPE_BYTES;
         let own = self.authors.get(&message.author).copied();

@@ -159,7 +159,8 @@ impl Outbox {
             .then(|| self.settle(client_msg_id, now, Ok(())))?
     }
 
-    /// A refusal arrived: a retryable one delays the message, at least as long as it says; a final one ends its wait.
+    /// A refusal arrived: a retryable one delays the message, at least as long as it says; a final
+    /// one ends its wait.
     pub fn handle_error(
         &mut self,
         client_msg_id: &str,

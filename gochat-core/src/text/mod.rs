@@ -1,7 +1,8 @@
 //! Text that people type: one normal form, what counts as blank, and names.
 //!
-//! Every text that is stored passes [`nfc`], so that the same word typed on two keyboards is the same
-//! bytes. Names follow stricter rules: [`username`] for user names, [`title`] for names of groups.
+//! Every text that is stored passes [`nfc`], so that the same word typed on two keyboards is the
+//! same bytes. Names follow stricter rules: [`username`] for user names, [`title`] for names of
+//! groups.
 
 mod invisible;
 mod title;
@@ -48,8 +49,8 @@ pub fn optional(text: String) -> String {
 }
 
 /// Returns a password as it is hashed: RFC 8265 OpaqueString, so that the same password typed on
-/// another keyboard signs in. Spaces of other scripts become U+0020, the rest becomes normal form C.
-/// No character is refused, so that a password from before this rule stays usable.
+/// another keyboard signs in. Spaces of other scripts become U+0020, the rest becomes normal form
+/// C. No character is refused, so that a password from before this rule stays usable.
 pub fn password(text: &str) -> Cow<'_, str> {
     let is_foreign_space = |c: char| !c.is_ascii() && is_space_separator(c);
     if text.contains(is_foreign_space) {

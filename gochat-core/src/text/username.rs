@@ -23,9 +23,9 @@ pub enum UsernameFault {
     MixedScripts,
 }
 
-/// Returns a name as it is stored and shown: RFC 8265 UsernameCasePreserved, so half- and full-width
-/// letters are the plain ones and the text is in normal form C. Length and reserved names are judged
-/// by [`account::check_username`](crate::account::check_username).
+/// Returns a name as it is stored and shown: RFC 8265 UsernameCasePreserved, so half- and
+/// full-width letters are the plain ones and the text is in normal form C. Length and reserved
+/// names are judged by [`account::check_username`](crate::account::check_username).
 ///
 /// ```
 /// use gochat_core::text::{UsernameFault, username};
@@ -58,8 +58,8 @@ pub fn username_key(name: &str) -> String {
     fold_case(&into_nfc(mapped))
 }
 
-/// Returns what a name looks like: two names with one skeleton can't be told apart on a screen (UTS 39,
-/// section 4). Names of users are unique by it.
+/// Returns what a name looks like: two names with one skeleton can't be told apart on a screen (UTS
+/// 39, section 4). Names of users are unique by it.
 ///
 /// ```
 /// use gochat_core::text::skeleton;
@@ -74,8 +74,8 @@ pub fn skeleton(name: &str) -> String {
         .collect()
 }
 
-/// Whether all letters belong to one writing system. Latin may stand beside Chinese, Japanese and Korean,
-/// as it does there (UTS 39, "highly restrictive").
+/// Whether all letters belong to one writing system. Latin may stand beside Chinese, Japanese and
+/// Korean, as it does there (UTS 39, "highly restrictive").
 pub(super) fn has_one_script(text: &str) -> bool {
     if text.is_ascii() || text.is_single_script() {
         return true;

@@ -60,8 +60,8 @@ pub struct Revocation {
     pub successor: Option<Rotation>,
 }
 
-/// Plans the end of the key at `revoked`, which retires at `now`; `signs` is the position of the key
-/// that signs. The key that signs gets a successor that signs at once, and the newest one a
+/// Plans the end of the key at `revoked`, which retires at `now`; `signs` is the position of the
+/// key that signs. The key that signs gets a successor that signs at once, and the newest one a
 /// successor that signs after the lead time: a key without a newer one has no end, so none may be
 /// left that has.
 ///

@@ -1,5 +1,5 @@
-//! Sessions: what a sign-in is, how its tokens are renewed, and how it ends; and which [`keys`] sign
-//! and verify tokens.
+//! Sessions: what a sign-in is, how its tokens are renewed, and how it ends; and which [`keys`]
+//! sign and verify tokens.
 //!
 //! A sign-in makes one row. Both tokens of the sign-in carry the row's id, and a refresh token
 //! carries a generation number. The row decides; a token only names the row.

@@ -1,5 +1,5 @@
-//! Deletions that the cache did not take: they are repeated until it does, and copies under these keys are not
-//! believed before.
+//! Deletions that the cache did not take: they are repeated until it does, and copies under these
+//! keys are not believed before.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use crate::port::cache::Cache;
 use crate::rpc::Backoff;
 
-/// Maximum number of keys that are remembered; beyond it the one that has waited longest is dropped and counted.
+/// Maximum number of keys that are remembered; beyond it the one that has waited longest is dropped
+/// and counted.
 const MAX: usize = 200_000;
 /// Keys per attempt.
 const AT_ONCE: usize = 1_000;
@@ -77,7 +78,8 @@ impl Owed {
         }
     }
 
-    /// These keys were deleted by an attempt that began at `moment`. One whose deletion failed since then stays.
+    /// These keys were deleted by an attempt that began at `moment`. One whose deletion failed
+    /// since then stays.
     pub(super) fn settle<'a>(&self, keys: impl IntoIterator<Item = &'a String>, moment: u64) {
         if self.count.load(Ordering::Acquire) == 0 {
             return;

@@ -148,8 +148,9 @@ impl Shard {
         }
     }
 
-    /// Makes room for a budget of failed passwords: of a few that are looked at, the one with the fewest failures
-    /// goes. A stranger who fills the table with other names thereby doesn't clear the account that is guessed at.
+    /// Makes room for a budget of failed passwords: of a few that are looked at, the one with the
+    /// fewest failures goes. A stranger who fills the table with other names thereby doesn't clear
+    /// the account that is guessed at.
     fn make_room_for_guesses(&mut self, key: u64, rule: GuessRule, now: u64, max: usize) {
         if self.guesses.len() < max || self.guesses.contains_key(&key) {
             return;

@@ -1,11 +1,12 @@
 //! Room on the disk of the data folder: a full disk is a state, not a crash.
 //!
-//! Below a watermark the embedded log takes no new messages and the database no new accounts, conversations and
-//! requests; both are refused with a retryable error. What is left is for what was acknowledged already: sequencing,
-//! rows, read pointers, sessions. Reading needs no room. Above the watermark everything goes on by itself.
+//! Below a watermark the embedded log takes no new messages and the database no new accounts,
+//! conversations and requests; both are refused with a retryable error. What is left is for what
+//! was acknowledged already: sequencing, rows, read pointers, sessions. Reading needs no room.
+//! Above the watermark everything goes on by itself.
 //!
-//! A file of ballast is given up when even that room is gone, so that the process can start, and be read, on a disk
-//! that others have filled to the last byte.
+//! A file of ballast is given up when even that room is gone, so that the process can start, and be
+//! read, on a disk that others have filled to the last byte.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -57,8 +58,9 @@ struct Room {
 }
 
 impl DiskGuard {
-    /// Watches the file system of `folder`, and gives the ballast up at once when there is no room to start.
-    /// `min_free` bytes are kept free; by default 5 % of the file system, at least 1 MiB and at most 256 MiB.
+    /// Watches the file system of `folder`, and gives the ballast up at once when there is no room
+    /// to start. `min_free` bytes are kept free; by default 5 % of the file system, at least 1 MiB
+    /// and at most 256 MiB.
     pub fn new(folder: impl Into<PathBuf>, min_free: Option<u64>) -> Self {
         let guard = Self(Arc::new(Inner {
             folder: folder.into(),
@@ -191,8 +193,8 @@ fn make(path: &std::path::Path, size: u64) -> io::Result<()> {
     made
 }
 
-/// Reserves room on the disk for a part of a file. The length of the file stays as it is where the file system can
-/// reserve beyond the end; elsewhere zeros are written, which lengthen the file.
+/// Reserves room on the disk for a part of a file. The length of the file stays as it is where the
+/// file system can reserve beyond the end; elsewhere zeros are written, which lengthen the file.
 pub(crate) fn allocate(file: &File, at: u64, len: u64) -> io::Result<()> {
     use std::os::unix::fs::FileExt as _;
     static ZEROS: [u8; 64 << 10] = [0; 64 << 10];

@@ -17,8 +17,8 @@ const SLOT: u64 = 4_096;
 /// Bytes of a slot that are used: generation, floor, checksum.
 const USED: usize = 20;
 
-/// A file of two slots that are written in turn and synced before the caller goes on. The room is taken when the file
-/// is made, so that the floor can be stored on a full disk.
+/// A file of two slots that are written in turn and synced before the caller goes on. The room is
+/// taken when the file is made, so that the floor can be stored on a full disk.
 pub struct FileFloor {
     path: Arc<Path>,
     /// The floor that is known from elsewhere, for a folder whose file is missing.
@@ -33,8 +33,8 @@ struct Open {
 }
 
 impl FileFloor {
-    /// The floor in the file at `path`, which is made when it is first needed. `at_least` is the time of the newest id
-    /// that is stored elsewhere.
+    /// The floor in the file at `path`, which is made when it is first needed. `at_least` is the
+    /// time of the newest id that is stored elsewhere.
     pub fn new(path: impl Into<PathBuf>, at_least: Option<UnixMillis>) -> Self {
         Self {
             path: path.into().into(),

@@ -12,8 +12,8 @@ use crate::port::coord::ConfigCenter;
 /// Changes by others between a look and a write before the caller is told to come back.
 const TRIES: u32 = 5;
 
-/// The floor of one instance number (or name) of one service, written by compare-and-set: two processes that hold the
-/// same number get different time.
+/// The floor of one instance number (or name) of one service, written by compare-and-set: two
+/// processes that hold the same number get different time.
 pub struct CenterFloor {
     center: Arc<dyn ConfigCenter>,
     key: String,

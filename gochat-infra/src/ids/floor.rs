@@ -22,21 +22,23 @@ pub trait FloorStore: Send + Sync + 'static {
     /// The store is away, or holds something else than a floor.
     async fn load(&self) -> Result<Option<UnixMillis>>;
 
-    /// Moves the floor to `until`, or to `room_ms` beyond the stored one when that is later. It is durable when this
-    /// resolves. The time between the two floors belongs to the caller alone, whoever else moves the floor.
+    /// Moves the floor to `until`, or to `room_ms` beyond the stored one when that is later. It is
+    /// durable when this resolves. The time between the two floors belongs to the caller alone,
+    /// whoever else moves the floor.
     ///
     /// # Errors
     /// The store is away; the floor may have moved.
     async fn raise(&self, until: UnixMillis, room_ms: u64) -> Result<Stored>;
 
-    /// Gives the end of a lease back at an orderly end: moves the floor down from `from` to `to` unless it was moved
-    /// by another caller.
+    /// Gives the end of a lease back at an orderly end: moves the floor down from `from` to `to`
+    /// unless it was moved by another caller.
     ///
     /// # Errors
     /// The store is away; the floor may have moved.
     async fn lower(&self, from: UnixMillis, to: UnixMillis) -> Result<()>;
 
-    /// Whether ids must wait while the store is away. A store across the network answers `false`: its outage must not
-    /// stop messages, and ids stay unique unless the clock steps back over a restart within that outage.
+    /// Whether ids must wait while the store is away. A store across the network answers `false`:
+    /// its outage must not stop messages, and ids stay unique unless the clock steps back over a
+    /// restart within that outage.
     fn is_required(&self) -> bool;
 }

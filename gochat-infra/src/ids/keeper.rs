@@ -13,12 +13,14 @@ use super::floor::FloorStore;
 use super::{Clock, SnowflakeIds};
 use crate::rpc::Backoff;
 
-/// Ids further than this from the clock are alerted. A restart without an orderly end alone makes one lease.
+/// Ids further than this from the clock are alerted. A restart without an orderly end alone makes
+/// one lease.
 const ALERT_DRIFT_MS: u64 = 60_000;
 /// How often a drift that goes on is logged again.
 const REMIND: Duration = Duration::from_secs(600);
 
-/// Renews the lease of a generator. [`LeaseKeeper::run`] ends when the last handle of the generator is gone.
+/// Renews the lease of a generator. [`LeaseKeeper::run`] ends when the last handle of the generator
+/// is gone.
 pub struct LeaseKeeper {
     ids: std::sync::Weak<SnowflakeIds>,
     store: Arc<dyn FloorStore>,
@@ -28,8 +30,9 @@ pub struct LeaseKeeper {
 }
 
 impl SnowflakeIds {
-    /// A generator whose ids stay above the floor in `store`, and what keeps its lease: the caller spawns
-    /// [`LeaseKeeper::run`]. A store that is away does not fail the start; ids wait for it if it is required.
+    /// A generator whose ids stay above the floor in `store`, and what keeps its lease: the caller
+    /// spawns [`LeaseKeeper::run`]. A store that is away does not fail the start; ids wait for it
+    /// if it is required.
     ///
     /// # Errors
     /// `INVALID_PARAMS` for numbers above 1023.

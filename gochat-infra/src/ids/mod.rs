@@ -1,5 +1,5 @@
-//! Ids of rows and messages: a shared Snowflake generator, and the stored floor that keeps its ids unique when clocks
-//! step back over a restart.
+//! Ids of rows and messages: a shared Snowflake generator, and the stored floor that keeps its ids
+//! unique when clocks step back over a restart.
 
 mod center;
 mod floor;
@@ -49,8 +49,8 @@ pub struct SnowflakeIds {
 const TRIES: u32 = 20;
 
 impl SnowflakeIds {
-    /// A generator for this instance number without a stored floor: its ids are unique within this process, for tests
-    /// and examples. It stops when `lost` is cancelled: see
+    /// A generator for this instance number without a stored floor: its ids are unique within this
+    /// process, for tests and examples. It stops when `lost` is cancelled: see
     /// [`Lease::lost_token`](crate::port::coord::Lease::lost_token).
     ///
     /// # Errors
@@ -130,9 +130,9 @@ impl IdSource for SnowflakeIds {
     }
 }
 
-/// The first connection id of a run of a gateway: greater than those of all earlier runs under the same floor, even if
-/// the clock stepped back. Milliseconds leave room for a million connections each. When no id can be made, the clock
-/// has to do.
+/// The first connection id of a run of a gateway: greater than those of all earlier runs under the
+/// same floor, even if the clock stepped back. Milliseconds leave room for a million connections
+/// each. When no id can be made, the clock has to do.
 pub fn first_conn_id(ids: &dyn IdSource) -> u64 {
     let at = match ids.next_id() {
         Ok(id) => Parts::of(id).at,

@@ -45,13 +45,14 @@ pub trait RateLimiter: Send + Sync + 'static {
         self.charge(resource, rule, numbers, 1).await
     }
 
-    /// As [`allow_by`](Self::allow_by), for `cost` tokens at once: all or none. A cost above the capacity takes a
-    /// full bucket.
+    /// As [`allow_by`](Self::allow_by), for `cost` tokens at once: all or none. A cost above the
+    /// capacity takes a full bucket.
     async fn charge(&self, resource: &str, rule: &str, numbers: Rule, cost: u64) -> Verdict;
 
-    /// Counts a failed password against `budget` before it is compared, or says when one is judged again, by
-    /// [`Guesses`](gochat_core::guess::Guesses). While the store is away each instance judges by the
-    /// [widened](GuessRule::widened) rule. `rule` is [`validated`](GuessRule::validated).
+    /// Counts a failed password against `budget` before it is compared, or says when one is judged
+    /// again, by [`Guesses`](gochat_core::guess::Guesses). While the store is away each instance
+    /// judges by the [widened](GuessRule::widened) rule. `rule` is
+    /// [`validated`](GuessRule::validated).
     async fn guess(&self, budget: &str, rule: GuessRule) -> Verdict;
 
     /// Takes one guess back: its password was right. An unknown budget is fine.

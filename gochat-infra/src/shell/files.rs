@@ -2,8 +2,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the soft limit of open files to the hard one. The soft limit is 1,024 nearly everywhere, for programs that use
-/// `select`; a server needs a file per connection. Call it before threads count on the limit, at the start of `main`.
+/// Raises the soft limit of open files to the hard one. The soft limit is 1,024 nearly everywhere,
+/// for programs that use `select`; a server needs a file per connection. Call it before threads
+/// count on the limit, at the start of `main`.
 pub fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {

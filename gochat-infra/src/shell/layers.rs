@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// Prefix of environment variables; `__` separates levels: `GOCHAT_GATEWAY__WEBSOCKET__SESSIONS_PER_USER=1`.
+/// Prefix of environment variables; `__` separates levels:
+/// `GOCHAT_GATEWAY__WEBSOCKET__SESSIONS_PER_USER=1`.
 pub const ENV_PREFIX: &str = "GOCHAT_";
 
 /// Defaults plus whatever the layers say, and everything that is wrong with them.
@@ -121,8 +122,9 @@ impl Layers {
     /// Merges variables that start with [`ENV_PREFIX`]; others are not looked at. `GOCHAT_CONFIG` names the file and
     /// `GOCHAT_TEST_*` belongs to the test suites; neither is a setting.
     ///
-    /// Others write to this name space as well: Kubernetes gives every pod `GOCHAT_PORT`, `GOCHAT_SERVICE_HOST` and
-    /// more for a Service called `gochat`. So an unknown name without `__` is a warning; with `__` it is a mistake.
+    /// Others write to this name space as well: Kubernetes gives every pod `GOCHAT_PORT`,
+    /// `GOCHAT_SERVICE_HOST` and more for a Service called `gochat`. So an unknown name without
+    /// `__` is a warning; with `__` it is a mistake.
     pub fn environment(&mut self, vars: impl IntoIterator<Item = (String, String)>) {
         for (name, text) in vars {
             let Some(rest) = name.strip_prefix(ENV_PREFIX) else {
@@ -286,7 +288,8 @@ fn nested(path: &[String], value: Value) -> Value {
     })
 }
 
-/// Text whose type only the reader knows. A password of digits is no number, nor is a bare port an address.
+/// Text whose type only the reader knows. A password of digits is no number, nor is a bare port an
+/// address.
 fn untyped(path: &[String], text: &str) -> Value {
     let name = path.last().map_or("", String::as_str);
     let is_text =

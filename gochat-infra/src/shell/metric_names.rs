@@ -1,7 +1,7 @@
 //! What every metric counts and in which unit: the `# HELP` lines of `/metrics`.
 //!
-//! Metrics of im-gateway are described in im-gateway. A test (`services/gochat/tests/docs`) fails for a
-//! metric that is described nowhere.
+//! Metrics of im-gateway are described in im-gateway. A test (`services/gochat/tests/docs`) fails
+//! for a metric that is described nowhere.
 
 /// How a metric behaves.
 enum Kind {

@@ -96,8 +96,8 @@ pub(crate) fn alert_place(message: &NewMessage, stored: MessageId) {
     );
 }
 
-/// Counts and logs that two messages carry one id: two processes made ids under one instance number, or the floor of
-/// ids was lost.
+/// Counts and logs that two messages carry one id: two processes made ids under one instance
+/// number, or the floor of ids was lost.
 pub(crate) fn alert_id(message: &NewMessage) {
     metrics::counter!("gochat_db_message_conflicts_total", "kind" => "id").increment(1);
     tracing::error!(

@@ -56,8 +56,8 @@ impl Found {
         self.rows.extend(found.into_iter().map(|row| (row.id, row)));
     }
 
-    /// The part of the request that one answer has room for: what is asked first, at least one conversation.
-    /// All that follows reads and answers only this part.
+    /// The part of the request that one answer has room for: what is asked first, at least one
+    /// conversation. All that follows reads and answers only this part.
     pub(crate) fn fitting<'r>(&self, request: &'r FactsRequest) -> Cow<'r, FactsRequest> {
         let mut rows = 0;
         let fits = request.conversations.iter().take_while(|asked| {
@@ -74,7 +74,8 @@ impl Found {
         })
     }
 
-    /// Maximum number of rows one conversation is answered with. Its settings count by their length.
+    /// Maximum number of rows one conversation is answered with. Its settings count by their
+    /// length.
     fn rows_of(&self, asked: &FactsOf, request: &FactsRequest) -> usize {
         let Some(row) = self.rows.get(&asked.id) else {
             return 1;

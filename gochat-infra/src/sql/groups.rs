@@ -18,8 +18,8 @@ pub(crate) fn refused(e: Error) -> DbError {
     }
 }
 
-/// The state of a group: its row, the members among the users a command names, and those of them whose
-/// accounts are deleted.
+/// The state of a group: its row, the members among the users a command names, and those of them
+/// whose accounts are deleted.
 pub(crate) fn state(
     row: &ConversationRow,
     roles: Vec<(UserId, i32)>,

@@ -21,7 +21,8 @@ impl NameKeys {
     }
 }
 
-/// Stands in for the skeleton of an older row that looks like another one. No name begins with a space.
+/// Stands in for the skeleton of an older row that looks like another one. No name begins with a
+/// space.
 pub(crate) fn no_skeleton(id: UserId) -> String {
     format!(" {id}")
 }

@@ -12,8 +12,9 @@ pub(crate) fn cut<T>(rows: &mut Vec<T>, limit: u32) -> bool {
     has_more
 }
 
-/// Cuts two lists in order of user ids, each of one row more than `limit` at most, to one page: nothing
-/// that stands before the page's end is missing from either. Returns the end, or `None` at the end of both.
+/// Cuts two lists in order of user ids, each of one row more than `limit` at most, to one page:
+/// nothing that stands before the page's end is missing from either. Returns the end, or `None` at
+/// the end of both.
 pub(crate) fn merge<T>(
     kept: &mut Vec<T>,
     gone: &mut Vec<UserId>,
@@ -67,7 +68,8 @@ fn read(limit: u32) -> u32 {
     if limit == 0 { 0 } else { limit + 1 }
 }
 
-/// Reads a JSON array of conversation ids, one more than `limit` at most, in the order of their text.
+/// Reads a JSON array of conversation ids, one more than `limit` at most, in the order of their
+/// text.
 pub(crate) fn removed(json: &str, limit: u32) -> DbResult<(Vec<ConversationId>, bool)> {
     let mut ids: Vec<&str> = serde_json::from_str(json).map_err(DbError::internal)?;
     // A database may gather an array in any order.

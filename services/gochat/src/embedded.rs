@@ -214,7 +214,8 @@ async fn open(config: &Config) -> Result<Parts, Failed> {
     log.ensure_topics(&[topics::downstream_spec(&config.gateway.gateway_id)])
         .await
         .map_err(because("topics"))?;
-    // A folder of before the floor has ids already; they count when the clock stepped back behind them.
+    // A folder of before the floor has ids already; they count when the clock stepped back behind
+    // them.
     let newest = db.newest_id_time().await.filter(|at| *at >= now_ms());
     let floor = Arc::new(FileFloor::new(dir.join("ids.floor"), newest));
     // One process owns the folder, so its number can't be taken.

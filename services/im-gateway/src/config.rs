@@ -19,8 +19,8 @@ const UNLIMITED: u32 = 1_000_000;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// Where HTTP and WebSocket listen: `HOST:PORT`, `:PORT` (every address) or `PORT` (this machine only).
-    /// Default `127.0.0.1:8080`; port 0 picks a free one.
+    /// Where HTTP and WebSocket listen: `HOST:PORT`, `:PORT` (every address) or `PORT` (this
+    /// machine only). Default `127.0.0.1:8080`; port 0 picks a free one.
     #[serde(deserialize_with = "gochat_infra::listen::deserialize")]
     pub listen: SocketAddr,
     /// Name of this instance, unique among the gateways that run. Default `gateway-1`.
@@ -99,8 +99,8 @@ pub struct Tls {
     pub reload_seconds: u64,
     /// Milliseconds a handshake may take. Default 10,000.
     pub handshake_timeout_ms: u64,
-    /// Maximum number of cores that compute handshakes at the same time; further handshakes queue. 0: half of the cores.
-    /// Default 0.
+    /// Maximum number of cores that compute handshakes at the same time; further handshakes queue.
+    /// 0: half of the cores. Default 0.
     pub handshake_cores: usize,
 }
 
@@ -175,35 +175,38 @@ impl fmt::Debug for Auth {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Connections {
-    /// Most connections of any kind; lowered to the process's limit of open files less 512. Default 1,000,000.
+    /// Most connections of any kind; lowered to the process's limit of open files less 512. Default
+    /// 1,000,000.
     pub max: usize,
-    /// Maximum number of connections of one address or IPv6 /64; further ones are closed at once. Off with
-    /// [`Rates::disabled`]. Default 1,024.
+    /// Maximum number of connections of one address or IPv6 /64; further ones are closed at once.
+    /// Off with [`Rates::disabled`]. Default 1,024.
     pub max_per_address: usize,
-    /// Maximum number of HTTP connections of one account; on further ones its requests are refused with 429. Off with
-    /// [`Rates::disabled`]. Default 64.
+    /// Maximum number of HTTP connections of one account; on further ones its requests are refused
+    /// with 429. Off with [`Rates::disabled`]. Default 64.
     pub max_per_account: usize,
     /// Most connections that have not authenticated and wait for the client; beyond it the one that
-    /// waits longest is closed, so that silent strangers never keep others out. At most half of all connections there
-    /// may be. Default 2,048.
+    /// waits longest is closed, so that silent strangers never keep others out. At most half of all
+    /// connections there may be. Default 2,048.
     pub max_unauthenticated: usize,
-    /// The same for one address or IPv6 /64; beyond it the longest waiting connection of that address is closed. Off with
-    /// [`Rates::disabled`]. Default 128.
+    /// The same for one address or IPv6 /64; beyond it the longest waiting connection of that
+    /// address is closed. Off with [`Rates::disabled`]. Default 128.
     pub max_unauthenticated_per_address: usize,
     /// Backlog of the listener. Default 8,192.
     pub backlog: u32,
     /// Time to send a complete request head, also between two requests, in milliseconds. Default 30,000.
     pub header_timeout_ms: u64,
-    /// Seconds in which the client must take 16 KiB of an answer, or what is left of it; then the connection is cut.
-    /// WebSockets have [a limit of their own](WebSocket::write_timeout_s). Default 10.
+    /// Seconds in which the client must take 16 KiB of an answer, or what is left of it; then the
+    /// connection is cut. WebSockets have [a limit of their own](WebSocket::write_timeout_s).
+    /// Default 10.
     pub write_timeout_s: u32,
     /// Seconds without a byte of a request's body after which it is refused with 408. Default 10.
     pub read_timeout_s: u32,
-    /// Proxies that are believed, by address, by network (`10.0.0.0/8`), or `unix` for hops over Unix sockets: their
-    /// `X-Forwarded-For`, and with [`proxy_protocol`](Self::proxy_protocol) their headers. Default none.
+    /// Proxies that are believed, by address, by network (`10.0.0.0/8`), or `unix` for hops over
+    /// Unix sockets: their `X-Forwarded-For`, and with [`proxy_protocol`](Self::proxy_protocol)
+    /// their headers. Default none.
     pub trusted_proxies: Vec<TrustedProxy>,
-    /// Whether trusted proxies begin every connection with a header of the PROXY protocol (version 1 or 2). Connections
-    /// from other peers begin without one. Default false.
+    /// Whether trusted proxies begin every connection with a header of the PROXY protocol (version
+    /// 1 or 2). Connections from other peers begin without one. Default false.
     pub proxy_protocol: bool,
 }
 
@@ -251,7 +254,8 @@ pub struct WebSocket {
     pub dead_after_s: u32,
     /// Seconds a write may make no progress. Default 10.
     pub write_timeout_s: u32,
-    /// Seconds within which a message that has begun must be complete; then the connection is closed with 4008. Default 30.
+    /// Seconds within which a message that has begun must be complete; then the connection is
+    /// closed with 4008. Default 30.
     pub message_timeout_s: u32,
     /// Messages per second of one connection. Default 50.
     pub rate: u32,
@@ -316,17 +320,18 @@ impl WebSocket {
 pub struct Http {
     /// Largest request body in bytes. Default 1 MiB.
     pub max_body_bytes: usize,
-    /// Maximum number of bytes of answers and request bodies in memory; beyond it requests are refused with 503. Those up
-    /// to 8 KiB don't count. Default 256 MiB.
+    /// Maximum number of bytes of answers and request bodies in memory; beyond it requests are
+    /// refused with 503. Those up to 8 KiB don't count. Default 256 MiB.
     pub max_held_bytes: usize,
     /// The same for one address or IPv6 /64. Default 32 MiB.
     pub max_held_bytes_per_address: usize,
-    /// Maximum number of bytes that are read on of a request that was refused before all of it came, so that the client
-    /// sees the answer; then the connection is closed. Default 16 MiB.
+    /// Maximum number of bytes that are read on of a request that was refused before all of it
+    /// came, so that the client sees the answer; then the connection is closed. Default 16 MiB.
     pub linger_bytes: usize,
     /// Milliseconds for which it is read on. Default 5,000.
     pub linger_ms: u64,
-    /// Maximum number of HTTP requests of one account that are answered at the same time; further ones are refused with
+    /// Maximum number of HTTP requests of one account that are answered at the same time; further
+    /// ones are refused with
     /// 429. Off with [`Rates::disabled`]. Default 16.
     pub max_in_flight_per_account: usize,
     /// Time for one request, body included, in milliseconds; then 504. Default 30,000.
@@ -377,13 +382,15 @@ pub struct Rates {
     /// Whether [`login`](Self::login) and [`register`](Self::register) hold for all gateways together
     /// (`distributed`) or for each one (`local`). Default `distributed` in a cluster, `local` in one process.
     pub mode: RateMode,
-    /// New connections, per address; further ones are closed at once, before TLS. Default 50/s, burst 200.
+    /// New connections, per address; further ones are closed at once, before TLS. Default 50/s,
+    /// burst 200.
     pub connect: Rule,
     /// Requests for `/health`, per address. Default 10/s, burst 50.
     pub probe: Rule,
     /// Any other request, WebSocket handshakes and `OPTIONS` too, per address. Default 100/s, burst 200.
     pub http: Rule,
-    /// What a request with a token that was never good, or a refused sign-in, costs its address, in requests. Default 10.
+    /// What a request with a token that was never good, or a refused sign-in, costs its address, in
+    /// requests. Default 10.
     pub guess_cost: f64,
     /// HTTP requests and WebSocket handshakes of one account. Default 50/s, burst 200.
     pub account: Rule,
@@ -391,11 +398,11 @@ pub struct Rates {
     pub login: Rule,
     /// Registrations, per address. Default 1/s, burst 3.
     pub register: Rule,
-    /// All HTTP requests of this instance, `/health` and WebSocket handshakes with a good token aside. Default 500/s,
-    /// burst 600.
+    /// All HTTP requests of this instance, `/health` and WebSocket handshakes with a good token
+    /// aside. Default 500/s, burst 600.
     pub instance: Rule,
-    /// Part of the instance's burst that signing in and registering may use; the rest is kept for accounts that are signed
-    /// in. Between 0 and 1. Default 0.5.
+    /// Part of the instance's burst that signing in and registering may use; the rest is kept for
+    /// accounts that are signed in. Between 0 and 1. Default 0.5.
     pub share_sign_in: f64,
     /// Part of the instance's burst that requests without a good token may use. Default 0.25.
     pub share_strangers: f64,
@@ -403,7 +410,8 @@ pub struct Rates {
     pub send: Rule,
     /// Messages of one user in the world chat. Default 10 per minute, burst 10.
     pub world_send: Rule,
-    /// Buckets remembered per kind; full ones are forgotten, and without room newcomers share one. Default 200,000.
+    /// Buckets remembered per kind; full ones are forgotten, and without room newcomers share one.
+    /// Default 200,000.
     pub max_buckets: usize,
     /// Switches all of them off, and the rate of single connections too, for load tests. Default false.
     pub disabled: bool,
@@ -486,11 +494,14 @@ pub struct Presence {
     pub typing_interval_ms: u64,
     /// Milliseconds after which typing ends by itself. Default 6,000.
     pub typing_expiry_ms: u64,
-    /// Conversations that a user may begin to write in. Default 2/s, burst 10; beyond it nothing is relayed.
+    /// Conversations that a user may begin to write in. Default 2/s, burst 10; beyond it nothing is
+    /// relayed.
     pub typing_starts: Rule,
-    /// Members told of the writing of one user. Default 200/s, burst 2,000; beyond it nothing is relayed.
+    /// Members told of the writing of one user. Default 200/s, burst 2,000; beyond it nothing is
+    /// relayed.
     pub typing_told_by_user: Rule,
-    /// Members told of writing in one conversation. Default 1,000/s, burst 5,000; beyond it nothing is relayed.
+    /// Members told of writing in one conversation. Default 1,000/s, burst 5,000; beyond it nothing
+    /// is relayed.
     pub typing_told_in_conversation: Rule,
     /// Groups above this size get no typing signals. Default 500.
     pub typing_max_members: i32,
@@ -521,8 +532,9 @@ impl Default for Presence {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Told {
-    /// Conversations remembered until their rows are known to be stored. Beyond it a read may miss the
-    /// newest message for a moment, and `gochat_gateway_told_dropped_total` counts. Default 65,536.
+    /// Conversations remembered until their rows are known to be stored. Beyond it a read may miss
+    /// the newest message for a moment, and `gochat_gateway_told_dropped_total` counts. Default
+    /// 65,536.
     pub conversations: usize,
     /// Milliseconds between two looks at how far the rows are. Default 5,000.
     pub check_ms: u64,

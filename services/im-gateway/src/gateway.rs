@@ -54,8 +54,8 @@ pub struct Ports {
     pub repo: Channel,
     /// The other gateways.
     pub peers: Arc<dyn Peers>,
-    /// Id of the first connection; greater than all connection ids of earlier runs of this gateway, even if the clock
-    /// stepped back. See [`gochat_infra::ids::first_conn_id`].
+    /// Id of the first connection; greater than all connection ids of earlier runs of this gateway,
+    /// even if the clock stepped back. See [`gochat_infra::ids::first_conn_id`].
     pub first_conn_id: u64,
 }
 
@@ -150,7 +150,8 @@ impl Gateway {
         self.gw.health.also(ready);
     }
 
-    /// Says on `/health` that new data is refused while reading goes on, as long as `read_only` answers true.
+    /// Says on `/health` that new data is refused while reading goes on, as long as `read_only`
+    /// answers true.
     pub fn read_only_when(&self, read_only: impl Fn() -> bool + Send + Sync + 'static) {
         self.gw.health.read_only_when(read_only);
     }

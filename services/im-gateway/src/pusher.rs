@@ -122,7 +122,8 @@ fn one_fate_each(mut outcome: PushToUsersResponse) -> PushToUsersResponse {
     outcome
 }
 
-/// Puts a frame on every socket of an audience that this gateway holds, and has other gateways do the same.
+/// Puts a frame on every socket of an audience that this gateway holds, and has other gateways do
+/// the same.
 pub(crate) async fn tell(gw: &Gw, audience: &Audience, frame: &Bytes, request: PushToUsersRequest) {
     for user in audience.users() {
         deliver(gw, *user, frame);

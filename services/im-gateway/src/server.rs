@@ -69,7 +69,8 @@ pub(crate) fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListene
     socket.listen(backlog)
 }
 
-/// Accepts until told to stop, then lets requests in progress finish, until `end` cuts what is left.
+/// Accepts until told to stop, then lets requests in progress finish, until `end` cuts what is
+/// left.
 pub(crate) async fn run(
     gw: Gw,
     listener: TcpListener,
@@ -148,7 +149,8 @@ impl Server {
         false
     }
 
-    /// Hears from a trusted peer who the client is, where that is agreed. False when the connection is over.
+    /// Hears from a trusted peer who the client is, where that is agreed. False when the connection
+    /// is over.
     async fn hear_proxy(&self, stream: &mut TcpStream, visitor: &Arc<Visitor>) -> bool {
         if !self.gw.config.connections.proxy_protocol || !self.proxies.trusts(visitor.peer()) {
             return true;

@@ -99,8 +99,8 @@ impl Shared {
         self.told.head(hash).max(said.unwrap_or(0))
     }
 
-    /// Conversations with the numbers that the list of a user must reach: of what this gateway acknowledged
-    /// or pushed to the user, what may not be stored yet.
+    /// Conversations with the numbers that the list of a user must reach: of what this gateway
+    /// acknowledged or pushed to the user, what may not be stored yet.
     pub(crate) fn told_to(&self, user: UserId) -> Vec<(ConversationId, i64)> {
         let mut pushed = self.table.with_user(user, |conns| {
             let pushed = conns.iter().flat_map(|conn| conn.pushed());

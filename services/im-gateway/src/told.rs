@@ -1,14 +1,15 @@
 //! What users were told of: "read your writes" begins where a number leaves the gateway.
 //!
 //! An acknowledgement or a push names a number before the row is stored. The gateway remembers the
-//! highest number it named in each conversation, and sends it along with every read: whoever answers
-//! waits for the row, or says that the answer is behind. Memory is per conversation, not per user; which
-//! conversations a *list* is about is found in the connections of the user (what was pushed) and in
-//! a small table of authors (what was acknowledged, also over HTTP).
+//! highest number it named in each conversation, and sends it along with every read: whoever
+//! answers waits for the row, or says that the answer is behind. Memory is per conversation, not
+//! per user; which conversations a *list* is about is found in the connections of the user (what
+//! was pushed) and in a small table of authors (what was acknowledged, also over HTTP).
 //!
-//! Numbers are kept in two generations. The older one is dropped once im-task has committed everything
-//! that was in the log when the generation was closed: then its rows are stored. So numbers outlive an
-//! outage of the writers, however long; only the bound on conversations makes the gateway forget.
+//! Numbers are kept in two generations. The older one is dropped once im-task has committed
+//! everything that was in the log when the generation was closed: then its rows are stored. So
+//! numbers outlive an outage of the writers, however long; only the bound on conversations makes
+//! the gateway forget.
 
 use std::time::Duration;
 
@@ -129,15 +130,16 @@ impl Told {
     fn find(&self, hash: u64) -> Option<Head> {
         let shard = self.of_conversation(hash).lock();
         let (now, before) = (shard.now.heads.get(&hash), shard.before.heads.get(&hash));
-        // Of two generations the higher number rules: pushes of one conversation may be repeated late.
+        // Of two generations the higher number rules: pushes of one conversation may be repeated
+        // late.
         now.into_iter()
             .chain(before)
             .max_by_key(|head| head.seq)
             .copied()
     }
 
-    /// What the list of a user must reach: conversations of `pushed` and those the user was acknowledged
-    /// in, as far as their numbers may not be stored yet.
+    /// What the list of a user must reach: conversations of `pushed` and those the user was
+    /// acknowledged in, as far as their numbers may not be stored yet.
     pub(crate) fn to_user(&self, user: UserId, mut pushed: Vec<u64>) -> Vec<(ConversationId, i64)> {
         let shard = self.of_author(user).lock();
         let acknowledged = [&shard.now, &shard.before].map(|g| g.authors.get(&user).copied());
@@ -152,7 +154,8 @@ impl Told {
         heads.map(|head| (head.id, head.seq)).collect()
     }
 
-    /// Closes the present generation; false when it is empty. To be called when the older one is gone.
+    /// Closes the present generation; false when it is empty. To be called when the older one is
+    /// gone.
     fn close(&self) -> bool {
         let mut any = false;
         for shard in &self.shards {

@@ -1,10 +1,10 @@
 //! Page numbers on lists that move.
 //!
 //! Lists are paged by key: each page names where the next one starts. A client that turns pages by
-//! number asks for "page 2", and the rows before it may have moved since page 1. So the gateway remembers
-//! where each numbered page ended, and answers the next number from there. What was forgotten (another
-//! gateway answered, or too much time went by) is answered by counting rows, in the same order. Cursors
-//! need none of this.
+//! number asks for "page 2", and the rows before it may have moved since page 1. So the gateway
+//! remembers where each numbered page ended, and answers the next number from there. What was
+//! forgotten (another gateway answered, or too much time went by) is answered by counting rows, in
+//! the same order. Cursors need none of this.
 
 use std::hash::Hash;
 
@@ -59,8 +59,8 @@ impl Turns {
         self.hasher.hash_one((turn.0, page))
     }
 
-    /// The cursor a page is to be read from: what the client says, else where the page before ended, as far
-    /// as that is known. Empty = by counting.
+    /// The cursor a page is to be read from: what the client says, else where the page before
+    /// ended, as far as that is known. Empty = by counting.
     pub(crate) fn cursor(&self, turn: Turn, page: i32, said: Option<String>) -> String {
         if let Some(said) = said.filter(|cursor| !cursor.is_empty()) {
             return said;

@@ -1,6 +1,6 @@
-//! "Is writing": relayed at most once per three seconds in either direction, ended by the client or after six
-//! seconds of silence, never stored. Large groups and the world chat don't have it. Every signal is charged to its
-//! user and to its conversation by the number of members that are told.
+//! "Is writing": relayed at most once per three seconds in either direction, ended by the client or
+//! after six seconds of silence, never stored. Large groups and the world chat don't have it. Every
+//! signal is charged to its user and to its conversation by the number of members that are told.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -93,7 +93,8 @@ impl Typing {
         }
         let mut writers = self.writers.lock();
         if !writers.contains_key(&place) {
-            // Who never wrote can't stop. A new conversation costs a look at its members, and a place here.
+            // Who never wrote can't stop. A new conversation costs a look at its members, and a
+            // place here.
             if !is_typing || !self.may_start(user) {
                 return None;
             }
@@ -135,7 +136,8 @@ impl Typing {
         verdict.is_allowed()
     }
 
-    /// Whether a signal to this many members is within the budgets of its user and of its conversation.
+    /// Whether a signal to this many members is within the budgets of its user and of its
+    /// conversation.
     fn may_tell(&self, relay: &Relay, told: usize) -> bool {
         let of_user = format!("user:{}", relay.user);
         let of_conversation = format!("conversation:{}", relay.conversation);

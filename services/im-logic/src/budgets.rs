@@ -31,8 +31,8 @@ pub(crate) struct Origin<'a> {
 }
 
 impl Origin<'_> {
-    /// What may be known about a user's sign-ins, the most telling first. Hashes, so that what is stored names
-    /// neither the address nor the device.
+    /// What may be known about a user's sign-ins, the most telling first. Hashes, so that what is
+    /// stored names neither the address nor the device.
     fn places(&self, user: UserId) -> Vec<String> {
         let device = (self.device.len() >= DEVICE_MIN_BYTES).then_some(("device", self.device));
         let address = (!self.address.is_empty()).then_some(("address", self.address));
@@ -74,8 +74,8 @@ impl Budgets {
         }
     }
 
-    /// Counts a password for an account before it is compared. Names without an account have budgets, too, so that
-    /// the answer doesn't tell whether there is one.
+    /// Counts a password for an account before it is compared. Names without an account have
+    /// budgets, too, so that the answer doesn't tell whether there is one.
     ///
     /// # Errors
     /// `RATE_LIMITED` with the time at which the next password is judged.
@@ -126,8 +126,8 @@ impl Budgets {
         }
     }
 
-    /// The password was right: the guess is taken back, and its places are known from now on. A failure is logged
-    /// and costs the owner one guess.
+    /// The password was right: the guess is taken back, and its places are known from now on. A
+    /// failure is logged and costs the owner one guess.
     pub(crate) async fn confirm(&self, guess: Guess) {
         if self.config.disabled {
             return;
@@ -211,8 +211,8 @@ impl Budgets {
         admit(*registration, invitations, presented).map(drop)
     }
 
-    /// Judges a registration by its invitation code, and takes a use of the code where one is needed. The answer is
-    /// to be [given back](Self::return_invitation) when no account is made.
+    /// Judges a registration by its invitation code, and takes a use of the code where one is
+    /// needed. The answer is to be [given back](Self::return_invitation) when no account is made.
     ///
     /// # Errors
     /// `REGISTRATION_CLOSED`, `INVITATION_INVALID`.
@@ -278,8 +278,8 @@ impl Budgets {
             .await
     }
 
-    /// A friend request. What reaches a user is limited as well as what one user makes, so that many strangers
-    /// together can't fill the list of one.
+    /// A friend request. What reaches a user is limited as well as what one user makes, so that
+    /// many strangers together can't fill the list of one.
     ///
     /// # Errors
     /// `RATE_LIMITED`.
@@ -316,7 +316,8 @@ impl Budgets {
             .await
     }
 
-    /// Takes `cost` tokens of a bucket, by this process alone and more sparingly while im-repo doesn't answer.
+    /// Takes `cost` tokens of a bucket, by this process alone and more sparingly while im-repo
+    /// doesn't answer.
     async fn charge(&self, name: &str, resource: &str, rule: Rule, cost: u64) -> Result<()> {
         if self.config.disabled {
             return Ok(());

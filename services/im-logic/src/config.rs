@@ -70,11 +70,11 @@ impl Config {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Admission {
-    /// Who may make an account: `open`, `invite` or `closed`. Default `open`. A guest becomes an account only where
-    /// it is open.
+    /// Who may make an account: `open`, `invite` or `closed`. Default `open`. A guest becomes an
+    /// account only where it is open.
     pub registration: Registration,
-    /// Invitation codes of 8 characters or more, each with the number of accounts it is good for, as `CODE:COUNT`.
-    /// Default none.
+    /// Invitation codes of 8 characters or more, each with the number of accounts it is good for,
+    /// as `CODE:COUNT`. Default none.
     pub invitations: Vec<String>,
     /// Whether guests are let in. Default true.
     pub guests: bool,
@@ -220,9 +220,9 @@ impl Repo {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Budgets {
-    /// Failed passwords of one account. Default 10 at once, then one after 30 s, 1 min, 2 min and so on, at most
-    /// 15 min; one failure is forgotten per hour. Devices and addresses that the account was used from within
-    /// 90 days have budgets of their own.
+    /// Failed passwords of one account. Default 10 at once, then one after 30 s, 1 min, 2 min and
+    /// so on, at most 15 min; one failure is forgotten per hour. Devices and addresses that the
+    /// account was used from within 90 days have budgets of their own.
     pub passwords: GuessRule,
     /// Guests that one address (or IPv6 /64) may create. Default one in 20 s, burst 30.
     pub guests_by_address: Rule,
@@ -230,12 +230,13 @@ pub struct Budgets {
     pub guests: Rule,
     /// Accounts that one address (or IPv6 /64) may register. Default one in 10 s, burst 100.
     pub registrations_by_address: Rule,
-    /// Changes of members by one user; each costs rows written × members told. Default 500/s, burst 25,000.
+    /// Changes of members by one user; each costs rows written × members told. Default 500/s, burst
+    /// 25,000.
     pub member_changes_by_user: Rule,
     /// Changes of members in one group, by the same cost. Default 1,000/s, burst 50,000.
     pub member_changes_in_group: Rule,
-    /// Changes of names, pictures, texts and settings by one user; each costs the members told. Default 100/s,
-    /// burst 10,000.
+    /// Changes of names, pictures, texts and settings by one user; each costs the members told.
+    /// Default 100/s, burst 10,000.
     pub edits_by_user: Rule,
     /// Friend requests that one user makes. Default 30 an hour, burst 30.
     pub requests_by_user: Rule,
@@ -243,8 +244,8 @@ pub struct Budgets {
     pub requests_to_user: Rule,
     /// Searches of one user. Default 2/s, burst 20.
     pub searches: Rule,
-    /// Switches all of them off, for load tests. Default false; `gateway.rates.disabled` of the embedded profile
-    /// switches them off as well.
+    /// Switches all of them off, for load tests. Default false; `gateway.rates.disabled` of the
+    /// embedded profile switches them off as well.
     pub disabled: bool,
 }
 

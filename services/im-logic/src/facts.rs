@@ -63,7 +63,8 @@ impl Announcer {
         self.rows_written_within(conversation, self.timeout).await;
     }
 
-    /// As [`rows_written`](Self::rows_written) for a reader, who is told soon that an answer is behind.
+    /// As [`rows_written`](Self::rows_written) for a reader, who is told soon that an answer is
+    /// behind.
     pub async fn rows_written_soon(&self, conversation: ConversationId) {
         self.rows_written_within(conversation, READER_WAIT.min(self.timeout))
             .await;

@@ -180,8 +180,8 @@ pub(crate) fn exact_millis(millis: i64) -> Option<UnixMillis> {
     UnixMillis::try_from(millis).ok().filter(|at| *at > 0)
 }
 
-/// Everything that changed in this Unix second or later, as an instant before it: rows of the second itself
-/// belong to the answer. `None` for 0: "not given".
+/// Everything that changed in this Unix second or later, as an instant before it: rows of the
+/// second itself belong to the answer. `None` for 0: "not given".
 pub(crate) fn changed_since(seconds: i64) -> Option<UnixMillis> {
     millis_or_none(seconds).map(|at| at - 1)
 }

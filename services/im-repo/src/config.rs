@@ -52,8 +52,8 @@ impl Default for Config {
 pub struct Reads {
     /// Longest wait for a row in milliseconds; after it the answer says that it is behind. Default 1000.
     pub wait_ms: u64,
-    /// Conversations that may be waited for at once; a read beyond it is answered at once, and says that
-    /// it is behind. Default 10,000.
+    /// Conversations that may be waited for at once; a read beyond it is answered at once, and says
+    /// that it is behind. Default 10,000.
     pub most: usize,
 }
 

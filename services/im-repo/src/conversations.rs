@@ -107,7 +107,8 @@ impl Conversations {
             .collect()
     }
 
-    /// Runs a change of conversations. Their copies go whatever comes of it: a failure may hide a commit.
+    /// Runs a change of conversations. Their copies go whatever comes of it: a failure may hide a
+    /// commit.
     pub(crate) async fn change<T: Send + 'static>(
         self: &Arc<Self>,
         ids: Vec<ConversationId>,

@@ -1,7 +1,7 @@
 //! Waiting for rows that are on their way: the other half of "read your writes".
 //!
-//! A reader who was told of a number that isn't stored yet waits here, within bounds. Rows that this
-//! process saves wake their readers at once. Rows that another process saves are found by one
+//! A reader who was told of a number that isn't stored yet waits here, within bounds. Rows that
+//! this process saves wake their readers at once. Rows that another process saves are found by one
 //! watcher, which looks for the heads of *all* awaited conversations in one statement per round, so
 //! that the cost doesn't grow with the number of readers. The watcher lives while anybody waits.
 
@@ -87,8 +87,8 @@ impl Heads {
         }
     }
 
-    /// Waits until every conversation has reached its number, and returns those that didn't in time.
-    /// With `member`, conversations this user isn't in are left out: their heads are not the
+    /// Waits until every conversation has reached its number, and returns those that didn't in
+    /// time. With `member`, conversations this user isn't in are left out: their heads are not the
     /// user's business.
     ///
     /// # Errors
@@ -113,7 +113,8 @@ impl Heads {
         Ok(self.wait(late).await)
     }
 
-    /// Waits until numbers that were not reached a moment ago are, and returns those that were not in time.
+    /// Waits until numbers that were not reached a moment ago are, and returns those that were not
+    /// in time.
     pub(crate) async fn wait(self: &Arc<Self>, late: Vec<Head>) -> Vec<Head> {
         let began = Instant::now();
         let late = self.watched(late).await;

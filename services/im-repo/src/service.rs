@@ -120,8 +120,9 @@ impl Service {
         self.shared.db.ping().await.is_ok()
     }
 
-    /// Completes names of older rows, removes expired sessions and frees names of deleted accounts now and then, until
-    /// `shutdown`. Expired sessions are never believed; this only keeps the tables small.
+    /// Completes names of older rows, removes expired sessions and frees names of deleted accounts
+    /// now and then, until `shutdown`. Expired sessions are never believed; this only keeps the
+    /// tables small.
     pub async fn run(&self, shutdown: CancellationToken) {
         let pause = Duration::from_millis(self.shared.config.purge_interval_ms.max(1));
         loop {

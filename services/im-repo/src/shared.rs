@@ -77,8 +77,8 @@ impl Shared {
     }
 }
 
-/// Runs a change of rows and what follows it to the end, even when the caller goes away meanwhile: the database commits
-/// without the caller, and the copies must go all the same.
+/// Runs a change of rows and what follows it to the end, even when the caller goes away meanwhile:
+/// the database commits without the caller, and the copies must go all the same.
 pub(crate) async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> T {

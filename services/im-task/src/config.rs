@@ -55,13 +55,15 @@ pub struct Persist {
     pub workers: usize,
     /// Most messages of one `BatchSaveMessages`; at most 1000. Default 500.
     pub batch: usize,
-    /// Minimum time from the beginning of one batch to the beginning of the next one that isn't full, in milliseconds. A
-    /// message that comes after a longer rest is written at once; under load, messages collect while the batch before them
-    /// is written. Default 3: a row follows its acknowledgement some 3 ms later (docs/benchmarks.md, P12), and at most some 330
-    /// commits a second are made.
+    /// Minimum time from the beginning of one batch to the beginning of the next one that isn't
+    /// full, in milliseconds. A message that comes after a longer rest is written at once; under
+    /// load, messages collect while the batch before them is written. Default 3: a row follows its
+    /// acknowledgement some 3 ms later (docs/benchmarks.md, P12), and at most some 330 commits a
+    /// second are made.
     pub pace_ms: u64,
-    /// Additional time a batch that isn't full waits for more messages, in milliseconds. Default 0. A larger value makes
-    /// fewer, larger commits, and all reads of what was just acknowledged wait for it.
+    /// Additional time a batch that isn't full waits for more messages, in milliseconds. Default 0.
+    /// A larger value makes fewer, larger commits, and all reads of what was just acknowledged wait
+    /// for it.
     pub linger_ms: u64,
     /// Recipients that still wait to be looked up again because presence is away; beyond it the oldest are left to their next
     /// synchronisation. Default 10000 messages.

@@ -47,8 +47,8 @@ impl Delivery {
         self.mq.partitions(&topic).is_ok().then_some(topic)
     }
 
-    /// The record with these targets, or with none for a broadcast or a signal, which names its own; `body` keeps
-    /// everything else. `traced` when its message is.
+    /// The record with these targets, or with none for a broadcast or a signal, which names its
+    /// own; `body` keeps everything else. `traced` when its message is.
     pub(crate) fn record(
         &self,
         topic: Arc<str>,
@@ -83,7 +83,8 @@ pub(crate) fn headers(name: &str) -> Headers {
         .with("X-Source", Bytes::from_static(b"im-task"))
 }
 
-/// Users of one gateway who are told something: a part of an [`Audience`], and made of nothing else.
+/// Users of one gateway who are told something: a part of an [`Audience`], and made of nothing
+/// else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Targets(Vec<String>);
 

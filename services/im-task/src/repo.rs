@@ -92,8 +92,8 @@ impl Repo {
         self.gateways_of(ids.iter().map(String::as_str)).await
     }
 
-    /// Facts of conversations as they are now, never cached: with all members of those that have at most `max_members`,
-    /// of larger ones with the asked users alone.
+    /// Facts of conversations as they are now, never cached: with all members of those that have at
+    /// most `max_members`, of larger ones with the asked users alone.
     pub(crate) async fn facts_now(
         &self,
         asked: impl IntoIterator<Item = (String, Vec<String>)>,

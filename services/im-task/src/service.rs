@@ -23,7 +23,8 @@ use crate::repo::Repo;
 use crate::signals::Signals;
 use crate::worker::{Handler, Plan, Worker};
 
-/// A refused record is tried again after at most this many times the longest ordinary pause: a minute by default.
+/// A refused record is tried again after at most this many times the longest ordinary pause: a
+/// minute by default.
 const REFUSED_FACTOR: u32 = 12;
 
 /// What im-task needs from the world. The topics of [`gochat_infra::topics::specs`] exist.

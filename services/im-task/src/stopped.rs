@@ -1,8 +1,9 @@
 //! Partitions that stand still at a record the group must not pass.
 //!
-//! A record that may hang on an acknowledgement is neither skipped nor buried when the work on it is refused. Its
-//! partition stops there, the other partitions go on, and the record is tried again with a growing pause: the cause is
-//! outside (an older im-repo, a row that must not be there), so the partition goes on by itself once the cause is gone.
+//! A record that may hang on an acknowledgement is neither skipped nor buried when the work on it
+//! is refused. Its partition stops there, the other partitions go on, and the record is tried again
+//! with a growing pause: the cause is outside (an older im-repo, a row that must not be there), so
+//! the partition goes on by itself once the cause is gone.
 
 use gochat_infra::port::mq::{Batch, TopicPartition};
 use gochat_infra::rpc::Backoff;

@@ -29,9 +29,9 @@ pub(crate) trait Handler: Send {
     /// Finishes the work of these records and returns what has to be written together with their offsets.
     ///
     /// # Errors
-    /// Nothing is committed; the same records come again after a pause. Records that can never succeed must not end
-    /// in an error: they are [`Done::refused`] when an acknowledgement may hang on them, else dead letters among the
-    /// outputs.
+    /// Nothing is committed; the same records come again after a pause. Records that can never
+    /// succeed must not end in an error: they are [`Done::refused`] when an acknowledgement may
+    /// hang on them, else dead letters among the outputs.
     async fn handle(&mut self, batches: &[Batch]) -> Result<Done>;
 
     /// Called when nothing came for a while. What it returns is written without offsets.
@@ -73,8 +73,8 @@ pub(crate) struct Plan {
     pub(crate) max: usize,
     /// Time every batch that isn't full waits for more records.
     pub(crate) linger: Duration,
-    /// Minimum time between the beginnings of two batches, the linger aside. A batch after a longer rest begins
-    /// at once.
+    /// Minimum time between the beginnings of two batches, the linger aside. A batch after a longer
+    /// rest begins at once.
     pub(crate) pace: Duration,
     pub(crate) backoff: Backoff,
     /// Pauses between attempts at a record that was refused.
@@ -273,8 +273,8 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    /// Takes refused records, and those behind them, out of the batches. Returns where partitions go on that were
-    /// stopped and are not any more.
+    /// Takes refused records, and those behind them, out of the batches. Returns where partitions
+    /// go on that were stopped and are not any more.
     fn stop_at(&mut self, refused: Vec<Refused>, batches: &mut [Batch]) -> Vec<Progress> {
         let now = tokio::time::Instant::now();
         let mut going_on = Vec::new();
@@ -345,7 +345,8 @@ impl<H: Handler> Worker<H> {
 
     /// Reads these records once more, as far as their partitions are still ours.
     fn rewind(&mut self, batches: &[Batch]) -> MqResult<()> {
-        // A partition that was stopped, and whose record is done but not committed, is read from that record again.
+        // A partition that was stopped, and whose record is done but not committed, is read from
+        // that record again.
         for batch in batches.iter().filter(|batch| !batch.records.is_empty()) {
             self.stopped.release(&batch.tp);
         }

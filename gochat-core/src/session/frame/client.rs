@@ -146,8 +146,8 @@ impl<'a> ClientFrame<'a> {
     /// ```
     ///
     /// # Errors
-    /// Every refusal carries the client id of the message when the frame has one, and names the field
-    /// that is wrong.
+    /// Every refusal carries the client id of the message when the frame has one, and names the
+    /// field that is wrong.
     pub fn parse(text: &'a str) -> Result<Self, FrameError> {
         match read(text) {
             Ok(frame) => Ok(frame),

@@ -168,7 +168,8 @@ frames! {
     MemberAdded<'a> = "member-added" {
         /// Where.
         #[serde(borrow)] conversation_id: Cow<'a, str>,
-        /// Who joined, with profiles: at most [`PROFILES_MAX`]; the others are named in `user_ids` and fetched.
+        /// Who joined, with profiles: at most [`PROFILES_MAX`]; the others are named in `user_ids`
+        /// and fetched.
         #[serde(borrow, default)] members: Vec<Member<'a>>,
         /// Ids of those who joined, at most [`IDS_MAX`].
         #[serde(borrow, default)] user_ids: Vec<Cow<'a, str>>,

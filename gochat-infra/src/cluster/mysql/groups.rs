@@ -25,7 +25,8 @@ statements! {
     RolesOf = "SELECT m.user_id, m.role FROM \
         JSON_TABLE(CONVERT(?2 USING utf8mb4), '$[*]' COLUMNS (id BIGINT PATH '$')) j \
         STRAIGHT_JOIN conversation_members m ON m.conversation_id = ?1 AND m.user_id = j.id";
-    // ?1 JSON array of users. Their rows are held, so that none of them is deleted before the commit.
+    // ?1 JSON array of users. Their rows are held, so that none of them is deleted before the
+    // commit.
     StatusesOf = "SELECT u.id, u.status FROM \
         JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS (id BIGINT PATH '$')) j \
         STRAIGHT_JOIN users u ON u.id = j.id LOCK IN SHARE MODE";

@@ -54,15 +54,16 @@ macro_rules! joined {
     };
 }
 
-/// Whether a conversation stands behind the entry before the page: ?7 whether there is one, ?8 and ?9 which.
+/// Whether a conversation stands behind the entry before the page: ?7 whether there is one, ?8 and
+/// ?9 which.
 macro_rules! stands_behind {
     () => {
         "(?7 = 0 OR c.updated_at < ?8 OR (c.updated_at = ?8 AND c.id < ?9))"
     };
 }
 
-/// The user's peer in the single chat `c`, read from its id (`s_{a}_{b}`): the account is found without
-/// a look at the members.
+/// The user's peer in the single chat `c`, read from its id (`s_{a}_{b}`): the account is found
+/// without a look at the members.
 macro_rules! peer_id {
     () => {
         "CASE CAST(SUBSTRING_INDEX(SUBSTRING(c.id, 3), '_', 1) AS SIGNED) WHEN ?1 \
@@ -72,13 +73,12 @@ macro_rules! peer_id {
 }
 
 statements! {
-    // ?1 user, ?2 kind or 0, ?3 whether there is a time, ?4 the time, ?5 first place, ?6 last place,
-    // ?7 to ?9 the entry before the page, ?10 limit of removed ids or 0, ?11 the removed id before the page,
-    // ?12 JSON array of the ids whose heads are wanted, or NULL. Places are counted on either side of the
-    // entry before the page.
-    // A pointer that moved counts as a change too, and so does the peer's account: an entry shows both.
-    // The first row tells what is true of the whole page. The first entry of all is always read for the
-    // total.
+    // ?1 user, ?2 kind or 0, ?3 whether there is a time, ?4 the time, ?5 first place, ?6 last
+    // place, ?7 to ?9 the entry before the page, ?10 limit of removed ids or 0, ?11 the removed id
+    // before the page, ?12 JSON array of the ids whose heads are wanted, or NULL. Places are
+    // counted on either side of the entry before the page. A pointer that moved counts as a change
+    // too, and so does the peer's account: an entry shows both. The first row tells what is true of
+    // the whole page. The first entry of all is always read for the total.
     Page = concat!(
         "SELECT COALESCE(page.total, 0), COALESCE(page.place, 0), \
              COALESCE(page.is_behind, 0), \
@@ -117,8 +117,8 @@ statements! {
         entry_joins!(),
         " ORDER BY head.n, page.is_behind, page.place"
     );
-    // ?1 user, ?2 kind or 0, ?3 lower-case part of a name, ?4 limit, ?5 whether an entry stands before
-    // the page, ?6 and ?7 which.
+    // ?1 user, ?2 kind or 0, ?3 lower-case part of a name, ?4 limit, ?5 whether an entry stands
+    // before the page, ?6 and ?7 which.
     Search = concat!(
         "SELECT ", entry_columns!(), " FROM ( \
              SELECT c.id, c.updated_at FROM (", joined!(), ") j \
@@ -151,8 +151,8 @@ statements! {
     );
 }
 
-/// The total, the place, whether the entry belongs to the page, the removed ids and the heads as JSON, and
-/// the entry if there is one.
+/// The total, the place, whether the entry belongs to the page, the removed ids and the heads as
+/// JSON, and the entry if there is one.
 type Line = (u64, u64, u64, Option<String>, Option<String>, Option<Entry>);
 
 pub(super) async fn page(conn: &mut Conn, query: &ListQuery) -> DbResult<ListPage> {

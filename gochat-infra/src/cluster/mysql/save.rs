@@ -2,10 +2,9 @@
 //!
 //! A batch is sorted into the order of the table and stored with as few multi-row inserts as fit.
 //! Normally nothing of it is there and that is all. When the server finds a place or an id taken,
-//! what is stored is looked up and only the rest is inserted; a message whose id stands elsewhere is
-//! stored as a copy of the id. Heads, read pointers and hidden
-//! chats follow with one statement each. Every refusal is an outcome; every error gives the whole
-//! transaction up.
+//! what is stored is looked up and only the rest is inserted; a message whose id stands elsewhere
+//! is stored as a copy of the id. Heads, read pointers and hidden chats follow with one statement
+//! each. Every refusal is an outcome; every error gives the whole transaction up.
 //!
 //! The inserts are plain ones: `INSERT IGNORE` would also ignore a text that is too long.
 
@@ -61,7 +60,8 @@ statements! {
     ByIds = "SELECT m.id FROM \
         JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS (id BIGINT PATH '$')) j \
         STRAIGHT_JOIN messages m ON m.id = j.id";
-    // The id stands under another place: the message keeps it, told apart by the number of the copy.
+    // The id stands under another place: the message keeps it, told apart by the number of the
+    // copy.
     InsertCopy = "INSERT INTO messages (conversation_id, seq_id, id, sender_id, message_type, created_at, \
         updated_at, client_msg_id, content, extra, id_copy) \
         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, MAX(id_copy) + 1 FROM messages WHERE id = ?3 \

@@ -1,9 +1,10 @@
 //! Room ahead of the journal, made by a thread of its own so that no commit waits for it.
 //!
-//! A sync is cheap when its bytes replace others: the file does not change its size, and the file system has nothing to
-//! note (measured: 90 instead of 520 µs for 64 KiB, 170 instead of 470 µs for 400 bytes). So zeros are written ahead of
-//! the end, in small pieces with a sync each: a sync of the writer that meets a piece waits for that piece at most. The
-//! next segment is made in the same way before it is needed, under its final name.
+//! A sync is cheap when its bytes replace others: the file does not change its size, and the file
+//! system has nothing to note (measured: 90 instead of 520 µs for 64 KiB, 170 instead of 470 µs for
+//! 400 bytes). So zeros are written ahead of the end, in small pieces with a sync each: a sync of
+//! the writer that meets a piece waits for that piece at most. The next segment is made in the same
+//! way before it is needed, under its final name.
 
 use std::io;
 use std::sync::Arc;
@@ -24,8 +25,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 static ZEROS: [u8; PIECE as usize] = [0; PIECE as usize];
 
-/// The zeros at the end of one segment. The thread owns the bytes from `end` on while `target` lies beyond `end`, the
-/// writer owns all others.
+/// The zeros at the end of one segment. The thread owns the bytes from `end` on while `target` lies
+/// beyond `end`, the writer owns all others.
 pub(super) struct Zeros {
     file: Arc<SegmentFile>,
     end: AtomicU64,

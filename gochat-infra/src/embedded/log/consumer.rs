@@ -489,7 +489,8 @@ pub(super) async fn read_at(
                 cursor,
             });
         }
-        // The segment was deleted meanwhile: the partition starts later now. Several may go one after the other.
+        // The segment was deleted meanwhile: the partition starts later now. Several may go one
+        // after the other.
         attempts = if tried == Some(at) { attempts + 1 } else { 0 };
         (cursor, tried) = (None, Some(at));
     }

@@ -1,7 +1,7 @@
 //! The files of the journal: what the writer does to the disk, in one place.
 //!
-//! Tests record every call here and make from the recording what a power cut leaves behind ([`super::tape`]). Outside of
-//! tests the types are a file and a path.
+//! Tests record every call here and make from the recording what a power cut leaves behind
+//! ([`super::tape`]). Outside of tests the types are a file and a path.
 
 use std::fs::{File, OpenOptions};
 use std::io;

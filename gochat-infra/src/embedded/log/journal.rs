@@ -214,7 +214,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Asks for zeros once half of them are used up, and for the next segment in the second half of the open one.
+    /// Asks for zeros once half of them are used up, and for the next segment in the second half of
+    /// the open one.
     fn look_ahead(&mut self) {
         let ahead = self.options.zero_ahead;
         if ahead == 0 {
@@ -299,8 +300,9 @@ impl Journal {
 
     /// Closes the open segment (durable to its last byte) and opens the next one.
     ///
-    /// With a prepared segment that is a write: its name is durable already, and the sync that makes the first group in
-    /// it durable covers the checkpoint. Recovery goes on in the segment before when the checkpoint did not get there.
+    /// With a prepared segment that is a write: its name is durable already, and the sync that
+    /// makes the first group in it durable covers the checkpoint. Recovery goes on in the segment
+    /// before when the checkpoint did not get there.
     pub(super) fn roll(
         &mut self,
         heads: HashMap<PartitionId, u64>,

@@ -8,14 +8,15 @@
 //!
 //! * A request (the records of a `send`, or the outputs and offsets of a `transact`) is written inside one frame with
 //!   a checksum, so it is there as a whole or not at all.
-//! * One thread writes; one `fdatasync` serves everything that waited for it (group commit). Records of topics that are
-//!   visible on append wait for the sync of what is derived from them (`queue`).
+//! * One thread writes; one `fdatasync` serves everything that waited for it (group commit).
+//!   Records of topics that are visible on append wait for the sync of what is derived from them
+//!   (`queue`).
 //! * A second thread makes room ahead: zeros, and the next segment (`ahead`).
 //! * The newest records stay in memory, shared with readers; older ones are read back from the segments.
 //! * A segment begins with a checkpoint of topics, offsets and progress, so opening reads one segment only, and
 //!   segments are deleted from the oldest on once every declared consumer is past them.
-//! * Room on the disk is taken before records are written: without room they are refused with [`MqErrorKind::Full`], and
-//!   taken again when there is some.
+//! * Room on the disk is taken before records are written: without room they are refused with
+//!   [`MqErrorKind::Full`], and taken again when there is some.
 //! * A failed write poisons the log: everything is refused with [`MqErrorKind::Poisoned`] until it is opened again,
 //!   because after a failed sync nobody knows what the disk holds.
 

@@ -111,9 +111,10 @@ impl Request {
 
 /// First in, first out; its memory is bounded by the permits requests carry.
 ///
-/// Records of topics that are visible on append *ride*: they get their numbers and are shown when they are queued, and
-/// are written and synced together with the next group, usually the step that was derived from them. Only as many may
-/// ride as the open segment has room for: what is numbered can't be refused any more.
+/// Records of topics that are visible on append *ride*: they get their numbers and are shown when
+/// they are queued, and are written and synced together with the next group, usually the step that
+/// was derived from them. Only as many may ride as the open segment has room for: what is numbered
+/// can't be refused any more.
 #[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -132,8 +133,8 @@ struct State {
     room: u64,
     /// Bytes kept for requests that ride and are not written yet.
     kept: u64,
-    /// Requests with records visible on append that wait for the writer to number them. While there are some, none may
-    /// ride: it would overtake them.
+    /// Requests with records visible on append that wait for the writer to number them. While there
+    /// are some, none may ride: it would overtake them.
     unnumbered: usize,
 }
 
@@ -145,8 +146,9 @@ pub(super) struct Taken {
 }
 
 impl Queue {
-    /// Adds a request; after [`close`](Self::close) it is dropped, which its caller sees as a closed reply. Answers
-    /// whether it rides: its caller must [`nudge`](Self::nudge) the writer when no answer comes.
+    /// Adds a request; after [`close`](Self::close) it is dropped, which its caller sees as a
+    /// closed reply. Answers whether it rides: its caller must [`nudge`](Self::nudge) the writer
+    /// when no answer comes.
     pub(super) fn push(&self, mut request: Request) -> bool {
         let mut state = self.state.lock();
         if state.closed {
@@ -169,7 +171,8 @@ impl Queue {
         self.ready.notify_one();
     }
 
-    /// Waits for something to do, at most `timeout`, and takes up to `max` requests. `None`: closed and empty.
+    /// Waits for something to do, at most `timeout`, and takes up to `max` requests. `None`: closed
+    /// and empty.
     pub(super) fn take(&self, max: usize, timeout: Option<Duration>) -> Option<Taken> {
         let mut state = self.state.lock();
         if !state.wanted && !state.closed {
@@ -198,8 +201,8 @@ impl Queue {
         }
     }
 
-    /// The writer is about to use `bytes` of the open segment, which has room for `room`. Promises no more than what is
-    /// left, and answers how much is kept for requests that ride.
+    /// The writer is about to use `bytes` of the open segment, which has room for `room`. Promises
+    /// no more than what is left, and answers how much is kept for requests that ride.
     pub(super) fn claim(&self, bytes: u64, room: u64) -> u64 {
         let mut state = self.state.lock();
         let left = room.saturating_sub(bytes + state.kept);
@@ -207,7 +210,8 @@ impl Queue {
         state.kept
     }
 
-    /// The writer has written requests that bytes were kept for; the open segment has so much room now.
+    /// The writer has written requests that bytes were kept for; the open segment has so much room
+    /// now.
     pub(super) fn settle(&self, written: u64, room: u64) {
         let mut state = self.state.lock();
         state.kept -= written;

@@ -28,8 +28,9 @@ pub(super) struct Recovered {
 
 /// Reads the directory; an empty one gives an empty result without segments.
 ///
-/// Closed segments were synced before their successor was begun, so only their checkpoints are read; only the last
-/// segment can have a torn tail and is replayed frame by frame. A segment that was prepared and not begun is deleted.
+/// Closed segments were synced before their successor was begun, so only their checkpoints are
+/// read; only the last segment can have a torn tail and is replayed frame by frame. A segment that
+/// was prepared and not begun is deleted.
 pub(super) fn recover(dir: &Path) -> MqResult<Recovered> {
     let mut found = Recovered::default();
     let mut ids = segment::list(dir).map_err(|error| unreadable(dir, error))?;
@@ -93,7 +94,8 @@ impl Recovered {
         Ok(())
     }
 
-    /// Cuts zeros off that a closed segment still ends in: they are cut in the background when it is closed.
+    /// Cuts zeros off that a closed segment still ends in: they are cut in the background when it
+    /// is closed.
     fn end_closed(&mut self, dir: &Path, id: u64) -> MqResult<()> {
         let path = segment::path(dir, id);
         let segment = self.index.segments.back_mut().expect("just pushed");
@@ -194,7 +196,8 @@ impl Recovered {
     }
 }
 
-/// Whether a segment holds more than what was prepared: a checkpoint, or a frame that says that one had been durable.
+/// Whether a segment holds more than what was prepared: a checkpoint, or a frame that says that one
+/// had been durable.
 fn is_begun(dir: &Path, id: u64) -> io::Result<bool> {
     let len = std::fs::metadata(segment::path(dir, id))?.len();
     match FrameReader::open(dir, id, 0, len)?.next() {

@@ -28,7 +28,8 @@ pub(super) fn drop_consumed(shared: &Shared, journal: &mut Journal) -> io::Resul
     Ok(())
 }
 
-/// Where partitions begin without the oldest segment, if it is closed and its records are not needed any more.
+/// Where partitions begin without the oldest segment, if it is closed and its records are not
+/// needed any more.
 fn starts_behind_oldest(shared: &Shared) -> Option<Vec<(PartitionId, u64)>> {
     let index = shared.index.read();
     let (oldest, next) = (index.segments.front()?, index.segments.get(1)?);

@@ -23,8 +23,9 @@ use crate::port::mq::{
 /// Bound of one call, so that its frame stays readable in one piece.
 const MAX_REQUEST_BYTES: usize = 64 << 20;
 
-/// Longest time that records of topics visible on append wait for a sync of something else, which makes them durable too.
-/// No acknowledgement waits for it: what is derived from the records is synced at once, and the records with it.
+/// Longest time that records of topics visible on append wait for a sync of something else, which
+/// makes them durable too. No acknowledgement waits for it: what is derived from the records is
+/// synced at once, and the records with it.
 pub(super) const RIDE: Duration = Duration::from_millis(1);
 
 /// Wakes the writer when dropped.

@@ -1,7 +1,9 @@
-//! A recording of what the journal does to its disk, and what a power cut at any place of it may leave.
+//! A recording of what the journal does to its disk, and what a power cut at any place of it may
+//! leave.
 //!
-//! What was synced stays. Of what was not, any part may be there: the sectors of every write each for itself, any of the
-//! lengths a file had, and the names of the folder up to any point, as a journaling file system keeps their order.
+//! What was synced stays. Of what was not, any part may be there: the sectors of every write each
+//! for itself, any of the lengths a file had, and the names of the folder up to any point, as a
+//! journaling file system keeps their order.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -140,7 +142,8 @@ impl Dice {
     }
 }
 
-/// Writes into `folder` what a power cut after these events may leave. `kept` percent of what was not synced is there.
+/// Writes into `folder` what a power cut after these events may leave. `kept` percent of what was
+/// not synced is there.
 pub(super) fn power_cut(ops: &[Op], folder: &Path, kept: u64, dice: &mut Dice) {
     let durable = durable(ops);
     let mut names: BTreeMap<&str, u64> = BTreeMap::new();

@@ -3,10 +3,11 @@
 //! It takes everything that waits, encodes it into frames, writes them with one call, makes them durable with one
 //! `fdatasync`, and only then lets the world see it. While the disk works, the next group gathers.
 //!
-//! Records of topics that are visible on append are shown before they are written ([`super::queue`]). That is safe because
-//! whatever a consumer derives from them comes back through this thread and gets a later place in the same journal: it can't be
-//! durable, and so not visible, without the record itself. Their own senders wait for the next sync, which is that of the
-//! derived step, or one of their own a moment later ([`super::shared::RIDE`]).
+//! Records of topics that are visible on append are shown before they are written
+//! ([`super::queue`]). That is safe because whatever a consumer derives from them comes back
+//! through this thread and gets a later place in the same journal: it can't be durable, and so not
+//! visible, without the record itself. Their own senders wait for the next sync, which is that of
+//! the derived step, or one of their own a moment later ([`super::shared::RIDE`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -158,7 +159,8 @@ impl Writer {
         }
     }
 
-    /// Takes room for what has none yet, before anything is numbered: what is refused leaves no trace.
+    /// Takes room for what has none yet, before anything is numbered: what is refused leaves no
+    /// trace.
     fn reserve(&mut self, requests: &[Request]) -> std::io::Result<()> {
         let fresh = requests.iter().filter(|r| r.early.is_none());
         let bytes = fresh.map(Request::disk_bytes).sum::<u64>();
@@ -374,8 +376,8 @@ impl Writer {
         }
     }
 
-    /// Whether a new segment should begin: the open one is full, or closing it lets its records be deleted on a disk
-    /// that needs the room.
+    /// Whether a new segment should begin: the open one is full, or closing it lets its records be
+    /// deleted on a disk that needs the room.
     fn wants_roll(&self) -> bool {
         let is_low = || {
             self.shared
@@ -390,7 +392,8 @@ impl Writer {
 
     fn housekeeping(&mut self) -> std::io::Result<()> {
         let is_early = !self.journal.is_full();
-        // What rides is numbered and not written: it goes into the open segment first, so that the heads are exact.
+        // What rides is numbered and not written: it goes into the open segment first, so that the
+        // heads are exact.
         if self.wants_roll() && self.shared.queue.hold() {
             let heads = self.shared.heads();
             self.frames.clear();

@@ -40,8 +40,8 @@ macro_rules! entry_joins {
     };
 }
 
-/// The user's peer in the single chat `c`, read from its id (`s_{a}_{b}`): the account is found without
-/// a look at the members. A cast reads the digits in front.
+/// The user's peer in the single chat `c`, read from its id (`s_{a}_{b}`): the account is found
+/// without a look at the members. A cast reads the digits in front.
 macro_rules! peer_id {
     () => {
         "CASE CAST(substr(c.id, 3) AS INTEGER) WHEN ?1 \
@@ -51,11 +51,11 @@ macro_rules! peer_id {
 }
 
 statements! {
-    // ?1 user, ?2 kind or 0, ?3 updated after or -1, ?4 limit, ?5 offset, ?6 and ?7 the entry before the
-    // page, or -1, ?8 limit of removed ids or 0, ?9 the removed id before the page, ?10 JSON array of the
-    // ids whose heads are wanted, or NULL.
-    // A pointer that moved counts as a change too, and so does the peer's account: an entry shows both.
-    // The first row tells what is true of the whole page, so an empty page still answers its total.
+    // ?1 user, ?2 kind or 0, ?3 updated after or -1, ?4 limit, ?5 offset, ?6 and ?7 the entry
+    // before the page, or -1, ?8 limit of removed ids or 0, ?9 the removed id before the page, ?10
+    // JSON array of the ids whose heads are wanted, or NULL. A pointer that moved counts as a
+    // change too, and so does the peer's account: an entry shows both. The first row tells what is
+    // true of the whole page, so an empty page still answers its total.
     Page = concat!(
         "WITH joined(id, changed_at, hidden) AS ( \
              SELECT conversation_id, updated_at, hidden FROM conversation_members \
@@ -95,7 +95,8 @@ statements! {
         entry_joins!(),
         " ORDER BY head.n, page.updated_at DESC, page.id DESC"
     );
-    // ?1 user, ?2 kind or 0, ?3 lower-case part of a name, ?4 limit, ?5 and ?6 the entry before or -1.
+    // ?1 user, ?2 kind or 0, ?3 lower-case part of a name, ?4 limit, ?5 and ?6 the entry before or
+    // -1.
     Search = concat!(
         "WITH page(id, updated_at) AS MATERIALIZED ( \
              SELECT c.id, c.updated_at FROM ( \

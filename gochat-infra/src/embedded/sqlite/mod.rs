@@ -150,7 +150,8 @@ impl SqliteDatabase {
         send(self.lanes()?.write, job, answer).await
     }
 
-    /// Runs `work`, which adds what strangers could fill the disk with, as [`write`](Self::write) does.
+    /// Runs `work`, which adds what strangers could fill the disk with, as [`write`](Self::write)
+    /// does.
     async fn grow<T, F>(&self, weight: usize, work: F) -> DbResult<T>
     where
         T: Send + 'static,

@@ -14,7 +14,8 @@ statements! {
     Insert = "INSERT INTO messages (conversation_id, seq_id, id, sender_id, message_type, \
               created_at, updated_at, client_msg_id, content, extra) \
               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
-    // The id stands under another place: the message keeps it, told apart by the number of the copy.
+    // The id stands under another place: the message keeps it, told apart by the number of the
+    // copy.
     InsertCopy = "INSERT INTO messages (conversation_id, seq_id, id, sender_id, message_type, \
               created_at, updated_at, client_msg_id, content, extra, id_copy) \
               SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, max(id_copy) + 1 \

@@ -64,7 +64,8 @@ pub(super) fn run(
 /// On a full disk the write-ahead log is emptied this often at most.
 const EMPTY_EVERY: Duration = Duration::from_secs(5);
 
-/// Copies the write-ahead log into the file and cuts it: on a full disk the room it takes is needed.
+/// Copies the write-ahead log into the file and cuts it: on a full disk the room it takes is
+/// needed.
 fn empty_wal(conn: &mut SqliteConnection) {
     if let Err(e) = conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)") {
         tracing::warn!(error = %e, "the write-ahead log could not be emptied");

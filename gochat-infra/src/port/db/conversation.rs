@@ -154,8 +154,8 @@ pub struct MembersQuery {
     pub limit: u32,
     /// Only this role.
     pub role: Option<i32>,
-    /// Only members whose row or account changed after this instant, and who left since (incremental
-    /// sync).
+    /// Only members whose row or account changed after this instant, and who left since
+    /// (incremental sync).
     pub updated_after: Option<UnixMillis>,
 }
 
@@ -168,8 +168,8 @@ pub struct MemberPage {
     pub total: u64,
     /// There are more behind this page.
     pub has_more: bool,
-    /// With `updated_after`: who left or was removed since and is no member now, as far as this page
-    /// goes.
+    /// With `updated_after`: who left or was removed since and is no member now, as far as this
+    /// page goes.
     pub removed: Vec<UserId>,
     /// Where the next page starts; `None` at the end.
     pub next: Option<UserId>,

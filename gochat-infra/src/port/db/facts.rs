@@ -16,8 +16,9 @@ pub struct FactsRequest {
     pub recent_max: u32,
     /// No recent messages made before this instant.
     pub recent_since: UnixMillis,
-    /// Maximum number of members, recent messages and resends of one answer, estimated before they are read. An
-    /// answer ends before the conversation with which it would be exceeded; the first one is always answered.
+    /// Maximum number of members, recent messages and resends of one answer, estimated before they
+    /// are read. An answer ends before the conversation with which it would be exceeded; the first
+    /// one is always answered.
     pub max_rows: usize,
 }
 

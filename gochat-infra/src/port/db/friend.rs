@@ -148,7 +148,8 @@ pub struct FriendEntry {
 pub struct FriendPage {
     /// Ordered by friend id.
     pub friends: Vec<FriendEntry>,
-    /// Of friends, with `updated_after`: people who stopped being friends since, as far as this page goes.
+    /// Of friends, with `updated_after`: people who stopped being friends since, as far as this
+    /// page goes.
     pub removed: Vec<UserId>,
     /// There are more behind this page.
     pub has_more: bool,

@@ -44,7 +44,7 @@ pub trait KeyStore: Send + Sync {
         previous_retires_at: UnixMillis,
     ) -> DbResult<bool>;
 
-    /// Lets a key retire at `at`, unless it does earlier. `false` when there is no such key. Repeating
-    /// it changes nothing.
+    /// Lets a key retire at `at`, unless it does earlier. `false` when there is no such key.
+    /// Repeating it changes nothing.
     async fn retire_signing_key(&self, kid: &str, at: UnixMillis) -> DbResult<bool>;
 }

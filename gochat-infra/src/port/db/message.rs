@@ -152,11 +152,12 @@ pub trait MessageStore: Send + Sync {
     /// * a single chat hidden by one side shows again.
     ///
     /// One outcome per message in the order given. Idempotent: what is stored already is
-    /// [`SaveOutcome::Duplicate`], also within one batch, and moves nothing back. A conflict
-    /// spoils only its own message. A message whose id stands at another place is stored under its
-    /// own place all the same, because it was acknowledged; the adapter counts it
-    /// (`gochat_db_message_conflicts_total{kind="id"}`) and logs an error. The conversation row is made when it is missing, so that an
-    /// acknowledged message can't get lost. `now` stamps `updated_at`.
+    /// [`SaveOutcome::Duplicate`], also within one batch, and moves nothing back. A conflict spoils
+    /// only its own message. A message whose id stands at another place is stored under its own
+    /// place all the same, because it was acknowledged; the adapter counts it
+    /// (`gochat_db_message_conflicts_total{kind="id"}`) and logs an error. The conversation row is
+    /// made when it is missing, so that an acknowledged message can't get lost. `now` stamps
+    /// `updated_at`.
     async fn save_batch(
         &self,
         messages: Vec<NewMessage>,

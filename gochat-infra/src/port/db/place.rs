@@ -11,8 +11,8 @@ pub const PLACES_PER_USER: u32 = 20;
 /// Known places.
 #[async_trait]
 pub trait PlaceStore: Send + Sync {
-    /// Those of `places` (at most [`PLACES_PER_USER`]) that the user signed in from after `since`, each with the
-    /// time of the last sign-in that was noted.
+    /// Those of `places` (at most [`PLACES_PER_USER`]) that the user signed in from after `since`,
+    /// each with the time of the last sign-in that was noted.
     async fn known_places(
         &self,
         user: UserId,

@@ -167,8 +167,8 @@ pub struct UserSearch {
     pub exclude: Option<UserId>,
     /// Whether guests may appear.
     pub include_guests: bool,
-    /// Starts behind this user, who was the last of the page before: whether the query stood inside the
-    /// name, and the name.
+    /// Starts behind this user, who was the last of the page before: whether the query stood inside
+    /// the name, and the name.
     pub after: Option<(bool, String)>,
     /// At most this many, cut to [`MAX_PAGE`](super::MAX_PAGE).
     pub limit: u32,
@@ -179,8 +179,9 @@ pub struct UserSearch {
 pub trait UserStore: Send + Sync {
     /// Creates a user and returns the row.
     ///
-    /// A taken name is `Duplicate` with `USER_ALREADY_EXISTS`, also when another name looks the same (see
-    /// [`skeleton`](gochat_core::text::skeleton)); of two creators racing for one name exactly one succeeds. Repeating the call with the same id *and* name returns the stored row.
+    /// A taken name is `Duplicate` with `USER_ALREADY_EXISTS`, also when another name looks the
+    /// same (see [`skeleton`](gochat_core::text::skeleton)); of two creators racing for one name
+    /// exactly one succeeds. Repeating the call with the same id *and* name returns the stored row.
     async fn create_user(&self, user: NewUser) -> DbResult<UserRow>;
 
     /// The user with this id, whatever its status.
@@ -189,7 +190,8 @@ pub trait UserStore: Send + Sync {
     /// The users among `ids` that exist, in no particular order, each once.
     async fn users(&self, ids: &[UserId]) -> DbResult<Vec<UserRow>>;
 
-    /// The user with this name; letters of either case and width and both normal forms are the same.
+    /// The user with this name; letters of either case and width and both normal forms are the
+    /// same.
     async fn user_by_username(&self, username: &str) -> DbResult<Option<UserRow>>;
 
     /// Users in use whose name contains the query: names that start with it first, then by name.
@@ -215,11 +217,12 @@ pub trait UserStore: Send + Sync {
     /// there is no such account or it is deleted.
     async fn set_password(&self, asked: SetPassword) -> DbResult<()>;
 
-    /// Deletes an account: no password, no picture, another name to be shown; sessions, friendships and
-    /// open requests end and read pointers go, in one step. Refused with `VERSION_CONFLICT` while the
-    /// user is a member of a living group; whoever is deleted becomes no member. The row stays so that history keeps its authors, and nobody else
-    /// gets the name until [`release_names`](Self::release_names). Repeating it changes nothing;
-    /// `USER_NOT_FOUND` when there is none.
+    /// Deletes an account: no password, no picture, another name to be shown; sessions, friendships
+    /// and open requests end and read pointers go, in one step. Refused with `VERSION_CONFLICT`
+    /// while the user is a member of a living group; whoever is deleted becomes no member. The row
+    /// stays so that history keeps its authors, and nobody else gets the name until
+    /// [`release_names`](Self::release_names). Repeating it changes nothing; `USER_NOT_FOUND` when
+    /// there is none.
     async fn delete_user(&self, asked: DeleteUser) -> DbResult<UserRow>;
 
     /// Makes an account of a guest; everything else of the user stays. A repeat returns the row. A

@@ -60,8 +60,8 @@ pub async fn tail<T: Into<std::sync::Arc<str>>>(
         .unwrap_or_else(|_| Err(MqError::new(MqErrorKind::Unavailable, late)))
 }
 
-/// Waits until `group` has passed every record before `end` in a partition, where `end` was answered by
-/// [`Mq::end_offset`].
+/// Waits until `group` has passed every record before `end` in a partition, where `end` was
+/// answered by [`Mq::end_offset`].
 ///
 /// # Errors
 /// Those of the log.

@@ -18,8 +18,9 @@ const RELEASE: Duration = Duration::from_secs(2);
 
 /// Ids under a number that is ours as long as its lease is.
 ///
-/// When the lease is lost, no more ids are made, until the same number could be claimed again. The generator stays the
-/// same all the time, and its floor is stored, so it never repeats itself, nor what an earlier process made.
+/// When the lease is lost, no more ids are made, until the same number could be claimed again. The
+/// generator stays the same all the time, and its floor is stored, so it never repeats itself, nor
+/// what an earlier process made.
 pub struct LeasedIds {
     ids: Arc<SnowflakeIds>,
     floor: Arc<dyn FloorStore>,

@@ -233,8 +233,8 @@ impl<P: Program> Process<P> {
         Ok(ids)
     }
 
-    /// The first connection id of this run of the instance `name`: greater than those of all earlier runs, even if the
-    /// clock stepped back. While etcd is away, the clock has to do.
+    /// The first connection id of this run of the instance `name`: greater than those of all
+    /// earlier runs, even if the clock stepped back. While etcd is away, the clock has to do.
     pub async fn first_conn_id(&self, name: &str) -> u64 {
         let floor = CenterFloor::new(self.coord.clone(), P::NAME, &format!("runs/{name}"));
         let now = now_ms();

@@ -160,7 +160,8 @@ impl<C> Loading<'_, C> {
     }
 }
 
-/// Leaves out what Kubernetes gives every pod for a Service: `REDIS_PORT=tcp://10.96.3.5:6379` is no port.
+/// Leaves out what Kubernetes gives every pod for a Service: `REDIS_PORT=tcp://10.96.3.5:6379` is
+/// no port.
 fn without_links<P: Program>(
     mut vars: Vec<(String, String)>,
     layers: &mut Layers,

@@ -60,7 +60,8 @@ pub async fn facts_answer_members_head_and_window(subject: Subject) {
     assert!(facts(&db, none).await[0].recent.is_empty());
 }
 
-/// An answer ends where it is full; the rest is asked for again. One conversation is always answered.
+/// An answer ends where it is full; the rest is asked for again. One conversation is always
+/// answered.
 pub async fn facts_are_answered_as_far_as_there_is_room(subject: Subject) {
     let db = subject.db();
     for n in 1..=3 {

@@ -198,7 +198,8 @@ pub async fn a_keyset_walk_survives_changes(subject: Subject) {
         let Some(last) = page.last() else { break };
         let last = *last;
         after = Some(last);
-        // On every page the member named by the cursor leaves, and a member before the cursor joins.
+        // On every page the member named by the cursor leaves, and a member before the cursor
+        // joins.
         db.remove_member(group(1), last, NOW + 1)
             .await
             .expect("removed");

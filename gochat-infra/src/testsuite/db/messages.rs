@@ -54,7 +54,8 @@ pub async fn another_message_at_a_taken_place_is_refused_alone(subject: Subject)
     assert_eq!(db.pointer(user(2), group(1)).await.expect("read"), None);
 }
 
-/// An id that was made twice costs no message: each stands at its own place, under the id its author was told.
+/// An id that was made twice costs no message: each stands at its own place, under the id its
+/// author was told.
 pub async fn messages_with_one_id_are_all_stored(subject: Subject) {
     let db = subject.db();
     for n in 1..=2 {

@@ -101,8 +101,8 @@ pub(super) struct PipelineArgs {
     /// With rate 0: messages each sender keeps on their way.
     #[arg(long, default_value_t = 16)]
     pub(super) window: u32,
-    /// Messages per second of one more user, who reads history after each acknowledgement: the time until
-    /// the message is there. 0: none.
+    /// Messages per second of one more user, who reads history after each acknowledgement: the time
+    /// until the message is there. 0: none.
     #[arg(long, default_value_t = 0.0)]
     pub(super) read_back: f64,
     /// Bytes of content.

@@ -77,7 +77,8 @@ impl Tokens {
         !self.is_refused() && self.pair().renew_at <= Instant::now()
     }
 
-    /// Renews them; `true` when they are new. A refresh without an answer is repeated by the next call.
+    /// Renews them; `true` when they are new. A refresh without an answer is repeated by the next
+    /// call.
     async fn renew(&self, api: &Api) -> bool {
         let body = json!({ "refreshToken": self.pair().refresh });
         let asking = api.once(Method::POST, "/auth/refresh", "", Some(&body));

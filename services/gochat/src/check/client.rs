@@ -263,7 +263,8 @@ impl Client {
         let path = format!("/conversations/{}/read", self.scene.places[place].0);
         let body = json!({ "seqId": seq });
         self.ask(Method::PUT, path, body, move |status, answer| {
-            // While rows are on their way the pointer stays behind what was asked, and the answer says where it stands.
+            // While rows are on their way the pointer stays behind what was asked, and the answer
+            // says where it stands.
             match (status, answer["data"]["lastReadSeqId"].as_u64()) {
                 (200, Some(seq)) => Answer::Read(place, seq),
                 _ => Answer::Nothing,

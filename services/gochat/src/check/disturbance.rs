@@ -3,8 +3,8 @@
 /// Milliseconds since the run began.
 pub(super) type Millis = u64;
 
-/// Time that gateways get, after the log came back, until they follow it again: connecting anew, and the longest pause
-/// between two tries.
+/// Time that gateways get, after the log came back, until they follow it again: connecting anew,
+/// and the longest pause between two tries.
 const LOG_RECOVERY: Millis = 6_000;
 /// Time that a gateway gets after a pause, until it has read what came meanwhile.
 const GATEWAY_RECOVERY: Millis = 1_000;
@@ -40,8 +40,8 @@ impl Disturbance {
     }
 }
 
-/// The time from which something acknowledged at `at` must hold at a gateway: once the gateway had `within`
-/// milliseconds in a row without a disturbance.
+/// The time from which something acknowledged at `at` must hold at a gateway: once the gateway had
+/// `within` milliseconds in a row without a disturbance.
 pub(super) fn due(at: Millis, gate: usize, within: Millis, all: &[Disturbance]) -> Millis {
     let mut from = at;
     loop {

@@ -1,12 +1,12 @@
 //! `gochat check`: drives load, kills the server, then proves that nothing acknowledged was
 //! lost, doubled or reordered.
 //!
-//! Clients talk in single chats, groups and the world chat, leave and come back, and send
-//! again what was not acknowledged under the same client id, now over the socket and now by
-//! HTTP. Everything they are told is written down (`observe::Observed`); after the load every
-//! reader pages through every conversation; `audit` compares the two. Some clients are
-//! the SDK, whose timelines must come out complete by themselves. Beside the talk, groups of their own
-//! get commands about members, roles and names, several at once (`people`), and accounts of their own
+//! Clients talk in single chats, groups and the world chat, leave and come back, and send again
+//! what was not acknowledged under the same client id, now over the socket and now by HTTP.
+//! Everything they are told is written down (`observe::Observed`); after the load every reader
+//! pages through every conversation; `audit` compares the two. Some clients are the SDK, whose
+//! timelines must come out complete by themselves. Beside the talk, groups of their own get
+//! commands about members, roles and names, several at once (`people`), and accounts of their own
 //! sign in and out, renew and lose their tokens (`sessions`).
 //!
 //! A checker that can't fail proves nothing: `--plant` falsifies one observation before the
@@ -73,7 +73,8 @@ pub struct CheckArgs {
     /// Groups, each with about half of the clients.
     #[arg(long, default_value_t = 4)]
     groups: usize,
-    /// Groups at a time that get commands about members, roles, names and their end, up to five at once.
+    /// Groups at a time that get commands about members, roles, names and their end, up to five at
+    /// once.
     #[arg(long, default_value_t = 6)]
     clubs: usize,
     /// Accounts whose sessions get commands: refreshes, ends, changed passwords, old tokens.

@@ -69,7 +69,8 @@ pub struct ConfigArgs {
     /// Settings file: .yaml, .toml or .json.
     #[arg(long, value_name = "FILE", env = "GOCHAT_CONFIG")]
     config: Option<PathBuf>,
-    /// Where HTTP and WebSocket listen: HOST:PORT, :PORT (every address) or PORT (this machine only) [default: 127.0.0.1:8080].
+    /// Where HTTP and WebSocket listen: HOST:PORT, :PORT (every address) or PORT (this machine
+    /// only) [default: 127.0.0.1:8080].
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
     /// Folder that holds all data [default: ./gochat-data].

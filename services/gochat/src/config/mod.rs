@@ -82,8 +82,9 @@ pub struct Storage {
     pub db_cache_kib: u32,
     /// Memory for cached rows, in bytes. Default 64 MiB.
     pub cache_bytes: u64,
-    /// Bytes of the disk to keep free: below it new messages, accounts, conversations and requests are refused with a retryable
-    /// error, and reading goes on. Default: 5 % of the file system, at least 1 MiB and at most 256 MiB.
+    /// Bytes of the disk to keep free: below it new messages, accounts, conversations and requests
+    /// are refused with a retryable error, and reading goes on. Default: 5 % of the file system, at
+    /// least 1 MiB and at most 256 MiB.
     pub min_free_bytes: Option<u64>,
     /// Ids do not follow a clock that is more than this many days ahead of what is stored. Default 180.
     pub max_clock_jump_days: u64,

@@ -134,7 +134,8 @@ async fn known_keys_stay_in_use_while_im_logic_is_away() {
     socket.flush().await;
     let mut next = other.connect().await;
     next.flush().await;
-    // A gateway that starts now holds no key: it says that a retry can help, and not that the token is bad.
+    // A gateway that starts now holds no key: it says that a retry can help, and not that the token
+    // is bad.
     cluster.start_gateway("gateway-3").await;
     let refused = cluster
         .at("gateway-3", &user)

@@ -34,7 +34,8 @@ fn tree() -> Value {
     tree
 }
 
-/// Whether a setting, or a section, is there. Below a map of rules and an absent structure anything may stand.
+/// Whether a setting, or a section, is there. Below a map of rules and an absent structure anything
+/// may stand.
 fn exists(tree: &Value, path: &str) -> bool {
     let path = path.trim_end_matches(".*").trim_end_matches('.');
     if SECRETS.iter().any(|secret| secret.starts_with(path)) {

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::kit::{PASSWORD, Reply, Server, User, fresh_name, list};
 
-/// The rates of the gateway are out of the way, the budgets of im-logic are not; addresses can be chosen.
+/// The rates of the gateway are out of the way, the budgets of im-logic are not; addresses can be
+/// chosen.
 const BUDGETS: [&str; 9] = [
     "gateway.rates.disabled=false",
     "gateway.rates.http.rate=100000",

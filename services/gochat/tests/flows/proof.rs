@@ -32,7 +32,8 @@ fn now_ms() -> u64 {
     u64::try_from(now.unwrap().as_millis()).unwrap()
 }
 
-/// A challenge as the server would have made it at another time, under a key of the forger's choice.
+/// A challenge as the server would have made it at another time, under a key of the forger's
+/// choice.
 fn challenge_of(forge: &Forge, at: u64, bits: u8, nonce: u8) -> String {
     let made = Challenge::new(Purpose::Guest, bits, at, [nonce; 8]).unwrap();
     made.text(|payload| forge.challenges.tag(payload))

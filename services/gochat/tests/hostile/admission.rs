@@ -1,4 +1,5 @@
-//! The limits before every entry: whatever is asked, by whatever method and path, the address is asked first.
+//! The limits before every entry: whatever is asked, by whatever method and path, the address is
+//! asked first.
 
 use std::collections::BTreeSet;
 
@@ -28,8 +29,8 @@ fn status(head: &str) -> u16 {
     code.unwrap_or(0)
 }
 
-/// Every entry there is: what the served document lists under both of its names, the pages, the socket, preflights, methods
-/// nobody serves, and paths that don't exist.
+/// Every entry there is: what the served document lists under both of its names, the pages, the
+/// socket, preflights, methods nobody serves, and paths that don't exist.
 fn entries(document: &Value) -> BTreeSet<(String, String)> {
     let mut entries = BTreeSet::new();
     for (path, item) in document["paths"].as_object().expect("paths") {

@@ -1,6 +1,6 @@
-//! The cases of the Autobahn fuzzing client, by its groups and numbers, against a server that doesn't echo: a text is answered
-//! with `error` or `pong`, so what counts is *that* it was answered, and how a connection ends. The suite itself runs on
-//! Python 2 only.
+//! The cases of the Autobahn fuzzing client, by its groups and numbers, against a server that
+//! doesn't echo: a text is answered with `error` or `pong`, so what counts is *that* it was
+//! answered, and how a connection ends. The suite itself runs on Python 2 only.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -47,7 +47,8 @@ async fn frame(raw: &mut Raw) -> std::io::Result<(u8, Vec<u8>)> {
     Ok((head[0], payload))
 }
 
-/// Sends the case and then a fence: a ping of the suite's own, which is answered after everything before it.
+/// Sends the case and then a fence: a ping of the suite's own, which is answered after everything
+/// before it.
 async fn play(raw: &mut Raw, case: &Case) -> Seen {
     const FENCE: &[u8] = b"the fence";
     let size = if case.chop == 0 {

@@ -15,7 +15,8 @@ fn settings(more: &'static str) -> [&'static str; 5] {
     ]
 }
 
-/// Statuses of four requests from a loopback address, with something sent before each and a header in it.
+/// Statuses of four requests from a loopback address, with something sent before each and a header
+/// in it.
 async fn four(server: &Server, last: u8, before: &[u8], header: &str) -> Vec<String> {
     let mut statuses = Vec::new();
     for _ in 0..4 {

@@ -72,7 +72,8 @@ impl Server {
             .expect("the server accepts")
     }
 
-    /// The head of the answer to one request from a loopback address; empty when the connection ends without one.
+    /// The head of the answer to one request from a loopback address; empty when the connection
+    /// ends without one.
     pub(crate) async fn ask_from(&self, last: [u8; 2], line: &str, headers: &str) -> String {
         let mut socket = self.tcp_from(last).await;
         let request = format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");

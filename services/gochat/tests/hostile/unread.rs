@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use crate::raw::{PATIENCE, Server, head, is_closed, resident};
 
-/// A guest with a history of the world chat that is larger than what kernels buffer. Gives the token.
+/// A guest with a history of the world chat that is larger than what kernels buffer. Gives the
+/// token.
 async fn history(server: &Server) -> String {
     let token = server.guest().await;
     let mut author = server.try_open(&token, None).await.expect("a socket");
@@ -22,7 +23,8 @@ async fn history(server: &Server) -> String {
     token
 }
 
-/// A connection whose receive buffer holds next to nothing, and which asks for the history several times in a row.
+/// A connection whose receive buffer holds next to nothing, and which asks for the history several
+/// times in a row.
 async fn greedy(server: &Server, token: &str, requests: usize) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(2_048).expect("a small buffer");

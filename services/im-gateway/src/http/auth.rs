@@ -40,8 +40,8 @@ pub(super) struct RegisterBody {
 pub(super) struct LoginBody {
     username: String,
     password: String,
-    /// A random name that the client keeps for its device, 16 to 128 characters: strangers who try passwords for
-    /// the account then don't hold it up.
+    /// A random name that the client keeps for its device, 16 to 128 characters: strangers who try
+    /// passwords for the account then don't hold it up.
     #[serde(default, alias = "device_id")]
     device_id: Option<String>,
     /// Name of the device, for the list of sessions; at most 64 characters are kept.
@@ -60,8 +60,8 @@ pub(super) struct GuestBody {
     device_id: Option<String>,
     /// Name of the device, for the list of sessions; at most 64 characters are kept.
     device: Option<String>,
-    /// Proof of work, where guests need one: a challenge of `/auth/challenge`, a dot, and a decimal counter such that
-    /// the SHA-256 of this text begins with `difficulty` zero bits. Good once.
+    /// Proof of work, where guests need one: a challenge of `/auth/challenge`, a dot, and a decimal
+    /// counter such that the SHA-256 of this text begins with `difficulty` zero bits. Good once.
     proof: Option<String>,
 }
 
@@ -206,7 +206,8 @@ pub(super) async fn guest(
     }))
 }
 
-/// A challenge whose proof makes a guest, where the settings ask for one. A challenge is for one guest.
+/// A challenge whose proof makes a guest, where the settings ask for one. A challenge is for one
+/// guest.
 #[utoipa::path(get, path = "/auth/challenge", tag = "auth", responses(
     (status = 200, body = Envelope<ChallengeData>)))]
 pub(super) async fn challenge(State(gw): State<Gw>, trace: Trace) -> ApiResult<ChallengeData> {

@@ -42,8 +42,8 @@ pub(super) struct ListParams {
     /// Only what changed in this Unix second or later: the `syncTime` of an earlier answer.
     #[serde(alias = "lastSync")]
     last_sync: Option<i64>,
-    /// SeqIds you know of, as `conversationId:seqId`, separated by commas, at most 64: the list reaches them,
-    /// or says that it is behind. This gateway knows what it told you itself.
+    /// SeqIds you know of, as `conversationId:seqId`, separated by commas, at most 64: the list
+    /// reaches them, or says that it is behind. This gateway knows what it told you itself.
     #[serde(alias = "atLeast")]
     at_least: Option<String>,
 }
@@ -56,7 +56,8 @@ pub(super) struct DetailParams {
     at_least: Option<i64>,
 }
 
-/// What a list must reach: what the caller says and what this gateway told it, the higher number of each.
+/// What a list must reach: what the caller says and what this gateway told it, the higher number of
+/// each.
 fn at_least(gw: &Gw, me: UserId, said: Option<&str>) -> Result<Vec<ConversationHead>, ApiError> {
     let wrong = || ApiError::invalid("`at_least` is a list of conversationId:seqId, at most 64.");
     let mut heads: BTreeMap<ConversationId, i64> = BTreeMap::new();
@@ -109,11 +110,12 @@ pub(super) struct ConversationsData {
     total: i64,
     page: i32,
     size: i32,
-    /// Left, dissolved or hidden since `last_sync`; at most 1,000 on a page, the others on the pages that follow.
+    /// Left, dissolved or hidden since `last_sync`; at most 1,000 on a page, the others on the
+    /// pages that follow.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     removed_ids: Vec<String>,
-    /// True when messages you know of are on their way to the database: entries may be older than you know,
-    /// and stand lower than they should.
+    /// True when messages you know of are on their way to the database: entries may be older than
+    /// you know, and stand lower than they should.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     behind: bool,
 }

@@ -1,7 +1,7 @@
 //! The OpenAPI document, made of the same list as the router.
 //!
-//! What every endpoint has in common is added here and not written at each handler: a description of
-//! every answer, the refusals that middleware and extractors give, unique names of operations.
+//! What every endpoint has in common is added here and not written at each handler: a description
+//! of every answer, the refusals that middleware and extractors give, unique names of operations.
 
 use http::StatusCode;
 use utoipa::openapi::path::{Operation, PathItem};

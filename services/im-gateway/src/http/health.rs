@@ -13,7 +13,8 @@ use crate::state::Gw;
 /// The state of this instance.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Health {
-    /// `ok`, `read_only` (the disk is full: reading works, new messages and accounts are refused) or `unavailable`.
+    /// `ok`, `read_only` (the disk is full: reading works, new messages and accounts are refused)
+    /// or `unavailable`.
     status: &'static str,
     /// Unix seconds.
     time: i64,

@@ -1,9 +1,9 @@
 //! The input rules of bodies and queries, in one place.
 //!
-//! A body is one JSON object. `null` for an optional field means that the field is absent, unknown fields
-//! are skipped, a field that stands there twice or has another type is refused with its name. An empty
-//! value of a query parameter means that the parameter is absent. Refusals never repeat a value: it may be
-//! a password.
+//! A body is one JSON object. `null` for an optional field means that the field is absent, unknown
+//! fields are skipped, a field that stands there twice or has another type is refused with its
+//! name. An empty value of a query parameter means that the parameter is absent. Refusals never
+//! repeat a value: it may be a password.
 
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;

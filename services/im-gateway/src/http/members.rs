@@ -28,8 +28,8 @@ pub(super) struct MembersParams {
     size: Option<i32>,
     /// 1 member, 2 admin, 3 owner.
     role: Option<i32>,
-    /// Only members who changed in this Unix second or later, and who left since: the `syncTime` of an
-    /// earlier answer.
+    /// Only members who changed in this Unix second or later, and who left since: the `syncTime` of
+    /// an earlier answer.
     #[serde(alias = "lastSync")]
     last_sync: Option<i64>,
 }

@@ -39,8 +39,8 @@ pub(super) struct HistoryParams {
     /// 1 to 100, default 50.
     #[serde(alias = "size", alias = "pageSize", alias = "page_size")]
     limit: Option<i32>,
-    /// A seqId you know of: the answer reaches it, or says that it is behind. This gateway knows what it
-    /// told you itself; say it when you come from another one.
+    /// A seqId you know of: the answer reaches it, or says that it is behind. This gateway knows
+    /// what it told you itself; say it when you come from another one.
     #[serde(alias = "atLeast")]
     at_least: Option<i64>,
 }
@@ -55,7 +55,8 @@ pub(super) struct HistoryData {
     has_more: bool,
     /// The newest message known of, on this page or not.
     head_seq_id: i64,
-    /// True when messages up to `headSeqId` are on their way to the database and may be missing here.
+    /// True when messages up to `headSeqId` are on their way to the database and may be missing
+    /// here.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     behind: bool,
 }
@@ -111,8 +112,8 @@ pub(super) struct ReadData {
     unread_count: i64,
     /// The pointer now; it never moves back.
     last_read_seq_id: i64,
-    /// True when the message you read is on its way to the database: the pointer stopped before it. Say it
-    /// again later.
+    /// True when the message you read is on its way to the database: the pointer stopped before it.
+    /// Say it again later.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     behind: bool,
     /// Where the pointer should have got to; with `behind` only.

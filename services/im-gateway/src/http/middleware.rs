@@ -24,7 +24,8 @@ const TRACE_MAX: usize = 128;
 const CORS_HEADERS: HeaderValue = HeaderValue::from_static(
     "Origin, Content-Type, Accept, Authorization, X-Trace-ID, X-Request-ID, X-Idempotency-Key, If-Match",
 );
-/// Seconds for which a browser may remember the answer to a preflight: each one counts as a stranger's request.
+/// Seconds for which a browser may remember the answer to a preflight: each one counts as a
+/// stranger's request.
 const CORS_MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 const CORS_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS");
 

@@ -32,7 +32,8 @@ pub(crate) struct User {
     updated_at: i64,
     /// Number of edits of the profile so far: for `If-Match` and `version`.
     pub(crate) version: i64,
-    /// Who adds you to groups without asking: `everybody`, `friends` or `nobody`; in your own profile only.
+    /// Who adds you to groups without asking: `everybody`, `friends` or `nobody`; in your own
+    /// profile only.
     #[serde(skip_serializing_if = "Option::is_none")]
     added_by: Option<&'static str>,
 }

@@ -42,7 +42,8 @@ pub(crate) struct ErrorBody<'a> {
 pub(crate) struct ErrorDetails {
     /// Whether the same request can succeed later without a change.
     retryable: bool,
-    /// Seconds after which it may be accepted, where that is known; the same as the header `Retry-After`.
+    /// Seconds after which it may be accepted, where that is known; the same as the header
+    /// `Retry-After`.
     #[serde(rename = "retryAfter", skip_serializing_if = "Option::is_none")]
     retry_after: Option<u32>,
 }

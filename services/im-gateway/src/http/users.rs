@@ -22,7 +22,8 @@ pub(super) struct ProfileBody {
     /// New picture; empty text takes it away.
     #[serde(default, alias = "avatar_url")]
     avatar_url: Option<String>,
-    /// Who adds you to groups without asking: `everybody`, `friends` or `nobody`; others invite you.
+    /// Who adds you to groups without asking: `everybody`, `friends` or `nobody`; others invite
+    /// you.
     #[serde(default, alias = "added_by")]
     added_by: Option<String>,
     /// The `version` you saw, as the header `If-Match` says it; any other is a conflict.

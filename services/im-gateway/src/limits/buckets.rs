@@ -13,8 +13,9 @@ const SWEEP_EVERY_MS: u64 = 1_000;
 /// Keys that are charged to the bucket all of them share get together what so many keys would get.
 const OVERFLOW_SHARE: f64 = 10.0;
 
-/// A sharded map of buckets. When a shard is full, buckets that are full again are forgotten, which changes nothing for
-/// anybody. If none is, keys without a bucket share one: no key can make the map forget what another, or the same, owes.
+/// A sharded map of buckets. When a shard is full, buckets that are full again are forgotten, which
+/// changes nothing for anybody. If none is, keys without a bucket share one: no key can make the
+/// map forget what another, or the same, owes.
 pub(super) struct Buckets<K> {
     shards: Vec<Mutex<Shard<K>>>,
     max_per_shard: usize,

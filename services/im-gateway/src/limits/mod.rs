@@ -1,4 +1,5 @@
-//! Token buckets per address, per account and for the instance; those at the doors are shared by all gateways.
+//! Token buckets per address, per account and for the instance; those at the doors are shared by
+//! all gateways.
 
 mod buckets;
 mod shared;
@@ -99,8 +100,8 @@ impl Limits {
         self.of_address(&self.probe, address, |rates| rates.probe)
     }
 
-    /// Judges any other request by its address, before anything else is looked at. What may turn out to be a guess passes
-    /// only while the address could pay for it.
+    /// Judges any other request by its address, before anything else is looked at. What may turn
+    /// out to be a guess passes only while the address could pay for it.
     pub(crate) fn admit_address(&self, address: IpAddr, may_guess: bool) -> Result<(), Refused> {
         let rates = self.rates.load();
         if rates.disabled {
@@ -139,7 +140,8 @@ impl Limits {
         }
     }
 
-    /// Judges a request at a door by the buckets of this process, and then by the one that all gateways share.
+    /// Judges a request at a door by the buckets of this process, and then by the one that all
+    /// gateways share.
     ///
     /// The own ones first: a flood is refused without a call, and they are the verdict when nobody answers.
     pub(crate) async fn admit_door(
@@ -191,8 +193,8 @@ impl Limits {
         self.of_instance(&rates, rates.share_strangers, clock::now_ms())
     }
 
-    /// Takes a token of the instance for a caller who may use this share of its burst. The rest is there for callers of a
-    /// higher rank, whatever those of lower ranks send.
+    /// Takes a token of the instance for a caller who may use this share of its burst. The rest is
+    /// there for callers of a higher rank, whatever those of lower ranks send.
     fn of_instance(&self, rates: &Rates, share: f64, now: UnixMillis) -> Result<(), Refused> {
         if rates.disabled {
             return Ok(());

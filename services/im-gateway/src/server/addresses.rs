@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 /// Number of shards.
 const SHARDS: usize = 16;
 
-/// What limits are charged to: an IPv4 address, or the first 64 bits of an IPv6 address. An IPv6 prefix whose upper half is
-/// zero belongs to nobody but the host itself.
+/// What limits are charged to: an IPv4 address, or the first 64 bits of an IPv6 address. An IPv6
+/// prefix whose upper half is zero belongs to nobody but the host itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct AddressKey(u64);
 

@@ -1,5 +1,6 @@
-//! The one place every request passes before anything is done for it, the cheapest question first: may the address ask, who
-//! asks, may the account ask, is there room for callers of this rank. Only then a request is routed or becomes a WebSocket.
+//! The one place every request passes before anything is done for it, the cheapest question first:
+//! may the address ask, who asks, may the account ask, is there room for callers of this rank. Only
+//! then a request is routed or becomes a WebSocket.
 
 use std::net::IpAddr;
 

@@ -23,8 +23,9 @@ pub(super) struct WaitingLimits {
     pub(super) max_per_address: usize,
 }
 
-/// Connections that wait for a client that has not proved who it is. When too many wait, the oldest goes, of the address
-/// that has too many or of all: a flood of silent strangers pushes out strangers only, and one address only its own.
+/// Connections that wait for a client that has not proved who it is. When too many wait, the oldest
+/// goes, of the address that has too many or of all: a flood of silent strangers pushes out
+/// strangers only, and one address only its own.
 pub(super) struct Gate {
     waiting: Mutex<Waiting>,
     next: AtomicU64,
@@ -142,7 +143,8 @@ impl Waiting {
 
     fn remove(&mut self, turn: u64) -> Option<Arc<Visitor>> {
         let visitor = self.by_age.remove(&turn)?;
-        // The client's address may have become known meanwhile: what was noted is what is taken out.
+        // The client's address may have become known meanwhile: what was noted is what is taken
+        // out.
         for key in [visitor.limited_key(), Some(visitor.peer.into())] {
             let Some(key) = key else { continue };
             if self.by_address.remove(&(key, turn))
@@ -197,7 +199,8 @@ impl Visitor {
         self.is_proxy.load(Ordering::Relaxed)
     }
 
-    /// What the connection's limits are charged to; none for a proxy, and none where limits are off.
+    /// What the connection's limits are charged to; none for a proxy, and none where limits are
+    /// off.
     fn limited_key(&self) -> Option<AddressKey> {
         (self.gate.addresses.is_some() && !self.speaks_for_many()).then(|| self.peer().into())
     }
@@ -247,7 +250,8 @@ impl Visitor {
         Ok(())
     }
 
-    /// Takes the right to have a socket along into the connection's next life, counted for the client's address.
+    /// Takes the right to have a socket along into the connection's next life, counted for the
+    /// client's address.
     ///
     /// # Errors
     /// `RATE_LIMITED` when the address a proxy named has as many connections as it may.

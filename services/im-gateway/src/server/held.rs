@@ -1,4 +1,5 @@
-//! Bytes of answers and of request bodies that are in memory: bounded over the whole process, and per address.
+//! Bytes of answers and of request bodies that are in memory: bounded over the whole process, and
+//! per address.
 
 use std::sync::Arc;
 
@@ -38,7 +39,8 @@ pub(crate) struct Reservation {
     bytes: usize,
 }
 
-/// Bytes of an answer together with their reservation. The kernel has taken them when nobody refers to them any more.
+/// Bytes of an answer together with their reservation. The kernel has taken them when nobody refers
+/// to them any more.
 struct Answer {
     bytes: Bytes,
     _reservation: Reservation,
@@ -70,7 +72,8 @@ impl BodyBudget {
     ) -> Result<Reservation, ApiError> {
         let mut held = self.held.lock();
         let of_address = held.by_address.get(&key).copied().unwrap_or(0);
-        // The first one always passes for its address: a limit below an answer's size must not refuse it for ever.
+        // The first one always passes for its address: a limit below an answer's size must not
+        // refuse it for ever.
         let fits = held.total.saturating_add(bytes) <= self.max
             && (of_address == 0 || of_address.saturating_add(bytes) <= self.max_per_address);
         if !fits {
@@ -87,7 +90,8 @@ impl BodyBudget {
         })
     }
 
-    /// Whether nothing more can be taken for an address: an answer that can't be held must not be made.
+    /// Whether nothing more can be taken for an address: an answer that can't be held must not be
+    /// made.
     pub(crate) fn is_exhausted(&self, key: AddressKey) -> bool {
         let held = self.held.lock();
         held.total >= self.max || held.by_address.get(&key) >= Some(&self.max_per_address.max(1))

@@ -79,7 +79,8 @@ where
     if let Some(Err(error)) = &outcome {
         tracing::debug!(%error, peer = %visitor.peer(), "an HTTP connection ended");
     }
-    // The peer may still be sending what was refused already: the answer must not be lost by a reset.
+    // The peer may still be sending what was refused already: the answer must not be lost by a
+    // reset.
     let is_refused = matches!(&outcome, Some(Err(error)) if error.is_parse());
     if (visitor.is_uploading() || is_refused)
         && outcome.is_some()

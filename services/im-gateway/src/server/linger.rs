@@ -1,6 +1,6 @@
-//! Closing while the peer still sends. A socket that is closed on top of unread bytes is reset, and the reset overtakes the
-//! answer: the peer never learns why it was refused. So the gateway says that it is done, reads on within bounds, and then
-//! closes (RFC 9112 section 9.6).
+//! Closing while the peer still sends. A socket that is closed on top of unread bytes is reset, and
+//! the reset overtakes the answer: the peer never learns why it was refused. So the gateway says
+//! that it is done, reads on within bounds, and then closes (RFC 9112 section 9.6).
 
 use std::time::Duration;
 

@@ -14,8 +14,8 @@ use crate::config::Connections;
 
 /// Files a process needs besides its sockets, those of [`PASSING`] among them.
 const SPARE_FILES: usize = 512;
-/// Connections at a time that find all places taken: they are served one request, or told so. Further ones wait in the
-/// listener's backlog.
+/// Connections at a time that find all places taken: they are served one request, or told so.
+/// Further ones wait in the listener's backlog.
 const PASSING: usize = 128;
 
 /// The right to have a socket.
@@ -92,7 +92,8 @@ impl Places {
         self.max
     }
 
-    /// The next connection. A full gateway goes on answering: a client that can't stay learns it at once and may go elsewhere.
+    /// The next connection. A full gateway goes on answering: a client that can't stay learns it at
+    /// once and may go elsewhere.
     pub(super) async fn accept(
         &self,
         listener: &TcpListener,

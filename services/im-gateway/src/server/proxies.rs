@@ -1,4 +1,5 @@
-//! Who a request comes from when proxies stand in front: which of them are believed, and what they say.
+//! Who a request comes from when proxies stand in front: which of them are believed, and what they
+//! say.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +17,8 @@ const HOPS_MAX: usize = 32;
 /// Header in which proxies append the address that each of them saw.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// A proxy whose word counts: an address, a network such as `10.0.0.0/8`, or `unix` for a hop over a Unix socket.
+/// A proxy whose word counts: an address, a network such as `10.0.0.0/8`, or `unix` for a hop over
+/// a Unix socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum TrustedProxy {
@@ -76,7 +78,8 @@ enum Hop {
 }
 
 impl Hop {
-    /// Takes what proxies write: an address, alone or in brackets, with or without a port, or `unix:`.
+    /// Takes what proxies write: an address, alone or in brackets, with or without a port, or
+    /// `unix:`.
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim().trim_matches('"');
         if is_unix(text) {
@@ -127,9 +130,9 @@ impl Proxies {
 
     /// Who a request comes from: the peer, or what trusted proxies say about it.
     ///
-    /// From the right, every trusted proxy has appended who it saw; the first address that is no trusted proxy is the
-    /// client. What stands left of it, the client may have written. An entry that can't be read ends the search at the
-    /// proxy that wrote it.
+    /// From the right, every trusted proxy has appended who it saw; the first address that is no
+    /// trusted proxy is the client. What stands left of it, the client may have written. An entry
+    /// that can't be read ends the search at the proxy that wrote it.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.trusts(peer) {
@@ -153,8 +156,8 @@ impl Proxies {
         client
     }
 
-    /// A peer that is not trusted sends what only proxies send: either a stranger tries it, or limits see one address
-    /// for everybody.
+    /// A peer that is not trusted sends what only proxies send: either a stranger tries it, or
+    /// limits see one address for everybody.
     fn note_untrusted(&self, peer: IpAddr) {
         names::add(names::FORWARDED_UNTRUSTED, 1);
         if !self.warned.swap(true, Ordering::Relaxed) {

@@ -1,4 +1,5 @@
-//! The PROXY protocol, versions 1 and 2: a proxy that only passes bytes on says first who the client is.
+//! The PROXY protocol, versions 1 and 2: a proxy that only passes bytes on says first who the
+//! client is.
 //!
 //! Exactly the header is read and nothing behind it, which belongs to TLS or HTTP.
 
@@ -10,7 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// Length of the fixed part of version 2: signature, command, family and the length of the rest.
 const FIXED: usize = 16;
-/// Maximum length of the rest of version 2 in bytes; addresses take up to 216, the remainder is room for what proxies add.
+/// Maximum length of the rest of version 2 in bytes; addresses take up to 216, the remainder is
+/// room for what proxies add.
 const REST_MAX: usize = 2_048;
 /// Maximum length of a line of version 1 in bytes.
 const LINE_MAX: usize = 107;

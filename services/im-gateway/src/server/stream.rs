@@ -1,4 +1,5 @@
-//! The stream of a connection, plain or under TLS, as long as it speaks HTTP: a peer that takes nothing is not waited for.
+//! The stream of a connection, plain or under TLS, as long as it speaks HTTP: a peer that takes
+//! nothing is not waited for.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -11,8 +12,8 @@ use tokio::time::Sleep;
 
 use crate::metrics as names;
 
-/// Bytes that count as progress within the time a write may take. A peer that takes fewer in it is cut off: a trickle would
-/// hold an answer in memory for hours.
+/// Bytes that count as progress within the time a write may take. A peer that takes fewer in it is
+/// cut off: a trickle would hold an answer in memory for hours.
 const PROGRESS: usize = 16 << 10;
 
 /// See the module.

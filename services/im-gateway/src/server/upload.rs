@@ -1,5 +1,5 @@
-//! The body of a request: watched, so that a peer that stops sending is not waited for, and so that the connection knows
-//! whether a body is still coming when it has been answered.
+//! The body of a request: watched, so that a peer that stops sending is not waited for, and so that
+//! the connection knows whether a body is still coming when it has been answered.
 
 use std::fmt;
 use std::future::Future;

@@ -196,7 +196,8 @@ fn check_origin(gw: &Gw, headers: &HeaderMap) -> Result<(), Error> {
 
 /// The token of a request for `/ws`: from the subprotocols, the query or the header.
 ///
-/// Browsers and proxies put an `Authorization` of their own beside a token that was named: it says nothing then.
+/// Browsers and proxies put an `Authorization` of their own beside a token that was named: it says
+/// nothing then.
 pub(crate) fn token_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<Result<&'a str, Error>> {
     let named = upgrade::offered_token(headers).or_else(|| token_in(uri));
     match named {
@@ -205,7 +206,8 @@ pub(crate) fn token_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<Resul
     }
 }
 
-/// The token in a query. Both alphabets of tokens need no escaping; what has been escaped anyway is none.
+/// The token in a query. Both alphabets of tokens need no escaping; what has been escaped anyway is
+/// none.
 fn token_in(uri: &Uri) -> Option<&str> {
     let pairs = uri.query()?.split('&');
     let mut tokens = pairs.filter_map(|pair| pair.strip_prefix("token="));

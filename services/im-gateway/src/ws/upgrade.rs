@@ -1,4 +1,5 @@
-//! What a request for `/ws` must carry before the connection may become a WebSocket: RFC 6455 section 4.2.1.
+//! What a request for `/ws` must carry before the connection may become a WebSocket: RFC 6455
+//! section 4.2.1.
 
 use gochat_core::error::{Error, ErrorCode};
 use http::request::Parts;
@@ -6,7 +7,8 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
 
 use crate::http::reply::ApiError;
 
-/// Subprotocol of the frames this gateway speaks. A client may offer it; a browser that offers its token must.
+/// Subprotocol of the frames this gateway speaks. A client may offer it; a browser that offers its
+/// token must.
 pub(super) const PROTOCOL: &str = "gochat.v1";
 /// Prefix of a subprotocol that carries an access token: `bearer.<token>`.
 const BEARER: &str = "bearer.";
@@ -17,7 +19,8 @@ const KEY_LEN: usize = 24;
 /// Maximum number of subprotocols a client may offer; more are refused with 400.
 const PROTOCOLS_MAX: usize = 16;
 
-/// Headers of an answer that names what would be understood (RFC 9110 section 15.5.22, RFC 6455 section 4.4).
+/// Headers of an answer that names what would be understood (RFC 9110 section 15.5.22, RFC 6455
+/// section 4.4).
 const UNDERSTOOD: &[(HeaderName, &str)] = &[
     (header::UPGRADE, "websocket"),
     (header::CONNECTION, "upgrade"),
@@ -36,8 +39,8 @@ pub(super) struct Offer {
 /// Checks the request's head.
 ///
 /// # Errors
-/// The refusal with its status: 405 for another method, 426 for a request that asks for no upgrade or for another version,
-/// 400 for a header that breaks the rules.
+/// The refusal with its status: 405 for another method, 426 for a request that asks for no upgrade
+/// or for another version, 400 for a header that breaks the rules.
 pub(super) fn check(parts: &Parts) -> Result<Offer, ApiError> {
     let headers = &parts.headers;
     if parts.method != Method::GET {
@@ -117,7 +120,8 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Whether the text is 16 bytes in base64: 22 digits, the last of which carries 2 bits, and the padding.
+/// Whether the text is 16 bytes in base64: 22 digits, the last of which carries 2 bits, and the
+/// padding.
 fn is_key(text: &str) -> bool {
     let bytes = text.as_bytes();
     let is_digit = |b: &u8| b.is_ascii_alphanumeric() || *b == b'+' || *b == b'/';

@@ -18,8 +18,9 @@ impl Auth {
     /// already, the request is taken for a repeat whose first answer was lost.
     ///
     /// # Errors
-    /// `AUTH_INVALID_CREDENTIALS` for a wrong old password, `RATE_LIMITED` after too many of them, `WEAK_PASSWORD`, `GUEST_NOT_ALLOWED`,
-    /// `VERSION_CONFLICT` when the password was changed at the same time.
+    /// `AUTH_INVALID_CREDENTIALS` for a wrong old password, `RATE_LIMITED` after too many of them,
+    /// `WEAK_PASSWORD`, `GUEST_NOT_ALLOWED`, `VERSION_CONFLICT` when the password was changed at
+    /// the same time.
     pub(crate) async fn change_password(
         &self,
         user: UserId,

@@ -109,8 +109,8 @@ impl Auth {
     /// Creates an account.
     ///
     /// # Errors
-    /// `INVALID_USERNAME`, `WEAK_PASSWORD`, `INVALID_PARAMS`, `USER_ALREADY_EXISTS`, `RATE_LIMITED`,
-    /// `REGISTRATION_CLOSED`, `INVITATION_INVALID`.
+    /// `INVALID_USERNAME`, `WEAK_PASSWORD`, `INVALID_PARAMS`, `USER_ALREADY_EXISTS`,
+    /// `RATE_LIMITED`, `REGISTRATION_CLOSED`, `INVITATION_INVALID`.
     pub(crate) async fn register(
         &self,
         username: String,
@@ -148,8 +148,8 @@ impl Auth {
     /// Trades a name and a password for tokens.
     ///
     /// # Errors
-    /// `AUTH_INVALID_CREDENTIALS` for unknown names and wrong passwords alike, `USER_DISABLED`; `RATE_LIMITED` after
-    /// too many wrong passwords for this name.
+    /// `AUTH_INVALID_CREDENTIALS` for unknown names and wrong passwords alike, `USER_DISABLED`;
+    /// `RATE_LIMITED` after too many wrong passwords for this name.
     pub(crate) async fn login(
         &self,
         username: String,
@@ -174,10 +174,12 @@ impl Auth {
         }
     }
 
-    /// Compares a password of an account, within the account's budget of wrong ones; the version of the password.
+    /// Compares a password of an account, within the account's budget of wrong ones; the version of
+    /// the password.
     ///
     /// # Errors
-    /// `AUTH_INVALID_CREDENTIALS`; `RATE_LIMITED` with the time at which the next password is judged.
+    /// `AUTH_INVALID_CREDENTIALS`; `RATE_LIMITED` with the time at which the next password is
+    /// judged.
     pub(crate) async fn check_password(
         &self,
         user: &User,

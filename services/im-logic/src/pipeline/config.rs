@@ -51,7 +51,8 @@ pub struct PipelineConfig {
     pub people_ttl_s: u64,
 }
 
-/// What all authors of a conversation together may send; beyond it `SLOW_MODE` says when the next may be sent.
+/// What all authors of a conversation together may send; beyond it `SLOW_MODE` says when the next
+/// may be sent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PaceConfig {

@@ -25,8 +25,8 @@ use tonic::{Response, Status};
 
 /// Users of one call.
 const USERS: usize = 1_000;
-/// Conversations of one call. A hot one is answered with up to 10,000 recent messages; im-repo answers as many
-/// conversations as there is room for.
+/// Conversations of one call. A hot one is answered with up to 10,000 recent messages; im-repo
+/// answers as many conversations as there is room for.
 const CONVERSATIONS: usize = 128;
 /// Resends looked for in one conversation and batch; more are refused, retryably.
 const RESENDS: usize = 10_000;
@@ -80,8 +80,8 @@ impl Lookup {
         .await
     }
 
-    /// One chunk, in as many calls as its answers need room. When a call fails as a whole for a reason a
-    /// retry can't mend, its conversations are asked for one by one.
+    /// One chunk, in as many calls as its answers need room. When a call fails as a whole for a
+    /// reason a retry can't mend, its conversations are asked for one by one.
     async fn facts_of(
         &self,
         needs: &[Question<'_>],

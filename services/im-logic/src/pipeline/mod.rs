@@ -70,7 +70,8 @@ pub struct PipelinePorts {
     pub instance: Arc<str>,
 }
 
-/// Whether the bytes of an upstream record are a message that can be sequenced, as a worker judges them. For fuzzing.
+/// Whether the bytes of an upstream record are a message that can be sequenced, as a worker judges
+/// them. For fuzzing.
 #[doc(hidden)]
 pub fn is_submission(bytes: &[u8]) -> bool {
     let place = decode::Place {

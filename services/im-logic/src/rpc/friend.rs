@@ -307,8 +307,8 @@ async fn search(app: &App, request: pb::SearchUsersRequest) -> Result<pb::Search
     })
 }
 
-/// Blocks a user or lifts the block. Once it is answered, the sequencer refuses what either of the two
-/// writes in their chat.
+/// Blocks a user or lifts the block. Once it is answered, the sequencer refuses what either of the
+/// two writes in their chat.
 async fn block(app: &App, request: pb::BlockUserRequest) -> Result<pb::BlockUserResponse> {
     let user = parse::user(&request.user_id)?;
     let target = parse::user(&request.target_id)?;

@@ -51,7 +51,8 @@ async fn send(app: &App, request: pb::SendMessageRequest) -> Result<pb::SendMess
     Ok(answer)
 }
 
-/// By the author for two minutes, or what the settings of a single chat say; by admins and the owner at any time.
+/// By the author for two minutes, or what the settings of a single chat say; by admins and the
+/// owner at any time.
 async fn recall(app: &App, request: pb::DeleteMessageRequest) -> Result<pb::DeleteMessageResponse> {
     let operator = parse::user(&request.operator_id)?;
     let message_id: MessageId = request.message_id.parse().map_err(|_| {

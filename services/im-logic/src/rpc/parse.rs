@@ -82,8 +82,9 @@ pub(super) fn cursor_after(user: &str) -> String {
     user.map(|cursor| cursor.to_string()).unwrap_or_default()
 }
 
-/// `last_sync_time` of the next incremental question of a client that is answered now. Rows are stamped
-/// before they are committed, and clocks of services differ: the overlap repeats a few rows and skips none.
+/// `last_sync_time` of the next incremental question of a client that is answered now. Rows are
+/// stamped before they are committed, and clocks of services differ: the overlap repeats a few rows
+/// and skips none.
 pub(super) fn sync_time() -> i64 {
     (crate::clock::now_s() - SYNC_OVERLAP_S).max(1)
 }

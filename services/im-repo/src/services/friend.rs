@@ -289,8 +289,8 @@ impl FriendApi {
     }
 }
 
-/// A page of friends as it leaves, cut where it is too large: where the next one starts, and who is no
-/// friend any more.
+/// A page of friends as it leaves, cut where it is too large: where the next one starts, and who is
+/// no friend any more.
 fn bounded(page: FriendPage) -> (Vec<Friend>, Option<UserId>, Vec<UserId>) {
     let mut friends: Vec<_> = page.friends.iter().map(convert::friend).collect();
     let (mut next, mut removed) = (page.next, page.removed);

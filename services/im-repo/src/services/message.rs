@@ -232,8 +232,8 @@ impl MessageApi {
         })
     }
 
-    /// A page of history that holds what its reader was told of, and whether a row stayed away. A page
-    /// that lacks nothing costs nothing more; else the row is waited for, within bounds.
+    /// A page of history that holds what its reader was told of, and whether a row stayed away. A
+    /// page that lacks nothing costs nothing more; else the row is waited for, within bounds.
     async fn page_reaching(
         &self,
         query: RangeQuery,
@@ -366,8 +366,8 @@ impl MessageApi {
     }
 }
 
-/// Cuts newest messages to the size of a page, behind a conversation where one ends. Returns the asked
-/// conversations that are left, in the order of their ids' text.
+/// Cuts newest messages to the size of a page, behind a conversation where one ends. Returns the
+/// asked conversations that are left, in the order of their ids' text.
 fn cut_latest(messages: &mut Vec<RepoMessage>, mut asked: Vec<String>) -> Vec<String> {
     let all: Vec<String> = messages.iter().map(|m| m.conversation_id.clone()).collect();
     if !pages::bound(messages) {

@@ -100,8 +100,8 @@ impl RateLimitApi {
         Ok(UseProofResponse { first })
     }
 
-    /// The first of the places that the user signed in from before. Without an answer of the database the guess
-    /// counts as a stranger's.
+    /// The first of the places that the user signed in from before. Without an answer of the
+    /// database the guess counts as a stranger's.
     async fn known_place(&self, user: UserId, places: Vec<String>) -> Option<String> {
         let since = self.shared.now().saturating_sub(PLACE_LIFE_MS);
         let known = self.shared.db.known_places(user, places, since).await;
@@ -114,8 +114,8 @@ impl RateLimitApi {
         }
     }
 
-    /// Remembers places; one that was noted within a day isn't written again. A failure costs the owner the own
-    /// budget of that place, not the sign-in.
+    /// Remembers places; one that was noted within a day isn't written again. A failure costs the
+    /// owner the own budget of that place, not the sign-in.
     async fn note_places(&self, user: UserId, places: Vec<String>) {
         let (db, now) = (&self.shared.db, self.shared.now());
         let fresh = now.saturating_sub(PLACE_FRESH_MS);

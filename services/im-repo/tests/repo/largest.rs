@@ -1,5 +1,5 @@
-//! Answers about the largest rows there can be: each fits what services accept from each other, says when
-//! it is cut, and leaves nothing out.
+//! Answers about the largest rows there can be: each fits what services accept from each other,
+//! says when it is cut, and leaves nothing out.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! `friend.request.sent` → the one who was asked; `friend.added`, `friend.removed` → both; `friend.blocked` → own devices.
+//! `friend.request.sent` → the one who was asked; `friend.added`, `friend.removed` → both;
+//! `friend.blocked` → own devices.
 
 use gochat_core::session::frame::{FriendAdded, FriendRemoved, FriendRequest, User};
 use gochat_core::signal::Signal;

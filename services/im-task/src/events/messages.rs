@@ -50,9 +50,9 @@ impl Events {
             .await
     }
 
-    /// The reader's own devices, and whose messages were read: the peer, or in a group that is small enough whoever
-    /// wrote in the range. Only those who are members now: people who wrote and are gone hear nothing, and of a pair that
-    /// is blocked nobody hears of the other.
+    /// The reader's own devices, and whose messages were read: the peer, or in a group that is
+    /// small enough whoever wrote in the range. Only those who are members now: people who wrote
+    /// and are gone hear nothing, and of a pair that is blocked nobody hears of the other.
     async fn readers(&self, event: &Event, read: &Read) -> Result<Audience, Failure> {
         let (Ok(id), Ok(reader)) = (
             event.conversation_id.parse::<ConversationId>(),

@@ -4,9 +4,10 @@
 //! written and not committed is written again without effect. im-logic reads `persist` from this group's committed
 //! offset on to find what is not in the database yet, so a commit before the write would lose acknowledged messages.
 //!
-//! A record of the sequencer that is refused stops its partition ([`crate::stopped`]); its number is given to no other
-//! message, because the tail from the committed offset on keeps saying that it is taken. Dead letters are only for
-//! records that the sequencer can't have written, which nobody was told about.
+//! A record of the sequencer that is refused stops its partition ([`crate::stopped`]); its number
+//! is given to no other message, because the tail from the committed offset on keeps saying that it
+//! is taken. Dead letters are only for records that the sequencer can't have written, which nobody
+//! was told about.
 
 mod arrivals;
 mod recheck;
@@ -52,9 +53,10 @@ impl Persist {
         Self { repo, recheck }
     }
 
-    /// Writes all rows that can be written and names those that were refused, each with the reason. A batch that is
-    /// refused as a whole is halved until the refused record stands alone. So is one that fails for a reason inside
-    /// im-repo: one row must not keep all others from being written.
+    /// Writes all rows that can be written and names those that were refused, each with the reason.
+    /// A batch that is refused as a whole is halved until the refused record stands alone. So is
+    /// one that fails for a reason inside im-repo: one row must not keep all others from being
+    /// written.
     ///
     /// # Errors
     /// im-repo or its database is away: the rows may be written or not.
@@ -80,7 +82,8 @@ impl Persist {
                         if failed.retryable {
                             return Err(Error::new(ErrorCode::ServiceUnavailable, failed.reason));
                         }
-                        // Several rows may carry one id; those that are written are written again without effect.
+                        // Several rows may carry one id; those that are written are written again
+                        // without effect.
                         let named = part.clone().filter(|at| {
                             rows[*at].message.message_id.to_string() == failed.message_id
                         });
@@ -196,7 +199,8 @@ fn is_behind(tp: &TopicPartition, record: &InRecord, refused: &[Refused]) -> boo
         .any(|refused| refused.tp == *tp && refused.offset <= record.offset)
 }
 
-/// Whether a record has what the sequencer gives every message before the acknowledgement: ids and a number.
+/// Whether a record has what the sequencer gives every message before the acknowledgement: ids and
+/// a number.
 fn is_sequenced(message: &PersistenceMessage) -> bool {
     message.message_id > 0
         && message.seq_id > 0

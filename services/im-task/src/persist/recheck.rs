@@ -162,8 +162,8 @@ impl Recheck {
         })
     }
 
-    /// Asks who of those that would be pushed again is still a member. Nearly always nobody would be, and nothing is
-    /// asked.
+    /// Asks who of those that would be pushed again is still a member. Nearly always nobody would
+    /// be, and nothing is asked.
     async fn rosters(
         &self,
         online: &HashMap<String, Vec<String>>,

@@ -274,7 +274,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// Stops services in order, then the servers; says which did not end well. Logs and data of a run that failed stay.
+    /// Stops services in order, then the servers; says which did not end well. Logs and data of a
+    /// run that failed stay.
     pub(super) async fn stop(self, is_clean: bool) -> Result<()> {
         let Ok(processes) = Arc::try_unwrap(self.processes) else {
             // The run was cut short. Its services are killed when the fault lets go of them.
@@ -320,7 +321,8 @@ impl Fleet {
     }
 }
 
-/// What is cut off from the ends of sessions by a fault. A gateway that was killed loads them before it serves anybody.
+/// What is cut off from the ends of sessions by a fault. A gateway that was killed loads them
+/// before it serves anybody.
 fn part(fault: Fault) -> Option<Part> {
     match (fault.target, fault.action) {
         (Target::Server("kafka"), _) => Some(Part::Log),

@@ -1,7 +1,7 @@
 //! Commands about members, roles and names of groups, several at once.
 //!
-//! A round gives two to four commands to different gateways at the same time and looks at the group.
-//! [`judge`] then searches for an order of the commands that explains the outcome. A command
+//! A round gives two to four commands to different gateways at the same time and looks at the
+//! group. [`judge`] then searches for an order of the commands that explains the outcome. A command
 //! without an answer (its server was killed) may still be carried out later, so its group is
 //! retired: only the invariants are audited there. A dissolved group is replaced by a new one.
 
@@ -156,7 +156,8 @@ async fn ask(scene: &Scene, id: &str, command: &Command, gate: usize) -> Outcome
     }
 }
 
-/// What an answer says about the command. An addition that became an invitation was not carried out.
+/// What an answer says about the command. An addition that became an invitation was not carried
+/// out.
 fn outcome(status: u16, answer: &Value) -> Outcome {
     let failed = answer["data"]["failedUsers"].as_array();
     match (status, failed.and_then(|failed| failed.first())) {

@@ -1,4 +1,5 @@
-//! What the people around a group want: mostly what they may do, so that most commands are carried out.
+//! What the people around a group want: mostly what they may do, so that most commands are carried
+//! out.
 
 use gochat_core::ids::UserId;
 use gochat_core::membership::Role;

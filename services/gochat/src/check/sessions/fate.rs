@@ -47,7 +47,8 @@ impl Fate {
         fate
     }
 
-    /// Whether something may have ended the session by then. A cause that is over is disproved by a row that still lives.
+    /// Whether something may have ended the session by then. A cause that is over is disproved by a
+    /// row that still lives.
     pub(super) fn may_have_ended(&self, at: Millis) -> bool {
         let stands =
             |cause: &Cause| cause.certain || !self.alive.iter().any(|asked| *asked >= cause.until);
@@ -68,7 +69,8 @@ impl Fate {
             (Answer::Missing, Request::End { target, .. }) if target == nth => {
                 earlier(&mut self.row_ended, act.heard);
             }
-            // Gateways are told before a refresh is refused; another refusal is that of one gateway.
+            // Gateways are told before a refresh is refused; another refusal is that of one
+            // gateway.
             (Answer::Refused, Request::Refresh(n, _)) if n == nth => {
                 earlier(&mut self.told, act.heard);
             }

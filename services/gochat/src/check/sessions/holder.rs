@@ -29,7 +29,8 @@ pub(super) struct Key {
     pub(super) expires: Millis,
     /// Refresh tokens with their generations, the newest last.
     pub(super) refresh: Vec<(u64, String)>,
-    /// A refresh without an answer may still be on its way until then: no newer token is used before.
+    /// A refresh without an answer may still be on its way until then: no newer token is used
+    /// before.
     pub(super) rests_until: Millis,
     /// As far as the account knows.
     pub(super) has_ended: bool,

@@ -1,4 +1,5 @@
-//! What may have happened to the sessions of an account, and what may not. Pure: a history in, violations out.
+//! What may have happened to the sessions of an account, and what may not. Pure: a history in,
+//! violations out.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,7 @@
-//! Accounts whose sessions get commands while processes are killed: sign-ins, refreshes (also twice at once, repeated,
-//! and with old tokens), sign-outs, ends of one and of all others, and changed passwords; their tokens are in use all the
-//! while, through every gateway. Everything is written down ([`history`]); [`judge`] says afterwards what could not
-//! have happened.
+//! Accounts whose sessions get commands while processes are killed: sign-ins, refreshes (also twice
+//! at once, repeated, and with old tokens), sign-outs, ends of one and of all others, and changed
+//! passwords; their tokens are in use all the while, through every gateway. Everything is written
+//! down ([`history`]); [`judge`] says afterwards what could not have happened.
 
 mod commands;
 mod ending;
@@ -37,11 +37,12 @@ pub(super) const WITHIN: Millis = 1_000;
 /// Time during which a used refresh token may be presented again: the promise of the contract.
 pub(super) const REPEAT: Millis = 60_000;
 
-/// Life of access tokens of servers of the checker's own, in seconds: short enough to be renewed under kills, and longer than
-/// an outage.
+/// Life of access tokens of servers of the checker's own, in seconds: short enough to be renewed
+/// under kills, and longer than an outage.
 pub(super) const TOKENS_LIVE_S: u64 = 240;
 
-/// Time during which a request without an answer may still be carried out by one process: its own deadlines are below.
+/// Time during which a request without an answer may still be carried out by one process: its own
+/// deadlines are below.
 const LATE: Millis = 10_000;
 /// The same in a cluster, where a paused process may hold the request and wake up.
 const LATE_IN_CLUSTER: Millis = 60_000;
@@ -55,8 +56,8 @@ pub(super) const fn late(args: &CheckArgs) -> Millis {
     }
 }
 
-/// Keeps the sessions of account `n` busy until the load ends, and looks at them once more. `late` is the time during
-/// which a request without an answer may still be carried out.
+/// Keeps the sessions of account `n` busy until the load ends, and looks at them once more. `late`
+/// is the time during which a request without an answer may still be carried out.
 pub(super) async fn run(
     scene: Arc<Scene>,
     control: Arc<Control>,

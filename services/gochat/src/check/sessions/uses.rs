@@ -1,4 +1,5 @@
-//! Tokens in use all the while: by HTTP and on sockets, through every gateway, also after the end of their session.
+//! Tokens in use all the while: by HTTP and on sockets, through every gateway, also after the end
+//! of their session.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

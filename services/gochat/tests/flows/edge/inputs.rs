@@ -1,5 +1,5 @@
-//! The input rules, at every field of every endpoint: the table is the served document itself, so that an
-//! endpoint that is added later is tested without another line.
+//! The input rules, at every field of every endpoint: the table is the served document itself, so
+//! that an endpoint that is added later is tested without another line.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};

@@ -167,8 +167,8 @@ impl User {
         }
     }
 
-    /// The whole history, which is known to hold `count` messages. Whoever sent, heard or knows of a message
-    /// reads it at once; only an answer that says it is behind is asked for again.
+    /// The whole history, which is known to hold `count` messages. Whoever sent, heard or knows of
+    /// a message reads it at once; only an answer that says it is behind is asked for again.
     pub async fn history_of(&self, conversation: &str, count: usize) -> Vec<Value> {
         let newest = format!("/conversations/{conversation}/messages?limit=1&at_least={count}");
         super::eventually("history says that it is complete", || async {

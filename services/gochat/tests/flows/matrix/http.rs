@@ -83,7 +83,8 @@ async fn with_bad_token(cast: &Cast, stage: &Stage, row: &Row, i: usize) -> Repl
 }
 
 async fn as_actor(cast: &Cast, stage: &Stage, row: &Row, i: usize) -> Reply {
-    // Signing out ends a session nobody else needs; what ends other sessions gets a user of its own.
+    // Signing out ends a session nobody else needs; what ends other sessions gets a user of its
+    // own.
     let own = [
         "/sessions",
         "/users/password",

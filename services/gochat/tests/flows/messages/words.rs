@@ -1,4 +1,5 @@
-//! Texts that people type: one normal form, nothing that shows nothing, names that can't be mistaken.
+//! Texts that people type: one normal form, nothing that shows nothing, names that can't be
+//! mistaken.
 
 use serde_json::json;
 

@@ -1,4 +1,5 @@
-//! The table. Groups 12 and 13 (compression) are not in it: no extension is agreed, see `requests.rs`.
+//! The table. Groups 12 and 13 (compression) are not in it: no extension is agreed, see
+//! `requests.rs`.
 
 use super::{Case, Expected};
 use crate::raw::masked;
@@ -312,7 +313,8 @@ const GOOD: &[&[u8]] = &[
     &[0xF4, 0x8F, 0xBF, 0xBF],
 ];
 
-/// Texts that are not: lone continuations, cut and overlong characters, surrogates, values beyond Unicode.
+/// Texts that are not: lone continuations, cut and overlong characters, surrogates, values beyond
+/// Unicode.
 const BAD: &[&[u8]] = &[
     &[0xCE, 0xBA, 0xED, 0xA0, 0x80, 0x65, 0x64],
     &[0x80, 0x80],

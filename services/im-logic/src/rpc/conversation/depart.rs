@@ -19,7 +19,8 @@ const MEMBERS: i32 = 1_000;
 /// Attempts for a group in which others change roles at the same time.
 const ATTEMPTS: u32 = 5;
 
-/// Deletes an account, which leaves every group first. A repeat goes on where the first call stopped.
+/// Deletes an account, which leaves every group first. A repeat goes on where the first call
+/// stopped.
 ///
 /// # Errors
 /// Retryable ones; the user may have left some groups then.

@@ -2,8 +2,8 @@
 //!
 //! Every change goes the same way: load facts, refuse early, write, tell the world and wait until
 //! the sequencer has passed the news, answer. So once a change is answered, nothing sequenced later
-//! goes by the old facts. The write carries the operator and is judged again in the transaction that
-//! holds the group: what was loaded here may be old by then.
+//! goes by the old facts. The write carries the operator and is judged again in the transaction
+//! that holds the group: what was loaded here may be old by then.
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, UserId};
@@ -74,7 +74,8 @@ pub(crate) async fn join(app: &App, id: ConversationId, user: UserId) -> Result<
     failed.into_iter().next().map_or(Ok(()), |f| Err(f.error))
 }
 
-/// Charges a change of members to who makes it and to the group. Leaving is never refused: it is charged to joining.
+/// Charges a change of members to who makes it and to the group. Leaving is never refused: it is
+/// charged to joining.
 async fn charge(
     app: &App,
     by: UserId,

@@ -29,8 +29,8 @@ pub(super) async fn since(
     Ok(member.map(|member| member.joined_at))
 }
 
-/// Reads a page without the messages before `since`. Numbers grow with time, so the visible ones are a stretch
-/// at the end.
+/// Reads a page without the messages before `since`. Numbers grow with time, so the visible ones
+/// are a stretch at the end.
 pub(super) async fn page(
     app: &App,
     mut range: repo::GetConversationMessagesRequest,
@@ -50,8 +50,8 @@ pub(super) async fn page(
     Ok(page)
 }
 
-/// The number of the first visible message, found by halving: at most 63 short reads, for a reader that starts long
-/// before it joined.
+/// The number of the first visible message, found by halving: at most 63 short reads, for a reader
+/// that starts long before it joined.
 async fn first_since(
     app: &App,
     range: &repo::GetConversationMessagesRequest,
@@ -95,7 +95,8 @@ async fn first_since(
 
 /// Takes away a newest message that the member may not read.
 pub(super) fn without_earlier(mut conversation: Conversation) -> Conversation {
-    // Settings are rarely there, and parsing them for each row of a list would cost more than the list.
+    // Settings are rarely there, and parsing them for each row of a list would cost more than the
+    // list.
     if !conversation.settings.contains("allow_member_view_history") {
         return conversation;
     }

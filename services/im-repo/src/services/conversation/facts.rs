@@ -18,8 +18,9 @@ const RESENDS_MAX: usize = 10_000;
 const CLIENT_ID_MAX: usize = 64;
 /// Most recent messages per conversation.
 const RECENT_MAX: u32 = 10_000;
-/// Maximum number of members, recent messages and resends of one answer. One takes 115 bytes at most, so the
-/// answer stays far below the 4 MiB that services accept from each other; a single conversation always fits.
+/// Maximum number of members, recent messages and resends of one answer. One takes 115 bytes at
+/// most, so the answer stays far below the 4 MiB that services accept from each other; a single
+/// conversation always fits.
 const ROWS_MAX: usize = 20_000;
 /// Maximum size of an answer of more than one conversation, in bytes.
 const ANSWER_BYTES: usize = 3 << 20;
@@ -69,8 +70,8 @@ impl ConversationApi {
         }
         let mut with_window = self.facts(with_window).await?.into_iter();
         let mut without = self.facts(without).await?.into_iter();
-        // Answers come in the order asked, so the two lists interleave as the queries did, up to where the
-        // first of them ends.
+        // Answers come in the order asked, so the two lists interleave as the queries did, up to
+        // where the first of them ends.
         let facts = windows.iter().map_while(|with| {
             if *with {
                 with_window.next()

@@ -114,8 +114,9 @@ impl ConversationApi {
         })
     }
 
-    /// A page of the list that shows what its reader was told of, and the numbers that stayed away. A page
-    /// that lacks nothing is one statement; else the rows are waited for, within bounds, and it is read again.
+    /// A page of the list that shows what its reader was told of, and the numbers that stayed away.
+    /// A page that lacks nothing is one statement; else the rows are waited for, within bounds, and
+    /// it is read again.
     async fn list_reaching(
         &self,
         query: &ListQuery,
