@@ -60,6 +60,8 @@ pub(super) struct Control {
     pub(super) stop: AtomicBool,
     /// Acknowledged so far.
     pub(super) acknowledged: AtomicU64,
+    /// Commands about groups that were carried out so far.
+    pub(super) commands: AtomicU64,
     /// Clients that may still have something on its way: readers wait for them.
     pub(super) writing: AtomicUsize,
     /// Per client: messages of others that came to it by name, not with the world chat, which goes to gateways whoever is
@@ -82,6 +84,7 @@ impl Control {
             quiet: AtomicBool::default(),
             stop: AtomicBool::default(),
             acknowledged: AtomicU64::default(),
+            commands: AtomicU64::default(),
             writing: AtomicUsize::new(clients + commanders),
             reached: (0..clients).map(|_| AtomicU64::default()).collect(),
         }

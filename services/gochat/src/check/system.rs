@@ -48,7 +48,10 @@ impl System {
         match self {
             Self::Running(_) => tokio::time::sleep(Duration::from_secs(args.duration)).await,
             Self::One(server) => server.kill_at_random(args.kills, seed, control).await?,
-            Self::Cluster(fleet) => fleet.strike(&args.cluster, seed, control).await?,
+            Self::Cluster(fleet) => {
+                let clubs = args.clubs;
+                fleet.strike((&args.cluster, clubs), seed, control).await?;
+            }
         }
         Ok(())
     }

@@ -36,6 +36,11 @@ const AT_ONCE: usize = 3;
 const ROUND: usize = 20;
 /// Undisturbed work between rounds: faults must meet a cluster under load, not one that is down already.
 const CALM: Duration = Duration::from_secs(3);
+/// Commands about groups per fault: a command needs the owner of its group's partition, and faults
+/// come faster than owners change, so most are carried out between the rounds.
+const COMMANDS: u64 = 20;
+/// Longest wait for them.
+const COMMANDS_TIME: Duration = Duration::from_secs(120);
 /// Messages acknowledged after which the cluster counts as working again.
 const FLOWING: u64 = 100;
 /// How long a start, or a recovery, may take.
@@ -176,7 +181,7 @@ impl Fleet {
     /// Strikes as the seed says, then waits until everything answers again without help.
     pub(super) async fn strike(
         &mut self,
-        args: &ClusterArgs,
+        (args, clubs): (&ClusterArgs, usize),
         seed: u64,
         control: &Arc<Control>,
     ) -> Result<()> {
@@ -193,6 +198,9 @@ impl Fleet {
                 took.as_millis()
             );
             tokio::time::sleep(CALM).await;
+            if clubs > 0 {
+                work_on(control, done as u64 * COMMANDS).await;
+            }
         }
         Ok(())
     }
@@ -345,6 +353,14 @@ fn label(fault: &Fault) -> String {
         Target::Server(name) => name,
     };
     format!("{what} {whom}")
+}
+
+/// Waits until so many commands about groups were carried out, a while at most.
+async fn work_on(control: &Control, commands: u64) {
+    let deadline = Instant::now() + COMMANDS_TIME;
+    while control.commands.load(Ordering::Relaxed) < commands && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn strike(infra: &Infra, processes: &[Vec<Process>], fault: Fault) -> Result<()> {

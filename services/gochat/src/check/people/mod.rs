@@ -60,7 +60,7 @@ pub(super) async fn run(
         };
         let mut now = look(&scene, &club.id, &club.cast).await;
         while let Some(crew) = now.take().filter(|crew| !crew.is_dissolved && !is_over()) {
-            now = round(&scene, &club, &crew, &mut random, &mut observed).await;
+            now = round(&scene, &club, &crew, &mut random, (&control, &mut observed)).await;
         }
         observed.clubs.push((club.id, club.cast));
     }
@@ -88,7 +88,7 @@ async fn round(
     club: &Club,
     before: &Crew,
     random: &mut StdRng,
-    observed: &mut Observed,
+    (control, observed): (&Control, &mut Observed),
 ) -> Option<Crew> {
     let cast: Vec<UserId> = club
         .cast
@@ -103,6 +103,8 @@ async fn round(
     let asked: Vec<_> = asked.collect();
     let outcomes: Vec<Outcome> = join_all(asked).await;
     observed.commands.count(&outcomes);
+    let done = outcomes.iter().filter(|o| **o == Outcome::Done).count();
+    control.commands.fetch_add(done as u64, Ordering::Relaxed);
     if outcomes.contains(&Outcome::Unknown) {
         return None;
     }
