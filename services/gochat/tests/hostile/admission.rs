@@ -223,9 +223,13 @@ async fn an_account_has_so_many_requests_under_way() {
     for _ in 0..3 {
         let mut socket = server.tcp().await;
         let head = format!(
-            "PUT /api/conversations/world/read HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n{bearer}\r\n{{"
+            "PUT /api/conversations/world/read HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\nexpect: 100-continue\r\n{bearer}\r\n"
         );
         socket.write_all(head.as_bytes()).await.unwrap();
+        // The body is asked for once the request is under way.
+        let asked = crate::raw::head(&mut socket).await.unwrap();
+        assert_eq!(status(&asked), 100, "{asked}");
+        socket.write_all(b"{").await.unwrap();
         slow.push(socket);
     }
     let ask = || async {

@@ -84,7 +84,11 @@ pub(crate) async fn update(
     if rules_changed {
         app.facts.announce(id).await?;
     }
-    let conversation = view::seen_by(app, conversation, id, user).await?;
+    // The edit is done: a refusal because its author has left the group meanwhile would deny it.
+    let conversation = match view::seen_by(app, conversation.clone(), id, user).await {
+        Err(error) if !error.is_retryable() => conversation,
+        seen => seen?,
+    };
     Ok(pb::UpdateConversationResponse {
         conversation: Some(conversation),
     })
