@@ -7,16 +7,16 @@ use crate::error::{Error, ErrorCode, Result};
 /// Shortest invitation code in characters: shorter ones are guessed.
 const CODE_MIN_CHARS: usize = 8;
 
-/// Who may register.
+/// Mode of registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Registration {
-    /// Everybody.
+    /// Every visitor may register.
     #[default]
     Open,
-    /// Those with an invitation code.
+    /// Visitors with an invitation code may register.
     Invite,
-    /// Nobody.
+    /// Registration is refused.
     Closed,
 }
 

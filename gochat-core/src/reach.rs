@@ -99,17 +99,17 @@ pub fn may_reach(from: Person, to: Person, pair: Pair, contact: Contact) -> Resu
     Ok(())
 }
 
-/// Who adds a user to groups without asking; others invite. The numbers are those of the wire and
-/// the database.
+/// Setting of a user: who may add the user to groups at once; everyone else may invite. The
+/// numbers are those of the wire and the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(i32)]
 pub enum AddedBy {
-    /// Everybody.
+    /// Every user adds at once.
     #[default]
     Everybody = 0,
-    /// Friends.
+    /// Friends of the user add at once.
     Friends = 1,
-    /// Nobody.
+    /// Every user has to invite.
     Nobody = 2,
 }
 
@@ -140,7 +140,7 @@ impl AddedBy {
     }
 }
 
-/// How somebody who may be added to a group comes in.
+/// Way in which a user who may be added to a group becomes a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Way {
     /// At once.

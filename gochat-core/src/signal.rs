@@ -23,7 +23,7 @@ pub enum Signal {
     FriendAdded,
     /// Two users are no longer friends, or a user blocked another one.
     FriendRemoved,
-    /// Somebody invites the user to a group.
+    /// A member of a group invites the user to it.
     GroupInvitation,
     /// A message was recalled.
     MessageRecalled,

@@ -52,7 +52,7 @@ pub struct FailedMember {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Invitation {
-    /// Which invitation.
+    /// Identifier of the invitation.
     pub id: RequestId,
     /// To which group.
     pub conversation_id: ConversationId,

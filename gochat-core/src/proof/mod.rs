@@ -47,7 +47,7 @@ const TEXT_CHARS: usize = 2 * (PAYLOAD_BYTES + TAG_BYTES);
 /// Digits of the longest counter.
 const COUNTER_MAX_CHARS: usize = 20;
 
-/// What a proof is good for.
+/// Purpose that a proof is bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Purpose {
@@ -103,7 +103,7 @@ impl Challenge {
         self.expires_at
     }
 
-    /// What tells the challenge from every other one: proofs are good once.
+    /// Nonce of the challenge: a proof is good once.
     pub const fn nonce(&self) -> [u8; NONCE_BYTES] {
         self.nonce
     }

@@ -171,8 +171,8 @@ impl Cached {
     /// Callers that come later don't join a load that began before.
     ///
     /// # Errors
-    /// When the cache is away: other processes may be served the old copy until the cache answers again. Here the
-    /// deletion is repeated until then, and the old copy is not believed.
+    /// The cache is away: other processes may be served the old copy until the cache answers
+    /// again. This process repeats the deletion until then and does not believe the old copy.
     pub async fn forget(&self, keys: &[String]) -> Result<()> {
         {
             let mut flights = self.flights.lock();

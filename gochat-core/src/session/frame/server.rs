@@ -255,11 +255,11 @@ frames! {
         /// The receiver of this frame blocked the other one. Who is blocked isn't told.
         #[serde(default)] blocked: bool,
     }
-    /// Somebody invites the user to a group.
+    /// A member of a group invites the user to it.
     GroupInvitation<'a> = "group-invitation" {
-        /// Which invitation.
+        /// Identifier of the invitation.
         #[serde(borrow)] invitation_id: Cow<'a, str>,
-        /// To which group.
+        /// Identifier of the group.
         #[serde(borrow)] conversation_id: Cow<'a, str>,
         /// The group's name.
         #[serde(borrow, default)] name: Cow<'a, str>,

@@ -159,7 +159,7 @@ pub enum Event {
     },
     /// Name, members or settings of a conversation changed, or it is new: load it again.
     ConversationChanged(ConversationId),
-    /// Somebody invites the user to this group: ask for the invitations.
+    /// A member of this group invites the user to it: ask for the invitations.
     Invited(ConversationId),
     /// A friend request arrived or was accepted: load friends again.
     FriendsChanged {
