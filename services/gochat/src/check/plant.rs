@@ -205,6 +205,7 @@ fn sessions(observed: &mut Observed, plant: Plant) -> Option<()> {
         Plant::OutlivingSocket => history.sockets.push(Socket {
             session: ended,
             gate: 0,
+            since: 0,
             until: later,
             code: None,
             expires: u64::MAX,

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use crate::bench::frames;
 use crate::bench::plan::Connection;
-use crate::bench::worker::connect;
+use crate::bench::worker::{connect, upgrade};
 
 /// A connection that stands.
 pub(super) struct Socket {
@@ -25,7 +25,7 @@ impl Socket {
             device: device.to_owned(),
         };
         let stream = connect::connect(&connection).await?;
-        let (stream, buffer) = connect::upgrade(stream, &connection).await?;
+        let (stream, buffer) = upgrade::upgrade(stream, &connection).await?;
         Ok(Self {
             stream,
             buffer,

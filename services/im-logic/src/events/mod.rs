@@ -4,6 +4,7 @@
 //! events drive pushes, and clients repair missing pushes by synchronising. The exception is the
 //! end of sessions, which must reach the gateways; its failure fails the call.
 
+mod ends;
 mod group;
 
 use std::sync::Arc;
@@ -12,7 +13,6 @@ use bytes::Bytes;
 use gochat_core::error::{Error, Result};
 use gochat_core::ids::{ConversationId, SeqId, UserId};
 use gochat_core::membership::GroupEvent;
-use gochat_core::token::EndReason;
 use gochat_infra::port::mq::{Headers, OutRecord, Producer};
 use gochat_infra::rpc::with_retry;
 use gochat_infra::telemetry;
@@ -23,6 +23,7 @@ use gochat_proto::mq::v1::{FriendEvent, MessageEvent, NotificationEvent, TokenEv
 use prost::Message;
 use serde_json::{Value, json};
 
+pub(crate) use ends::Ends;
 pub(crate) use group::Subject;
 
 use crate::audit::{Act, Audit};
@@ -31,16 +32,6 @@ use crate::{clock, trace};
 const ATTEMPTS: u32 = 3;
 /// Events written in one call.
 const EVENTS_BATCH: usize = 500;
-/// Most sessions that one event names.
-const MAX_NAMED: usize = 200;
-
-/// When and why sessions ended. Times are Unix seconds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ends {
-    pub(crate) at: i64,
-    pub(crate) tokens_expire_at: i64,
-    pub(crate) reason: EndReason,
-}
 
 /// Publishes events. Cheap to clone.
 #[derive(Clone)]
@@ -246,8 +237,8 @@ impl Events {
             .await;
     }
 
-    /// Tells every gateway that sessions of a user have ended. Too many to be named are told as
-    /// "every token issued until now must be renewed": the row then judges each.
+    /// Tells every gateway that sessions of a user have ended, each by its name. Too many to be
+    /// named are told as "every token issued until now must be renewed": the row then judges each.
     ///
     /// # Errors
     /// Retryable ones of the log: the caller must not answer as if it had worked.
@@ -257,31 +248,16 @@ impl Events {
         sessions: Vec<String>,
         moment: Ends,
     ) -> Result<()> {
-        if sessions.is_empty() {
+        let events = ends::events(user, &sessions, moment);
+        let record = |event: &TokenEvent| {
+            let key = user.to_string();
+            record(topics::TOKEN_EVENTS, "TokenEvent", key, event)
+        };
+        let records: Vec<OutRecord> = events.iter().map(record).collect();
+        if records.is_empty() {
             return Ok(());
         }
-        let are_named = sessions.len() <= MAX_NAMED;
-        let event = TokenEvent {
-            event_id: event_id(),
-            timestamp: moment.at,
-            user_id: user.to_string(),
-            // `iat` counts seconds: the next one covers tokens of the running second.
-            issued_before: if are_named {
-                0
-            } else {
-                moment.at.saturating_add(1)
-            },
-            expires_at: moment.tokens_expire_at,
-            reason: moment.reason.as_str().to_owned(),
-            session_ids: if are_named { sessions } else { Vec::new() },
-        };
-        self.send(vec![record(
-            topics::TOKEN_EVENTS,
-            "TokenEvent",
-            user.to_string(),
-            &event,
-        )])
-        .await
+        self.send(records).await
     }
 
     /// Tells every gateway that tokens which were issued until now must be renewed, whoever holds
@@ -290,14 +266,7 @@ impl Events {
     /// # Errors
     /// Retryable ones of the log.
     pub(crate) async fn renew_all_tokens(&self, moment: Ends) -> Result<()> {
-        let event = TokenEvent {
-            event_id: event_id(),
-            timestamp: moment.at,
-            issued_before: moment.at.saturating_add(1),
-            expires_at: moment.tokens_expire_at,
-            reason: moment.reason.as_str().to_owned(),
-            ..Default::default()
-        };
+        let event = ends::covering_all(String::new(), moment);
         let key = String::new();
         self.send(vec![record(
             topics::TOKEN_EVENTS,

@@ -13,6 +13,7 @@ use super::super::stats::Latency;
 use super::receive;
 use super::say;
 use super::shared::{Open, Shared};
+use super::upgrade::upgrade;
 use super::writer::Writer;
 
 /// Longest handshake.
@@ -154,48 +155,4 @@ pub(crate) async fn connect(connection: &Connection) -> io::Result<TcpStream> {
     let stream = socket.connect(server).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-/// The WebSocket handshake; gives what the server sent right after it, too.
-pub(crate) async fn upgrade(
-    stream: TcpStream,
-    connection: &Connection,
-) -> io::Result<(TcpStream, Vec<u8>)> {
-    let Connection {
-        server,
-        token,
-        device,
-        ..
-    } = connection;
-    let request = format!(
-        "GET /ws?device={device} HTTP/1.1\r\nhost: {server}\r\nupgrade: websocket\r\n\
-         connection: upgrade\r\nsec-websocket-version: 13\r\n\
-         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nauthorization: Bearer {token}\r\n\r\n"
-    );
-    let mut rest = request.as_bytes();
-    while !rest.is_empty() {
-        stream.writable().await?;
-        match stream.try_write(rest) {
-            Ok(n) => rest = &rest[n..],
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            Err(e) => return Err(e),
-        }
-    }
-    let mut answer = Vec::with_capacity(512);
-    loop {
-        stream.readable().await?;
-        match stream.try_read_buf(&mut answer) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(e) => return Err(e),
-        }
-        if let Some(end) = answer.windows(4).position(|w| w == b"\r\n\r\n") {
-            if !answer.starts_with(b"HTTP/1.1 101") {
-                let line = answer.split(|&b| b == b'\r').next().unwrap_or_default();
-                return Err(io::Error::other(String::from_utf8_lossy(line).into_owned()));
-            }
-            return Ok((stream, answer.split_off(end + 4)));
-        }
-    }
 }

@@ -7,6 +7,7 @@ pub(crate) mod connect;
 mod pacer;
 mod receive;
 mod shared;
+pub(crate) mod upgrade;
 mod writer;
 
 use std::io::BufRead as _;

@@ -112,6 +112,8 @@ impl Act {
 pub(in crate::check) struct Socket {
     pub(in crate::check) session: Nth,
     pub(in crate::check) gate: usize,
+    /// When the handshake was answered.
+    pub(in crate::check) since: Millis,
     /// When it was closed by the server, or last seen open.
     pub(in crate::check) until: Millis,
     /// The close code, if the server closed it with one.

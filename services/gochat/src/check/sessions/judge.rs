@@ -221,7 +221,11 @@ impl Case<'_> {
             let Some(fate) = self.fates.get(socket.session) else {
                 continue;
             };
-            let due = fate.told.map(|told| (told, self.due(told, socket.gate)));
+            // A handshake that was on its way when the end came may still be answered: its socket
+            // is closed like those that stood.
+            let due = fate
+                .told
+                .map(|told| (told, self.due(told.max(socket.since), socket.gate)));
             if let Some((told, due)) = due.filter(|(_, due)| *due < socket.until) {
                 self.wrong.push(format!(
                     "account {}: a socket of session {} at gateway {} stood until {} ms; the end was acknowledged at {told} ms, due at {due} ms",

@@ -40,11 +40,22 @@ impl Story {
         self.at_gate(0, sent, heard, request, answer)
     }
 
-    fn socket(mut self, session: usize, until: Millis, code: Option<u16>) -> Self {
+    fn socket(self, session: usize, until: Millis, code: Option<u16>) -> Self {
+        self.socket_since(0, session, until, code)
+    }
+
+    fn socket_since(
+        mut self,
+        since: Millis,
+        session: usize,
+        until: Millis,
+        code: Option<u16>,
+    ) -> Self {
         let expires = 900_000;
         self.0.sockets.push(Socket {
             session,
             gate: 0,
+            since,
             until,
             code,
             expires,
@@ -239,6 +250,9 @@ fn sockets_end_with_their_session_only() {
         .holds();
     assert_eq!(ended().socket(0, 1_301, Some(4002)).wrongs(), 1);
     assert_eq!(ended().socket(0, 5_000, None).wrongs(), 1);
+    ended().socket_since(4_500, 0, 5_500, Some(4002)).holds();
+    let late = ended().socket_since(4_500, 0, 5_501, Some(4002));
+    assert_eq!(late.wrongs(), 1);
     assert_eq!(ended().socket(1, 5_000, Some(4002)).wrongs(), 1);
     ended()
         .socket(1, 5_000, Some(1001))

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::history::{Answer, Request, Socket as Seen};
 use super::holder::{Holder, Key};
+use crate::bench::worker::upgrade::Refused;
 use crate::check::socket::Socket;
 
 /// Ended sessions whose tokens are tried again, the newest.
@@ -81,8 +82,8 @@ async fn open(holder: &Holder, key: &Key, gate: usize) -> Option<Socket> {
     let opened = timeout(HANDSHAKE, opening).await;
     let (answer, socket) = match opened {
         Ok(Ok(socket)) => (Answer::Done, Some(socket)),
-        Ok(Err(error)) if error.to_string().contains(" 401 ") => (Answer::Refused, None),
-        _ => (Answer::Unknown, None),
+        Ok(Err(error)) => (Refused::of(&error).map_or(Answer::Unknown, refused), None),
+        Err(_) => (Answer::Unknown, None),
     };
     if answer == Answer::Refused {
         holder.end(key.nth);
@@ -91,9 +92,18 @@ async fn open(holder: &Holder, key: &Key, gate: usize) -> Option<Socket> {
     socket
 }
 
+/// What a refused handshake says of the session.
+fn refused(refusal: &Refused) -> Answer {
+    match (refusal.status, refusal.code.as_str()) {
+        (401, "TOKEN_EXPIRED") => Answer::NotRun,
+        (401, _) => Answer::Refused,
+        _ => Answer::Unknown,
+    }
+}
+
 /// Reads until the server closes the socket, or its time is up while its session lives.
 async fn watch(holder: &Holder, key: &Key, gate: usize, mut socket: Socket, life: Duration) {
-    let opened = Instant::now();
+    let (since, opened) = (holder.control.now(), Instant::now());
     let mut ended_since = None;
     loop {
         match timeout(Duration::from_millis(100), socket.next()).await {
@@ -115,6 +125,7 @@ async fn watch(holder: &Holder, key: &Key, gate: usize, mut socket: Socket, life
     let seen = Seen {
         session: key.nth,
         gate,
+        since,
         until: holder.control.now(),
         code: socket.close_code(),
         expires: key.expires,
