@@ -26,6 +26,8 @@ pub(super) enum Mode {
     Conversations(ListArgs),
     /// Latency of history pages.
     History(HistoryArgs),
+    /// Two programs, or two states of the source, in turn on fresh data; ratios with their spread.
+    Compare(CompareArgs),
     /// The limit of this machine: a bare loop of writes to N sockets with draining readers.
     Bare(BareArgs),
     #[command(hide = true)]
@@ -216,6 +218,56 @@ pub(super) struct BareArgs {
     #[arg(long, value_parser = seconds, default_value = "5")]
     pub(super) duration: Duration,
 }
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = COMPARE_HELP)]
+pub(super) struct CompareArgs {
+    /// What it is compared with: a program, a commit (built first, kept in target/compare), or `.`
+    /// for the work tree.
+    #[arg(value_name = "A", required_unless_present = "list", default_value = "")]
+    pub(super) before: String,
+    /// What is judged.
+    #[arg(value_name = "B", required_unless_present = "list", default_value = "")]
+    pub(super) now: String,
+    /// Rows to measure, as `--list` names them; `P4` means all of its kind. All but the long ones
+    /// without it.
+    #[arg(long, value_delimiter = ',', value_name = "ROW")]
+    pub(super) rows: Vec<String>,
+    /// Runs of each program per row.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(super) rounds: u32,
+    /// Setting of both servers; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+    /// Setting of A's server only; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set_before: Vec<String>,
+    /// Setting of B's server only; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set_now: Vec<String>,
+    /// Processors of the server, such as 0,2-3; the first one without it.
+    #[arg(long, value_name = "LIST")]
+    pub(super) server_cpus: Option<String>,
+    /// Processors of the load; the others without it.
+    #[arg(long, value_name = "LIST")]
+    pub(super) load_cpus: Option<String>,
+    /// Exit with 1 when a figure of B is worse than this part of A's, such as 0.95.
+    #[arg(long, value_name = "PART")]
+    pub(super) floor: Option<f64>,
+    /// Show the rows and their commands.
+    #[arg(long)]
+    pub(super) list: bool,
+}
+
+/// Shown below the flags of `bench compare`.
+const COMPARE_HELP: &str = "\
+Try it:
+  gochat bench compare v0.1.0 . --rows P3,P4             the work tree against a commit
+  gochat bench compare ./old ./new --rounds 3            two programs, every row
+  gochat bench compare . . --rows P4 --set-now task.persist.pace_ms=20
+                                                         one program with two settings
+
+Tables go to stdout as rows end, and one line of JSON at the end.";
 
 fn as_seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(time.as_secs_f64())

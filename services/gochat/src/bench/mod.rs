@@ -12,6 +12,7 @@
 pub(crate) mod api;
 mod args;
 mod bare;
+mod compare;
 mod fanout;
 pub(crate) mod frames;
 mod hold;
@@ -48,6 +49,7 @@ pub async fn run(args: BenchArgs) -> Outcome {
         Mode::Reconnect(args) => storm::run(args).await,
         Mode::Conversations(args) => listing::conversations(args).await,
         Mode::History(args) => listing::history(args).await,
+        Mode::Compare(args) => compare::run(args).await,
         Mode::Bare(args) => bare::run(args).await,
         Mode::Worker => worker::run().await,
         Mode::BareWriter => bare::writer().await,
