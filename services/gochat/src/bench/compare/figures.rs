@@ -45,6 +45,7 @@ pub(super) struct Compared {
 /// What several runs gave.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Spread {
+    pub(super) runs: usize,
     pub(super) least: f64,
     pub(super) median: f64,
     pub(super) most: f64,
@@ -65,8 +66,10 @@ impl Compared {
     }
 
     /// Whether the runs of the two programs lie apart: no run of one is like a run of the other.
+    /// One run of each says nothing.
     pub(super) fn is_clear(&self) -> bool {
-        self.now.least > self.before.most || self.now.most < self.before.least
+        let lie_apart = self.now.least > self.before.most || self.now.most < self.before.least;
+        lie_apart && self.now.runs.min(self.before.runs) > 1
     }
 }
 
@@ -99,6 +102,7 @@ impl Spread {
             values[middle]
         };
         Some(Self {
+            runs: values.len(),
             least: *values.first()?,
             median,
             most: *values.last()?,
@@ -168,6 +172,7 @@ mod tests {
         assert_eq!((halved.ratio(), halved.gain()), (0.5, 2.0));
         assert!(halved.is_clear());
         assert!(!compared(&[2.0, 3.0], &[2.5, 4.0]).is_clear());
+        assert!(!compared(&[2.0], &[1.0]).is_clear());
     }
 
     #[test]

@@ -58,14 +58,17 @@ fn verdict(compared: &Compared) -> &'static str {
     }
 }
 
-/// The median, and the least and the most.
-fn spread(
-    Spread {
+/// The median, with the least and the most of several runs.
+fn spread(spread: Spread) -> String {
+    let Spread {
+        runs,
         least,
         median,
         most,
-    }: Spread,
-) -> String {
+    } = spread;
+    if runs == 1 {
+        return number(median);
+    }
     format!("{} ({}-{})", number(median), number(least), number(most))
 }
 
@@ -107,7 +110,11 @@ pub(super) fn line(
             })
         };
         let figures: Vec<Value> = figures.iter().map(figure).collect();
-        json!({ "row": row.id, "command": format!("gochat bench {}", row.load), "figures": figures })
+        let command = match row.load {
+            "" => "gochat".to_owned(),
+            load => format!("gochat bench {load}"),
+        };
+        json!({ "row": row.id, "command": command, "figures": figures })
     };
     let rows: Vec<Value> = compared.iter().map(row).collect();
     json!({ "bench": "compare", "before": before, "now": now, "rounds": args.rounds, "rows": rows })
