@@ -12,6 +12,7 @@ mod layers;
 mod logs;
 mod metric_names;
 mod metrics;
+mod pages;
 mod secret;
 #[cfg(feature = "cluster")]
 pub mod service;
@@ -26,6 +27,7 @@ pub use health::{Dependency, Health, Need, Probe};
 pub use layers::{ENV_PREFIX, Layers, Merged};
 pub use logs::{ExtraLayer, LogConfig, LogFormat, LogOutput, Logs, init_logs};
 pub use metrics::Metrics;
+pub use pages::use_small_pages;
 pub use secret::{JWT_SECRET_MIN_BYTES, is_placeholder};
 pub use signals::shutdown_on_signals;
 pub use stages::{Failed, Stages, because};

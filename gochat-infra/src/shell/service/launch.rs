@@ -44,6 +44,7 @@ impl From<Failed> for Exit {
 /// Exit codes: 0 = stopped as told, 1 = could not start, go on or stop cleanly, 64 = settings that can't be used.
 pub fn main<P: Program>() -> ExitCode {
     crate::shell::raise_file_limit();
+    crate::shell::use_small_pages();
     let flags = args::parse::<P>();
     match run::<P>(&flags) {
         Ok(()) => ExitCode::SUCCESS,

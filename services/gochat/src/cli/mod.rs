@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use gochat_infra::shell::{ConfigError, EXIT_SETTINGS, raise_file_limit};
+use gochat_infra::shell::{ConfigError, EXIT_SETTINGS, raise_file_limit, use_small_pages};
 
 use crate::config::Config;
 use crate::{bench, check};
@@ -104,6 +104,7 @@ impl ConfigArgs {
 /// Runs what the command line asks for.
 pub fn run(cli: Cli) -> ExitCode {
     raise_file_limit();
+    use_small_pages();
     let outcome = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(args),
         Command::Migrate(args) => migrate::run(args),
