@@ -111,6 +111,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     let task_ports = im_task::Ports {
         mq,
         repo: repo_channel.clone(),
+        repos: None,
         pushers: Arc::new(OneGateway::new(gateway_id, pusher)),
         coord: None,
     };

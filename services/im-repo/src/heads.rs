@@ -4,6 +4,9 @@
 //! this process saves wake their readers at once. Rows that another process saves are found by one
 //! watcher, which looks for the heads of *all* awaited conversations in one statement per round, so
 //! that the cost doesn't grow with the number of readers. The watcher lives while anybody waits.
+//!
+//! The writers of rows collect messages while no reader waits. They keep a call of `AwaitReaders`
+//! open here, which is answered when a reader begins to wait.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +17,7 @@ use gochat_core::ids::{ConversationId, SeqId, UserId};
 use gochat_infra::port::db::{NewMessage, SharedDatabase};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::config::Reads;
@@ -27,6 +30,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// Conversations the watcher looks at in one statement.
 const LOOK: usize = 1_000;
 
+/// Longest time that a call of `AwaitReaders` stays open. A process that stops waits for the end of
+/// open calls.
+const LONGEST_AWAIT: Duration = Duration::from_secs(1);
+
 /// A conversation and a number in it.
 pub(crate) type Head = (ConversationId, SeqId);
 
@@ -36,6 +43,8 @@ pub(crate) struct Heads {
     waiting: Mutex<Waiting>,
     /// Number of waiters, to be read without the lock.
     count: AtomicUsize,
+    /// Number of reads that began to wait since the start.
+    begun: watch::Sender<i64>,
     most: usize,
     longest: Duration,
 }
@@ -82,6 +91,7 @@ impl Heads {
             db,
             waiting: Mutex::default(),
             count: AtomicUsize::new(0),
+            begun: watch::Sender::new(0),
             most: config.most,
             longest: Duration::from_millis(config.wait_ms),
         }
@@ -131,6 +141,7 @@ impl Heads {
         }
         let deadline = Instant::now() + self.longest;
         let places: Vec<Place<'_>> = late.into_iter().map(|head| self.enter(head)).collect();
+        self.begun.send_modify(|begun| *begun += 1);
         self.watch();
         let mut behind = Vec::new();
         for mut place in places {
@@ -157,6 +168,16 @@ impl Heads {
             ticket,
             reached,
         }
+    }
+
+    /// Resolves with the number of reads that began to wait since the start, as soon as that number
+    /// is another one than `seen`, and after a second in any case.
+    pub(crate) async fn another_reader(&self, seen: i64) -> i64 {
+        let mut begun = self.begun.subscribe();
+        let another = begun.wait_for(|begun| *begun != seen);
+        // The sender lives as long as `self`: only the time can run out.
+        let _another_or_time = tokio::time::timeout(LONGEST_AWAIT, another).await;
+        *self.begun.borrow()
     }
 
     /// Heads that the messages will bring and somebody may wait for, before they are given away.

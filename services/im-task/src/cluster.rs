@@ -8,7 +8,7 @@ use gochat_infra::shell::service::{self, Process, Program, Settings};
 use gochat_infra::shell::{Failed, Need, Probe, Stages};
 use uuid::Uuid;
 
-use crate::{Config, Coord, Ports, Pushers, Service};
+use crate::{Config, Coord, Ports, Pushers, Repos, Service};
 
 /// The whole of `main`.
 pub fn main() -> ExitCode {
@@ -52,6 +52,7 @@ impl Program for ImTask {
         let ports = Ports {
             mq,
             repo: process.channel("im-repo", &settings.shared.rpc.repo)?,
+            repos: Some(Arc::new(Instances(process.directory("im-repo", None)?))),
             pushers: Arc::new(Registered(process.directory("im-gateway", None)?)),
             coord: Some(Coord {
                 registry: process.coord(),
@@ -98,5 +99,15 @@ impl Pushers for Registered {
 
     fn any(&self) -> Option<Channel> {
         self.0.any()
+    }
+}
+
+/// The instances of im-repo in the registry.
+struct Instances(Directory);
+
+impl Repos for Instances {
+    fn all(&self) -> Vec<(Arc<str>, Channel)> {
+        let way = |name: Arc<str>| Some((name.clone(), self.0.channel(&name)?));
+        self.0.names().into_iter().filter_map(way).collect()
     }
 }

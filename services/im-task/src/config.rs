@@ -56,10 +56,9 @@ pub struct Persist {
     /// Most messages of one `BatchSaveMessages`; at most 1000. Default 500.
     pub batch: usize,
     /// Minimum time from the beginning of one batch to the beginning of the next one that isn't
-    /// full, in milliseconds. A message that comes after a longer rest is written at once; under
-    /// load, messages collect while the batch before them is written. Default 3: a row follows its
-    /// acknowledgement some 3 ms later (docs/benchmarks.md, P12), and at most some 330 commits a
-    /// second are made.
+    /// full, in milliseconds. A message that comes after a longer rest is written at once, and so
+    /// are all that wait when a reader waits for a row. Default 25: at most some 40 commits a second
+    /// are made while no reader waits.
     pub pace_ms: u64,
     /// Additional time a batch that isn't full waits for more messages, in milliseconds. Default 0.
     /// A larger value makes fewer, larger commits, and all reads of what was just acknowledged wait
@@ -75,7 +74,7 @@ impl Default for Persist {
         Self {
             workers: 1,
             batch: 500,
-            pace_ms: 3,
+            pace_ms: 25,
             linger_ms: 0,
             recheck_backlog: 10_000,
         }

@@ -25,6 +25,7 @@ pub mod cluster;
 mod config;
 mod dead_letter;
 mod delivery;
+mod demand;
 mod events;
 mod fanout;
 mod metrics;
@@ -38,5 +39,6 @@ mod worker;
 
 pub use cleanup::Coord;
 pub use config::{Cleanup, Config, Events, Fanout, Persist};
+pub use demand::Repos;
 pub use push::{OneGateway, Pushers};
 pub use service::{Ports, Service};

@@ -15,6 +15,7 @@ use crate::away::Away;
 use crate::cleanup::{Cleanup, Coord};
 use crate::config::Config;
 use crate::delivery::Delivery;
+use crate::demand::{Demand, OneRepo, Repos};
 use crate::events::Events;
 use crate::fanout::Fanout;
 use crate::persist::Persist;
@@ -34,6 +35,8 @@ pub struct Ports {
     pub mq: Arc<dyn Mq>,
     /// im-repo.
     pub repo: Channel,
+    /// The instances of im-repo; `None` when `repo` is the only one.
+    pub repos: Option<Arc<dyn Repos>>,
     /// The gateways.
     pub pushers: Arc<dyn Pushers>,
     /// Who lives, for the clean-up of topics; `None` in a single process, which keeps its topics.
@@ -69,6 +72,7 @@ impl Service {
     async fn join(&mut self, config: &Config, ports: &Ports) -> MqResult<()> {
         let repo = Repo::new(ports.repo.clone(), config.call_timeout());
         let delivery = Delivery::new(ports.mq.clone());
+        let demand = self.follow_demand(config, ports);
         for n in 0..config.persist.workers {
             let handler = Persist::new(
                 repo.clone(),
@@ -79,6 +83,7 @@ impl Service {
             plan.max = config.persist.batch.clamp(1, 1_000);
             plan.linger = Duration::from_millis(config.persist.linger_ms);
             plan.pace = Duration::from_millis(config.persist.pace_ms);
+            plan.demand = Some(demand.listen());
             self.spawn(ports, plan, handler).await?;
         }
         for n in 0..config.fanout.workers {
@@ -108,6 +113,23 @@ impl Service {
             Ok(())
         });
         Ok(())
+    }
+
+    /// Asks im-repo for waiting readers until the shutdown.
+    fn follow_demand(&mut self, config: &Config, ports: &Ports) -> Demand {
+        let demand = Demand::default();
+        if config.persist.workers == 0 || config.persist.pace_ms == 0 {
+            return demand;
+        }
+        let repos = ports.repos.clone();
+        let repos = repos.unwrap_or_else(|| Arc::new(OneRepo(ports.repo.clone())));
+        let following = demand.clone().follow(repos, config.call_timeout());
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            shutdown.run_until_cancelled(following).await;
+            Ok(())
+        });
+        demand
     }
 
     async fn spawn(
@@ -168,6 +190,7 @@ fn plan(config: &Config, group: &'static str, topics: Vec<&'static str>, n: usiz
         max: 1,
         linger: Duration::ZERO,
         pace: Duration::ZERO,
+        demand: None,
         backoff: Backoff::new(first, longest),
         refused_backoff: Backoff::new(first, longest * REFUSED_FACTOR),
     }

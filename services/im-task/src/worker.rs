@@ -13,6 +13,7 @@ use gochat_infra::port::mq::{
 use gochat_infra::rpc::Backoff;
 use tokio_util::sync::CancellationToken;
 
+use crate::demand::Listener;
 use crate::metrics;
 use crate::stopped::{self, Refused, StoppedPartitions};
 
@@ -74,8 +75,10 @@ pub(crate) struct Plan {
     /// Time every batch that isn't full waits for more records.
     pub(crate) linger: Duration,
     /// Minimum time between the beginnings of two batches, the linger aside. A batch after a longer
-    /// rest begins at once.
+    /// rest begins at once, and so does a batch that a reader waits for.
     pub(crate) pace: Duration,
+    /// Tells of readers that wait; `None`: the pace is kept in any case.
+    pub(crate) demand: Option<Listener>,
     pub(crate) backoff: Backoff,
     /// Pauses between attempts at a record that was refused.
     pub(crate) refused_backoff: Backoff,
@@ -86,6 +89,21 @@ impl Plan {
     fn wait(&self, rested: Option<Duration>) -> Duration {
         let owed = rested.map(|rested| self.pace.saturating_sub(rested));
         self.linger.max(owed.unwrap_or_default())
+    }
+
+    /// Waits that long: the linger in any case, the rest until a reader waits.
+    async fn rest(&mut self, wait: Duration) {
+        if !self.linger.is_zero() {
+            tokio::time::sleep(self.linger).await;
+        }
+        let owed = wait.saturating_sub(self.linger);
+        match &mut self.demand {
+            _ if owed.is_zero() => {}
+            Some(demand) => {
+                let _demanded_or_time = tokio::time::timeout(owed, demand.demanded()).await;
+            }
+            None => tokio::time::sleep(owed).await,
+        }
     }
 }
 
@@ -211,7 +229,7 @@ impl<H: Handler> Worker<H> {
         let missing = self.plan.max.saturating_sub(polled.len());
         let wait = self.plan.wait(self.began.map(|began| began.elapsed()));
         if !wait.is_zero() && missing > 0 && missing < self.plan.max {
-            tokio::time::sleep(wait).await;
+            self.plan.rest(wait).await;
             // What is in hand is worked off first; the main loop meets the same error and decides.
             let Ok(more) = self.consumer.poll(missing, Duration::ZERO).await else {
                 return Ok(polled);
@@ -431,6 +449,7 @@ impl<H: Handler> Worker<H> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demand::Demand;
 
     fn plan(pace: u64, linger: u64) -> Plan {
         let backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
@@ -441,6 +460,7 @@ mod tests {
             max: 10,
             linger: Duration::from_millis(linger),
             pace: Duration::from_millis(pace),
+            demand: None,
             backoff: backoff.clone(),
             refused_backoff: backoff,
         }
@@ -458,5 +478,26 @@ mod tests {
         assert_eq!(lingering.wait(None), ms(20));
         assert_eq!(lingering.wait(Some(ms(1))), ms(20));
         assert_eq!(plan(0, 0).wait(Some(ms(0))), ms(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_ends_the_pace_and_not_the_linger() {
+        let ms = Duration::from_millis;
+        let demand = Demand::default();
+        let mut plan = plan(100, 20);
+        plan.demand = Some(demand.listen());
+        let began = tokio::time::Instant::now();
+        plan.rest(ms(100)).await;
+        assert_eq!(began.elapsed(), ms(100), "no reader waits");
+        demand.raise();
+        plan.rest(ms(100)).await;
+        assert_eq!(began.elapsed(), ms(120));
+        let later = demand.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(ms(50)).await;
+            later.raise();
+        });
+        plan.rest(ms(100)).await;
+        assert_eq!(began.elapsed(), ms(170));
     }
 }

@@ -214,6 +214,7 @@ impl Cluster {
         let ports = im_task::Ports {
             mq: self.log.clone(),
             repo: self.calls(name, "repo-"),
+            repos: Some(Arc::new(self.directory.clone())),
             pushers: Arc::new(Gateways {
                 caller: name.to_owned(),
                 directory: self.directory.clone(),
@@ -384,6 +385,15 @@ impl im_gateway::Peers for Gateways {
     fn channel(&self, gateway_id: &str) -> Option<Channel> {
         let channel = self.directory.get(gateway_id)?;
         Some(self.gates.over(&self.caller, channel))
+    }
+}
+
+impl im_task::Repos for Directory {
+    fn all(&self) -> Vec<(Arc<str>, Channel)> {
+        let all = self.all.lock();
+        let repos = all.iter().filter(|(name, _)| name.starts_with("repo-"));
+        let way = |(name, way): (&String, &Channel)| (name.as_str().into(), way.clone());
+        repos.map(way).collect()
     }
 }
 

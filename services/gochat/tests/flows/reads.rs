@@ -47,6 +47,23 @@ async fn who_was_acknowledged_over_http_reads_it_at_once() {
 }
 
 #[tokio::test]
+async fn rows_are_written_at_once_for_who_waits_for_them() {
+    // Without a demand the second row would come after the reader gave up waiting.
+    let Some(server) = Server::with(&["task.persist.pace_ms=4000"]).await else {
+        return;
+    };
+    let [a, b] = server.users().await;
+    let chats = [a.chat_with(&b).await, a.group("ours", &[&b]).await];
+    for round in 1..=ROUNDS {
+        for chat in &chats {
+            a.say(chat, "mine").await.data();
+            sees(&a, chat, round, 0).await;
+            sees(&b, chat, round, round).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_list_alone_is_as_new_as_the_acknowledgement() {
     let Some(server) = Server::with(&[SLOW]).await else {
         return;

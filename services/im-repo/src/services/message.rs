@@ -38,6 +38,7 @@ serve!(impl MessageService => MessageApi {
     delete_message(DeleteMessageRequest) -> DeleteMessageResponse;
     generate_seq_id(GenerateSeqIdRequest) -> GenerateSeqIdResponse;
     list_message_authors(ListMessageAuthorsRequest) -> ListMessageAuthorsResponse;
+    await_readers(AwaitReadersRequest) -> AwaitReadersResponse;
 });
 
 /// A message as it is to be stored. The sequencer has judged it; this only keeps rows sane.
@@ -363,6 +364,11 @@ impl MessageApi {
             .map_err(failed)?;
         let user_ids = authors.iter().map(ToString::to_string).collect();
         Ok(ListMessageAuthorsResponse { user_ids })
+    }
+
+    async fn await_readers(&self, request: AwaitReadersRequest) -> Result<AwaitReadersResponse> {
+        let seen = self.shared.heads.another_reader(request.seen).await;
+        Ok(AwaitReadersResponse { seen })
     }
 }
 

@@ -82,6 +82,7 @@ impl World {
         let ports = Ports {
             mq: self.log.clone(),
             repo: self.cut.over(self.repo.clone()),
+            repos: None,
             pushers: Arc::new(self.gateways.clone()),
             coord: self.coord.clone(),
         };
