@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gochat_core::conversation::GROUP_MEMBERS_DEFAULT;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -159,10 +160,21 @@ pub(crate) async fn group(
     members: &[Account],
 ) -> Result<String> {
     let ids: Vec<&str> = members.iter().map(|m| m.id.as_str()).collect();
-    let (first, rest) = ids.split_at(ids.len().min(PER_REQUEST));
+    // The owner is a member, too.
+    let at_first = GROUP_MEMBERS_DEFAULT as usize - 1;
+    let (first, rest) = ids.split_at(ids.len().min(at_first));
     let id = api
         .open(owner, &json!({ "type": 2, "name": name, "members": first }))
         .await?;
+    if !rest.is_empty() {
+        let settings = json!({ "group_settings": { "max_members": ids.len() + 1 } });
+        let (path, body) = (
+            format!("/conversations/{id}"),
+            json!({ "settings": settings }),
+        );
+        api.call(hyper::Method::PUT, &path, &owner.token(), Some(&body))
+            .await?;
+    }
     for more in rest.chunks(PER_REQUEST) {
         let path = format!("/conversations/{id}/members");
         let body = json!({ "members": more });
