@@ -14,7 +14,8 @@ use gochat_core::fanout::{GatewayIx, GatewayTable, Planner, Presence, PresenceMa
 use gochat_core::ids::{ConversationId, MessageId, UserId};
 use gochat_core::sequence::{Admitted, ClientKey, ConversationLog};
 use gochat_core::step::{
-    Effects, Facts, Limits, Loaded, Members, PartitionMachine, Record, Sender, Submission, View,
+    Effects, Facts, Limits, Live, Loaded, Members, PartitionMachine, Record, Sender, Submission,
+    View,
 };
 
 const NOW: u64 = 1_700_000_000_000;
@@ -128,7 +129,11 @@ fn step(what: &str, batch: u64, rounds: u64) {
             next += 1;
             MessageId::new(next).ok_or(())
         };
-        let decided = machine.decide(NOW, &Everybody(gateway), &[gateway], ids, &mut effects);
+        let live = Live {
+            gateways: &[gateway],
+            is_current: true,
+        };
+        let decided = machine.decide(NOW, &Everybody(gateway), live, ids, &mut effects);
         assert!(black_box(decided).is_ok());
         let mark = machine.committed();
         machine.saved(mark);

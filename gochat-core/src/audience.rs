@@ -45,6 +45,11 @@ impl Audience {
         &self.users
     }
 
+    /// Whether a user is among them.
+    pub fn contains(&self, user: UserId) -> bool {
+        self.users.binary_search(&user).is_ok()
+    }
+
     /// Whether it is nobody.
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
@@ -157,6 +162,7 @@ mod tests {
             }
             for wanted in intended {
                 let is_told = audience.users().contains(&user(wanted));
+                prop_assert_eq!(audience.contains(user(wanted)), is_told);
                 prop_assert_eq!(is_told, members.contains(&wanted));
             }
         }

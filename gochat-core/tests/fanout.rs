@@ -7,8 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gochat_core::audience::{Audience, Roster};
-use gochat_core::fanout::{GatewayIx, GatewayTable, Plan, Planner, PresenceMap};
-use gochat_core::ids::UserId;
+use gochat_core::fanout::{
+    Budget, GatewayIx, GatewayTable, Plan, Planner, PresenceMap, Strategy as Way,
+};
+use gochat_core::ids::{ConversationKind, UserId};
 use proptest::prelude::*;
 
 fn gateways() -> Vec<GatewayIx> {
@@ -30,6 +32,44 @@ fn reached(plan: &Plan) -> BTreeMap<(UserId, GatewayIx), u32> {
 }
 
 proptest! {
+    #[test]
+    fn no_way_costs_more_than_its_budget_and_none_defers_what_fits(
+        members in 1..50_000usize,
+        gateways in 0..200usize,
+        bound in 0..20_000usize,
+        lookups in 0..2_000usize,
+        members_from in 0..100usize,
+        ids in 0..400_000usize,
+    ) {
+        let budget = Budget { members: bound, lookups, members_from, ids };
+        match Way::of(ConversationKind::Group, members, gateways, &budget) {
+            Way::Direct => prop_assert!(members <= lookups && members <= bound),
+            Way::Members => prop_assert!(members * gateways <= ids && members <= bound),
+            Way::Deferred => {
+                let fits = members * gateways <= ids || members <= lookups;
+                prop_assert!(members > bound || !fits);
+            }
+            Way::Broadcast => prop_assert!(false, "groups are never broadcast"),
+        }
+    }
+
+    #[test]
+    fn a_group_that_grows_is_served_by_each_way_in_turn(
+        gateways in 1..100usize,
+        members in 1..20_000usize,
+    ) {
+        let budget = Budget::default();
+        let rank = |members| match Way::of(ConversationKind::Group, members, gateways, &budget) {
+            Way::Direct => 0,
+            Way::Members => 1,
+            _ => 2,
+        };
+        // Only a group that leaves the lists between 200,000 / gateways and 500 goes back.
+        if budget.ids / gateways > budget.lookups {
+            prop_assert!(rank(members) <= rank(members + 1));
+        }
+    }
+
     #[test]
     fn every_session_is_reached_exactly_once_and_everybody_else_is_looked_up_again(
         sessions in prop::collection::btree_map(0..500u64, prop::collection::vec(0..6usize, 0..4), 0..80),

@@ -9,31 +9,80 @@ use crate::ids::{ConversationKind, UserId};
 /// How a conversation's messages reach its members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
-    /// Recipients are looked up and grouped right away.
+    /// The presence of each member is looked up, and each gateway gets the list of those it holds.
     Direct,
+    /// Every live gateway gets the list of members and serves those that are connected there.
+    Members,
     /// A task pages the members.
     Deferred,
     /// Every gateway gets the message.
     Broadcast,
 }
 
+/// What the fan-out of one message to a group may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Largest group whose members the owner of the conversation holds; the members of larger
+    /// groups are paged.
+    pub members: usize,
+    /// Largest group whose members are looked up in presence for a message.
+    pub lookups: usize,
+    /// Members per live gateway from which lists of members are cheaper than looking the members
+    /// up: what one record for one gateway costs, counted in look-ups.
+    pub members_from: usize,
+    /// Most member ids written for a message: members × live gateways.
+    pub ids: usize,
+}
+
+impl Default for Budget {
+    /// 10,000 members, 500 look-ups, lists from 16 members per gateway on, 200,000 ids: 1.6 MB.
+    fn default() -> Self {
+        Self {
+            members: 10_000,
+            lookups: 500,
+            members_from: 16,
+            ids: 200_000,
+        }
+    }
+}
+
 impl Strategy {
-    /// The way for a conversation of this kind and size.
+    /// The way for a conversation of this kind and size, while this many gateways live.
     ///
     /// ```
-    /// use gochat_core::fanout::Strategy;
+    /// use gochat_core::fanout::{Budget, Strategy};
     /// use gochat_core::ids::ConversationKind::{Group, World};
-    /// assert_eq!(Strategy::of(Group, 500, 500), Strategy::Direct);
-    /// assert_eq!(Strategy::of(Group, 501, 500), Strategy::Deferred);
-    /// assert_eq!(Strategy::of(World, 2, 500), Strategy::Broadcast);
+    /// let budget = Budget::default();
+    /// assert_eq!(Strategy::of(Group, 15, 1, &budget), Strategy::Direct);
+    /// assert_eq!(Strategy::of(Group, 16, 1, &budget), Strategy::Members);
+    /// assert_eq!(Strategy::of(Group, 16, 2, &budget), Strategy::Direct);
+    /// assert_eq!(Strategy::of(Group, 10_000, 20, &budget), Strategy::Members);
+    /// assert_eq!(Strategy::of(Group, 10_000, 21, &budget), Strategy::Deferred);
+    /// assert_eq!(Strategy::of(Group, 10_001, 1, &budget), Strategy::Deferred);
+    /// assert_eq!(Strategy::of(World, 2, 1, &budget), Strategy::Broadcast);
     /// ```
-    pub const fn of(kind: ConversationKind, members: usize, direct_max: usize) -> Self {
+    pub const fn of(
+        kind: ConversationKind,
+        members: usize,
+        gateways: usize,
+        budget: &Budget,
+    ) -> Self {
         match kind {
             ConversationKind::Single => Self::Direct,
-            ConversationKind::Group if members <= direct_max => Self::Direct,
-            ConversationKind::Group => Self::Deferred,
             ConversationKind::World => Self::Broadcast,
+            ConversationKind::Group if members > budget.members => Self::Deferred,
+            ConversationKind::Group if budget.prefers_lists(members, gateways) => Self::Members,
+            ConversationKind::Group if members <= budget.lookups => Self::Direct,
+            ConversationKind::Group => Self::Deferred,
         }
+    }
+}
+
+impl Budget {
+    const fn prefers_lists(&self, members: usize, gateways: usize) -> bool {
+        // Above the look-ups' bound the lists are compared with paging, which costs more.
+        let is_cheaper = members >= self.members_from.saturating_mul(gateways);
+        (is_cheaper || members > self.lookups) && members.saturating_mul(gateways) <= self.ids
     }
 }
 

@@ -32,6 +32,11 @@ pub struct Later {
     pub reached: Users,
     /// Presence was away: it was sent to gateways that may not be all there are.
     pub unknown: bool,
+    /// The recipients are the members of the group, whoever they are when the row is written. The
+    /// two lists name the author at most, so the record stays small however large the group is.
+    pub members: bool,
+    /// Every live gateway got the list of members.
+    pub listed: bool,
 }
 
 /// One thing to do. All effects of a batch and its consumed offsets become visible in **one**
@@ -55,6 +60,17 @@ pub enum Effect {
         to_origin: bool,
         /// Users there, at least one.
         targets: Users,
+    },
+    /// Send the message to those members of the group who are connected to one gateway.
+    ToMembers {
+        /// Which message.
+        message: Sequenced,
+        /// Which gateway.
+        gateway: GatewayIx,
+        /// This gateway holds the connection that sent the message: it gets the ack.
+        to_origin: bool,
+        /// All members of the group, ascending.
+        members: Users,
     },
     /// Send the message to everybody on one gateway.
     Broadcast {
@@ -103,6 +119,7 @@ impl Effect {
         match self {
             Self::Persist { message, .. }
             | Self::Deliver { message, .. }
+            | Self::ToMembers { message, .. }
             | Self::Broadcast { message, .. }
             | Self::Fanout { message }
             | Self::Ack { message, .. } => message.record,

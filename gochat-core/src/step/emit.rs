@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::View;
-use super::effect::{Effect, Effects, Later, Sequenced};
+use super::effect::{Effect, Effects, Later, Sequenced, Users};
 use super::store::Slot;
-use crate::fanout::{Delivery, GatewayIx, Planner, Strategy};
+use super::{Live, View};
+use crate::fanout::{Budget, Delivery, GatewayIx, Planner, Strategy};
 use crate::ids::{ConversationId, UserId};
 
 /// Direct plans of the running batch: one per conversation, shared by its messages.
@@ -22,14 +22,11 @@ struct BatchPlan {
     later: Later,
 }
 
-/// How messages of this conversation travel.
-pub(super) fn strategy(slot: &Slot, direct_max: usize) -> Strategy {
+/// How messages of this conversation travel while this many gateways live.
+pub(super) fn strategy(slot: &Slot, gateways: usize, budget: &Budget) -> Strategy {
     let listed = slot.facts.as_ref().and_then(|facts| facts.members.list());
-    Strategy::of(
-        slot.id.kind(),
-        listed.map_or(usize::MAX, <[_]>::len),
-        direct_max,
-    )
+    let members = listed.map_or(usize::MAX, <[_]>::len);
+    Strategy::of(slot.id.kind(), members, gateways, budget)
 }
 
 /// Whom a direct plan of this conversation serves, in a form that needs no allocation.
@@ -51,8 +48,7 @@ pub(super) struct Outgoing<'a, V> {
     /// The author's gateway.
     pub(super) gateway: GatewayIx,
     pub(super) view: &'a V,
-    /// Gateways that live.
-    pub(super) live: &'a [GatewayIx],
+    pub(super) live: Live<'a>,
 }
 
 impl Emitter {
@@ -66,12 +62,12 @@ impl Emitter {
     pub(super) fn emit<V: View>(
         &mut self,
         slot: &mut Slot,
-        direct_max: usize,
+        budget: &Budget,
         out: &Outgoing<'_, V>,
         effects: &mut Effects,
     ) {
         let message = out.message;
-        let reached = match strategy(slot, direct_max) {
+        let reached = match strategy(slot, out.live.gateways.len(), budget) {
             Strategy::Direct => {
                 let plan = self.plan_of(slot, out, effects);
                 effects.list.push(Effect::Persist {
@@ -80,12 +76,28 @@ impl Emitter {
                 });
                 deliver(&self.deliveries[plan.deliveries], out, effects)
             }
+            Strategy::Members => {
+                let members = self.list_of(slot, effects);
+                effects.list.push(Effect::Persist {
+                    message,
+                    later: Later {
+                        members: true,
+                        listed: true,
+                        unknown: !out.live.is_current,
+                        ..Later::default()
+                    },
+                });
+                to_members(&members, out, effects)
+            }
             Strategy::Deferred => {
-                // The task leaves the author out, so the author is all that is left to look at.
+                // The task leaves the author out, who is served at once.
                 let plan = self.make_plan(&[out.author], out, effects);
                 effects.list.push(Effect::Persist {
                     message,
-                    later: plan.later,
+                    later: Later {
+                        members: true,
+                        ..plan.later
+                    },
                 });
                 let reached = deliver(&self.deliveries[plan.deliveries], out, effects);
                 effects.list.push(Effect::Fanout { message });
@@ -126,6 +138,25 @@ impl Emitter {
         plan
     }
 
+    /// The members of a group, which all its messages of the batch share.
+    fn list_of(&mut self, slot: &mut Slot, effects: &mut Effects) -> Users {
+        if let Some(ix) = slot.plan {
+            return self.plans[ix].later.reached.clone();
+        }
+        let start = effects.users.len();
+        with_members(slot, |members| effects.users.extend_from_slice(members));
+        let members = start..effects.users.len();
+        slot.plan = Some(self.plans.len());
+        self.plans.push(BatchPlan {
+            deliveries: 0..0,
+            later: Later {
+                reached: members.clone(),
+                ..Later::default()
+            },
+        });
+        members
+    }
+
     fn make_plan<V: View>(
         &mut self,
         members: &[UserId],
@@ -136,7 +167,7 @@ impl Emitter {
         let later = self.planner.append(
             members,
             out.view,
-            out.live,
+            out.live.gateways,
             &mut effects.users,
             &mut self.deliveries,
         );
@@ -146,6 +177,7 @@ impl Emitter {
                 recheck: later.recheck,
                 reached: later.reached,
                 unknown: later.unknown,
+                ..Later::default()
             },
         }
     }
@@ -167,9 +199,23 @@ fn deliver<V>(deliveries: &[Delivery], out: &Outgoing<'_, V>, effects: &mut Effe
     reached
 }
 
+/// True when the author's gateway is among those that get it.
+fn to_members<V>(members: &Users, out: &Outgoing<'_, V>, effects: &mut Effects) -> bool {
+    let live = out.live.gateways;
+    effects
+        .list
+        .extend(live.iter().map(|gateway| Effect::ToMembers {
+            message: out.message,
+            gateway: *gateway,
+            to_origin: *gateway == out.gateway,
+            members: members.clone(),
+        }));
+    live.contains(&out.gateway)
+}
+
 fn broadcast<V>(out: &Outgoing<'_, V>, effects: &mut Effects) -> bool {
     let message = out.message;
-    for gateway in out.live.iter().copied() {
+    for gateway in out.live.gateways.iter().copied() {
         let to_origin = gateway == out.gateway;
         effects.list.push(Effect::Broadcast {
             message,
@@ -177,5 +223,5 @@ fn broadcast<V>(out: &Outgoing<'_, V>, effects: &mut Effects) -> bool {
             to_origin,
         });
     }
-    out.live.contains(&out.gateway)
+    out.live.gateways.contains(&out.gateway)
 }

@@ -7,9 +7,9 @@ use super::emit::{self, Emitter, Outgoing};
 use super::pace::{ToWorld, WorldPace};
 use super::record::{Loaded, Need, Record, Sender, Submission, TailRecord};
 use super::store::{Slot, SlotIx, Store};
-use super::{Limits, View};
+use super::{Limits, Live, View};
 use crate::error::{Error, ErrorCode};
-use crate::fanout::{GatewayIx, Strategy};
+use crate::fanout::Strategy;
 use crate::ids::{ConversationId, MessageId, UnixMillis, UserId};
 use crate::sequence::Assigned;
 
@@ -254,20 +254,27 @@ impl PartitionMachine {
         self.now >= slot.facts_at.saturating_add(self.limits.facts_ttl)
     }
 
-    /// Appends everybody whose presence the batch depends on; repeats are possible.
-    pub fn recipients(&self, users: &mut Vec<UserId>) {
+    /// Whether the batch sends to a group, for which the live gateways should be known.
+    pub fn sends_to_groups(&self) -> bool {
+        let mut touched = self.touched.iter().map(|ix| self.store.slot(*ix));
+        touched.any(|slot| matches!(slot.id, ConversationId::Group(_)))
+    }
+
+    /// Appends everybody whose presence the batch depends on while this many gateways live; repeats
+    /// are possible.
+    pub fn recipients(&self, gateways: usize, users: &mut Vec<UserId>) {
+        let strategy = |slot| emit::strategy(slot, gateways, &self.limits.fanout);
         let mut deferred = false;
         for slot in self.touched.iter().map(|ix| self.store.slot(*ix)) {
-            match emit::strategy(slot, self.limits.direct_max) {
+            match strategy(slot) {
                 _ if slot.facts.is_none() => {}
                 Strategy::Direct => emit::with_members(slot, |m| users.extend_from_slice(m)),
                 Strategy::Deferred => deferred = true,
-                Strategy::Broadcast => {}
+                Strategy::Members | Strategy::Broadcast => {}
             }
         }
         if deferred {
-            let direct_max = self.limits.direct_max;
-            let pages = |ix| emit::strategy(self.store.slot(ix), direct_max) == Strategy::Deferred;
+            let pages = |ix| strategy(self.store.slot(ix)) == Strategy::Deferred;
             users.extend(
                 self.submissions()
                     .filter(|(_, _, ix)| pages(*ix))
@@ -287,8 +294,8 @@ impl PartitionMachine {
 
     /// Numbers the batch. `effects` is cleared and filled in the order of the records.
     ///
-    /// `live` are the gateways a broadcast goes to. What is assigned here is staged until
-    /// [`committed`](Self::committed).
+    /// `live` are the gateways a broadcast or a list of members goes to. What is assigned here is
+    /// staged until [`committed`](Self::committed).
     ///
     /// # Errors
     /// Whatever `ids` fails with; the batch is aborted then.
@@ -296,7 +303,7 @@ impl PartitionMachine {
         &mut self,
         now: UnixMillis,
         view: &impl View,
-        live: &[GatewayIx],
+        live: Live<'_>,
         mut ids: impl FnMut() -> Result<MessageId, E>,
         effects: &mut Effects,
     ) -> Result<(), E> {
@@ -333,8 +340,7 @@ impl PartitionMachine {
                         live,
                     };
                     let slot = self.store.slot_mut(ix);
-                    self.emitter
-                        .emit(slot, self.limits.direct_max, &out, effects);
+                    self.emitter.emit(slot, &self.limits.fanout, &out, effects);
                 }
                 Ok(Admission::Replay(message)) => {
                     effects.list.push(Effect::Ack {
@@ -426,7 +432,7 @@ impl PartitionMachine {
                 }
                 ConversationId::Group(_) => {
                     let listed = facts.members.list().map(<[_]>::len);
-                    let members = listed.unwrap_or(self.limits.direct_max + 1);
+                    let members = listed.unwrap_or(self.limits.fanout.members + 1);
                     let (bucket, bytes) = (&mut slot.used_up, submission.bytes);
                     pace.charge_group(bucket, bytes, members, self.now)
                 }

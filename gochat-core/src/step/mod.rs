@@ -36,7 +36,8 @@
 //!
 //! let mut effects = Effects::default();
 //! let id = || MessageId::new(7).ok_or(());
-//! machine.decide(1_000, &Everybody(gateway), &[gateway], id, &mut effects).unwrap();
+//! let live = Live { gateways: &[gateway], is_current: true };
+//! machine.decide(1_000, &Everybody(gateway), live, id, &mut effects).unwrap();
 //! let Effect::Persist { message, .. } = &effects.list[0] else { panic!() };
 //! assert_eq!(message.seq, 42);
 //! let Effect::Deliver { to_origin, targets, .. } = &effects.list[1] else { panic!() };
@@ -59,7 +60,7 @@ pub use machine::{Mark, PartitionMachine};
 pub use pace::Pace;
 pub use record::{Loaded, Looked, Need, Record, Sender, Submission, TailRecord};
 
-use crate::fanout::Presence;
+use crate::fanout::{Budget, GatewayIx, Presence};
 use crate::ids::UserId;
 
 /// Bounds of a [`PartitionMachine`].
@@ -69,8 +70,8 @@ pub struct Limits {
     pub conversations: usize,
     /// Bytes of conversations to aim for. Messages are refused at twice as many.
     pub memory: usize,
-    /// Members up to which a group's messages are planned directly.
-    pub direct_max: usize,
+    /// What the fan-out of one message to a group may cost.
+    pub fanout: Budget,
     /// Milliseconds after which facts are loaded again although nobody announced a change.
     pub facts_ttl: u64,
     /// Budgets of conversations; `None` is no limit.
@@ -78,16 +79,26 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 100,000 conversations, 64 MiB, 500 members, a minute, no budgets.
+    /// 100,000 conversations, 64 MiB, the default fan-out, a minute, no budgets of conversations.
     fn default() -> Self {
         Self {
             conversations: 100_000,
             memory: 64 << 20,
-            direct_max: 500,
+            fanout: Budget::default(),
             facts_ttl: 60_000,
             pace: None,
         }
     }
+}
+
+/// The gateways that hold sessions, as far as the caller knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Live<'a> {
+    /// Each of them once.
+    pub gateways: &'a [GatewayIx],
+    /// Whether the list is about as old as the batch. With an older one the members of a group
+    /// are looked up once the row is written.
+    pub is_current: bool,
 }
 
 /// What the caller found out about the users of a batch.

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use gochat_core::fanout::Budget;
 use gochat_core::ids::{ConversationId, MessageId, SeqId, UserId};
 use gochat_core::sequence::{ClientKey, Recorded, WINDOW_MS};
 use gochat_core::step::*;
@@ -93,7 +94,12 @@ struct World {
 const LIMITS: Limits = Limits {
     conversations: 3,
     memory: 4_000,
-    direct_max: 500,
+    fanout: Budget {
+        members: 10_000,
+        lookups: 500,
+        members_from: 1,
+        ids: 200_000,
+    },
     facts_ttl: 60_000,
     pace: None,
 };
@@ -210,9 +216,13 @@ impl World {
             self.next_id += 1;
             MessageId::new(self.next_id).ok_or(())
         };
-        let live = gateways(2);
+        let gateways = gateways(2);
+        let live = Live {
+            gateways: &gateways,
+            is_current: true,
+        };
         self.owner
-            .decide(self.now, &Lookups::default(), &live, ids, &mut effects)
+            .decide(self.now, &Lookups::default(), live, ids, &mut effects)
             .unwrap();
         if matches!(fate, Fate::Commit | Fate::CrashAfter) {
             self.write(&records, &effects);

@@ -159,8 +159,12 @@ impl Bench {
             self.next_id += 1;
             MessageId::new(self.next_id).ok_or(())
         };
+        let live = Live {
+            gateways: &self.live,
+            is_current: !self.lookups.presence_down,
+        };
         self.machine
-            .decide(self.now, &self.lookups, &self.live, ids, &mut self.effects)
+            .decide(self.now, &self.lookups, live, ids, &mut self.effects)
             .unwrap();
         self.effects.list.clone()
     }

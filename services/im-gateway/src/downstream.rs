@@ -2,12 +2,14 @@
 //!
 //! A batch of records first queues all its frames, then flushes every touched connection once, so
 //! that several frames for one connection leave in one system call. Broadcasts go to
-//! [`crate::broadcast`], so that an acknowledgement never waits behind 100,000 sockets.
+//! [`crate::broadcast`], and messages for the members of a group to [`crate::groups`], so that an
+//! acknowledgement never waits behind 100,000 sockets.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gochat_core::audience::{Audience, Roster};
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConnId, ConversationKind, UserId};
 use gochat_core::signal::Signal;
@@ -22,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::broadcast::Broadcast;
 use crate::clock;
 use crate::frames;
+use crate::groups::Push;
 use crate::metrics as names;
 use crate::recents::About;
 use crate::state::Gw;
@@ -116,7 +119,16 @@ async fn deliver(gw: &Gw, batch: &Batch) {
                 let span = context.map(|parent| push(gw, parent, &message));
                 match round.take(message) {
                     // Its span ends when the last socket has it.
-                    Some(broadcast) => gw.broadcasts.publish(broadcast, span).await,
+                    Some(ToMany::Broadcast(broadcast)) => {
+                        gw.broadcasts.publish(broadcast, span).await;
+                    }
+                    Some(ToMany::Group(push)) => {
+                        // Acknowledgements of this round don't wait for room.
+                        if !gw.groups.has_room() {
+                            round.flush();
+                        }
+                        gw.groups.publish(push, span).await;
+                    }
                     None => round.spans.extend(span),
                 }
             }
@@ -142,6 +154,8 @@ fn push(gw: &Gw, parent: Context, message: &DownstreamMessage) -> Span {
     }
     if message.broadcast {
         span.set("gochat.broadcast", 1i64);
+    } else if !message.member_ids.is_empty() {
+        span.set("gochat.members", message.member_ids.len());
     } else {
         span.set("gochat.targets", message.target_user_ids.len());
     }
@@ -155,6 +169,12 @@ enum Late {
     Again,
     /// Others had it as a broadcast.
     AgainToWorld,
+}
+
+/// What another task writes to its connections.
+enum ToMany {
+    Broadcast(Broadcast),
+    Group(Push),
 }
 
 /// The frames of one batch, and the connections they wait at.
@@ -183,8 +203,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Queues the frames of one record; a broadcast is handed back.
-    fn take(&mut self, mut message: DownstreamMessage) -> Option<Broadcast> {
+    /// Queues the frames of one record; what another task writes is handed back.
+    fn take(&mut self, mut message: DownstreamMessage) -> Option<ToMany> {
         let origin = message.origin.take();
         if let Some(origin) = &origin {
             self.answer(origin, &message);
@@ -213,7 +233,7 @@ impl<'a> Round<'a> {
                 .iter()
                 .filter_map(|id| id.parse().ok())
                 .collect();
-            return Some(Broadcast {
+            return Some(ToMany::Broadcast(Broadcast {
                 message: id,
                 seq: message.seq_id,
                 world: to_world,
@@ -221,16 +241,25 @@ impl<'a> Round<'a> {
                 frame,
                 skip,
                 excluded,
-            });
-        }
-        if self.oldest == 0 {
-            self.oldest = id;
+            }));
         }
         let about = About {
             message: id,
             seq: message.seq_id,
             conversation,
         };
+        if let Some(audience) = self.audience(&message, conversation) {
+            return Some(ToMany::Group(Push {
+                about,
+                again: message.again,
+                frame,
+                skip,
+                audience,
+            }));
+        }
+        if self.oldest == 0 {
+            self.oldest = id;
+        }
         let late = match (message.again, to_world) {
             (false, _) => Late::No,
             (true, false) => Late::Again,
@@ -242,7 +271,7 @@ impl<'a> Round<'a> {
         );
         for target in targets {
             match target.parse::<UserId>() {
-                Ok(user) if message.again && self.gw.recents.has(user, id) => {}
+                Ok(user) if message.again && self.gw.had(user, id) => {}
                 Ok(user) => self.queue_for_user(user, skip, about, late, &frame),
                 Err(_) => self.missed += 1,
             }
@@ -250,8 +279,20 @@ impl<'a> Round<'a> {
         None
     }
 
-    /// Queues a signal; one for everybody is handed back.
-    fn signal(&mut self, signal: v1::Signal) -> Option<Broadcast> {
+    /// For whom a message is that has to be written by the task of groups: for the members that the
+    /// record lists, or for its targets while earlier messages of the conversation wait there.
+    fn audience(&self, message: &DownstreamMessage, conversation: u64) -> Option<Arc<Audience>> {
+        let groups = &self.gw.groups;
+        if !message.member_ids.is_empty() {
+            return Some(groups.members(conversation, &message.member_ids));
+        }
+        groups
+            .holds(conversation)
+            .then(|| targets(&message.target_user_ids))
+    }
+
+    /// Queues a signal; one that another task writes is handed back.
+    fn signal(&mut self, signal: v1::Signal) -> Option<ToMany> {
         let kind = Signal::from_name(&signal.signal_type);
         let encode = |kind| frames::signal(kind, &signal.payload, signal.timestamp).ok();
         let Some(frame) = kind.and_then(encode) else {
@@ -259,7 +300,7 @@ impl<'a> Round<'a> {
             return None;
         };
         if signal.broadcast {
-            return Some(Broadcast {
+            return Some(ToMany::Broadcast(Broadcast {
                 message: 0,
                 seq: 0,
                 world: false,
@@ -267,7 +308,17 @@ impl<'a> Round<'a> {
                 frame,
                 skip: 0,
                 excluded: Vec::new(),
-            });
+            }));
+        }
+        // It may be about a message that waits there.
+        if !self.gw.groups.is_idle() {
+            return Some(ToMany::Group(Push {
+                about: About::SIGNAL,
+                again: false,
+                frame,
+                skip: 0,
+                audience: targets(&signal.target_user_ids),
+            }));
         }
         for target in &signal.target_user_ids {
             match target.parse::<UserId>() {
@@ -390,10 +441,15 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn finish(self) {
-        for conn in &self.touched {
+    /// Writes what waits at the connections.
+    fn flush(&mut self) {
+        for conn in self.touched.drain(..) {
             conn.flush();
         }
+    }
+
+    fn finish(mut self) {
+        self.flush();
         self.spans.into_iter().for_each(Span::end);
         names::add(names::DELIVERED, self.delivered);
         if self.oldest != 0 {
@@ -402,6 +458,12 @@ impl<'a> Round<'a> {
         // Offline in the meantime: history has it.
         names::dropped("offline", self.missed as u64);
     }
+}
+
+/// The users whom the owner of the conversation addressed, as an audience.
+fn targets(ids: &[String]) -> Arc<Audience> {
+    let users = ids.iter().filter_map(|id| id.parse().ok());
+    Arc::new(Roster::loaded(users).everyone())
 }
 
 /// The refusal inside an error record.

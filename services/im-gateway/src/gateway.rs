@@ -20,6 +20,7 @@ use tonic::service::Routes;
 use crate::backend::Backend;
 use crate::broadcast::{self, Broadcasts};
 use crate::config::{Config, Rates};
+use crate::groups::{self, Groups};
 use crate::health::Health;
 use crate::limits::Limits;
 use crate::peers::Peers;
@@ -103,6 +104,7 @@ pub struct Gateway {
 pub(crate) struct Queues {
     upstream: mpsc::Receiver<upstream::Queued>,
     broadcasts: broadcast::Queue,
+    groups: groups::Queue,
     registrations: mpsc::Receiver<presence::Registration>,
     relays: Vec<mpsc::Receiver<typing::Relay>>,
 }
@@ -193,6 +195,7 @@ impl Gateway {
             queues.broadcasts,
             working.clone(),
         ));
+        workers.spawn(groups::run(gw.clone(), queues.groups, working.clone()));
         workers.spawn(downstream::run(gw.clone(), downstream, working.clone()));
         workers.spawn(presence::run_registering(
             gw.clone(),
@@ -253,6 +256,7 @@ impl fmt::Debug for Gateway {
 pub(crate) fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
     let (upstream, upstream_rx) = mpsc::channel(config.backend.upstream_queue.max(1));
     let (broadcasts, broadcasts_rx) = Broadcasts::new(config.replay.clone());
+    let (groups, groups_rx) = Groups::new(&config.replay);
     let (presence, registrations) =
         Presence::new(config.presence.queue, config.presence.offline_delay_ms);
     let (typing, relays) = Typing::new(&config.presence);
@@ -277,6 +281,7 @@ pub(crate) fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
         broadcasts,
         conversations: ahash::RandomState::new(),
         recents: Recents::new(config.replay.clone()),
+        groups,
         told: Told::new(&config.told),
         turns: Turns::new(),
         held_bytes: Default::default(),
@@ -296,6 +301,7 @@ pub(crate) fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
     let queues = Queues {
         upstream: upstream_rx,
         broadcasts: broadcasts_rx,
+        groups: groups_rx,
         registrations,
         relays,
     };

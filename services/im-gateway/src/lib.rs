@@ -14,7 +14,8 @@
 //! ```
 //!
 //! How a message travels: `upstream` writes what clients send to the log; `downstream` reads this
-//! gateway's own topic and writes frames to sockets; `broadcast` does so for everybody at once.
+//! gateway's own topic and writes frames to sockets; `groups` does so for the members of a group,
+//! `broadcast` for everybody at once.
 //! What is deliberately absent: no rule about messages, members or pointers, no database, and no
 //! RPC per message.
 #![forbid(unsafe_code)]
@@ -28,6 +29,7 @@ pub mod config;
 mod downstream;
 mod frames;
 mod gateway;
+mod groups;
 mod health;
 mod http;
 mod limits;

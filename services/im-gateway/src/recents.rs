@@ -37,6 +37,16 @@ struct Entry {
     frame: Option<Bytes>,
 }
 
+impl Entry {
+    const fn about(&self) -> About {
+        About {
+            message: self.message,
+            seq: self.seq,
+            conversation: self.conversation,
+        }
+    }
+}
+
 /// What one user was sent, oldest first.
 #[derive(Default)]
 struct Sent {
@@ -150,25 +160,26 @@ impl Recents {
         // Messages of the world chat come from both memories: they are put in order together.
         let mut of_world = Vec::new();
         let mut shard = self.shard(conn.user()).lock();
+        let mut of_groups = gw.groups.memory();
+        let mut missed = of_groups.missed(conn.user(), conn.id());
         if let Some(sent) = shard.get_mut(&conn.user()) {
             self.forget(sent, now);
             // A push that came late to an older connection is not late for this one.
             let others = sent.entries.iter().filter(|e| e.skip != conn.id());
-            let framed = others.filter_map(|entry| Some((entry, entry.frame.as_ref()?)));
-            let mut missed: Vec<(&Entry, &Bytes)> = framed.collect();
-            missed.sort_by_key(|(entry, _)| entry.seq);
-            for (entry, frame) in missed {
-                if entry.conversation == world {
-                    of_world.push((entry.seq, frame.clone()));
-                    continue;
-                }
-                let spot = Spot {
-                    conversation: entry.conversation,
-                    seq: entry.seq,
-                    again: false,
-                };
-                conn.enqueue_message(frame, gw.queue, spot);
+            missed.extend(others.filter_map(|entry| Some((entry.about(), entry.frame.clone()?))));
+        }
+        missed.sort_by_key(|(about, _)| about.seq);
+        for (about, frame) in missed {
+            if about.conversation == world {
+                of_world.push((about.seq, frame));
+                continue;
             }
+            let spot = Spot {
+                conversation: about.conversation,
+                seq: about.seq,
+                again: false,
+            };
+            conn.enqueue_message(&frame, gw.queue, spot);
         }
         gw.broadcasts.admit(gw, conn, of_world);
     }

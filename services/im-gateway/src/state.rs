@@ -19,6 +19,7 @@ use crate::backend::Backend;
 use crate::broadcast::Broadcasts;
 use crate::config::Config;
 use crate::frames;
+use crate::groups::Groups;
 use crate::health::Health;
 use crate::limits::Limits;
 use crate::metrics as names;
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) table: Table,
     pub(crate) broadcasts: Broadcasts,
     pub(crate) recents: Recents,
+    pub(crate) groups: Groups,
     /// Numbers users were told of that may not be stored yet.
     pub(crate) told: Told,
     /// Where numbered pages of lists ended.
@@ -109,6 +111,11 @@ impl Shared {
         // Everybody is pushed the world chat, and no connection remembers it.
         pushed.push(self.hash_of(&ConversationId::World.to_string()));
         self.told.to_user(user, pushed)
+    }
+
+    /// Whether the connections of a user had this message lately: alone, or with a group.
+    pub(crate) fn had(&self, user: UserId, message: i64) -> bool {
+        self.recents.has(user, message) || self.groups.has(user, message)
     }
 
     /// Sends a frame to one connection; false when it is closing.

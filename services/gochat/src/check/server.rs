@@ -110,6 +110,13 @@ impl Server {
     }
 }
 
+/// Bounds of the fan-out with which the groups of the load, some twelve members each, take all
+/// ways: small ones are looked up, most are served by lists of members, the largest are paged.
+pub(super) const WAYS_OF_FANOUT: [&str; 2] = [
+    "logic.pipeline.fanout_members_from=3",
+    "logic.pipeline.direct_max=13",
+];
+
 fn launch(address: &str, folder: &std::path::Path, settings: &[String]) -> Result<Child> {
     let log = std::fs::File::options()
         .create(true)
@@ -123,8 +130,9 @@ fn launch(address: &str, folder: &std::path::Path, settings: &[String]) -> Resul
     // The load is far above what a person may send.
     command.args(["--set", "gateway.rates.disabled=true"]);
     let life = format!("logic.auth.access_ttl_s={TOKENS_LIVE_S}");
-    for setting in std::iter::once(&life).chain(settings) {
-        command.args(["--set", setting]);
+    let own = std::iter::once(life).chain(WAYS_OF_FANOUT.map(str::to_owned));
+    for setting in own.chain(settings.iter().cloned()) {
+        command.args(["--set", &setting]);
     }
     let child = command
         .stdin(Stdio::null())

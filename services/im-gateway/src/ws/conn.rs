@@ -298,9 +298,18 @@ impl Conn {
 
     /// Sends a frame at once if nothing waits before it, else queues it.
     pub(crate) fn send(&self, frame: &Bytes, limits: QueueLimits) -> Sent {
+        self.send_message(frame, limits, Spot::NONE)
+    }
+
+    /// [`send`](Self::send) for the frame of a message, or for several of one conversation with the
+    /// place of the newest; see [`enqueue_message`](Self::enqueue_message).
+    pub(crate) fn send_message(&self, frame: &Bytes, limits: QueueLimits, spot: Spot) -> Sent {
         let mut out = self.out.lock();
         if out.phase != Phase::Open {
             return Sent::Closed;
+        }
+        if !self.admits(&mut out, spot) {
+            return Sent::Accepted;
         }
         let mut written = 0;
         if out.queue.is_empty()
@@ -346,11 +355,8 @@ impl Conn {
         if out.phase != Phase::Open {
             return (Sent::Closed, false);
         }
-        if spot.conversation != 0 {
-            let is_admitted = out.newest.get_or_insert_default().admits(spot);
-            if !is_admitted && self.is_settled() {
-                return (Sent::Accepted, false);
-            }
+        if !self.admits(&mut out, spot) {
+            return (Sent::Accepted, false);
         }
         let first = out.queue.is_empty();
         let sent = out.push(frame.clone(), limits);
@@ -358,6 +364,13 @@ impl Conn {
             out.wake();
         }
         (sent, first)
+    }
+
+    /// Notes a push; false for one that is left out.
+    fn admits(&self, out: &mut Out, spot: Spot) -> bool {
+        spot.conversation == 0
+            || out.newest.get_or_insert_default().admits(spot)
+            || !self.is_settled()
     }
 
     /// Conversations, as hashes, that the connection was pushed messages of, the last ones only.

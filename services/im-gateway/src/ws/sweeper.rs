@@ -39,6 +39,7 @@ pub(crate) async fn run(gw: Gw, stop: CancellationToken) {
         see_off(&gw);
         typing::sweep(&gw);
         gw.recents.sweep();
+        gw.groups.memory().sweep();
         names::queued_bytes(gw.backlog.bytes());
         while heartbeats.try_join_next().is_some() {}
         // One is asked about every second: when presence has lost everything, it shows here first. It is the one whose last

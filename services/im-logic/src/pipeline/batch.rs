@@ -180,7 +180,8 @@ impl Writer<'_> {
         Some(match effect {
             Effect::Persist { message, later } => {
                 let world = kind(source.message) == ConversationKind::World;
-                let gateways = world.then_some(&*self.gateways);
+                let to_all = world || later.listed;
+                let gateways = to_all.then_some(&*self.gateways);
                 self.encoder
                     .persist(source, message, later, gateways, effects)
             }
@@ -193,6 +194,16 @@ impl Writer<'_> {
                 let topic = self.topic(*gateway)?;
                 self.encoder
                     .deliver(source, topic, *to_origin, targets, effects)
+            }
+            Effect::ToMembers {
+                gateway,
+                to_origin,
+                members,
+                ..
+            } => {
+                let topic = self.topic(*gateway)?;
+                self.encoder
+                    .list(source, topic, *to_origin, members, effects)
             }
             Effect::Broadcast {
                 gateway, to_origin, ..

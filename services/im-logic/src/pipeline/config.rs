@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gochat_core::error::{Error, ErrorCode, Result};
+use gochat_core::fanout::Budget;
 use gochat_core::message::DraftLimits;
 use gochat_core::ratelimit::Rule;
 use gochat_core::step::{Limits, Pace};
@@ -25,11 +26,20 @@ pub struct PipelineConfig {
     pub conversations: usize,
     /// Bytes of conversations to aim for per partition; sends are refused at twice as many. Default 64 MiB.
     pub memory_bytes: usize,
-    /// Members up to which a group is served directly (`fanout.direct_max`). Default 500, at most 10,000.
+    /// Members up to which a group is served directly (`fanout.direct_max`): its owner holds the
+    /// list of members. Larger groups are paged by im-task. Default 10,000, at most 10,000.
     pub direct_max: usize,
     /// Lets [`direct_max`](Self::direct_max) change while the workers run.
     #[serde(skip)]
     pub direct_max_live: LiveNumber,
+    /// Members of a group that are looked up in presence for one message, at most. Default 500.
+    pub fanout_lookups: usize,
+    /// Members per live gateway from which each gateway gets the list of members instead, and
+    /// presence is not asked. Default 16.
+    pub fanout_members_from: usize,
+    /// Member ids written for one message, at most: members × live gateways, 8 bytes each. Beyond
+    /// it members are looked up or paged. Default 200,000.
+    pub fanout_ids: usize,
     /// Most characters of a message. Default 5,000.
     pub content_chars: usize,
     /// Most characters of a guest's message. Default 1,000.
@@ -132,7 +142,7 @@ impl Default for PipelineConfig {
         let Limits {
             conversations,
             memory,
-            direct_max,
+            fanout,
             facts_ttl,
             ..
         } = Limits::default();
@@ -141,7 +151,10 @@ impl Default for PipelineConfig {
             batch_max: 1_024,
             conversations,
             memory_bytes: memory,
-            direct_max,
+            direct_max: fanout.members,
+            fanout_lookups: fanout.lookups,
+            fanout_members_from: fanout.members_from,
+            fanout_ids: fanout.ids,
             direct_max_live: LiveNumber::default(),
             content_chars: DraftLimits::default().content_chars,
             guest_chars: DraftLimits::default().guest_chars,
@@ -173,6 +186,11 @@ impl PipelineConfig {
         if self.direct_max > 10_000 {
             return wrong("pipeline.direct_max must not be above 10,000.");
         }
+        if self.fanout_lookups > 10_000 || self.fanout_ids > 10_000_000 {
+            return wrong(
+                "pipeline.fanout_lookups must not be above 10,000, fanout_ids not above 10,000,000.",
+            );
+        }
         self.pace.check()
     }
 
@@ -190,7 +208,12 @@ impl PipelineConfig {
         Limits {
             conversations: self.conversations,
             memory: self.memory_bytes,
-            direct_max: self.direct_max,
+            fanout: Budget {
+                members: self.direct_max,
+                lookups: self.fanout_lookups,
+                members_from: self.fanout_members_from,
+                ids: self.fanout_ids,
+            },
             facts_ttl: self.facts_ttl_s.saturating_mul(1_000),
             pace: self.pace.rules(),
         }

@@ -146,10 +146,11 @@ impl Context {
         let now = Instant::now();
         let authors = self.unknown_authors(decoded, now);
         let (needs, owners) = self.begin(decoded, now);
-        let broadcast = decoded.iter().any(|part| part.world);
+        let lists = |part: &Decoded<'_>| part.world || self.sends_to_groups(part);
+        let needs_gateways = decoded.iter().any(lists);
         let ask_facts = !needs.is_empty() && self.outage.may_ask(now);
         let ask_users = !authors.is_empty() && now >= self.lookups_next_try;
-        let ask_gateways = broadcast && self.gateways.is_stale(now);
+        let ask_gateways = needs_gateways && self.gateways.is_stale(now);
 
         let lookup = &self.lookup;
         let (facts, users, gateways) = tokio::join!(
@@ -272,14 +273,20 @@ impl Context {
         }
     }
 
+    fn sends_to_groups(&self, part: &Decoded<'_>) -> bool {
+        let owned = self.owned.get(&part.batch.tp.partition);
+        owned.is_some_and(|owned| owned.machine.sends_to_groups())
+    }
+
     /// Presence of everybody a plan depends on. When it can't be had, nothing is noted, and the
     /// plans reach out to every gateway.
     async fn look_presence_up(&mut self, decoded: &[Decoded<'_>], now: Instant) {
         self.presence.clear();
         let mut users = Vec::new();
+        let live = self.gateways.live(now).gateways.len();
         for part in decoded {
             if let Some(owned) = self.owned.get(&part.batch.tp.partition) {
-                owned.machine.recipients(&mut users);
+                owned.machine.recipients(live, &mut users);
             }
         }
         users.sort_unstable();
@@ -325,7 +332,7 @@ impl Context {
         decoded: &mut [Decoded<'_>],
         stats: &mut Stats,
     ) -> Result<Vec<OutRecord>> {
-        let now = now_ms();
+        let (now, instant) = (now_ms(), Instant::now());
         let records: usize = decoded.iter().map(|part| part.batch.records.len()).sum();
         let mut outputs = Vec::with_capacity(2 * records);
         for part in decoded {
@@ -342,9 +349,13 @@ impl Context {
                 let id = MessageId::new(self.ids.next_id()?);
                 id.ok_or_else(|| Error::from(ErrorCode::Internal))
             };
-            owned
-                .machine
-                .decide(now, &view, self.gateways.live(), ids, &mut self.effects)?;
+            owned.machine.decide(
+                now,
+                &view,
+                self.gateways.live(instant),
+                ids,
+                &mut self.effects,
+            )?;
             let mut writer = Writer {
                 encoder: &mut self.encoder,
                 gateways: &mut self.gateways,

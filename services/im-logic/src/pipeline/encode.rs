@@ -21,6 +21,7 @@ use super::wire::{put_bytes, put_decimal, put_fixed, put_number};
 /// Tags that differ between the payloads.
 const RECHECK_USER_IDS: u32 = 12;
 const TARGET_USER_IDS: u32 = 13;
+const MEMBER_IDS: u32 = 23;
 
 /// Lists at least this long are encoded once per batch and reused by other messages.
 const SHARED_LIST: usize = 8;
@@ -120,6 +121,7 @@ impl Encoder {
             put_bytes(&mut out, 14, name.as_bytes());
         }
         put_number(&mut out, 15, u64::from(later.unknown));
+        put_number(&mut out, 16, u64::from(later.members));
         let value = out.as_slice().to_vec();
         self.scratch = out;
         source.out(self.topics.persist.clone(), value)
@@ -161,6 +163,25 @@ impl Encoder {
         source.out(topic, out)
     }
 
+    /// The prepared body for those members of the group who are on one gateway.
+    pub(super) fn list(
+        &mut self,
+        source: &Source<'_>,
+        topic: Arc<str>,
+        to_origin: bool,
+        members: &Users,
+        effects: &Effects,
+    ) -> OutRecord {
+        let mut out = Vec::with_capacity(self.body.len() + 8 * members.len() + 96);
+        out.extend_from_slice(&self.body);
+        let members = effects.users(members).iter().map(|user| user.get());
+        put_fixed(&mut out, MEMBER_IDS, members);
+        if to_origin {
+            put_origin(&mut out, source.message);
+        }
+        source.out(topic, out)
+    }
+
     /// The prepared body for everybody on one gateway.
     pub(super) fn broadcast(
         &mut self,
@@ -187,6 +208,7 @@ impl Encoder {
         put_bytes(&mut out, 4, m.user_id.as_bytes());
         put_bytes(&mut out, 6, &self.body);
         put_number(&mut out, 7, message.seq);
+        put_number(&mut out, 10, 1);
         source.out(self.topics.fanout.clone(), out)
     }
 
@@ -399,6 +421,8 @@ mod tests {
             recheck: 0..1,
             reached: 1..2,
             unknown: true,
+            members: true,
+            listed: true,
         };
         let mut gateways = Gateways::default();
         let live = ["gateway-1".to_owned(), "gateway-2".to_owned()];
@@ -453,6 +477,7 @@ mod tests {
             reached_user_ids: vec![1],
             gateway_ids: vec!["gateway-1".into(), "gateway-2".into()],
             presence_unknown: true,
+            to_members: true,
         };
         assert_eq!(read, expected);
         assert_eq!(
@@ -488,6 +513,23 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_members_is_the_body_and_eight_bytes_each() {
+        let effects = users(40);
+        let (list, broadcast) = with_source(&effects, |encoder, source, _| {
+            let list = encoder.list(source, "topic".into(), true, &(0..40), &effects);
+            (list, encoder.broadcast(source, "topic".into(), true))
+        });
+        let (list, broadcast) = (list.record.value, broadcast.record.value);
+        assert!(list.len() <= broadcast.len() + 8 * 40 + 8);
+        let expected = DownstreamMessage {
+            member_ids: (0..40).collect(),
+            origin: origin(),
+            ..downstream()
+        };
+        assert_eq!(DownstreamMessage::decode(list).unwrap(), expected);
+    }
+
+    #[test]
     fn a_broadcast_and_a_fanout_task_carry_the_whole_message() {
         let (broadcast, fanout) = with_source(&users(2), |encoder, source, _| {
             let broadcast = encoder.broadcast(source, "topic".into(), true);
@@ -503,6 +545,7 @@ mod tests {
         let read = FanoutTask::decode(fanout.record.value).unwrap();
         assert_eq!(read.message, Some(downstream()));
         assert_eq!((read.message_id, read.seq_id), (1 << 62, 300));
+        assert!(read.at_once);
         assert_eq!(read.exclude_user_ids, ["7"]);
         assert_eq!((&*read.trace_id, &*read.conversation_id), ("t-1", "g_5"));
     }

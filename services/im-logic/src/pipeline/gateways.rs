@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gochat_core::fanout::{GatewayIx, GatewayTable};
+use gochat_core::step::Live;
 use gochat_infra::port::mq::Mq;
 use gochat_infra::topics;
 use tokio::time::Instant;
 
-/// How long the list of live gateways is used.
+/// How long the list of live gateways counts as current.
 const LIST_TTL: Duration = Duration::from_secs(1);
+/// Age from which the list is read again, so that it stays current while a batch is in hand.
+const LIST_AGAIN: Duration = Duration::from_millis(500);
 
 /// Instance ids remembered; beyond it the table starts over. Ids are reused, so this is far away.
 const TABLE_MOST: usize = 4_096;
@@ -65,9 +68,12 @@ impl Gateways {
         topic.exists.then(|| Arc::clone(&topic.name))
     }
 
-    /// Gateways a broadcast goes to.
-    pub(super) fn live(&self) -> &[GatewayIx] {
-        &self.live
+    /// Gateways that a broadcast or a list of members goes to.
+    pub(super) fn live(&self, now: Instant) -> Live<'_> {
+        Live {
+            gateways: &self.live,
+            is_current: self.is_younger(LIST_TTL, now),
+        }
     }
 
     /// Instance ids of the gateways a broadcast goes to.
@@ -75,9 +81,14 @@ impl Gateways {
         self.live.iter().map(|ix| &**self.table.name(*ix))
     }
 
+    /// Whether the list should be read again.
     pub(super) fn is_stale(&self, now: Instant) -> bool {
+        !self.is_younger(LIST_AGAIN, now)
+    }
+
+    fn is_younger(&self, age: Duration, now: Instant) -> bool {
         self.listed_at
-            .is_none_or(|at| now.duration_since(at) >= LIST_TTL)
+            .is_some_and(|at| now.duration_since(at) < age)
     }
 
     /// Takes a new list.

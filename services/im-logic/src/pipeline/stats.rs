@@ -32,7 +32,10 @@ impl Stats {
             Effect::Persist { .. } => {
                 self.sent[kind() as usize - 1] += 1;
             }
-            Effect::Deliver { .. } | Effect::Broadcast { .. } | Effect::Fanout { .. } => {}
+            Effect::Deliver { .. }
+            | Effect::ToMembers { .. }
+            | Effect::Broadcast { .. }
+            | Effect::Fanout { .. } => {}
             Effect::Ack { replay, .. } => self.replays += u64::from(*replay),
             Effect::DeadLetter { .. } => self.dead += 1,
             Effect::Nack { error, .. } => {

@@ -181,6 +181,31 @@ async fn a_large_group_becomes_a_task_and_its_author_is_served_at_once() {
 }
 
 #[tokio::test]
+async fn a_group_that_fits_the_budget_goes_to_every_gateway_as_a_list_of_members() {
+    let mut world = World::new().await;
+    world.config.fanout_members_from = 1;
+    world.users([1, 2, 3]).await;
+    let group = world.group(1, &[1, 2, 3]).await;
+    let mut here = world.gateway("gateway-1").await;
+    let mut there = world.gateway("gateway-2").await;
+    world.online(1, "gateway-1").await;
+    world.online(9, "gateway-2").await;
+    let running = world.start();
+    world.produce(&[world.message(&group, 1, "a")]).await;
+    let (here, there) = (here.next().await, there.next().await);
+    assert_eq!(here.member_ids, [1, 2, 3]);
+    assert_eq!(there.member_ids, [1, 2, 3]);
+    assert!(here.target_user_ids.is_empty() && here.origin.is_some());
+    assert!(there.origin.is_none());
+    let persisted = world.persisted().await;
+    let row = &persisted[0];
+    assert!(row.to_members && !row.presence_unknown);
+    assert!(row.recheck_user_ids.is_empty() && row.reached_user_ids.is_empty());
+    assert_eq!(row.gateway_ids, ["gateway-1", "gateway-2"]);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_changed_threshold_holds_from_the_next_batch() {
     let world = World::new().await;
     world.users([1, 2, 3]).await;

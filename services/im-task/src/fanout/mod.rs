@@ -6,9 +6,13 @@
 //! order for each member, because their tasks keep their order in the queue. Tasks of one conversation at the same page share
 //! the lookup.
 //!
-//! Members are paged when the row of the message is in the database, so that a member who connects during the
-//! paging either is found or finds the message in history. When the row is late the message is delivered without it, and
-//! once more, by a task marked `again`, when it is there.
+//! A task that is marked `at_once` waits for nothing. A member who connects during the paging
+//! either is found, or is among the arrivals that the database writer serves once the row is
+//! written.
+//!
+//! Tasks of sequencers of before that mark wait for the row of the message, so that a member who
+//! connects during the paging finds the message in history. When the row is late the message is
+//! delivered without it, and once more, by a task marked `again`, when it is there.
 
 mod page;
 mod task;

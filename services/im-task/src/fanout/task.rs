@@ -26,7 +26,8 @@ pub(super) struct Task {
 enum Row {
     /// Not seen yet.
     Late,
-    /// In the database, or of no matter: later pages were decided with the first.
+    /// In the database, or of no matter: later pages were decided with the first, and who registers
+    /// while members are paged is served by the persist record.
     There,
     /// The conversation does not exist any more.
     NoConversation,
@@ -42,7 +43,7 @@ impl Task {
         if !matches!(task.conversation_id.parse(), Ok(ConversationId::Group(_))) {
             return Err("is not for a group".to_owned());
         }
-        let row = if task.after_user_id.is_empty() {
+        let row = if task.after_user_id.is_empty() && !task.at_once {
             Row::Late
         } else {
             Row::There
@@ -201,6 +202,17 @@ mod tests {
         assert!(!repeat.is_due() && repeat.needs_row());
         repeat.learn(&heads(7));
         assert!(repeat.is_due() && !repeat.is_early());
+    }
+
+    #[test]
+    fn a_task_that_waits_for_nothing_goes_out_at_once_and_only_once() {
+        let at_once = FanoutTask {
+            at_once: true,
+            ..task(7).task
+        };
+        let task = Task::decode(at_once.encode_to_vec().into()).unwrap();
+        assert!(!task.needs_row() && task.is_due() && !task.is_early());
+        assert!(task.next("99").at_once && !task.body().again);
     }
 
     #[test]

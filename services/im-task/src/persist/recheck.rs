@@ -9,7 +9,10 @@
 //!
 //! | message | is pushed again to |
 //! |---|---|
-//! | single chat, group | recipients who came since and are still members; all of them are looked up when arrivals or presence were not known |
+//! | single chat, small group | recipients who came since and are still members; all of them are looked up when arrivals or presence were not known |
+//! | group whose members were listed for every gateway | members who came since on a gateway that is not named in the record; on any gateway, when the row took so long that gateways have forgotten the message |
+//! | group whose members are paged | members who came since, on any gateway |
+//! | both, when arrivals or presence were not known | all members, by a fan-out task that is marked `again` |
 //! | world chat | gateways that live now and were not in the list it was broadcast to; arrivals, when the row took so long that gateways have forgotten the broadcast |
 
 use std::collections::VecDeque;
@@ -18,13 +21,15 @@ use std::sync::Arc;
 use gochat_core::audience::Roster;
 use gochat_core::error::Result;
 use gochat_core::ids::{ConversationId, UserId};
-use gochat_infra::port::mq::OutRecord;
+use gochat_infra::port::mq::{Headers, OutRecord};
 use gochat_infra::telemetry::Context;
-use gochat_proto::mq::v1::{DownstreamMessage, PersistenceMessage};
+use gochat_infra::topics;
+use gochat_proto::mq::v1::{DownstreamMessage, FanoutTask, PersistenceMessage};
 use hashbrown::{HashMap, HashSet};
+use prost::Message as _;
 
 use super::arrivals::Arrivals;
-use crate::delivery::{Delivery, Targets, by_gateway};
+use crate::delivery::{self, Delivery, Targets, by_gateway};
 use crate::repo::{LOOKUP, Repo, roster};
 use crate::{clock, metrics};
 
@@ -42,6 +47,7 @@ const NEWEST: usize = 16;
 pub(super) struct Recheck {
     repo: Repo,
     delivery: Delivery,
+    task_headers: Headers,
     arrivals: Arrivals,
     waiting: VecDeque<Waiting>,
     /// How many waited before the batch in hand, whose records come again when it isn't committed.
@@ -74,6 +80,7 @@ impl Recheck {
         Self {
             repo,
             delivery,
+            task_headers: delivery::headers("FanoutTask"),
             arrivals: Arrivals::default(),
             waiting: VecDeque::new(),
             before: 0,
@@ -144,8 +151,10 @@ impl Recheck {
     }
 
     async fn look(&mut self) -> Result<Now> {
-        let to_world = |w: &Waiting| w.conversation == ConversationId::World;
-        let live = match self.waiting.iter().any(to_world) {
+        let by_gateway = |w: &Waiting| {
+            w.conversation == ConversationId::World || w.message.to_members && self.must_look_up(w)
+        };
+        let live = match self.waiting.iter().any(by_gateway) {
             true => self.repo.live_gateways().await?,
             false => Vec::new(),
         };
@@ -154,10 +163,11 @@ impl Recheck {
         let users: Vec<String> = users.iter().map(u64::to_string).collect();
         let online = self.repo.gateways_of(users.iter().map(String::as_str));
         let online = online.await?;
+        let ms = clock::now_ms();
         Ok(Now {
-            ms: clock::now_ms(),
+            ms,
             live,
-            rosters: self.rosters(&online).await?,
+            rosters: self.rosters(&online, ms).await?,
             online,
         })
     }
@@ -167,6 +177,7 @@ impl Recheck {
     async fn rosters(
         &self,
         online: &HashMap<String, Vec<String>>,
+        now_ms: i64,
     ) -> Result<HashMap<ConversationId, Roster>> {
         let mut asked: HashMap<ConversationId, HashSet<u64>> = HashMap::new();
         for waiting in &self.waiting {
@@ -175,7 +186,7 @@ impl Recheck {
             }
             let groups = match self.must_look_up(waiting) {
                 true => by_lookup(waiting, online),
-                false => self.by_arrival(waiting),
+                false => self.by_arrival(waiting, now_ms),
             };
             let users = groups.into_values().flatten();
             let mut users = users.peekable();
@@ -220,15 +231,18 @@ impl Recheck {
             if waiting.conversation == ConversationId::World {
                 self.broadcast_again(waiting, now, &mut outputs);
                 let known = self.arrivals.is_complete_since(waiting.since());
-                if waiting.is_late(now) && !known {
+                if waiting.is_late(now.ms) && !known {
                     lost_sight = Some(waiting);
                 }
                 continue;
             }
             let groups = match self.must_look_up(waiting) {
                 true => by_lookup(waiting, &now.online),
-                false => self.by_arrival(waiting),
+                false => self.by_arrival(waiting, now.ms),
             };
+            if self.must_page(waiting, now) {
+                outputs.push(self.page_again(waiting));
+            }
             self.push(waiting, groups, now, &mut outputs);
         }
         // Nobody knows who came: the newest one tells everybody that something is missing.
@@ -239,10 +253,19 @@ impl Recheck {
         outputs
     }
 
-    /// Recipients who came since the message was sent, by gateway.
-    fn by_arrival(&self, waiting: &Waiting) -> Groups {
+    /// Recipients who came since the message was sent, by gateway. Of a group that is known by its
+    /// members alone these are all who came, whose membership is asked before they are told.
+    fn by_arrival(&self, waiting: &Waiting, now_ms: i64) -> Groups {
         let (since, mut groups) = (waiting.since(), Groups::new());
         if self.arrivals.is_quiet_since(since) {
+            return groups;
+        }
+        if waiting.message.to_members {
+            for (user, gateway) in self.arrivals.since(since) {
+                if !waiting.is_served_by(gateway, now_ms) {
+                    groups.entry(gateway.clone()).or_default().insert(user);
+                }
+            }
             return groups;
         }
         for user in waiting.recipients() {
@@ -253,11 +276,40 @@ impl Recheck {
         groups
     }
 
+    /// Whether members of the group may have missed the message and it isn't known who: unless all
+    /// gateways that live were served, and still remember the message for newcomers.
+    fn must_page(&self, waiting: &Waiting, now: &Now) -> bool {
+        let message = &waiting.message;
+        let is_served = |gateway: &String| waiting.is_served_by(gateway, now.ms);
+        let is_settled = !message.presence_unknown
+            && !message.gateway_ids.is_empty()
+            && now.live.iter().all(is_served);
+        message.to_members && self.must_look_up(waiting) && !is_settled
+    }
+
+    /// A task that pushes the message to all members once more.
+    fn page_again(&self, waiting: &Waiting) -> OutRecord {
+        let message = &waiting.message;
+        let task = FanoutTask {
+            trace_id: message.trace_id.clone(),
+            conversation_id: message.conversation_id.clone(),
+            message_id: message.message_id,
+            seq_id: message.seq_id,
+            message: Some(waiting.body()),
+            again: true,
+            at_once: true,
+            ..Default::default()
+        };
+        let key = message.conversation_id.clone();
+        let headers = delivery::with_trace(&self.task_headers, &task.trace_id, waiting.traced);
+        OutRecord::new(topics::FANOUT, key, task.encode_to_vec()).with_headers(headers)
+    }
+
     fn broadcast_again(&self, waiting: &Waiting, now: &Now, outputs: &mut Vec<OutRecord>) {
         let served = &waiting.message.gateway_ids;
         let missed = now.live.iter().filter(|id| !served.contains(*id));
         self.broadcast(waiting, missed.map(String::as_str), outputs);
-        if waiting.is_late(now) {
+        if waiting.is_late(now.ms) {
             let mut groups = Groups::new();
             for (user, gateway) in self.arrivals.since(waiting.since()) {
                 groups.entry(gateway.clone()).or_default().insert(user);
@@ -333,9 +385,14 @@ impl Waiting {
         self.message.timestamp * 1_000 - MARGIN_MS
     }
 
-    /// Gateways may have forgotten the broadcast when somebody came.
-    fn is_late(&self, now: &Now) -> bool {
-        now.ms - self.message.timestamp * 1_000 >= REMEMBERED_MS
+    /// Whether who comes to this gateway while the row is written finds the message there.
+    fn is_served_by(&self, gateway: &str, now_ms: i64) -> bool {
+        !self.is_late(now_ms) && self.message.gateway_ids.iter().any(|id| id == gateway)
+    }
+
+    /// Gateways may have forgotten the message when somebody came.
+    fn is_late(&self, now_ms: i64) -> bool {
+        now_ms - self.message.timestamp * 1_000 >= REMEMBERED_MS
     }
 
     /// Everybody a direct push is for; in a large group, whose members are paged after the row is written, the

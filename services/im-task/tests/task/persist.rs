@@ -1,8 +1,10 @@
 //! Facts about writing messages.
 
+use std::time::Duration;
+
 use gochat_infra::port::mq::{Mq, TopicPartition};
-use gochat_infra::topics::{PERSIST, TASK_PERSIST_GROUP, dead_letters};
-use gochat_proto::common::v1::ConversationType::Single;
+use gochat_infra::topics::{FANOUT, PERSIST, TASK_FANOUT_GROUP, TASK_PERSIST_GROUP, dead_letters};
+use gochat_proto::common::v1::ConversationType::{Group, Single};
 use gochat_proto::im::repo::v1::SaveMessageRequest;
 use gochat_proto::im::repo::v1::message_service_client::MessageServiceClient;
 use gochat_proto::mq::v1::PersistenceMessage;
@@ -210,6 +212,51 @@ async fn who_came_online_meanwhile_is_pushed_once_the_row_is_written() {
     assert_eq!(world.history(&chat).await, texts(1..=1));
     assert_eq!(world.downstream("g2").await, [(1, vec![b])]);
     assert!(world.downstream("g1").await.is_empty());
+}
+
+/// A group whose members were listed for gateway g1: who came to another gateway gets it there.
+#[tokio::test]
+async fn members_who_came_to_a_gateway_that_was_not_served_are_pushed() {
+    let world = World::new().await;
+    let [ann, bob, carl, eve] = world.people(["ann", "bob", "carl", "eve"]).await;
+    let members = [ann.clone(), bob.clone(), carl.clone()];
+    let group = world.conversation(Group, &members).await;
+    for (user, gateway) in [(&bob, "g1"), (&carl, "g2"), (&eve, "g2")] {
+        world.online(user, gateway).await;
+    }
+    let listed = |seq, at_s| PersistenceMessage {
+        to_members: true,
+        gateway_ids: vec!["g1".into()],
+        timestamp: at_s,
+        ..message(&group, &ann, seq)
+    };
+    // The first reading of arrivals knows nothing of before it: members are paged.
+    let now_s = i64::try_from(gochat_infra::ids::now_ms() / 1_000).unwrap();
+    world.produce(PERSIST, &group, &listed(1, now_s)).await;
+    world.done(TASK_PERSIST_GROUP, &[PERSIST]).await;
+    world.done(TASK_FANOUT_GROUP, &[FANOUT]).await;
+    assert_eq!(world.downstream("g2").await, [(1, vec![carl.clone()])]);
+    assert_eq!(world.downstream("g1").await, [(1, vec![bob.clone()])]);
+    // From a moment on that the reading covers, arrivals are enough. Eve came, too, and is no
+    // member; who came to g1 is served there.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    for (user, gateway) in [(&bob, "g1"), (&carl, "g2"), (&eve, "g2")] {
+        world.online(user, gateway).await;
+    }
+    let now_s = i64::try_from(gochat_infra::ids::now_ms() / 1_000).unwrap();
+    world.produce(PERSIST, &group, &listed(2, now_s)).await;
+    world.done(TASK_PERSIST_GROUP, &[PERSIST]).await;
+    world.done(TASK_FANOUT_GROUP, &[FANOUT]).await;
+    assert_eq!(
+        world.downstream("g2").await,
+        [(1, vec![carl.clone()]), (2, vec![carl])]
+    );
+    assert_eq!(world.downstream("g1").await.len(), 1);
+    // An old row: gateways have forgotten the message.
+    world.produce(PERSIST, &group, &listed(3, now_s - 60)).await;
+    world.done(TASK_PERSIST_GROUP, &[PERSIST]).await;
+    world.done(TASK_FANOUT_GROUP, &[FANOUT]).await;
+    assert!(world.downstream("g1").await.contains(&(3, vec![bob])));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::ports;
 use crate::bench::Result;
+use crate::check::server::WAYS_OF_FANOUT;
 use crate::check::sessions::TOKENS_LIVE_S;
 
 type Variables = Vec<(String, String)>;
@@ -24,7 +25,8 @@ pub(super) fn shared(servers: Variables, extra: &[String]) -> Variables {
         "GOCHAT_LOGIC__AUTH__ACCESS_TTL_S",
         TOKENS_LIVE_S.to_string(),
     );
-    for assignment in extra {
+    let extra = extra.iter().map(String::as_str);
+    for assignment in WAYS_OF_FANOUT.into_iter().chain(extra) {
         if let Some((path, value)) = assignment.split_once('=') {
             let name = format!("GOCHAT_{}", path.replace('.', "__").to_uppercase());
             set(&name, value.to_owned());

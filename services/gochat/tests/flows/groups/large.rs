@@ -1,8 +1,9 @@
-//! Groups above `fanout.direct_max` members: im-task delivers, nobody misses anything.
+//! Groups that are served by lists of members, and those above `fanout.direct_max` members, to
+//! which im-task delivers: nobody misses anything.
 
 use serde_json::json;
 
-use crate::kit::{FEW_ARE_MANY, Server, User, seqs, texts};
+use crate::kit::{FEW_ARE_MANY, LISTED, Server, User, seqs, texts};
 
 /// A server on which groups of more than three members are large.
 pub async fn low_threshold() -> Option<Server> {
@@ -11,7 +12,16 @@ pub async fn low_threshold() -> Option<Server> {
 
 #[tokio::test]
 async fn every_member_of_a_large_group_gets_every_message_in_order() {
-    let Some(server) = low_threshold().await else {
+    everybody_hears(FEW_ARE_MANY).await;
+}
+
+#[tokio::test]
+async fn every_member_on_the_list_gets_every_message_in_order() {
+    everybody_hears(LISTED).await;
+}
+
+async fn everybody_hears(setting: &str) {
+    let Some(server) = Server::with(&[setting]).await else {
         return;
     };
     let users: [User; 8] = server.users().await;
@@ -42,6 +52,45 @@ async fn every_member_of_a_large_group_gets_every_message_in_order() {
         author.drain("new-message").await.is_empty(),
         "the sending connection got its acks"
     );
+}
+
+/// Bob is removed and Carl added while messages are on their way: what is sequenced after the
+/// answer reaches whom it is for, and nobody else.
+#[tokio::test]
+async fn who_was_removed_from_the_list_hears_nothing_more_and_who_was_added_does() {
+    let Some(server) = Server::with(&[LISTED]).await else {
+        return;
+    };
+    let [owner, ann, bob, carl]: [User; 4] = server.users().await;
+    let group = owner.group("listed", &[&ann, &bob]).await;
+    let mut author = owner.connect().await;
+    let (mut hears, mut removed, mut added) = (
+        ann.connect().await,
+        bob.connect().await,
+        carl.connect().await,
+    );
+    author.say_acked(&group, "all three", "c1").await;
+    for watcher in [&mut hears, &mut removed] {
+        assert_eq!(watcher.hears("all three").await["seqId"], 1);
+    }
+    owner
+        .delete(&format!("/conversations/{group}/members/{}", bob.id))
+        .await
+        .data();
+    author.say_acked(&group, "without bob", "c2").await;
+    owner
+        .post(
+            &format!("/conversations/{group}/members"),
+            json!({"members": [carl.id]}),
+        )
+        .await
+        .data();
+    author.say_acked(&group, "with carl", "c3").await;
+    assert_eq!(hears.hears("without bob").await["seqId"], 2);
+    assert_eq!(added.hears("with carl").await["seqId"], 3);
+    assert_eq!(hears.hears("with carl").await["seqId"], 3);
+    assert!(removed.drain("new-message").await.is_empty());
+    assert!(added.drain("new-message").await.is_empty());
 }
 
 #[tokio::test]

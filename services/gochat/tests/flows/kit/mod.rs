@@ -11,7 +11,7 @@ mod user;
 
 pub use back::{Forge, call_rpc, mute, set};
 pub use http::Reply;
-pub use server::{FEW_ARE_MANY, Server, fresh_name};
+pub use server::{FEW_ARE_MANY, LISTED, Server, fresh_name};
 pub use socket::Socket;
 pub use user::{PASSWORD, User};
 

@@ -25,6 +25,9 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 /// The setting with which groups of more than three members are large: fan-out is deferred to im-task.
 pub const FEW_ARE_MANY: &str = "logic.pipeline.direct_max=3";
 
+/// The setting with which every group is served by the list of its members.
+pub const LISTED: &str = "logic.pipeline.fanout_members_from=1";
+
 static SHARED: OnceCell<Running> = OnceCell::const_new();
 
 /// A server: one of this test, the one all tests share, or the one `GOCHAT_TEST_URL` names.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::time::{Duration, Instant};
 
 use super::{SOON, jitter};
-use crate::kit::{FEW_ARE_MANY, Server, Socket, User, text};
+use crate::kit::{FEW_ARE_MANY, LISTED, Server, Socket, User, text};
 
 const ROUNDS: i64 = 30;
 const BURST: i64 = 3;
@@ -164,6 +164,17 @@ async fn who_connects_while_a_message_is_on_its_way_has_it_within_a_second_in_a_
     let others: Vec<&User> = users[1..].iter().collect();
     let group = users[0].group("deferred", &others).await;
     everybody_misses_nothing(&users[0], &others[..3], &group).await;
+}
+
+#[tokio::test]
+async fn who_connects_while_a_message_is_on_its_way_has_it_within_a_second_in_a_listed_group() {
+    let Some(server) = Server::with(&[LISTED]).await else {
+        return;
+    };
+    let [a, b, c, d] = server.users().await;
+    let group = a.group("listed", &[&b, &c, &d]).await;
+    // The author's other device, too.
+    everybody_misses_nothing(&a, &[&a, &b, &c, &d], &group).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::{FEW_ARE_MANY, PATIENCE, Server, Socket, User, mute};
+use crate::kit::{FEW_ARE_MANY, LISTED, PATIENCE, Server, Socket, User, mute};
 
 const ROUNDS: usize = 6;
 const FLOOD: usize = 40;
@@ -108,11 +108,13 @@ async fn after_a_removal_was_answered_nothing_is_accepted_from_or_reaches_the_re
 #[tokio::test]
 async fn after_a_removal_was_answered_nothing_is_accepted_from_or_reaches_the_removed_of_a_large_group()
  {
-    let Some(server) = Server::with(&[FEW_ARE_MANY]).await else {
-        return;
-    };
-    let [c, d, e, f] = server.users().await;
-    removal(&server, &[&c, &d, &e, &f]).await;
+    for setting in [FEW_ARE_MANY, LISTED] {
+        let Some(server) = Server::with(&[setting]).await else {
+            return;
+        };
+        let [c, d, e, f] = server.users().await;
+        removal(&server, &[&c, &d, &e, &f]).await;
+    }
 }
 
 #[tokio::test]
@@ -177,9 +179,11 @@ async fn after_a_join_was_answered_everything_reaches_the_new_member() {
 
 #[tokio::test]
 async fn after_a_join_was_answered_everything_reaches_the_new_member_of_a_large_group() {
-    let Some(server) = Server::with(&[FEW_ARE_MANY]).await else {
-        return;
-    };
-    let [b, d, e, f] = server.users().await;
-    joining(&server, &[&b, &d, &e, &f]).await;
+    for setting in [FEW_ARE_MANY, LISTED] {
+        let Some(server) = Server::with(&[setting]).await else {
+            return;
+        };
+        let [b, d, e, f] = server.users().await;
+        joining(&server, &[&b, &d, &e, &f]).await;
+    }
 }
