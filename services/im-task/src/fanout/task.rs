@@ -141,14 +141,16 @@ impl Task {
         author == Some(user) || self.exclude_user_ids.iter().any(|id| id == user)
     }
 
-    /// What gateways get; the connection it came from had its ack before.
+    /// What gateways get; the connection it came from had its ack before. Nothing waits for the row,
+    /// so a page may come behind a later message that an arrival was pushed: like a repeat, it is left
+    /// out on connections that have seen the later one, whose clients find it in history.
     pub(super) fn body(&self) -> DownstreamMessage {
         let message = self.task.message.clone().unwrap_or_default();
         DownstreamMessage {
             origin: None,
             target_user_id: String::new(),
             broadcast: false,
-            again: self.task.again,
+            again: self.task.again || self.task.at_once,
             ..message
         }
     }
@@ -212,7 +214,7 @@ mod tests {
         };
         let task = Task::decode(at_once.encode_to_vec().into()).unwrap();
         assert!(!task.needs_row() && task.is_due() && !task.is_early());
-        assert!(task.next("99").at_once && !task.body().again);
+        assert!(task.next("99").at_once && !task.again && task.body().again);
     }
 
     #[test]
