@@ -372,6 +372,16 @@ const METRICS: &[(Kind, &str, &str)] = &[
     ),
     (
         Gauge,
+        "gochat_memory_bytes",
+        "Bytes that a part keeps in memory for speed.",
+    ),
+    (
+        Gauge,
+        "gochat_memory_limit_bytes",
+        "Maximum number of bytes that a part keeps in memory for speed.",
+    ),
+    (
+        Gauge,
         "gochat_log_disk_bytes",
         "Bytes of the embedded log on disk.",
     ),

@@ -273,7 +273,11 @@ impl LogConsumer {
                 metrics::counter!("gochat_log_skipped_records_total").increment(batch.skipped);
                 tracing::warn!(tp = %batch.tp, skipped = batch.skipped, "consumer fell behind a bounded topic");
             }
-            (self.owned[slot].position, self.owned[slot].cursor) = (position, cursor);
+            let owned = &mut self.owned[slot];
+            (owned.position, owned.cursor) = (position, cursor);
+            if self.group.is_none() && owned.partition.is_memory() {
+                owned.partition.note_read(&self.wake, position);
+            }
             poll.batches.push(batch);
         }
         self.turn = self.turn.wrapping_add(1);

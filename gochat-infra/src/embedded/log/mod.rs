@@ -35,6 +35,7 @@ mod recovery;
 mod retention;
 mod segment;
 mod shared;
+mod tail_cache;
 #[cfg(test)]
 mod tape;
 #[cfg(test)]

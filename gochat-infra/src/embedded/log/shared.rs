@@ -103,6 +103,21 @@ impl Shared {
         }
     }
 
+    /// Offset below which every consumer of a disk topic has committed all records. `None` when
+    /// the topic has no consumers, or one has committed nothing.
+    pub(super) fn consumed_upto(&self, partition: &Partition) -> Option<u64> {
+        let topics = self.topics.read();
+        let topic = topics.get(&partition.tp.topic)?;
+        let groups = self.groups.read();
+        let committed = |name: &Arc<str>| groups.get(name)?.committed(partition.id);
+        let mut upto = None;
+        for name in &topic.spec.consumers {
+            let offset = committed(name)?;
+            upto = Some(upto.map_or(offset, |upto: u64| upto.min(offset)));
+        }
+        upto
+    }
+
     pub(super) fn topic(&self, name: &str) -> MqResult<Arc<Topic>> {
         self.topics
             .read()

@@ -11,6 +11,9 @@ use tokio::sync::Notify;
 use crate::port::mq::{Durability, InRecord, Record, TopicPartition, TopicSpec, VisibleOn};
 use crate::topics::metric_label;
 
+/// Number of records for which a partition keeps its room, however few it holds.
+const SPARE_RECORDS: usize = 2_048;
+
 /// Names a partition inside the journal; topic ids are never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct PartitionId {
@@ -77,7 +80,14 @@ struct Tail {
     /// Readers see offsets below this.
     visible: u64,
     bytes: usize,
-    watchers: Vec<Arc<Notify>>,
+    watchers: Vec<Watcher>,
+}
+
+/// A consumer that is woken when records come.
+struct Watcher {
+    wake: Arc<Notify>,
+    /// Offset up to which a consumer without a group was handed the records of a memory partition.
+    read: Option<u64>,
 }
 
 /// Answer of [`Partition::read`].
@@ -180,18 +190,34 @@ impl Partition {
             tail.drop_oldest();
         }
         tail.start = tail.base;
-        tail.watchers
-            .iter()
-            .for_each(|watcher| watcher.notify_one());
+        tail.wake();
         base
     }
 
-    /// Forgets cached records below `upto`; they stay on disk.
-    pub(super) fn evict(&self, upto: u64) {
+    /// Notes how far a consumer without a group was handed the records of a memory partition, and
+    /// drops those that every consumer of the partition was handed: they are on their way to
+    /// sockets, and nothing reads them twice.
+    pub(super) fn note_read(&self, reader: &Arc<Notify>, upto: u64) {
         let tail = &mut *self.tail.lock();
-        while tail.base < upto.min(tail.visible) && !tail.records.is_empty() {
-            tail.drop_oldest();
+        let known = tail.watchers.iter_mut();
+        for watcher in known.filter(|watcher| Arc::ptr_eq(&watcher.wake, reader)) {
+            watcher.read = Some(upto);
         }
+        let low = tail.watchers.iter().map(|watcher| watcher.read).min();
+        if let Some(Some(low)) = low {
+            tail.drop_below(low);
+            tail.start = tail.base;
+        }
+    }
+
+    /// Forgets cached records below `upto`, which stay on disk. Returns their bytes.
+    pub(super) fn evict(&self, upto: u64) -> usize {
+        self.tail.lock().drop_below(upto)
+    }
+
+    /// Whether no record below `upto` is cached.
+    pub(super) fn is_evicted(&self, upto: u64) -> bool {
+        self.tail.lock().base >= upto
     }
 
     /// Visible records from `from`, or where to find them.
@@ -241,27 +267,48 @@ impl Partition {
         self.tail.lock().next
     }
 
-    pub(super) fn watch(&self, watcher: &Arc<Notify>) {
-        self.tail.lock().watchers.push(watcher.clone());
+    pub(super) fn watch(&self, wake: &Arc<Notify>) {
+        let wake = wake.clone();
+        self.tail.lock().watchers.push(Watcher { wake, read: None });
     }
 
-    pub(super) fn unwatch(&self, watcher: &Arc<Notify>) {
+    pub(super) fn unwatch(&self, wake: &Arc<Notify>) {
         self.tail
             .lock()
             .watchers
-            .retain(|w| !Arc::ptr_eq(w, watcher));
+            .retain(|watcher| !Arc::ptr_eq(&watcher.wake, wake));
     }
 
     pub(super) fn wake(&self) {
-        self.tail
-            .lock()
-            .watchers
-            .iter()
-            .for_each(|watcher| watcher.notify_one());
+        self.tail.lock().wake();
     }
 }
 
 impl Tail {
+    fn wake(&self) {
+        self.watchers
+            .iter()
+            .for_each(|watcher| watcher.wake.notify_one());
+    }
+
+    /// Drops visible records below `upto`. Returns their bytes.
+    fn drop_below(&mut self, upto: u64) -> usize {
+        let before = self.bytes;
+        while self.base < upto.min(self.visible) && !self.records.is_empty() {
+            self.drop_oldest();
+        }
+        self.shrink();
+        before - self.bytes
+    }
+
+    /// Gives the room of many records back once there are few.
+    fn shrink(&mut self) {
+        let room = self.records.capacity();
+        if room > SPARE_RECORDS && self.records.len() < room / 8 {
+            self.records.shrink_to(room / 4);
+        }
+    }
+
     fn drop_oldest(&mut self) {
         if let Some((_, record)) = self.records.pop_front() {
             self.bytes -= record.size();
@@ -309,6 +356,38 @@ mod tests {
         let p = &topic.partitions[0];
         p.append_memory((0..5).map(|_| record(10)), 0);
         assert_eq!(offsets(p.read(0, 10, 100)), (vec![2, 3, 4], 2));
+    }
+
+    #[test]
+    fn records_of_a_memory_partition_go_once_every_reader_was_handed_them() {
+        let topic = Topic::new(0, TopicSpec::memory("t", 1));
+        let p = &topic.partitions[0];
+        let (quick, slow) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        p.watch(&quick);
+        p.watch(&slow);
+        p.append_memory((0..4).map(|_| record(10)), 0);
+        p.note_read(&quick, 4);
+        assert_eq!(offsets(p.read(0, 10, 100)), (vec![0, 1, 2, 3], 0));
+        p.note_read(&slow, 3);
+        assert_eq!(p.bounds(), (3, 4));
+        p.unwatch(&slow);
+        p.note_read(&quick, 4);
+        assert_eq!((p.bounds(), p.tail.lock().bytes), ((4, 4), 0));
+        p.append_memory([record(10)].into_iter(), 0);
+        assert_eq!(offsets(p.read(4, 10, 100)), (vec![4], 0));
+    }
+
+    #[test]
+    fn the_room_of_many_records_is_given_back() {
+        let topic = Topic::new(0, TopicSpec::disk("t", 1));
+        let p = &topic.partitions[0];
+        p.append((0..50_000).map(|_| record(1)), 0);
+        p.publish(50_000);
+        for upto in (0..=50_000).step_by(1_000) {
+            p.evict(upto);
+        }
+        assert!(p.is_evicted(50_000) && !p.is_evicted(50_001));
+        assert!(p.tail.lock().records.capacity() <= 2 * SPARE_RECORDS);
     }
 
     #[test]

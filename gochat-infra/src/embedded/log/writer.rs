@@ -9,7 +9,6 @@
 //! visible, without the record itself. Their own senders wait for the next sync, which is that of
 //! the derived step, or one of their own a moment later ([`super::shared::RIDE`]).
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -21,6 +20,7 @@ use super::journal::{Journal, now_ms};
 use super::queue::{Early, Request, Routed, Taken, TopicChange};
 use super::retention;
 use super::shared::{Shared, disk_full};
+use super::tail_cache::TailCache;
 use super::topic::{Partition, PartitionId};
 use crate::embedded::disk::DiskGuard;
 use crate::os;
@@ -47,21 +47,15 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     journal: Journal,
     frames: FrameBuf,
-    /// Cached records in the order they came: what to evict first.
-    cached: VecDeque<Cached>,
-    cached_bytes: usize,
+    cache: TailCache,
+    cached: metrics::Gauge,
+    /// Partitions whose consumers have moved on.
+    consumed: Vec<Arc<Partition>>,
     looked: Instant,
     /// No segment begins before that, after one that ended early or found no room.
     roll_after: Instant,
     /// Written, visible, and answered with the next sync.
     riding: Vec<(Request, Vec<Placed>)>,
-}
-
-/// Records of one run in the cache.
-struct Cached {
-    partition: Arc<Partition>,
-    upto: u64,
-    bytes: usize,
 }
 
 /// Everything one group commit has to do after the write.
@@ -79,13 +73,14 @@ struct Group {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, journal: Journal) -> Self {
-        let (frames, cached) = (FrameBuf::default(), VecDeque::new());
+        let cache = TailCache::new(shared.config.cache_bytes);
         Self {
             shared,
             journal,
-            frames,
-            cached,
-            cached_bytes: 0,
+            frames: FrameBuf::default(),
+            cache,
+            cached: metrics::gauge!("gochat_memory_bytes", "part" => "log"),
+            consumed: Vec::new(),
             looked: Instant::now(),
             roll_after: Instant::now(),
             riding: Vec::new(),
@@ -340,12 +335,7 @@ impl Writer {
                 None => drop(partition.append(run.drain(..), now)),
             }
             group.notes.push((partition.id, base, pos));
-            self.cached_bytes += bytes;
-            self.cached.push_back(Cached {
-                partition: partition.clone(),
-                upto: end,
-                bytes,
-            });
+            self.cache.push(partition.clone(), end, bytes);
             if early.is_none() {
                 group.ends.insert(partition.id, (partition, end));
             }
@@ -353,9 +343,12 @@ impl Writer {
     }
 
     /// What a durable request changes in memory.
-    fn apply(&self, request: &Request) {
+    fn apply(&mut self, request: &Request) {
         for commit in &request.commits {
             commit.group.commit(commit.partition.id, commit.offset);
+            if !commit.partition.is_memory() {
+                self.consumed.push(commit.partition.clone());
+            }
         }
         for change in &request.topics {
             match change {
@@ -365,15 +358,16 @@ impl Writer {
         }
     }
 
-    /// Keeps the cache of disk records within its bound, oldest out first.
+    /// Drops from memory what every consumer has committed, and keeps the rest within its bound.
+    /// Callers have their answers by then.
     fn evict(&mut self) {
-        while self.cached_bytes > self.shared.config.cache_bytes {
-            let Some(oldest) = self.cached.pop_front() else {
-                break;
-            };
-            oldest.partition.evict(oldest.upto);
-            self.cached_bytes -= oldest.bytes;
+        for partition in self.consumed.drain(..) {
+            if let Some(upto) = self.shared.consumed_upto(&partition) {
+                self.cache.release(&partition, upto);
+            }
         }
+        self.cache.trim();
+        self.cached.set(self.cache.live_bytes() as f64);
     }
 
     /// Whether a new segment should begin: the open one is full, or closing it lets its records be
