@@ -17,6 +17,7 @@ pub mod guess;
 pub mod history;
 pub mod ids;
 pub mod membership;
+pub mod memory;
 pub mod message;
 pub mod page;
 pub mod partition;

@@ -76,6 +76,11 @@ impl MemoryCache {
         }
     }
 
+    /// Bytes of keys, values and bookkeeping. Changes of the last moments may be missing.
+    pub fn bytes(&self) -> u64 {
+        self.entries.weighted_size()
+    }
+
     fn stripe(&self, key: &str) -> &Mutex<u64> {
         &self.deletions[self.hasher.hash_one(key) as usize % STRIPES]
     }

@@ -6,6 +6,7 @@ use std::fs::DirBuilder;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gochat_core::ratelimit::RuleTable;
 use gochat_infra::embedded::cache::MemoryCache;
@@ -28,8 +29,11 @@ use im_task::OneGateway;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::AdminSocket;
-use crate::config::{Config, load_or_create};
+use crate::config::{Bounds, Config, load_or_create};
 use crate::grpc::GrpcPort;
+
+/// Time between two looks at the memory of cached rows.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// A running system.
 pub struct Running {
@@ -62,16 +66,19 @@ struct Parts {
 /// A data folder that can't be used (or is used by another process), a database that can't be migrated, an address that
 /// is taken.
 pub async fn start(config: Config) -> Result<Running, Failed> {
+    let bounds = config.memory_bounds().map_err(because("memory"))?;
     let parts = open(&config).await?;
     let mq: Arc<dyn Mq> = parts.mq.clone();
 
-    let repo = im_repo::Service::bind(config.repo.clone(), repo_ports(&config, &parts))
+    let cache = Arc::new(MemoryCache::new(bounds.rows));
+    let repo = im_repo::Service::bind(config.repo.clone(), repo_ports(&parts, cache.clone()))
         .await
         .map_err(because("im-repo"))?;
     let repo_channel = Channel::in_process(repo.routes());
 
     let mut logic_config = config.logic.clone();
     logic_config.auth.secret = parts.secret.clone();
+    logic_config.pipeline.memory_bytes = bounds.windows_per_partition;
     // One switch for load tests.
     logic_config.budgets.disabled |= config.gateway.rates.disabled;
     let logic_ports = im_logic::ServicePorts {
@@ -166,6 +173,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         disk,
         secret,
     } = parts;
+    stages.add("memory", |stop| report_memory(bounds, cache, stop));
     let watched = disk.clone();
     stages.add("disk", |stop| async move {
         watched.watch(stop).await;
@@ -240,10 +248,28 @@ async fn open(config: &Config) -> Result<Parts, Failed> {
     })
 }
 
-fn repo_ports(config: &Config, parts: &Parts) -> im_repo::Ports {
+/// Shows how much each part may keep, and now and then how much the cached rows take.
+async fn report_memory(
+    bounds: Bounds,
+    cache: Arc<MemoryCache>,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    for (part, bytes) in bounds.parts() {
+        metrics::gauge!("gochat_memory_limit_bytes", "part" => part).set(bytes as f64);
+    }
+    let rows = metrics::gauge!("gochat_memory_bytes", "part" => "rows");
+    while !stop.is_cancelled() {
+        rows.set(cache.bytes() as f64);
+        let pause = tokio::time::sleep(REPORT_EVERY);
+        stop.run_until_cancelled(pause).await;
+    }
+    Ok(())
+}
+
+fn repo_ports(parts: &Parts, cache: Arc<MemoryCache>) -> im_repo::Ports {
     im_repo::Ports {
         db: parts.db.clone(),
-        cache: Arc::new(MemoryCache::new(config.storage.cache_bytes)),
+        cache,
         presence: Arc::new(MemoryPresence::new()),
         once: Arc::new(MemoryOnce::new(100_000)),
         counters: Arc::new(MemoryCounters::new(100_000)),

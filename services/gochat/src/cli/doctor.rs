@@ -36,6 +36,7 @@ pub(super) fn run(args: DoctorArgs) -> Outcome {
         }
         report.note("listen address", listen(&config));
         report.note("open files", open_files());
+        report.note("memory", memory(&config));
         if config.data_dir.exists() {
             let secret = load_or_create(&config.data_dir, std::env::var("JWT_SECRET").ok());
             report.note(
@@ -110,6 +111,22 @@ fn open_files() -> Result<String, String> {
         Some(n) => Ok(format!("up to {n}")),
         None => Ok("no limit known".to_owned()),
     }
+}
+
+/// The budget, and what it leaves to each part.
+fn memory(config: &Config) -> Result<String, String> {
+    let bounds = config.memory_bounds()?;
+    let mib = |bytes: u64| bytes >> 20;
+    let parts = bounds
+        .parts()
+        .map(|(part, bytes)| format!("{part} {} MiB", mib(bytes)))
+        .join(", ");
+    let budget = mib(bounds.budget);
+    let source = match config.memory.budget {
+        Some(_) => "memory.budget",
+        None => "a quarter of this machine",
+    };
+    Ok(format!("{budget} MiB ({source}): at most {parts}"))
 }
 
 fn log(config: &Config) -> Result<String, String> {

@@ -1,5 +1,6 @@
 //! Settings of the whole process.
 
+mod memory;
 mod secret;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use gochat_infra::shell::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use memory::{Bounds, Memory};
 pub use secret::{SecretError, load_or_create};
 
 /// Every setting; [`Default`] is what runs without any.
@@ -32,6 +34,8 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// The embedded log and database.
     pub storage: Storage,
+    /// Memory of the whole process.
+    pub memory: Memory,
     /// im-gateway.
     pub gateway: im_gateway::Config,
     /// im-logic.
@@ -54,6 +58,7 @@ impl Default for Config {
             log: Logging::default(),
             telemetry: TelemetryConfig::default(),
             storage: Storage::default(),
+            memory: Memory::default(),
             gateway: im_gateway::Config::default(),
             logic: im_logic::Config::default(),
             repo: im_repo::Config::default(),
@@ -190,6 +195,9 @@ impl Config {
         if self.storage.db_readers == 0 {
             errors.push("`storage.db_readers` must be above 0".to_owned());
         }
+        if let Err(error) = self.memory_bounds() {
+            errors.push(format!("`memory.budget`: {error}"));
+        }
         for (name, listen) in [
             ("metrics_listen", &mut self.metrics_listen),
             ("grpc_listen", &mut self.grpc_listen),
@@ -216,7 +224,9 @@ impl Config {
     pub fn database(&self) -> SqliteOptions {
         SqliteOptions {
             readers: self.storage.db_readers,
-            cache_kib: self.storage.db_cache_kib,
+            cache_kib: self
+                .memory_bounds()
+                .map_or(self.storage.db_cache_kib, |bounds| bounds.database_kib),
             synchronous: if self.storage.fsync {
                 Synchronous::Full
             } else {
@@ -230,7 +240,9 @@ impl Config {
     pub fn journal(&self) -> LogConfig {
         LogConfig {
             max_disk_bytes: self.storage.log_max_bytes,
-            cache_bytes: self.storage.log_cache_bytes,
+            cache_bytes: self
+                .memory_bounds()
+                .map_or(self.storage.log_cache_bytes, |bounds| bounds.log),
             fsync: if self.storage.fsync {
                 Fsync::Always
             } else {

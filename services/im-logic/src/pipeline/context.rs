@@ -52,6 +52,27 @@ pub(super) struct Context {
     lookups_next_try: Instant,
     /// After old facts could not be loaded again: they are used on for a while before anybody waits for that again.
     refresh_next_try: Instant,
+    shown: ShownMemory,
+}
+
+/// What this worker has added to the gauge of the process.
+#[derive(Default)]
+struct ShownMemory(f64);
+
+impl ShownMemory {
+    /// Other workers of the process add to the same gauge: only the difference is added.
+    fn show(&mut self, bytes: usize) {
+        let bytes = bytes as f64;
+        let gauge = metrics::gauge!("gochat_memory_bytes", "part" => "windows");
+        gauge.increment(bytes - self.0);
+        self.0 = bytes;
+    }
+}
+
+impl Drop for ShownMemory {
+    fn drop(&mut self) {
+        self.show(0);
+    }
 }
 
 impl Context {
@@ -73,6 +94,7 @@ impl Context {
             outage: Outage::new(config.facts_grace(), now),
             lookups_next_try: now,
             refresh_next_try: now,
+            shown: ShownMemory::default(),
         }
     }
 
@@ -381,6 +403,8 @@ impl Context {
                 tracing::debug!(%error, "can't learn how far the database is");
             }
         }
+        let machines = self.owned.values().map(|owned| owned.machine.memory());
+        self.shown.show(machines.sum());
     }
 }
 
