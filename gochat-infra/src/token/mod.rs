@@ -22,12 +22,14 @@
 
 mod claims;
 mod crypto;
+mod known;
 mod seal;
 mod signer;
 mod tag;
 mod verifier;
 
 pub use claims::{Claims, Kind, hash_of};
+pub use known::KnownTokens;
 pub use seal::SealingKey;
 pub use signer::{KeyPair, Signer};
 pub use tag::TagKey;

@@ -88,6 +88,11 @@ impl Signer {
         }
     }
 
+    /// Name of the key, as tokens name it.
+    pub(super) fn kid(&self) -> Option<&str> {
+        self.header.kid.as_deref()
+    }
+
     /// The token that says this. The same claims give the same token.
     ///
     /// # Errors

@@ -200,3 +200,30 @@ fn hexadecimal_is_read_back() {
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     assert_eq!(hash_of("abc"), abc);
 }
+
+#[test]
+fn a_token_that_was_signed_here_is_good_while_its_key_is_held_and_no_longer() {
+    let pair = KeyPair::generate().unwrap();
+    let signer = Signer::ed25519("1", &pair);
+    let known = KnownTokens::new(10);
+    let verifier = Verifier::with_known(ISSUER, Some(known.clone()));
+    let key = || VerifyingKey::ed25519("1", pair.public()).unwrap();
+    // The text is no token at all: only what is known can make it good.
+    let note = || known.note_signed(&signer, "signed here", claims());
+    note();
+    let judge = || verifier.verify("signed here", Kind::Access, NOW);
+    assert_eq!(judge().unwrap_err(), Refusal::NoKeys);
+    verifier.replace([key()]);
+    assert!(judge().is_ok());
+    let refused = verifier.verify("signed here", Kind::Refresh, NOW);
+    assert_eq!(refused.unwrap_err(), Refusal::Invalid);
+    let late = verifier.verify("signed here", Kind::Access, i64::MAX);
+    assert_eq!(late.unwrap_err(), Refusal::Expired);
+
+    let other = KeyPair::generate().unwrap();
+    verifier.replace([VerifyingKey::ed25519("2", other.public()).unwrap()]);
+    assert!(judge().is_err());
+    // A signer that finishes after its key was taken away changes nothing.
+    note();
+    assert!(judge().is_err());
+}

@@ -7,8 +7,8 @@ use ahash::HashMap;
 use arc_swap::ArcSwap;
 use gochat_core::error::{Error, ErrorCode, Result};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use moka::sync::Cache;
 
+use super::known::{Known, KnownTokens, digest};
 use super::{Claims, Kind, MAX_TOKEN_BYTES, crypto};
 
 /// Why a token is refused.
@@ -41,7 +41,7 @@ impl From<Refusal> for Error {
 /// A key that verifies.
 #[derive(Clone)]
 pub struct VerifyingKey {
-    kid: Option<String>,
+    kid: Option<Arc<str>>,
     bytes: Vec<u8>,
     key: DecodingKey,
     algorithm: Algorithm,
@@ -68,7 +68,7 @@ impl VerifyingKey {
             return Err(Error::new(ErrorCode::Internal, text));
         }
         Ok(Self {
-            kid: Some(kid.to_owned()),
+            kid: Some(kid.into()),
             bytes: public.to_vec(),
             key: DecodingKey::from_ed_der(public),
             algorithm: Algorithm::EdDSA,
@@ -80,36 +80,36 @@ impl VerifyingKey {
     }
 }
 
-type Keys = HashMap<Option<String>, VerifyingKey>;
-type Digest = [u8; 32];
+type Keys = HashMap<Option<Arc<str>>, VerifyingKey>;
 
-/// Verifies tokens of one issuer with the keys it holds.
-///
-/// Tokens that were verified are remembered, up to a bound: looking one up costs a hash, where
-/// an Ed25519 signature costs about a hundred times as much. Only verified tokens enter, so that
-/// a stranger can't fill the memory; beyond the bound the least used tokens are forgotten.
+/// Verifies tokens of one issuer with the keys it holds; remembers verified ones in a
+/// [`KnownTokens`].
 pub struct Verifier {
     keys: ArcSwap<Keys>,
     hs256: Validation,
     eddsa: Validation,
-    verified: Option<Cache<Digest, Arc<Claims>, ahash::RandomState>>,
+    known: Option<KnownTokens>,
 }
 
 impl Verifier {
     /// A verifier without keys: every token is refused with [`Refusal::NoKeys`]. `remembered` is
     /// the maximum number of verified tokens that are remembered.
     pub fn new(issuer: &str, remembered: u64) -> Self {
+        Self::with_known(
+            issuer,
+            (remembered > 0).then(|| KnownTokens::new(remembered)),
+        )
+    }
+
+    /// A verifier without keys that shares what is known, for instance with the signer of this
+    /// issuer in the same process.
+    pub fn with_known(issuer: &str, known: Option<KnownTokens>) -> Self {
         crypto::install();
-        let cache = || {
-            Cache::builder()
-                .max_capacity(remembered)
-                .build_with_hasher(ahash::RandomState::new())
-        };
         Self {
             keys: ArcSwap::default(),
             hs256: validation(Algorithm::HS256, issuer),
             eddsa: validation(Algorithm::EdDSA, issuer),
-            verified: (remembered > 0).then(cache),
+            known,
         }
     }
 
@@ -125,8 +125,8 @@ impl Verifier {
         let all_kept = self.keys.load().values().all(kept);
         self.keys.store(Arc::new(keys));
         // A token of a key that is gone must be judged again.
-        if !all_kept && let Some(verified) = &self.verified {
-            verified.invalidate_all();
+        if !all_kept && let Some(known) = &self.known {
+            known.forget_all();
         }
     }
 
@@ -139,21 +139,21 @@ impl Verifier {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Refusal::Invalid);
         }
-        let claims = match &self.verified {
-            None => Arc::new(self.signed(token)?),
-            Some(verified) => {
+        let claims = match &self.known {
+            None => self.signed(token)?.claims,
+            Some(known) => {
                 let digest = digest(token);
-                match verified.get(&digest) {
-                    Some(claims) => claims,
+                match known.get(&digest).filter(|found| self.holds(found)) {
+                    Some(found) => found.claims,
                     None => {
                         let before = self.keys.load_full();
-                        let claims = Arc::new(self.signed(token)?);
-                        verified.insert(digest, Arc::clone(&claims));
+                        let found = self.signed(token)?;
+                        known.insert(digest, found.clone());
                         // Keys that left meanwhile have emptied the memory before this entry.
                         if !Arc::ptr_eq(&before, &self.keys.load_full()) {
-                            verified.invalidate(&digest);
+                            known.forget(&digest);
                         }
-                        claims
+                        found.claims
                     }
                 }
             }
@@ -167,14 +167,20 @@ impl Verifier {
         }
     }
 
+    /// Whether the key of a known token is held: a signer may finish after its key was taken away.
+    fn holds(&self, found: &Known) -> bool {
+        self.keys.load().contains_key(&found.kid)
+    }
+
     /// The claims of a token whose signature and issuer are right.
-    fn signed(&self, token: &str) -> Result<Claims, Refusal> {
+    fn signed(&self, token: &str) -> Result<Known, Refusal> {
         let keys = self.keys.load();
         if keys.is_empty() {
             return Err(Refusal::NoKeys);
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Invalid)?;
-        let key = keys.get(&header.kid).ok_or(match header.kid {
+        let kid = header.kid.map(Arc::<str>::from);
+        let key = keys.get(&kid).ok_or(match kid {
             Some(_) => Refusal::UnknownKey,
             None if header.alg == Algorithm::HS256 => Refusal::Unnamed,
             None => Refusal::Invalid,
@@ -184,7 +190,10 @@ impl Verifier {
             _ => &self.hs256,
         };
         jsonwebtoken::decode::<Claims>(token, &key.key, validation)
-            .map(|data| data.claims)
+            .map(|data| Known {
+                kid: key.kid.clone(),
+                claims: Arc::new(data.claims),
+            })
             .map_err(|_| Refusal::Invalid)
     }
 }
@@ -195,13 +204,6 @@ impl fmt::Debug for Verifier {
             .field("keys", &self.keys.load().keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
-}
-
-fn digest(token: &str) -> Digest {
-    let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
-    let mut bytes = Digest::default();
-    bytes.copy_from_slice(digest.as_ref());
-    bytes
 }
 
 /// Time is passed in, see [`Verifier::verify`]; the library looks at the rest.

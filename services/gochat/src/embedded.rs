@@ -23,7 +23,7 @@ use gochat_infra::port::mq::Mq;
 use gochat_infra::rpc::Channel;
 
 use gochat_infra::shell::{Failed, Stages, because};
-use gochat_infra::token::Algorithm;
+use gochat_infra::token::{Algorithm, KnownTokens};
 use gochat_infra::topics;
 use im_task::OneGateway;
 use tokio_util::sync::CancellationToken;
@@ -81,11 +81,14 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     logic_config.pipeline.memory_bytes = bounds.windows_per_partition;
     // One switch for load tests.
     logic_config.budgets.disabled |= config.gateway.rates.disabled;
+    let remembered = config.gateway.auth.remembered_tokens;
+    let known_tokens = (remembered > 0).then(|| KnownTokens::new(remembered));
     let logic_ports = im_logic::ServicePorts {
         mq: mq.clone(),
         repo: repo_channel.clone(),
         ids: parts.ids.clone(),
         instance: "1".into(),
+        signed: known_tokens.clone(),
     };
     let logic = im_logic::Service::bind(logic_config, logic_ports)
         .await
@@ -106,6 +109,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
         repo: repo_channel.clone(),
         peers: Arc::new(im_gateway::NoPeers),
         first_conn_id: first_conn_id(&*parts.ids),
+        known_tokens,
     };
     let gateway = im_gateway::Gateway::bind(gateway_config, gateway_ports)
         .await

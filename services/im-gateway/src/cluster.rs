@@ -106,6 +106,7 @@ impl Program for ImGateway {
                 process.directory("im-gateway", Some(PEER_IDLE))?,
             )),
             first_conn_id: process.first_conn_id(&id).await,
+            known_tokens: None,
         };
         let bound = process
             .persist("im-gateway", || bind(config.clone(), ports.clone()))

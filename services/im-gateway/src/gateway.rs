@@ -10,6 +10,7 @@ use std::time::Duration;
 use gochat_infra::os::explain;
 use gochat_infra::port::mq::{Consumer, Mq, MqError};
 use gochat_infra::rpc::Channel;
+use gochat_infra::token::KnownTokens;
 use gochat_infra::topics;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
@@ -58,6 +59,9 @@ pub struct Ports {
     /// Id of the first connection; greater than all connection ids of earlier runs of this gateway,
     /// even if the clock stepped back. See [`gochat_infra::ids::first_conn_id`].
     pub first_conn_id: u64,
+    /// Tokens that were signed in this process, when im-logic runs in it. None: the gateway remembers
+    /// those that it verified.
+    pub known_tokens: Option<KnownTokens>,
 }
 
 impl fmt::Debug for Ports {
@@ -274,7 +278,7 @@ pub(crate) fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
         mq: ports.mq,
         peers: ports.peers,
         backend: Backend::new(ports.logic, ports.repo, &config.backend),
-        verifier: Verifier::new(&config.auth),
+        verifier: Verifier::with_known(&config.auth, ports.known_tokens),
         revocations: Revocations::new(config.auth.max_revocations),
         limits: Limits::new(config.rates.clone()),
         table: Default::default(),

@@ -11,7 +11,7 @@ use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::UserId;
 use gochat_core::token::SessionId;
 use gochat_infra::rpc::Backoff;
-use gochat_infra::token::{self, Algorithm, Claims, Kind, Refusal, VerifyingKey};
+use gochat_infra::token::{self, Algorithm, Claims, Kind, KnownTokens, Refusal, VerifyingKey};
 use gochat_proto::im::logic::v1::GetPublicKeysRequest;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -66,8 +66,16 @@ pub(crate) struct Verifier {
 }
 
 impl Verifier {
+    #[cfg(test)]
     pub(crate) fn new(auth: &Auth) -> Self {
-        let inner = token::Verifier::new(&auth.issuer, auth.remembered_tokens);
+        Self::with_known(auth, None)
+    }
+
+    /// A verifier that shares what is known; without that it remembers tokens of its own.
+    pub(crate) fn with_known(auth: &Auth, known: Option<KnownTokens>) -> Self {
+        let own = || KnownTokens::new(auth.remembered_tokens);
+        let known = (auth.remembered_tokens > 0).then(|| known.unwrap_or_else(own));
+        let inner = token::Verifier::with_known(&auth.issuer, known);
         if auth.algorithm == Algorithm::Hs256 && !auth.secret.is_empty() {
             inner.replace([VerifyingKey::hs256(auth.secret.as_bytes())]);
         }

@@ -6,6 +6,7 @@ use gochat_core::error::Result;
 use gochat_core::ids::UnixMillis;
 use gochat_infra::port::mq::Mq;
 use gochat_infra::rpc::Channel;
+use gochat_infra::token::KnownTokens;
 use tonic::service::Routes;
 
 use crate::app::{App, SendMessage};
@@ -26,6 +27,8 @@ pub struct Ports {
     pub mq: Arc<dyn Mq>,
     /// im-repo.
     pub repo: Channel,
+    /// See [`ServicePorts::signed`](crate::ServicePorts::signed).
+    pub signed: Option<KnownTokens>,
 }
 
 /// All gRPC services of im-logic. Cheap to clone.
@@ -59,7 +62,7 @@ impl Api {
         let events = Events::new(ports.mq.producer(), audit.clone());
         let hasher = Hasher::new(&config.passwords)?;
         let keys = Keys::new(repo.clone(), &config.auth)?;
-        let tokens = Tokens::new(keys, &config.auth);
+        let tokens = Tokens::new(keys, &config.auth, ports.signed.clone());
         let budgets = Arc::new(Budgets::new(
             repo.clone(),
             config.budgets.clone(),

@@ -68,6 +68,7 @@ impl Program for ImLogic {
             repo: process.channel("im-repo", &settings.shared.rpc.repo)?,
             ids: number.ids,
             instance: Arc::from(number.id.to_string()),
+            signed: None,
         };
         let bound = process
             .persist("im-logic", || {

@@ -7,6 +7,7 @@ use gochat_core::error::{Error, Result};
 use gochat_infra::ids::IdSource;
 use gochat_infra::port::mq::{Mq, MqResult};
 use gochat_infra::rpc::Channel;
+use gochat_infra::token::KnownTokens;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -26,6 +27,9 @@ pub struct ServicePorts {
     pub ids: Arc<dyn IdSource>,
     /// Number of this instance, unique among the living ones.
     pub instance: Arc<str>,
+    /// Takes access tokens in that are signed here: gateways of this process, which share it, don't
+    /// check their signatures.
+    pub signed: Option<KnownTokens>,
 }
 
 /// One instance of im-logic.
@@ -48,6 +52,7 @@ impl Service {
         let api_ports = Ports {
             mq: ports.mq.clone(),
             repo: ports.repo.clone(),
+            signed: ports.signed,
         };
         let limits = config.pipeline.draft_limits();
         let (sender, acks) =

@@ -165,6 +165,7 @@ impl Cluster {
             repo: self.calls(name, "repo-"),
             ids: self.ids(),
             instance: name.trim_start_matches("logic-").into(),
+            signed: None,
         };
         let config = self.config(&[]).logic;
         let runtime = runtime();
@@ -194,6 +195,7 @@ impl Cluster {
                 gates: self.gates.clone(),
             }),
             first_conn_id: gochat_infra::ids::now_ms() << 20,
+            known_tokens: None,
         };
         let mut config = self.config(&[]).gateway;
         config.gateway_id = id.to_owned();

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
@@ -65,15 +66,17 @@ enum Phase {
 
 struct Out {
     queue: VecDeque<Bytes>,
-    bytes: usize,
+    /// Bytes of the queue. Every byte of this struct is paid per connection: 32 bits are enough.
+    bytes: u32,
     /// Bytes of the queue that the backlog of the process knows of. A queue is counted from the
     /// moment at which the kernel takes no more: quick readers cost the shared number nothing.
-    counted: usize,
+    counted: u32,
     backlog: Arc<Backlog>,
     /// The front has been written in part: it must be finished before anything else.
     front_started: bool,
     /// Since when the kernel has taken nothing although something waits.
-    stalled_s: Option<u32>,
+    /// One more than the tick.
+    stalled_s: Option<NonZeroU32>,
     phase: Phase,
     /// The connection's task.
     waker: Option<Waker>,
@@ -450,7 +453,7 @@ impl Conn {
             Phase::Open => {
                 let stalled = out
                     .stalled_s
-                    .is_some_and(|s| now_s.saturating_sub(s) >= write_timeout_s);
+                    .is_some_and(|s| (now_s + 1).saturating_sub(s.get()) >= write_timeout_s);
                 if stalled {
                     out.die();
                     return true;
@@ -504,12 +507,12 @@ impl Out {
             None => limits.bytes,
         };
         let fits = self.queue.len() < limits.frames
-            && (self.bytes + frame.len() <= max || self.queue.is_empty());
+            && (self.bytes as usize + frame.len() <= max || self.queue.is_empty());
         if !fits {
             self.close(CloseCode::SlowConsumer, None);
             return Sent::Overflow;
         }
-        self.bytes += frame.len();
+        self.bytes = self.bytes.saturating_add(saturated(frame.len()));
         self.queue.push_back(frame);
         if self.stalled_s.is_some() {
             self.count();
@@ -520,7 +523,8 @@ impl Out {
     /// Tells the backlog of the process how many bytes wait here.
     fn count(&mut self) {
         if self.counted != self.bytes {
-            self.backlog.recount(self.counted, self.bytes);
+            let (before, now) = (self.counted as usize, self.bytes as usize);
+            self.backlog.recount(before, now);
             self.counted = self.bytes;
         }
     }
@@ -535,7 +539,7 @@ impl Out {
         let goodbye = wire::close(code.get(), code.reason());
         self.queue
             .push_back(Bytes::copy_from_slice(goodbye.as_bytes()));
-        self.bytes = self.queue.iter().map(Bytes::len).sum();
+        self.bytes = saturated(self.queue.iter().map(Bytes::len).sum());
         self.count();
         self.phase = Phase::Closing {
             since_s: clock::ticks_s(),
@@ -578,13 +582,14 @@ impl Out {
         if socket.take_moved() {
             self.stalled_s = None;
         }
-        self.stalled_s.get_or_insert_with(clock::ticks_s);
+        let now = || NonZeroU32::MIN.saturating_add(clock::ticks_s());
+        self.stalled_s.get_or_insert_with(now);
         self.count();
         false
     }
 
     fn advance(&mut self, mut n: usize) {
-        self.bytes = self.bytes.saturating_sub(n);
+        self.bytes = self.bytes.saturating_sub(saturated(n));
         self.stalled_s = None;
         self.front_started = false;
         while let Some(front) = self.queue.front_mut() {
@@ -615,8 +620,12 @@ impl Out {
 
 impl Drop for Out {
     fn drop(&mut self) {
-        self.backlog.recount(self.counted, 0);
+        self.backlog.recount(self.counted as usize, 0);
     }
+}
+
+fn saturated(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -232,6 +232,7 @@ async fn a_peer_that_is_gone_is_noticed_by_the_writer() {
 
 #[test]
 fn a_connection_is_small() {
-    assert!(size_of::<Conn>() <= 256, "{}", size_of::<Conn>());
-    assert!(size_of::<About>() <= 96, "{}", size_of::<About>());
+    // With the two counts of its `Arc`, a connection fits the allocator's class of 256 bytes: the next one is 320.
+    assert!(size_of::<Conn>() <= 240, "{}", size_of::<Conn>());
+    assert!(size_of::<About>() <= 80, "{}", size_of::<About>());
 }

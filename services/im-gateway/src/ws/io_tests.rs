@@ -28,6 +28,7 @@ async fn rig(config: Config) -> Rig {
         repo: Channel::unavailable("not part of this test"),
         peers: Arc::new(NoPeers),
         first_conn_id: 1,
+        known_tokens: None,
     };
     let (gw, _queues) = crate::gateway::assemble(config, ports);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

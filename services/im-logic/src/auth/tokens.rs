@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gochat_core::error::Result;
 use gochat_core::ids::{UnixMillis, UserId};
 use gochat_core::token::SessionId;
-use gochat_infra::token::{Claims, Kind, Refusal, Signer, hash_of};
+use gochat_infra::token::{Claims, Kind, KnownTokens, Refusal, Signer, hash_of};
 
 use super::keys::Keys;
 use crate::config::Auth;
@@ -56,16 +56,19 @@ pub(crate) struct Tokens {
     issuer: String,
     access_ttl: i64,
     refresh_ttl: i64,
+    /// Takes in the access tokens that are signed.
+    signed: Option<KnownTokens>,
 }
 
 impl Tokens {
-    pub(crate) fn new(keys: Keys, config: &Auth) -> Self {
+    pub(crate) fn new(keys: Keys, config: &Auth, signed: Option<KnownTokens>) -> Self {
         let seconds = |s: u64| i64::try_from(s).unwrap_or(i64::MAX);
         Self {
             keys,
             issuer: config.issuer.clone(),
             access_ttl: seconds(config.access_ttl_s),
             refresh_ttl: seconds(config.refresh_ttl_s),
+            signed,
         }
     }
 
@@ -137,9 +140,12 @@ impl Tokens {
             sid: Some(place.session),
             generation,
         };
-        Ok(Signed {
-            text: signer.sign(&claims)?,
-            expires_at: claims.exp,
-        })
+        let (text, expires_at) = (signer.sign(&claims)?, claims.exp);
+        if kind == Kind::Access
+            && let Some(signed) = &self.signed
+        {
+            signed.note_signed(signer, &text, claims);
+        }
+        Ok(Signed { text, expires_at })
     }
 }

@@ -98,6 +98,7 @@ impl Logic {
         let ports = Ports {
             mq: Arc::clone(&mq),
             repo: repo.clone(),
+            signed: None,
         };
         let clock_ahead = Arc::new(AtomicU64::new(0));
         let clock = {

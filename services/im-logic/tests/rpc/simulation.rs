@@ -186,6 +186,7 @@ fn start_logic(
     let ports = Ports {
         mq: Arc::clone(mq),
         repo: repo.clone(),
+        signed: None,
     };
     let clock = Arc::clone(clock);
     let now = Arc::new(move || clock.load(Ordering::Relaxed));
