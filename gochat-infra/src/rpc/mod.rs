@@ -6,11 +6,14 @@
 
 #[cfg(feature = "grpc")]
 mod breakers;
+pub mod busy;
 mod channel;
 #[cfg(feature = "grpc")]
 mod ended;
 #[cfg(feature = "grpc")]
 mod layer;
+mod local;
+mod meters;
 #[cfg(feature = "grpc")]
 mod net;
 mod retry;
@@ -25,6 +28,7 @@ pub mod trace;
 #[cfg(feature = "grpc")]
 pub use breakers::{Breakers, Permit, Policies};
 pub use channel::Channel;
+pub use local::Local;
 #[cfg(feature = "etcd")]
 pub(crate) use net::bare;
 #[cfg(feature = "grpc")]

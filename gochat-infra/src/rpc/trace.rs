@@ -49,7 +49,8 @@ pub(super) fn extract(headers: &HeaderMap, path: &str) -> (Arc<str>, Span) {
     (id, span)
 }
 
-fn made_up() -> Arc<str> {
+/// A new trace id.
+pub(super) fn made_up() -> Arc<str> {
     format!("{:032x}", rand::random::<u128>()).into()
 }
 

@@ -74,7 +74,7 @@ pub async fn start(config: Config) -> Result<Running, Failed> {
     let repo = im_repo::Service::bind(config.repo.clone(), repo_ports(&parts, cache.clone()))
         .await
         .map_err(because("im-repo"))?;
-    let repo_channel = Channel::in_process(repo.routes());
+    let repo_channel = Channel::in_process(repo.routes()).with_local(repo.local());
 
     let mut logic_config = config.logic.clone();
     logic_config.auth.secret = parts.secret.clone();

@@ -9,7 +9,9 @@ use gochat_infra::port::cache::Cache;
 use gochat_infra::port::counter::{Counters, Once, RateLimiter};
 use gochat_infra::port::db::SharedDatabase;
 use gochat_infra::port::presence::PresenceStore;
+use gochat_infra::rpc::{Local, busy};
 use gochat_proto::im::repo::v1::{
+    BatchSaveMessagesRequest, GetUsersOnlineStatusRequest, ListArrivalsRequest,
     audit_service_server::AuditServiceServer,
     conversation_service_server::ConversationServiceServer,
     friend_service_server::FriendServiceServer, group_service_server::GroupServiceServer,
@@ -24,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::config::Config;
-use crate::rpc::failed;
+use crate::rpc::{answer, failed};
 use crate::services::audit::AuditApi;
 use crate::services::conversation::ConversationApi;
 use crate::services::friend::FriendApi;
@@ -113,6 +115,34 @@ impl Service {
             .add_service(server!(SessionServiceServer, SessionApi))
             .add_service(server!(KeyServiceServer, KeyApi))
             .add_service(server!(AuditServiceServer, AuditApi))
+    }
+
+    /// The busy methods, for callers in the same process.
+    pub fn local(&self) -> Local {
+        let messages = MessageApi::new(self.shared.clone());
+        let (online, arrivals) = (
+            OnlineApi::new(self.shared.clone()),
+            OnlineApi::new(self.shared.clone()),
+        );
+        Local::default()
+            .method(
+                busy::SAVE_MESSAGES,
+                move |request: BatchSaveMessagesRequest| {
+                    let api = messages.clone();
+                    async move { answer(api.batch_save_messages(request)).await }
+                },
+            )
+            .method(busy::LIST_ARRIVALS, move |request: ListArrivalsRequest| {
+                let api = arrivals.clone();
+                async move { answer(api.list_arrivals(request)).await }
+            })
+            .method(
+                busy::USERS_ONLINE,
+                move |request: GetUsersOnlineStatusRequest| {
+                    let api = online.clone();
+                    async move { answer(api.get_users_online_status(request)).await }
+                },
+            )
     }
 
     /// Whether the database answers: for readiness, never for liveness.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gochat_core::audience::{Audience, Roster};
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::UserId;
-use gochat_infra::rpc::{Channel, error_from};
+use gochat_infra::rpc::{Channel, busy, error_from};
 use gochat_proto::im::repo::v1::audit_service_client::AuditServiceClient;
 use gochat_proto::im::repo::v1::conversation_service_client::ConversationServiceClient;
 use gochat_proto::im::repo::v1::friend_service_client::FriendServiceClient;
@@ -43,8 +43,33 @@ impl Repo {
         Self { channel, deadline }
     }
 
+    /// Stores messages: the busiest call, made directly where im-repo is in the same process.
+    pub(crate) async fn save_messages(
+        &self,
+        request: BatchSaveMessagesRequest,
+    ) -> Result<BatchSaveMessagesResponse> {
+        let far = |channel, request| async move {
+            let mut client = MessageServiceClient::new(channel);
+            client.batch_save_messages(request).await
+        };
+        let call = self.channel.call(busy::SAVE_MESSAGES, request, far);
+        within(self.deadline, call).await
+    }
+
+    /// Reads arrivals, once per batch of messages.
+    pub(crate) async fn arrivals(
+        &self,
+        request: ListArrivalsRequest,
+    ) -> Result<ListArrivalsResponse> {
+        let far = |channel, request| async move {
+            let mut client = OnlineStatusServiceClient::new(channel);
+            client.list_arrivals(request).await
+        };
+        let call = self.channel.call(busy::LIST_ARRIVALS, request, far);
+        within(self.deadline, call).await
+    }
+
     calls! {
-        save_messages: MessageServiceClient.batch_save_messages(BatchSaveMessagesRequest) -> BatchSaveMessagesResponse;
         authors: MessageServiceClient.list_message_authors(ListMessageAuthorsRequest) -> ListMessageAuthorsResponse;
         facts: ConversationServiceClient.load_conversation_facts(LoadConversationFactsRequest) -> LoadConversationFactsResponse;
         conversations: ConversationServiceClient.batch_get_conversations(BatchGetConversationsRequest) -> BatchGetConversationsResponse;
@@ -54,7 +79,6 @@ impl Repo {
         delete_guests: UserServiceClient.delete_expired_guests(DeleteExpiredGuestsRequest) -> DeleteExpiredGuestsResponse;
         purge_audit: AuditServiceClient.purge_audit(PurgeAuditRequest) -> PurgeAuditResponse;
         clean_sessions: OnlineStatusServiceClient.cleanup_expired_status(CleanupExpiredStatusRequest) -> CleanupExpiredStatusResponse;
-        arrivals: OnlineStatusServiceClient.list_arrivals(ListArrivalsRequest) -> ListArrivalsResponse;
         gateways: OnlineStatusServiceClient.list_online_gateways(ListOnlineGatewaysRequest) -> ListOnlineGatewaysResponse;
         statuses: OnlineStatusServiceClient.get_users_online_status(GetUsersOnlineStatusRequest) -> GetUsersOnlineStatusResponse;
     }

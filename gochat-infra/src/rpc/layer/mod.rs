@@ -16,6 +16,7 @@ use tonic::body::Body;
 use tower::{Layer as _, Service};
 
 use crate::rpc::Channel;
+use crate::rpc::meters::{CLIENT, SERVER};
 use crate::rpc::net::ChannelConfig;
 
 /// What a layer's call returns.
@@ -103,9 +104,7 @@ pub(super) fn client<S: Calls>(calls: S, config: &ChannelConfig, broken: bool) -
         standard: Some(standard),
     }
     .layer(calls);
-    let measured = measured::Measured {
-        side: &measured::CLIENT,
-    };
+    let measured = measured::Measured { side: &CLIENT };
     let trace = trace::Outgoing {};
     if broken {
         let breakers = config.breakers.clone().unwrap_or_default();
@@ -124,8 +123,6 @@ pub(super) fn in_process<S: Calls>(calls: S) -> Channel {
 /// The layers of a server.
 pub(super) fn server<S: Calls>(calls: S) -> impl Calls {
     let calls = deadline::Deadline { standard: None }.layer(calls);
-    let measured = measured::Measured {
-        side: &measured::SERVER,
-    };
+    let measured = measured::Measured { side: &SERVER };
     trace::Incoming {}.layer(measured.layer(calls))
 }

@@ -10,7 +10,7 @@ use gochat_core::ids::{ConversationId, UnixMillis, UserId};
 use gochat_core::membership::Role;
 use gochat_core::sequence::{ClientKey, Recorded, WINDOW_MESSAGES, WINDOW_MS};
 use gochat_core::step::{Facts, Loaded, Looked, Members, Need, Standing};
-use gochat_infra::rpc::{Channel, error_from};
+use gochat_infra::rpc::{Channel, busy, error_from};
 use gochat_proto::common::v1::User;
 use gochat_proto::im::repo::v1::conversation_service_client::ConversationServiceClient;
 use gochat_proto::im::repo::v1::online_status_service_client::OnlineStatusServiceClient;
@@ -52,6 +52,7 @@ pub(super) struct Lookup {
     conversations: ConversationServiceClient<Channel>,
     users: UserServiceClient<Channel>,
     presence: OnlineStatusServiceClient<Channel>,
+    repo: Channel,
     timeout: Duration,
 }
 
@@ -62,6 +63,7 @@ impl Lookup {
             conversations,
             users: UserServiceClient::new(repo.clone()),
             presence: OnlineStatusServiceClient::new(repo.clone()),
+            repo: repo.clone(),
             timeout,
         }
     }
@@ -159,8 +161,12 @@ impl Lookup {
         let request = GetUsersOnlineStatusRequest {
             user_ids: texts(ids),
         };
-        let mut client = self.presence.clone();
-        let answer = self.within(client.get_users_online_status(request)).await?;
+        let far = |channel, request| async move {
+            let mut client = OnlineStatusServiceClient::new(channel);
+            client.get_users_online_status(request).await
+        };
+        let call = self.repo.call(busy::USERS_ONLINE, request, far);
+        let answer = self.within(call).await?;
         match answer.statuses.len() == ids.len() {
             true => Ok(answer.statuses),
             false => Err(Error::new(ErrorCode::Internal, "im-repo left a user out.")),

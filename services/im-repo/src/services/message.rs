@@ -149,7 +149,7 @@ impl MessageApi {
         })
     }
 
-    async fn batch_save_messages(
+    pub(crate) async fn batch_save_messages(
         &self,
         request: BatchSaveMessagesRequest,
     ) -> Result<BatchSaveMessagesResponse> {

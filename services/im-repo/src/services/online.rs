@@ -247,7 +247,10 @@ impl OnlineApi {
         })
     }
 
-    async fn list_arrivals(&self, request: ListArrivalsRequest) -> Result<ListArrivalsResponse> {
+    pub(crate) async fn list_arrivals(
+        &self,
+        request: ListArrivalsRequest,
+    ) -> Result<ListArrivalsResponse> {
         args::optional_text(&request.after, "after", NAME_MAX)?;
         let limit = args::limit(request.limit, 1_000, ARRIVALS_MAX);
         let found = self
