@@ -148,8 +148,10 @@ impl Recents {
         let now = clock::ticks_ms();
         let is_young = |at_ms| now.saturating_sub(at_ms) < self.limits.direct_max_age_ms;
         let shard = self.shard(user).lock();
-        let mut entries = shard.get(&user).into_iter().flat_map(|sent| &sent.entries);
-        entries.any(|entry| entry.message == message && is_young(entry.at_ms))
+        // Newest first: a message that is asked for was sent a moment ago.
+        let entries = shard.get(&user).into_iter().flat_map(|sent| &sent.entries);
+        let mut young = entries.rev().take_while(|entry| is_young(entry.at_ms));
+        young.any(|entry| entry.message == message)
     }
 
     /// Makes a newcomer visible with everything it may just have missed: frames of its user and
