@@ -151,12 +151,15 @@ impl World {
     pub(crate) async fn records(&self, topic: &str) -> Vec<InRecord> {
         let mut all = Vec::new();
         for partition in 0..self.log.partitions(topic).unwrap() {
-            all.extend(
-                self.log
-                    .read(&TopicPartition::new(topic, partition), 0, 10_000)
-                    .await
-                    .unwrap(),
-            );
+            let tp = TopicPartition::new(topic, partition);
+            // A read may end where the records in memory begin.
+            let mut from = 0;
+            loop {
+                let records = self.log.read(&tp, from, 10_000).await.unwrap();
+                let Some(last) = records.last() else { break };
+                from = last.offset + 1;
+                all.extend(records);
+            }
         }
         all
     }
