@@ -6,6 +6,9 @@ use crate::rig::{Cluster, SOON};
 
 const SAVE: &str = "BatchSaveMessages";
 
+/// The setting with which every group is served by the list of its members.
+const LISTED: &str = "logic.pipeline.fanout_members_from=1";
+
 /// The message comes within a second.
 async fn hears_soon(socket: &mut Socket, text: &str) {
     let fits = |d: &serde_json::Value| d["content"] == text;
@@ -49,7 +52,17 @@ async fn a_second_device_that_comes_a_moment_too_late_to_another_gateway_misses_
 
 #[tokio::test]
 async fn a_members_second_device_on_another_gateway_misses_no_group_message() {
-    let cluster = Cluster::new().await;
+    second_devices_miss_nothing(&[]).await;
+}
+
+/// Gateway-2 holds nobody when the message is sent, so it gets no list.
+#[tokio::test]
+async fn a_members_second_device_on_another_gateway_misses_no_listed_message() {
+    second_devices_miss_nothing(&[LISTED]).await;
+}
+
+async fn second_devices_miss_nothing(settings: &[&str]) {
+    let cluster = Cluster::with(settings).await;
     let (a, b, c) = (
         cluster.user("gateway-1").await,
         cluster.user("gateway-1").await,
@@ -144,6 +157,7 @@ async fn rows_that_take_longer_than_gateways_remember_lose_nothing_either() {
     let forgetful = [
         "gateway.replay.max_age_ms=0",
         "gateway.replay.direct_max_age_ms=0",
+        LISTED,
     ];
     let cluster = Cluster::with(&forgetful).await;
     let (a, b) = (
@@ -151,11 +165,13 @@ async fn rows_that_take_longer_than_gateways_remember_lose_nothing_either() {
         cluster.user("gateway-1").await,
     );
     let chat = a.chat_with(&b).await;
+    let group = a.group("listed", &[&b]).await;
     let mut author = a.connect().await;
     let _phone = b.connect().await;
     cluster.gates.hold("task", SAVE);
     author.say_acked(&chat, "slow", "c1").await;
     author.say_acked("world", "slow world", "c2").await;
+    author.say_acked(&group, "slow group", "c3").await;
     let sent = now();
     let mut laptop = b.connect().await;
     history_is_empty(&b, &chat).await;
@@ -165,6 +181,7 @@ async fn rows_that_take_longer_than_gateways_remember_lose_nothing_either() {
     cluster.gates.open();
     hears_soon(&mut laptop, "slow").await;
     hears_soon(&mut laptop, "slow world").await;
+    hears_soon(&mut laptop, "slow group").await;
 }
 
 #[tokio::test]
