@@ -45,7 +45,7 @@ impl Audience {
         &self.users
     }
 
-    /// Whether a user is among them.
+    /// True if the audience contains the user.
     pub fn contains(&self, user: UserId) -> bool {
         self.users.binary_search(&user).is_ok()
     }

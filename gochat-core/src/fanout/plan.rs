@@ -19,7 +19,7 @@ pub enum Strategy {
     Broadcast,
 }
 
-/// What the fan-out of one message to a group may cost.
+/// Maximum cost of the fan-out of one message to a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     /// Largest group whose members the owner of the conversation holds; the members of larger

@@ -52,33 +52,33 @@ pub enum Effect {
     },
     /// Send the message to users of one gateway.
     Deliver {
-        /// Which message.
+        /// Message that is sent.
         message: Sequenced,
-        /// Which gateway.
+        /// Gateway that gets the record.
         gateway: GatewayIx,
-        /// This gateway holds the connection that sent the message: it gets the ack.
+        /// True if the gateway holds the connection that sent the message and is owed the ack.
         to_origin: bool,
         /// Users there, at least one.
         targets: Users,
     },
     /// Send the message to those members of the group who are connected to one gateway.
     ToMembers {
-        /// Which message.
+        /// Message that is sent.
         message: Sequenced,
-        /// Which gateway.
+        /// Gateway that gets the record.
         gateway: GatewayIx,
-        /// This gateway holds the connection that sent the message: it gets the ack.
+        /// True if the gateway holds the connection that sent the message and is owed the ack.
         to_origin: bool,
         /// All members of the group, ascending.
         members: Users,
     },
     /// Send the message to everybody on one gateway.
     Broadcast {
-        /// Which message.
+        /// Message that is sent.
         message: Sequenced,
-        /// Which gateway.
+        /// Gateway that gets the record.
         gateway: GatewayIx,
-        /// This gateway holds the connection that sent the message: it gets the ack.
+        /// True if the gateway holds the connection that sent the message and is owed the ack.
         to_origin: bool,
     },
     /// Hand the message to the task that pages the members. The author is served already.

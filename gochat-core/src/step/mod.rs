@@ -70,7 +70,7 @@ pub struct Limits {
     pub conversations: usize,
     /// Bytes of conversations to aim for. Messages are refused at twice as many.
     pub memory: usize,
-    /// What the fan-out of one message to a group may cost.
+    /// Maximum cost of the fan-out of one message to a group.
     pub fanout: Budget,
     /// Milliseconds after which facts are loaded again although nobody announced a change.
     pub facts_ttl: u64,

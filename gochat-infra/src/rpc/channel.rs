@@ -15,9 +15,9 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Connection to one service. Cheap to clone; generated clients take it by value.
 ///
-/// In process it calls the callee's routes directly: the same encoding, the same
-/// interceptors, no socket; and the methods of a [`Local`] without encoding. In a cluster it wraps a
-/// balanced HTTP/2 channel.
+/// In process it calls the callee's routes directly: the same encoding, the same interceptors, no
+/// socket; and the methods of a [`Local`] without encoding. In a cluster it wraps a balanced HTTP/2
+/// channel.
 ///
 /// ```no_run
 /// use gochat_infra::rpc::Channel;
@@ -74,7 +74,7 @@ impl Channel {
     /// which is a call of a generated client. The deadline is the caller's.
     ///
     /// # Errors
-    /// Those of the method, and of the way to it.
+    /// Errors of the method, and of the way to the service.
     pub async fn call<Q, R, F, Fut>(
         &self,
         path: &'static str,

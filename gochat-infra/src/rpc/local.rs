@@ -1,9 +1,9 @@
 //! Calls of services in the same process, without HTTP between them.
 //!
 //! A caller and a callee that share a process need no frames, headers and bodies. The callee lists
-//! its busy methods in a [`Local`], and [`Channel::call`](super::Channel::call) hands their requests
-//! over as they are. Deadlines, errors, metrics and trace ids are those of any other call. A call
-//! that is sampled for a trace takes the long way, whose layers make its spans.
+//! its busy methods in a [`Local`], and [`Channel::call`](super::Channel::call) hands their
+//! requests over as they are. Deadlines, errors, metrics and trace ids are those of any other call.
+//! A call that is sampled for a trace takes the long way, whose layers make its spans.
 
 use std::any::Any;
 use std::future::Future;
@@ -36,7 +36,7 @@ impl Local {
     /// Adds a method. `path` is that of its requests over HTTP/2, `/package.Service/Method`.
     ///
     /// # Panics
-    /// When the list was cloned: it is complete then.
+    /// Panics if the list was cloned before: a list is complete once it is shared.
     #[must_use]
     pub fn method<Q, R, F, Fut>(mut self, path: &'static str, method: F) -> Self
     where

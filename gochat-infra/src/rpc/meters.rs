@@ -65,7 +65,8 @@ impl Meters {
     }
 }
 
-/// Service and method of a path. What nobody implements has no name here: callers could invent any number of them.
+/// Service and method of a path. What nobody implements has no name here: callers could invent any
+/// number of them.
 fn labels(path: &str, code: Code) -> (Cow<'_, str>, Cow<'_, str>) {
     let known = path.trim_start_matches('/').split_once('/');
     match known.filter(|_| code != Code::Unimplemented) {

@@ -171,7 +171,7 @@ enum Late {
     AgainToWorld,
 }
 
-/// What another task writes to its connections.
+/// Queue of pushes that another task writes to connections.
 enum ToMany {
     Broadcast(Broadcast),
     Group(Push),
@@ -310,7 +310,7 @@ impl<'a> Round<'a> {
                 excluded: Vec::new(),
             }));
         }
-        // It may be about a message that waits there.
+        // The signal may be about a message that waits in that queue.
         if !self.gw.groups.is_idle() {
             return Some(ToMany::Group(Push {
                 about: About::SIGNAL,

@@ -59,8 +59,8 @@ pub struct Ports {
     /// Id of the first connection; greater than all connection ids of earlier runs of this gateway,
     /// even if the clock stepped back. See [`gochat_infra::ids::first_conn_id`].
     pub first_conn_id: u64,
-    /// Tokens that were signed in this process, when im-logic runs in it. None: the gateway remembers
-    /// those that it verified.
+    /// Tokens that were signed in this process, when im-logic runs in it. None: the gateway
+    /// remembers those that it verified.
     pub known_tokens: Option<KnownTokens>,
 }
 

@@ -67,7 +67,7 @@ pub(crate) struct Groups {
     lists: Mutex<HashMap<u64, Arc<Audience>>>,
 }
 
-/// What is queued and not written yet.
+/// Numbers of queued pushes that are not written yet.
 #[derive(Debug, Default)]
 struct Waiting {
     messages: usize,

@@ -57,8 +57,8 @@ pub struct Persist {
     pub batch: usize,
     /// Minimum time from the beginning of one batch to the beginning of the next one that isn't
     /// full, in milliseconds. A message that comes after a longer rest is written at once, and so
-    /// are all that wait when a reader waits for a row. Default 25: at most some 40 commits a second
-    /// are made while no reader waits.
+    /// are all that wait when a reader waits for a row. Default 25: at most some 40 commits a
+    /// second are made while no reader waits.
     pub pace_ms: u64,
     /// Additional time a batch that isn't full waits for more messages, in milliseconds. Default 0.
     /// A larger value makes fewer, larger commits, and all reads of what was just acknowledged wait

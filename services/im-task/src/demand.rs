@@ -1,9 +1,10 @@
 //! Readers that wait for rows: the database writers write at once for them.
 //!
 //! A writer collects messages for `task.persist.pace_ms` between two batches, because a transaction
-//! of many rows costs little more than one of a few. A reader that was told of a number whose row is
-//! not stored waits in im-repo. So each instance of im-repo is asked, with a call that stays open
-//! until a reader begins to wait there. A demand that gets lost costs that reader the rest of the pause.
+//! of many rows costs little more than one of a few. A reader that was told of a number whose row
+//! is not stored waits in im-repo. So each instance of im-repo is asked, with a call that stays
+//! open until a reader begins to wait there. A demand that gets lost costs that reader the rest of
+//! the pause.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,8 @@ use crate::repo::within;
 
 /// Pause between two looks at the list of instances.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// First and longest pause after a call that failed, such as one of an im-repo that doesn't know it.
+/// First and longest pause after a call that failed, such as one of an im-repo that doesn't know
+/// it.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
 /// The instances of im-repo, each of which knows the readers that wait in it.
@@ -48,7 +50,7 @@ impl Demand {
         self.0.send_replace(());
     }
 
-    /// What one writer has heard of.
+    /// Subscribes one writer to the demands of readers.
     pub(crate) fn listen(&self) -> Listener {
         Listener {
             heard: self.0.subscribe(),

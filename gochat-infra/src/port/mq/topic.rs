@@ -34,8 +34,10 @@ impl fmt::Display for TopicPartition {
 pub enum Durability {
     /// Survives the process and the machine's power.
     Disk,
-    /// Lives in RAM. Records that every consumer without a group was handed may be dropped; the oldest records of a
-    /// partition are dropped beyond this many bytes, handed out or not. A consumer that fell behind sees it in [`Batch::skipped`](super::Batch::skipped). (The Kafka adapter maps this to a topic with a short retention.)
+    /// Lives in RAM. Records that every consumer without a group was handed may be dropped; the
+    /// oldest records of a partition are dropped beyond this many bytes, handed out or not. A
+    /// consumer that fell behind sees it in [`Batch::skipped`](super::Batch::skipped). (The Kafka
+    /// adapter maps this to a topic with a short retention.)
     Memory {
         /// Bound per partition, in bytes of keys, values and headers.
         max_partition_bytes: usize,

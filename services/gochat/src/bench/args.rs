@@ -222,11 +222,11 @@ pub(super) struct BareArgs {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = COMPARE_HELP)]
 pub(super) struct CompareArgs {
-    /// What it is compared with: a program, a commit (built first, kept in target/compare), or `.`
-    /// for the work tree.
+    /// State to compare with: a program, a commit (built first, kept in target/compare), or `.` for
+    /// the work tree.
     #[arg(value_name = "A", required_unless_present = "list", default_value = "")]
     pub(super) before: String,
-    /// What is judged.
+    /// State to judge, named in the same way.
     #[arg(value_name = "B", required_unless_present = "list", default_value = "")]
     pub(super) now: String,
     /// Rows to measure, as `--list` names them; `P4` means all of its kind. All but the long ones

@@ -21,7 +21,7 @@ const BYTES_MAX: usize = 16 << 20;
 struct Entry {
     at_ms: u64,
     push: Push,
-    /// What it adds to the bytes.
+    /// Number of bytes that the entry adds to the memory.
     bytes: usize,
 }
 

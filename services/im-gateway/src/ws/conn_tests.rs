@@ -3,6 +3,8 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use gochat_core::session::wire;
+
 use super::*;
 
 const LIMITS: QueueLimits = QueueLimits {
@@ -232,7 +234,8 @@ async fn a_peer_that_is_gone_is_noticed_by_the_writer() {
 
 #[test]
 fn a_connection_is_small() {
-    // With the two counts of its `Arc`, a connection fits the allocator's class of 256 bytes: the next one is 320.
+    // With the two counts of its `Arc`, a connection fits the allocator's class of 256 bytes: the
+    // next one is 320.
     assert!(size_of::<Conn>() <= 240, "{}", size_of::<Conn>());
     assert!(size_of::<About>() <= 80, "{}", size_of::<About>());
 }

@@ -88,8 +88,8 @@ pub(crate) async fn upgrade(
     tokio::time::timeout(deadline, presence::register(gw, &admitted.conn))
         .await
         .unwrap_or_else(|_| Err(ErrorCode::ServiceUnavailable.into()))?;
-    // An end that came while im-repo was asked is an answer of its own; one that comes from here on,
-    // or another device in its place, leaves a goodbye in the queue.
+    // An end that came while im-repo was asked is an answer of its own; one that comes from here
+    // on, or another device in its place, leaves a goodbye in the queue.
     gw.revocations.check(&identity)?;
     let attach = attach(on_upgrade, deadline, admitted, permit);
     gw.conn_tasks.spawn(attach);

@@ -7,6 +7,7 @@ pub(crate) mod handshake;
 mod inbound;
 pub(crate) mod io;
 pub(crate) mod newest;
+mod out;
 pub(crate) mod socket;
 pub(crate) mod sweeper;
 pub(crate) mod table;

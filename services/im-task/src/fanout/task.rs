@@ -141,9 +141,9 @@ impl Task {
         author == Some(user) || self.exclude_user_ids.iter().any(|id| id == user)
     }
 
-    /// What gateways get; the connection it came from had its ack before. Nothing waits for the row,
-    /// so a page may come behind a later message that an arrival was pushed: like a repeat, it is left
-    /// out on connections that have seen the later one, whose clients find it in history.
+    /// What gateways get; the connection it came from had its ack before. Nothing waits for the
+    /// row, so a page may come behind a later message that an arrival was pushed: like a repeat, it
+    /// is left out on connections that have seen the later one, whose clients find it in history.
     pub(super) fn body(&self) -> DownstreamMessage {
         let message = self.task.message.clone().unwrap_or_default();
         DownstreamMessage {

@@ -7,7 +7,7 @@ use super::rows::Row;
 /// Results of the runs of one program.
 pub(super) type Samples = Vec<Json>;
 
-/// Which direction is the better one.
+/// Direction in which a figure improves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Better {
     Lower,
@@ -42,7 +42,7 @@ pub(super) struct Compared {
     pub(super) now: Spread,
 }
 
-/// What several runs gave.
+/// Least, median and greatest value of several runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Spread {
     pub(super) runs: usize,

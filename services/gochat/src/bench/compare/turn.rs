@@ -12,7 +12,7 @@ use super::program::Program;
 use super::rows::Row;
 use super::server::Server;
 
-/// What is run.
+/// One row for one program.
 pub(super) struct Turn<'a> {
     pub(super) row: &'a Row,
     pub(super) program: &'a Program,
