@@ -43,8 +43,7 @@ pub(crate) struct Heads {
     waiting: Mutex<Waiting>,
     /// Number of waiters, to be read without the lock.
     count: AtomicUsize,
-    /// Number of reads that began to wait since the start.
-    begun: watch::Sender<i64>,
+    begun: Begun,
     most: usize,
     longest: Duration,
 }
@@ -91,7 +90,7 @@ impl Heads {
             db,
             waiting: Mutex::default(),
             count: AtomicUsize::new(0),
-            begun: watch::Sender::new(0),
+            begun: Begun::default(),
             most: config.most,
             longest: Duration::from_millis(config.wait_ms),
         }
@@ -141,7 +140,7 @@ impl Heads {
         }
         let deadline = Instant::now() + self.longest;
         let places: Vec<Place<'_>> = late.into_iter().map(|head| self.enter(head)).collect();
-        self.begun.send_modify(|begun| *begun += 1);
+        self.begun.one_more();
         self.watch();
         let mut behind = Vec::new();
         for mut place in places {
@@ -173,11 +172,7 @@ impl Heads {
     /// Resolves with the number of reads that began to wait since the start, as soon as that number
     /// is another one than `seen`, and after a second in any case.
     pub(crate) async fn another_reader(&self, seen: i64) -> i64 {
-        let mut begun = self.begun.subscribe();
-        let another = begun.wait_for(|begun| *begun != seen);
-        // The sender lives as long as `self`: only the time can run out.
-        let _another_or_time = tokio::time::timeout(LONGEST_AWAIT, another).await;
-        *self.begun.borrow()
+        self.begun.other_than(seen).await
     }
 
     /// Heads that the messages will bring and somebody may wait for, before they are given away.
@@ -246,5 +241,60 @@ impl Heads {
             return None;
         }
         Some(waiting.by_id.keys().copied().collect())
+    }
+}
+
+/// Number of reads that began to wait since the start.
+#[derive(Default)]
+struct Begun(watch::Sender<i64>);
+
+impl Begun {
+    fn one_more(&self) {
+        self.0.send_modify(|begun| *begun += 1);
+    }
+
+    /// Resolves with the number as soon as it is another one than `seen`, and after
+    /// [`LONGEST_AWAIT`] in any case.
+    async fn other_than(&self, seen: i64) -> i64 {
+        let mut begun = self.0.subscribe();
+        let other = begun.wait_for(|begun| *begun != seen);
+        // What `wait_for` resolves with holds a lock, so it ends with this line: a second look
+        // while a writer waits for the lock would stop both threads for ever.
+        let found = tokio::time::timeout(LONGEST_AWAIT, other)
+            .await
+            .is_ok_and(|told| told.is_ok());
+        // The sender lives as long as `self`: only the time can run out.
+        if found { *self.0.borrow() } else { seen }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn readers_that_begin_to_wait_meet_a_writer_that_asks() {
+        const READERS: i64 = 300_000;
+        let begun = Arc::new(Begun::default());
+        let (done, is_done) = channel();
+        let reader = Arc::clone(&begun);
+        std::thread::spawn(move || (0..READERS).for_each(|_| reader.one_more()));
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let mut seen = 0;
+                while seen < READERS {
+                    seen = begun.other_than(seen).await;
+                }
+            });
+            done.send(()).unwrap();
+        });
+        let outcome = is_done.recv_timeout(Duration::from_secs(30));
+        assert!(outcome.is_ok(), "both threads stand still");
     }
 }

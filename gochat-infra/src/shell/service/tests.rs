@@ -269,25 +269,25 @@ async fn a_change_in_the_centre_is_published_and_a_bad_one_is_not() {
     let now = live
         .wait_for(|s| s.shared.log.level == "debug")
         .await
-        .unwrap();
+        .unwrap()
+        .clone();
     assert_eq!(now.service.direct_max, 7, "the old value stays");
-    drop(now);
     center.set(key, "no json").await.unwrap();
     center.set(level, r#"{"level": "warn"}"#).await.unwrap();
     let now = live
         .wait_for(|s| s.shared.log.level == "warn")
         .await
-        .unwrap();
+        .unwrap()
+        .clone();
     assert_eq!(now.service.direct_max, 7, "the old value stays");
-    drop(now);
     center.delete(key).await.unwrap();
     center.delete(level).await.unwrap();
     let gone = live
         .wait_for(|s| s.shared.log.level == "info")
         .await
-        .unwrap();
+        .unwrap()
+        .clone();
     assert_eq!(gone.service.direct_max, 500, "what is removed is no value");
-    drop(gone);
     stop.cancel();
     following.await.unwrap();
 }

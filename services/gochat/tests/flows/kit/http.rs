@@ -8,6 +8,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+/// How long an answer may take. The longest that a server gives itself is 30 seconds.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(90);
+
 /// Connection pool to one server. Belongs to the test that made it: its connections live on that test's runtime.
 #[derive(Clone)]
 pub struct Http {
@@ -117,13 +120,16 @@ impl Http {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body)).expect("a valid request");
-        let response = self
-            .client
-            .request(request)
-            .await
-            .expect("the server answers");
-        let (head, body) = response.into_parts();
-        let bytes = body.collect().await.expect("a whole body").to_bytes();
+        let exchange = async {
+            let response = self.client.request(request).await;
+            let (head, body) = response.expect("the server answers").into_parts();
+            let body = body.collect().await.expect("a whole body");
+            (head, body.to_bytes())
+        };
+        // A server that stands still fails the test, which would wait for ever otherwise.
+        let Ok((head, bytes)) = tokio::time::timeout(LONGEST, exchange).await else {
+            panic!("no answer to {method} {path} within {LONGEST:?}");
+        };
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         Reply {
             status: head.status.as_u16(),
