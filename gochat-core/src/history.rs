@@ -45,6 +45,34 @@ impl Stretch {
     }
 }
 
+/// The stretch of at most `limit` numbers around `seq`, about half of them before it; the two
+/// bounds are inclusive. What one half lacks because the conversation begins at `first` or ends
+/// at `head` comes from the other side. A `seq` outside stands for the nearest number inside.
+/// `None` when there is nothing between `first` and `head`.
+///
+/// ```
+/// use gochat_core::history::around;
+/// assert_eq!(around(50, 5, 1, 100), Some((48, 52)));
+/// assert_eq!(around(2, 5, 1, 100), Some((1, 5)));
+/// assert_eq!(around(100, 5, 1, 100), Some((96, 100)));
+/// assert_eq!(around(7, 5, 1, 0), None);
+/// ```
+pub fn around(seq: SeqId, limit: u32, first: SeqId, head: SeqId) -> Option<(SeqId, SeqId)> {
+    let first = first.max(1);
+    if first > head || limit == 0 {
+        return None;
+    }
+    let seq = seq.clamp(first, head);
+    let others = u64::from(limit) - 1;
+    let before = seq - first;
+    let after = head - seq;
+    // The half before, or more where there are too few numbers after.
+    let taken = before.min((others / 2).max(others.saturating_sub(after)));
+    let from = seq - taken;
+    let to = seq + after.min(others - taken);
+    Some((from, to))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -73,6 +101,29 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_page_around_a_number_is_as_long_as_it_can_be_and_holds_it(
+            seq in 0u64..80, limit in 1u32..12, first in 0u64..60, head in 0u64..60,
+        ) {
+            let lowest = first.max(1);
+            let Some((from, to)) = around(seq, limit, first, head) else {
+                prop_assert!(lowest > head);
+                return Ok(());
+            };
+            prop_assert!(lowest <= from && from <= to && to <= head);
+            let wanted = u64::from(limit).min(head - lowest + 1);
+            prop_assert_eq!(to - from + 1, wanted);
+            prop_assert!((from..=to).contains(&seq.clamp(lowest, head)));
+        }
+
+        #[test]
+        fn far_from_the_ends_both_halves_are_alike(
+            seq in 1_000u64..2_000, limit in 1u32..100,
+        ) {
+            let (from, to) = around(seq, limit, 1, 10_000).unwrap();
+            prop_assert!((to - seq) - (seq - from) <= 1);
+        }
+
         #[test]
         fn a_store_that_reaches_the_number_lacks_nothing(
             from in 0u64..60, to in 0u64..60, head in 0u64..60, known in 0u64..60,

@@ -26,6 +26,7 @@ pub mod proof;
 pub mod ratelimit;
 pub mod reach;
 pub mod read;
+pub mod receipt;
 pub mod sequence;
 pub mod session;
 pub mod signal;

@@ -1,6 +1,6 @@
 //! History, sending without a socket, reading, recalling.
 
-use gochat_core::ids::{ConversationId, MessageId, SeqId};
+use gochat_core::ids::{ConversationId, MessageId, SeqId, UserId};
 use http::Method;
 use serde::Deserialize;
 use serde_json::json;
@@ -18,10 +18,34 @@ pub struct HistoryPage {
     pub next_cursor: SeqId,
     /// Whether another page follows.
     pub has_more: bool,
+    /// `cursor` of the messages before the page, 0 when there are none; in pages around a number
+    /// only.
+    pub prev_cursor: SeqId,
     /// The newest message the server knows of.
     pub head_seq_id: SeqId,
     /// Messages up to `head_seq_id` are on their way and may be missing here.
     pub behind: bool,
+}
+
+/// Who has read a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ReadBy {
+    /// Number of readers.
+    pub count: u32,
+    /// In the order in which they read last.
+    pub users: Vec<Reader>,
+}
+
+/// A member who has read a message.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reader {
+    /// The member.
+    pub user_id: UserId,
+    /// Unix seconds at which the member's read pointer last moved.
+    #[serde(default)]
+    pub read_at: i64,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +95,27 @@ impl Api {
             "/conversations/{id}/messages?after_seq={after_seq}&limit={limit}&at_least={at_least}"
         ))
         .await
+    }
+
+    /// History around a number, oldest first, about half of the page on either side; at most 100.
+    /// Go on with [`history`](Self::history) before `prev_cursor` and with
+    /// [`history_after`](Self::history_after) `next_cursor`.
+    pub async fn history_around(
+        &self,
+        id: ConversationId,
+        seq: SeqId,
+        limit: u32,
+    ) -> Result<HistoryPage> {
+        self.get(&format!(
+            "/conversations/{id}/messages?around_seq={seq}&limit={limit}"
+        ))
+        .await
+    }
+
+    /// Who has read a message, its author aside; for single chats and groups of up to 200 members.
+    pub async fn read_by(&self, id: ConversationId, seq: SeqId) -> Result<ReadBy> {
+        self.get(&format!("/conversations/{id}/read-by?seq={seq}"))
+            .await
     }
 
     /// Sends a message by HTTP. Trying again with the same client id is safe and gives the same message; set `resend` then.

@@ -35,7 +35,7 @@ pub use account::Session;
 pub use conversations::{ConversationPage, ConversationQuery, NewGroup};
 pub use friends::RequestKind;
 pub use members::{Added, FailedMember, Invitation, MemberPage};
-pub use messages::HistoryPage;
+pub use messages::{HistoryPage, ReadBy, Reader};
 pub use objects::{Conversation, ConversationMember, Friend, FriendRequest, Message, Role, User};
 
 /// A signed-in user's access to the HTTP API. Cheap to clone; clones share the token.

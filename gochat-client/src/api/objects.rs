@@ -120,6 +120,9 @@ pub struct Conversation {
     /// Messages not read.
     #[serde(default)]
     pub unread_count: i64,
+    /// How far the other side of a single chat has read; `None` where that isn't shown.
+    #[serde(default)]
+    pub peer_last_read_seq_id: Option<SeqId>,
     /// Unix seconds.
     #[serde(default)]
     pub updated_at: i64,

@@ -2,6 +2,7 @@
 
 use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UnixMillis, UserId};
 use gochat_core::membership::{FailedUser, GroupDecision, Role};
+use gochat_core::receipt;
 use gochat_infra::port::db::{
     ConversationEntry, ConversationRow, FriendEntry, FriendRequestEntry, FriendRequestRow,
     InvitationRow, MemberEntry, MemberRow, MessageEntry, MessageRow, NewMessage, RecentMessage,
@@ -135,6 +136,9 @@ pub(crate) fn list_entry(
     line.awaited_seq_id = awaited.map_or(0, |(_, seq)| wide(*seq));
     line.unread_count = wide(entry.unread);
     line.last_read_seq_id = wide(entry.last_read_seq_id);
+    let is_shown =
+        row.kind() == ConversationKind::Single && receipt::are_shown(&row.settings, entry.blocked);
+    line.peer_last_read_seq_id = is_shown.then_some(wide(entry.peer_read_seq_id));
     line.my_membership = entry.membership.as_ref().map(|row| member(row, None));
     line
 }

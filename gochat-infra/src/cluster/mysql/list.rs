@@ -20,13 +20,30 @@ macro_rules! unread {
     };
 }
 
+/// Whether one of the user `?1` and a peer blocked the other; each arm is a look-up.
+macro_rules! blocked {
+    ($peer:literal) => {
+        concat!(
+            "(EXISTS (SELECT 1 FROM friendship_requests b WHERE b.requester_id = ?1 \
+                 AND b.target_id = ",
+            $peer,
+            " AND b.status = 3) \
+              OR EXISTS (SELECT 1 FROM friendship_requests b WHERE b.requester_id = ",
+            $peer,
+            " \
+                 AND b.target_id = ?1 AND b.status = 3))"
+        )
+    };
+}
+
 /// The wide columns of an entry.
 macro_rules! entry_columns {
     () => {
         concat!(
             columns!(conversation "c"), ", ", columns!(member "m"), ", ", columns!(message "lm"),
             ", ", columns!(brief "s"), ", ", columns!(brief "peer"), ", \
-             COALESCE(p.last_read_seq_id, 0), ", unread!()
+             COALESCE(p.last_read_seq_id, 0), ", unread!(), ", \
+             COALESCE(pp.last_read_seq_id, 0), ", blocked!("pm.user_id")
         )
     };
 }
@@ -41,7 +58,9 @@ macro_rules! entry_joins {
          LEFT JOIN user_read_pointers p ON p.user_id = ?1 AND p.conversation_id = page.id \
          LEFT JOIN conversation_members pm ON c.type = 1 AND pm.conversation_id = c.id \
               AND pm.user_id <> ?1 \
-         LEFT JOIN users peer ON peer.id = pm.user_id"
+         LEFT JOIN users peer ON peer.id = pm.user_id \
+         LEFT JOIN user_read_pointers pp ON pp.user_id = pm.user_id \
+              AND pp.conversation_id = pm.conversation_id"
     };
 }
 
@@ -77,8 +96,10 @@ statements! {
     // place, ?7 to ?9 the entry before the page, ?10 limit of removed ids or 0, ?11 the removed id
     // before the page, ?12 JSON array of the ids whose heads are wanted, or NULL. Places are
     // counted on either side of the entry before the page. A pointer that moved counts as a change
-    // too, and so does the peer's account: an entry shows both. The first row tells what is true of
-    // the whole page. The first entry of all is always read for the total.
+    // too, and so do the peer's account and the peer's pointer unless the pair is blocked: an entry
+    // shows them. They are looked up for a delta alone; reading writes no more than the pointer.
+    // The first row tells what is true of the whole page. The first entry of all is always read
+    // for the total.
     Page = concat!(
         "SELECT COALESCE(page.total, 0), COALESCE(page.place, 0), \
              COALESCE(page.is_behind, 0), \
@@ -112,7 +133,11 @@ statements! {
                         AND rp.conversation_id = c.id AND rp.updated_at > ?4) \
                     OR (c.type = 1 AND EXISTS ( \
                         SELECT 1 FROM users cu WHERE cu.id = ", peer_id!(), " \
-                        AND cu.updated_at > ?4)))) mine \
+                        AND cu.updated_at > ?4)) \
+                    OR (c.type = 1 AND EXISTS ( \
+                        SELECT 1 FROM user_read_pointers cp WHERE cp.user_id = ", peer_id!(), " \
+                        AND cp.conversation_id = c.id AND cp.updated_at > ?4 \
+                        AND NOT ", blocked!("cp.user_id"), ")))) mine \
              WHERE place = 1 OR (is_behind AND place BETWEEN ?5 AND ?6)) page ON head.n = 1 ",
         entry_joins!(),
         " ORDER BY head.n, page.is_behind, page.place"

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
+use gochat_core::receipt::MemberPointer;
 
 use super::query::{At, Conn, binds, execute, first, json_array, json_ids, rows, statements};
 use super::replica::Key;
@@ -207,6 +208,15 @@ impl MessageStore for MysqlDatabase {
         // A second run after a lost commit would say that nothing changed, and nobody would be told.
         let args = (user, conversation, seq, now);
         self.write(false, &[], args, work!(pointers::advance)).await
+    }
+
+    async fn member_pointers(
+        &self,
+        conversation: ConversationId,
+        limit: u32,
+    ) -> DbResult<Vec<MemberPointer>> {
+        let args = (conversation, limit.min(MAX_MEMBER_PAGE));
+        self.read(args, work!(pointers::of_members)).await
     }
 
     async fn pointer(

@@ -2,8 +2,9 @@
 
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, SeqId, UnixMillis, UserId};
+use gochat_core::receipt::MemberPointer;
 
-use super::query::{At, Conn, binds, execute, first, statements};
+use super::query::{At, Conn, binds, execute, first, rows, statements};
 use crate::port::db::{DbError, DbResult, ReadOutcome};
 
 statements! {
@@ -18,6 +19,10 @@ statements! {
                WHERE user_id = ?1 AND conversation_id = ?2 AND last_read_seq_id < ?3";
     Get = "SELECT last_read_seq_id, updated_at FROM user_read_pointers \
            WHERE user_id = ?1 AND conversation_id = ?2";
+    OfMembers = "SELECT m.user_id, m.joined_at, p.last_read_seq_id, p.updated_at \
+                 FROM conversation_members m STRAIGHT_JOIN user_read_pointers p \
+                      ON p.user_id = m.user_id AND p.conversation_id = m.conversation_id \
+                 WHERE m.conversation_id = ?1 ORDER BY m.user_id LIMIT ?2";
 }
 
 pub(super) async fn advance(
@@ -55,4 +60,11 @@ pub(super) async fn get(
     &(user, conversation): &(UserId, ConversationId),
 ) -> DbResult<Option<(SeqId, UnixMillis)>> {
     first::<Get, _>(conn, &binds![user, conversation]).await
+}
+
+pub(super) async fn of_members(
+    conn: &mut Conn,
+    &(conversation, limit): &(ConversationId, u32),
+) -> DbResult<Vec<MemberPointer>> {
+    rows::<OfMembers, _>(conn, &binds![conversation, limit]).await
 }

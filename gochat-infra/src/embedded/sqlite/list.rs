@@ -13,6 +13,22 @@ use crate::port::db::{DbResult, ListPage, ListQuery, MAX_PAGE, SearchPage, Searc
 use crate::sql::pages;
 use crate::sql::row::{Entry, columns};
 
+/// Whether one of the user `?1` and a peer blocked the other; each arm is a look-up.
+macro_rules! blocked {
+    ($peer:literal) => {
+        concat!(
+            "(EXISTS (SELECT 1 FROM friendship_requests b WHERE b.requester_id = ?1 \
+                 AND b.target_id = ",
+            $peer,
+            " AND b.status = 3) \
+              OR EXISTS (SELECT 1 FROM friendship_requests b WHERE b.requester_id = ",
+            $peer,
+            " \
+                 AND b.target_id = ?1 AND b.status = 3))"
+        )
+    };
+}
+
 /// The wide columns of an entry.
 macro_rules! entry_columns {
     () => {
@@ -21,7 +37,8 @@ macro_rules! entry_columns {
             ", ", columns!(brief "s"), ", ", columns!(brief "peer"), ", \
              coalesce(p.last_read_seq_id, 0), \
              CASE WHEN c.type = 3 AND p.user_id IS NULL THEN 0 \
-                  ELSE max(c.last_seq_id - coalesce(p.last_read_seq_id, 0), 0) END"
+                  ELSE max(c.last_seq_id - coalesce(p.last_read_seq_id, 0), 0) END, \
+             coalesce(pp.last_read_seq_id, 0), ", blocked!("pm.user_id")
         )
     };
 }
@@ -36,7 +53,9 @@ macro_rules! entry_joins {
          LEFT JOIN user_read_pointers p ON p.user_id = ?1 AND p.conversation_id = c.id \
          LEFT JOIN conversation_members pm ON c.type = 1 AND pm.conversation_id = c.id \
               AND pm.user_id <> ?1 \
-         LEFT JOIN users peer ON peer.id = pm.user_id"
+         LEFT JOIN users peer ON peer.id = pm.user_id \
+         LEFT JOIN user_read_pointers pp ON pp.user_id = pm.user_id \
+              AND pp.conversation_id = pm.conversation_id"
     };
 }
 
@@ -54,8 +73,10 @@ statements! {
     // ?1 user, ?2 kind or 0, ?3 updated after or -1, ?4 limit, ?5 offset, ?6 and ?7 the entry
     // before the page, or -1, ?8 limit of removed ids or 0, ?9 the removed id before the page, ?10
     // JSON array of the ids whose heads are wanted, or NULL. A pointer that moved counts as a
-    // change too, and so does the peer's account: an entry shows both. The first row tells what is
-    // true of the whole page, so an empty page still answers its total.
+    // change too, and so do the peer's account and the peer's pointer unless the pair is blocked:
+    // an entry shows them. They are looked up for a delta alone, and for what nothing else has
+    // changed; reading writes no more than the pointer. The first row tells what is true of the
+    // whole page, so an empty page still answers its total.
     Page = concat!(
         "WITH joined(id, changed_at, hidden) AS ( \
              SELECT conversation_id, updated_at, hidden FROM conversation_members \
@@ -69,7 +90,11 @@ statements! {
                     AND p.conversation_id = c.id AND p.updated_at > ?3) \
                  OR (c.type = 1 AND EXISTS ( \
                     SELECT 1 FROM users pu WHERE pu.id = ", peer_id!(), " \
-                    AND pu.updated_at > ?3)))), \
+                    AND pu.updated_at > ?3)) \
+                 OR (c.type = 1 AND EXISTS ( \
+                    SELECT 1 FROM user_read_pointers pp WHERE pp.user_id = ", peer_id!(), " \
+                    AND pp.conversation_id = c.id AND pp.updated_at > ?3 \
+                    AND NOT ", blocked!("pp.user_id"), ")))), \
          page(id, updated_at) AS MATERIALIZED ( \
              SELECT id, updated_at FROM mine \
              WHERE ?6 < 0 OR updated_at < ?6 OR (updated_at = ?6 AND id < ?7) \

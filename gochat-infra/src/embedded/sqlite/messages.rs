@@ -5,6 +5,7 @@ use diesel::connection::Connection as _;
 use diesel::sqlite::SqliteConnection;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
+use gochat_core::receipt::MemberPointer;
 
 use super::query::{binds, execute, first, json_array, json_ids, rows, statements};
 use super::{SqliteDatabase, pointers};
@@ -161,6 +162,16 @@ impl MessageStore for SqliteDatabase {
             pointers::advance(conn, user, conversation, seq, now)
         })
         .await
+    }
+
+    async fn member_pointers(
+        &self,
+        conversation: ConversationId,
+        limit: u32,
+    ) -> DbResult<Vec<MemberPointer>> {
+        let limit = limit.min(MAX_MEMBER_PAGE);
+        self.read(move |conn| pointers::of_members(conn, conversation, limit))
+            .await
     }
 
     async fn pointer(

@@ -3,8 +3,9 @@
 use diesel::sqlite::SqliteConnection;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, SeqId, UnixMillis, UserId};
+use gochat_core::receipt::MemberPointer;
 
-use super::query::{binds, execute, first, statements};
+use super::query::{binds, execute, first, rows, statements};
 use crate::port::db::{DbError, DbResult, ReadOutcome};
 
 statements! {
@@ -18,6 +19,10 @@ statements! {
                WHERE excluded.last_read_seq_id > user_read_pointers.last_read_seq_id";
     Get = "SELECT last_read_seq_id, updated_at FROM user_read_pointers \
            WHERE user_id = ?1 AND conversation_id = ?2";
+    OfMembers = "SELECT m.user_id, m.joined_at, p.last_read_seq_id, p.updated_at \
+                 FROM conversation_members m CROSS JOIN user_read_pointers p \
+                      ON p.user_id = m.user_id AND p.conversation_id = m.conversation_id \
+                 WHERE m.conversation_id = ?1 ORDER BY m.user_id LIMIT 0 + ?2";
 }
 
 pub(super) fn advance(
@@ -52,4 +57,12 @@ pub(super) fn get(
     conversation: ConversationId,
 ) -> DbResult<Option<(SeqId, UnixMillis)>> {
     first::<Get, _>(conn, &binds![user, conversation])
+}
+
+pub(super) fn of_members(
+    conn: &mut SqliteConnection,
+    conversation: ConversationId,
+    limit: u32,
+) -> DbResult<Vec<MemberPointer>> {
+    rows::<OfMembers, _>(conn, &binds![conversation, limit])
 }

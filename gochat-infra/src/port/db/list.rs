@@ -89,6 +89,10 @@ pub struct ConversationEntry {
     pub last_read_seq_id: SeqId,
     /// Head − pointer; 0 in world for users who never opened it.
     pub unread: u64,
+    /// How far the other side of a single chat has read; 0 elsewhere.
+    pub peer_read_seq_id: SeqId,
+    /// Single chats: one side blocked the other.
+    pub blocked: bool,
 }
 
 /// One page of the list.

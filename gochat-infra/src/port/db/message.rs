@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
+use gochat_core::receipt::MemberPointer;
 
 use super::{DbResult, UserBrief};
 
@@ -212,6 +213,15 @@ pub trait MessageStore: Send + Sync {
         seq: SeqId,
         now: UnixMillis,
     ) -> DbResult<ReadOutcome>;
+
+    /// How far members have read, in the order of user ids, at most `limit` of them
+    /// ([`MAX_MEMBER_PAGE`](super::MAX_MEMBER_PAGE)). Members without a pointer have read nothing
+    /// and are left out.
+    async fn member_pointers(
+        &self,
+        conversation: ConversationId,
+        limit: u32,
+    ) -> DbResult<Vec<MemberPointer>>;
 
     /// How far a user has read, and when the pointer last moved; `None` without a pointer.
     async fn pointer(

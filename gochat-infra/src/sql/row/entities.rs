@@ -1,5 +1,7 @@
 //! The structs of the port, column by column.
 
+use gochat_core::read::ReadPointer;
+use gochat_core::receipt::MemberPointer;
 use gochat_core::token::{End, Session};
 
 use super::{FromRow, Reader, Source};
@@ -49,6 +51,18 @@ from_row_struct!(FriendRequestRow, 9, {
     id, requester_id, target_id, status, message, remark, mirrored, created_at, updated_at,
 });
 
+impl FromRow for MemberPointer {
+    const WIDTH: usize = 4;
+    fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
+        Ok(Self {
+            user: reader.next()?,
+            joined_at: reader.next()?,
+            pointer: ReadPointer::at(reader.next()?),
+            moved_at: reader.next()?,
+        })
+    }
+}
+
 impl FromRow for MessageRow {
     const WIDTH: usize = 11;
     fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
@@ -77,7 +91,7 @@ impl FromRow for MessageRow {
 pub(crate) struct Entry(pub(crate) ConversationEntry);
 
 impl FromRow for Entry {
-    const WIDTH: usize = 13 + 8 + 15 + 4 + 2;
+    const WIDTH: usize = 13 + 8 + 15 + 4 + 4;
 
     fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
         Ok(Self(ConversationEntry {
@@ -87,6 +101,8 @@ impl FromRow for Entry {
             peer: reader.next()?,
             last_read_seq_id: reader.next()?,
             unread: reader.next()?,
+            peer_read_seq_id: reader.next()?,
+            blocked: reader.next()?,
         }))
     }
 }

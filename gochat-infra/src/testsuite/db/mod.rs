@@ -18,6 +18,7 @@ mod messages;
 mod migrations;
 mod places;
 mod pointers;
+mod receipts;
 mod sessions;
 mod users;
 
@@ -45,6 +46,7 @@ pub use messages::*;
 pub use migrations::*;
 pub use places::*;
 pub use pointers::*;
+pub use receipts::*;
 pub use sessions::*;
 pub use users::*;
 
@@ -238,6 +240,9 @@ macro_rules! db_suite {
             recalled_messages_keep_counting_until_read,
             strangers_have_no_unread_count,
             world_counts_only_after_it_was_opened,
+            a_pointer_of_the_peer_is_in_the_list_and_its_sync,
+            a_pointer_in_a_blocked_pair_is_no_news,
+            pointers_of_members_are_listed,
             the_list_is_one_statement,
             the_list_is_ordered_by_activity_and_cut_into_pages,
             the_list_shows_the_last_message_the_peer_and_the_unread_count,

@@ -12,6 +12,7 @@ mod kit;
 
 mod accounts;
 mod admin;
+mod around;
 mod budgets;
 mod conversations;
 mod edge;
@@ -26,6 +27,7 @@ mod races;
 mod read;
 mod reads;
 mod recall;
+mod receipts;
 mod restart;
 mod resync;
 mod typing;

@@ -36,6 +36,10 @@ pub(super) struct HistoryParams {
     /// Messages after this seqId, oldest first; wins over `cursor`.
     #[serde(alias = "afterSeq")]
     after_seq: Option<i64>,
+    /// About half of the page before and half after this seqId, oldest first; not together with
+    /// `cursor` or `after_seq`. A number beyond the newest stands for the newest.
+    #[serde(alias = "aroundSeq")]
+    around_seq: Option<i64>,
     /// 1 to 100, default 50.
     #[serde(alias = "size", alias = "pageSize", alias = "page_size")]
     limit: Option<i32>,
@@ -50,8 +54,12 @@ pub(super) struct HistoryParams {
 #[serde(rename_all = "camelCase")]
 pub(super) struct HistoryData {
     messages: Vec<Message>,
-    /// What to ask for next; 0 when nothing is left.
+    /// What to ask for next; 0 when nothing is left. Give it back as `cursor`, or as `after_seq`
+    /// when the page is oldest first.
     next_cursor: i64,
+    /// `cursor` of the messages before the page, 0 when there are none; with `around_seq` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prev_cursor: Option<i64>,
     has_more: bool,
     /// The newest message known of, on this page or not.
     head_seq_id: i64,
@@ -142,6 +150,7 @@ pub(super) async fn history(
         ascending: wish.ascending,
         type_filter: vec![],
         at_least_seq_id: gw.told_of(id, params.at_least),
+        around_seq_id: wish.around,
     };
     let clients = &gw.backend.conversations;
     let call = gw
@@ -150,18 +159,21 @@ pub(super) async fn history(
             c.get_messages(r).await
         });
     let r = call.await?;
+    // The number before which a client goes on stands on the page: cursors bound from outside.
+    let prev_cursor = (r.prev_seq_id > 0).then(|| r.prev_seq_id + 1);
     let messages: Vec<Message> = r.messages.into_iter().map(Into::into).collect();
     let has_more = r.has_more && !wish.is_exhausted;
     let last = messages.last().map(|m| m.seq_id);
     let next_cursor = match (wish.ascending, has_more) {
         // A client that syncs goes on from here also when nothing is left for now.
-        (true, _) => last.unwrap_or(wish.start - 1),
+        (true, _) => last.unwrap_or((wish.start - 1).max(0)),
         (false, true) => last.unwrap_or(0),
         (false, false) => 0,
     };
     Ok(Reply::ok(HistoryData {
         messages,
         next_cursor,
+        prev_cursor: (wish.around > 0).then(|| prev_cursor.unwrap_or(0)),
         has_more,
         head_seq_id: r.head_seq_id,
         behind: r.behind,
@@ -175,6 +187,8 @@ struct Wish {
     end: i64,
     limit: i32,
     ascending: bool,
+    /// The middle of the page; 0 = none.
+    around: i64,
     /// The cursor stands before the first message: nothing can follow.
     is_exhausted: bool,
 }
@@ -182,17 +196,38 @@ struct Wish {
 impl Wish {
     fn of(params: &HistoryParams) -> Result<Self, ApiError> {
         let limit = params.limit.unwrap_or(LIMIT_DEFAULT);
-        let positions = [params.cursor, params.after_seq, params.at_least];
+        let positions = [
+            params.cursor,
+            params.after_seq,
+            params.around_seq,
+            params.at_least,
+        ];
         if limit < 1 || positions.iter().flatten().any(|seq| *seq < 0) {
             return Err(ApiError::invalid("Limits start at 1, positions at 0."));
         }
         let limit = limit.min(LIMIT_MAX);
+        if let Some(around) = params.around_seq {
+            if around < 1 || params.after_seq.is_some() || params.cursor.is_some() {
+                return Err(ApiError::invalid(
+                    "`around_seq` is a seqId from 1, without `cursor` and `after_seq`.",
+                ));
+            }
+            return Ok(Self {
+                start: 0,
+                end: 0,
+                limit,
+                ascending: true,
+                around,
+                is_exhausted: false,
+            });
+        }
         Ok(match (params.after_seq, params.cursor) {
             (Some(after), _) => Self {
                 start: after.saturating_add(1),
                 end: 0,
                 limit,
                 ascending: true,
+                around: 0,
                 is_exhausted: false,
             },
             // 0 bounds nothing on the wire: "before the first" is asked as the empty stretch 1 down to 2.
@@ -201,6 +236,7 @@ impl Wish {
                 end: 2,
                 limit,
                 ascending: false,
+                around: 0,
                 is_exhausted: true,
             },
             (None, cursor) => Self {
@@ -208,6 +244,7 @@ impl Wish {
                 end: 0,
                 limit,
                 ascending: false,
+                around: 0,
                 is_exhausted: false,
             },
         })
@@ -394,10 +431,31 @@ mod tests {
         Wish::of(&HistoryParams {
             cursor,
             after_seq,
+            around_seq: None,
             limit: None,
             at_least: None,
         })
         .unwrap()
+    }
+
+    fn around(around_seq: i64, cursor: Option<i64>, after_seq: Option<i64>) -> Option<i64> {
+        let wish = Wish::of(&HistoryParams {
+            cursor,
+            after_seq,
+            around_seq: Some(around_seq),
+            limit: None,
+            at_least: None,
+        });
+        wish.ok().map(|wish| wish.around)
+    }
+
+    #[test]
+    fn a_page_around_a_number_has_no_other_start() {
+        assert_eq!(around(9, None, None), Some(9));
+        assert_eq!(around(9, Some(4), None), None);
+        assert_eq!(around(9, None, Some(4)), None);
+        assert_eq!(around(0, None, None), None);
+        assert_eq!(around(-1, None, None), None);
     }
 
     #[test]
@@ -431,6 +489,7 @@ mod tests {
                 Wish::of(&HistoryParams {
                     cursor,
                     after_seq,
+                    around_seq: None,
                     limit,
                     at_least: None,
                 })

@@ -13,6 +13,7 @@ mod members;
 mod messages;
 pub(crate) mod middleware;
 mod objects;
+mod read_by;
 pub(crate) mod reply;
 mod sessions;
 mod users;
@@ -88,6 +89,7 @@ fn api() -> OpenApiRouter<Gw> {
         .routes(routes!(messages::history, messages::send))
         .routes(routes!(messages::recall))
         .routes(routes!(messages::mark_read))
+        .routes(routes!(read_by::read_by))
         .routes(routes!(members::list, members::add))
         .routes(routes!(members::set_role, members::remove))
         .routes(routes!(invitations::invitations))

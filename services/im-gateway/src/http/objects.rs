@@ -231,6 +231,9 @@ pub(crate) struct Conversation {
     last_read_seq_id: i64,
     /// The newest message's place.
     last_seq_id: i64,
+    /// How far the peer of a single chat has read; absent where that isn't shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_last_read_seq_id: Option<i64>,
     /// True when a message you know of is on its way to the database and not in here.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     behind: bool,
@@ -272,6 +275,7 @@ impl From<common::Conversation> for Conversation {
             unread_count: c.unread_count,
             last_read_seq_id: c.last_read_seq_id,
             last_seq_id: c.last_seq_id,
+            peer_last_read_seq_id: c.peer_last_read_seq_id,
             behind: c.awaited_seq_id > 0,
             head_seq_id: (c.awaited_seq_id > 0).then_some(c.awaited_seq_id),
             peer: c.peer.map(Into::into),
@@ -306,6 +310,7 @@ impl From<logic::ConversationOptimized> for Conversation {
             last_read_seq_id: c.last_read_seq_id,
             last_seq_id: c.last_seq_id,
             awaited_seq_id: c.awaited_seq_id,
+            peer_last_read_seq_id: c.peer_last_read_seq_id,
             peer: c.peer,
             version: c.version,
         })

@@ -4,6 +4,7 @@ use gochat_core::conversation::Settings;
 use gochat_core::error::{ErrorCode, Result};
 use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UserId};
 use gochat_core::membership::{Action, GroupFacts, Role, Standing};
+use gochat_core::receipt;
 use gochat_proto::im::repo::v1::{FactsQuery, LoadConversationFactsRequest, MemberFact};
 
 use super::{Repo, present};
@@ -15,6 +16,8 @@ pub(crate) struct Facts {
     pub(crate) group: GroupFacts,
     pub(crate) head: SeqId,
     pub(crate) settings: Settings,
+    /// A single chat in which one side blocked the other, or whose settings show no receipts.
+    pub(crate) hides_receipts: bool,
     members: Vec<(UserId, Role)>,
 }
 
@@ -82,6 +85,7 @@ impl Repo {
             },
             head: u64::try_from(loaded.last_seq_id).unwrap_or(0),
             settings,
+            hides_receipts: !receipt::are_shown(&loaded.settings, loaded.blocked),
             members: loaded.members.iter().filter_map(member).collect(),
         })
     }

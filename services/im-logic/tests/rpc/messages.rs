@@ -86,6 +86,37 @@ async fn history_is_read_in_both_directions() {
 }
 
 #[tokio::test]
+async fn a_page_around_a_number_is_filled_from_the_other_side() {
+    let logic = Logic::start().await;
+    let [ann, bob] = logic.people(["ann", "bob"]).await;
+    let group = logic.group(&ann, &[]).await;
+    store(&logic, &group, &ann, 7, 0).await;
+    let mut conversations = logic.conversations();
+    for (around, expected, prev, next) in [
+        (4, [3, 4, 5], 2, 6),
+        (1, [1, 2, 3], 0, 4),
+        (7, [5, 6, 7], 4, 0),
+        (900, [5, 6, 7], 4, 0),
+    ] {
+        let wish = GetMessagesRequest {
+            around_seq_id: around,
+            ..page(&ann, &group, 0, 3, false)
+        };
+        let found = conversations.get_messages(wish).await.unwrap().into_inner();
+        let seqs: Vec<_> = found.messages.iter().map(|m| m.seq_id).collect();
+        assert_eq!(seqs, expected);
+        assert_eq!((found.prev_seq_id, found.next_seq_id), (prev, next));
+        assert_eq!((found.has_more, found.head_seq_id), (next > 0, 7));
+    }
+    let stranger = GetMessagesRequest {
+        around_seq_id: 4,
+        ..page(&bob, &group, 0, 3, false)
+    };
+    let refused = refusal(conversations.get_messages(stranger).await);
+    assert_eq!(refused, ErrorCode::NotConversationMember);
+}
+
+#[tokio::test]
 async fn reading_is_told_once_and_never_goes_back() {
     let logic = Logic::start().await;
     let [ann, bob] = logic.people(["ann", "bob"]).await;

@@ -134,3 +134,52 @@ async fn unread_is_head_minus_pointer_for_one_and_for_many() {
     );
     assert_eq!(code(one(&eve).await), ErrorCode::NotConversationMember);
 }
+
+#[tokio::test]
+async fn a_peers_pointer_and_the_readers_of_a_message_are_told() {
+    let repo = Repo::start().await;
+    let [ann, bob] = repo.people(["ann", "bob"]).await;
+    let id = repo.single(&ann, &bob).await;
+    repo.fill(&id, &ann, 4).await;
+    let read = call!(
+        repo.conversations(),
+        update_read_pointer,
+        UpdateReadPointerRequest {
+            user_id: bob.as_str(),
+            conversation_id: id.as_str(),
+            seq_id: 3
+        }
+    );
+    assert!(read.unwrap().into_inner().changed);
+    for (user, with_peer, peer) in [
+        (&ann, true, Some(3)),
+        (&bob, true, Some(4)),
+        (&ann, false, None),
+    ] {
+        let pointer = call!(
+            repo.conversations(),
+            get_read_pointer,
+            GetReadPointerRequest {
+                user_id: user.as_str(),
+                conversation_id: id.as_str(),
+                with_peer
+            }
+        );
+        assert_eq!(pointer.unwrap().into_inner().peer_last_read_seq_id, peer);
+    }
+    for (seq, expected) in [(3, vec![bob.clone()]), (4, vec![])] {
+        let readers = call!(
+            repo.conversations(),
+            list_readers,
+            ListReadersRequest {
+                conversation_id: id.as_str(),
+                seq_id: seq,
+                author_id: ann.as_str(),
+                members_max: 200
+            }
+        );
+        let readers = readers.unwrap().into_inner().readers;
+        let users: Vec<_> = readers.into_iter().map(|r| r.user_id).collect();
+        assert_eq!(users, expected);
+    }
+}

@@ -1,8 +1,8 @@
 //! `message.read` → authors and the reader's own devices; `message.recalled` → members.
 
 use gochat_core::audience::Audience;
-use gochat_core::conversation::Settings;
-use gochat_core::ids::{ConversationId, ConversationKind, UserId};
+use gochat_core::ids::{ConversationId, UserId};
+use gochat_core::receipt;
 use gochat_core::session::frame::{MessageRead, MessageRecalled};
 use gochat_core::signal::Signal;
 use gochat_proto::im::repo::v1::ListMessageAuthorsRequest;
@@ -79,7 +79,7 @@ impl Events {
         let own = roster.among([reader]);
         if let ConversationId::Single(..) = id {
             let peer = id.peer_of(reader);
-            let shown = peer.filter(|_| !facts.blocked && shows_read_status(&facts.settings));
+            let shown = peer.filter(|_| receipt::are_shown(&facts.settings, facts.blocked));
             return Ok(own.and(roster.among(shown)));
         }
         if !facts.members_complete || own.is_empty() {
@@ -112,13 +112,5 @@ impl Events {
             &event.conversation_id,
         )
         .await
-    }
-}
-
-/// Settings that can't be read are the defaults.
-fn shows_read_status(settings: &str) -> bool {
-    match Settings::parse(ConversationKind::Single, settings) {
-        Ok(Settings::Single(settings)) => settings.show_read_status,
-        _ => true,
     }
 }

@@ -99,6 +99,11 @@ fn conversation(name: &str, n: &Names<'_>) -> Vec<u8> {
             conversation_id: n.group,
             seq_id: 1
         }),
+        "GetReadBy" => request!(GetReadByRequest {
+            user_id: n.caller,
+            conversation_id: n.group,
+            seq_id: 1
+        }),
         "GetUnreadCount" => request!(GetUnreadCountRequest {
             user_id: n.caller,
             conversation_id: n.group

@@ -31,6 +31,7 @@ const NO_FRIEND: Cell = (403, "NOT_FRIENDS");
 const NONE: Cell = (404, "NOT_FOUND");
 const WRONG: Cell = (401, "AUTH_INVALID_CREDENTIALS");
 const NO_REQUEST: Cell = (404, "FRIEND_REQUEST_NOT_FOUND");
+const LARGE: Cell = (400, "TOO_MANY_MEMBERS");
 const NO_GROUP: Cell = (404, "CONVERSATION_NOT_FOUND");
 
 /// Protected: whoever has no good token is turned away before anything else is looked at.
@@ -133,10 +134,12 @@ pub const ROWS: &[Row] = &[
     row("37", "PUT", "/invitations/{invitation}", r#"{"action":"accept"}"#, [GUEST, NO_INVITE, NO_INVITE, NO_INVITE, NO_INVITE, NO_INVITE]),
     Row { method: "GET", ..public("38", "/auth/challenge", "", OK) },
     row("39", "GET", "/friends/blocked", "", [GUEST, OK, OK, OK, OK, OK]),
+    row("40", "GET", "/conversations/{group}/read-by?seq=1", "", [OUT, OUT, OK, OK, OK, OK]),
+    row("40a", "GET", "/conversations/world/read-by?seq=1", "", [LARGE, LARGE, LARGE, LARGE, LARGE, LARGE]),
 ];
 
-/// The index of the contract, rows 1 to 39 in order, below `/api`.
-pub const ENDPOINTS: [(&str, &str); 39] = [
+/// The index of the contract, rows 1 to 40 in order, below `/api`.
+pub const ENDPOINTS: [(&str, &str); 40] = [
     ("POST", "/auth/register"),
     ("POST", "/auth/login"),
     ("POST", "/auth/guest"),
@@ -176,4 +179,5 @@ pub const ENDPOINTS: [(&str, &str); 39] = [
     ("PUT", "/invitations/{invitationId}"),
     ("GET", "/auth/challenge"),
     ("GET", "/friends/blocked"),
+    ("GET", "/conversations/{id}/read-by"),
 ];

@@ -7,7 +7,7 @@ use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
 
 use super::super::parse;
-use super::visible;
+use super::{around, visible};
 use crate::app::App;
 
 const LIMIT_DEFAULT: i32 = 50;
@@ -23,8 +23,30 @@ pub(super) async fn get(
     parse::seq(request.start_seq_id)?;
     parse::seq(request.end_seq_id)?;
     let told = parse::seq(request.at_least_seq_id)?;
+    let around = parse::seq(request.around_seq_id)?;
     let facts = app.repo.facts(id, &[user]).await?;
     facts.readable_by(user)?;
+    if around > 0 {
+        let head = told.max(facts.head);
+        let since = visible::since(app, &facts, id, user).await?;
+        let limit = parse::page(1, request.limit, LIMIT_DEFAULT, LIMIT_MAX).1;
+        let wish = around::Wish {
+            id,
+            seq: around,
+            limit: limit.unsigned_abs(),
+            head,
+            since,
+        };
+        let page = around::read(app, wish).await?;
+        return Ok(pb::GetMessagesResponse {
+            messages: page.messages.into_iter().map(message).collect(),
+            has_more: page.next > 0,
+            next_seq_id: page.next,
+            prev_seq_id: page.prev,
+            behind: page.behind,
+            head_seq_id: wide(head),
+        });
+    }
     let range = repo::GetConversationMessagesRequest {
         conversation_id: id.to_string(),
         start_seq_id: request.start_seq_id,
@@ -62,7 +84,7 @@ pub(super) async fn get(
     })
 }
 
-fn wide(seq: SeqId) -> i64 {
+pub(super) fn wide(seq: SeqId) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 

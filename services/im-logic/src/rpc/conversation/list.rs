@@ -72,6 +72,7 @@ fn row(conversation: Conversation, with_unread: bool) -> pb::ConversationOptimiz
         version: c.version,
         settings: c.settings,
         awaited_seq_id: c.awaited_seq_id,
+        peer_last_read_seq_id: c.peer_last_read_seq_id,
     }
 }
 

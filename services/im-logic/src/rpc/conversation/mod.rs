@@ -1,5 +1,6 @@
 //! `ConversationService`.
 
+mod around;
 mod consent;
 pub(super) mod create;
 pub(super) mod depart;
@@ -8,6 +9,7 @@ pub(super) mod info;
 mod list;
 pub(super) mod members;
 mod read;
+mod read_by;
 pub(super) mod view;
 mod visible;
 
@@ -35,6 +37,7 @@ super::service! {
         get_members(GetMembersRequest) -> GetMembersResponse = members::list;
         get_messages(GetMessagesRequest) -> GetMessagesResponse = history::get;
         mark_as_read(MarkAsReadRequest) -> MarkAsReadResponse = read::mark;
+        get_read_by(GetReadByRequest) -> GetReadByResponse = read_by::get;
         get_unread_count(GetUnreadCountRequest) -> GetUnreadCountResponse = read::unread;
         join_world_chat(JoinWorldChatRequest) -> JoinWorldChatResponse = create::join_world;
     }

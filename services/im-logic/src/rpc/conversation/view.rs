@@ -59,11 +59,13 @@ pub(crate) async fn seen_by(
     id: ConversationId,
     user: UserId,
 ) -> Result<Conversation> {
-    let (pointer, membership, peer) = tokio::try_join!(
-        pointer(app, id, user),
+    let (pointers, membership, peer) = tokio::try_join!(
+        pointers(app, id, user),
         membership(app, id, user),
         peer(app, id, user)
     )?;
+    let pointer = seq_of(pointers.pointer.unwrap_or_default());
+    conversation.peer_last_read_seq_id = pointers.peer_last_read_seq_id;
     conversation.last_read_seq_id = i64::try_from(pointer.seq()).unwrap_or(i64::MAX);
     let head = u64::try_from(conversation.last_seq_id).unwrap_or(0);
     // Who never opened the world chat has missed nothing in it.
@@ -79,20 +81,22 @@ pub(crate) async fn seen_by(
     Ok(named_after_peer(conversation))
 }
 
-async fn pointer(app: &App, id: ConversationId, user: UserId) -> Result<ReadPointer> {
+/// How far the user has read, and in a single chat the peer.
+async fn pointers(
+    app: &App,
+    id: ConversationId,
+    user: UserId,
+) -> Result<repo::GetReadPointerResponse> {
     let request = repo::GetReadPointerRequest {
         user_id: user.to_string(),
         conversation_id: id.to_string(),
+        with_peer: true,
     };
-    let pointer = app
-        .repo
-        .get_read_pointer(request)
-        .await?
-        .pointer
-        .unwrap_or_default();
-    Ok(ReadPointer::at(
-        u64::try_from(pointer.last_read_seq_id).unwrap_or(0),
-    ))
+    app.repo.get_read_pointer(request).await
+}
+
+fn seq_of(pointer: repo::ReadPointer) -> ReadPointer {
+    ReadPointer::at(u64::try_from(pointer.last_read_seq_id).unwrap_or(0))
 }
 
 async fn membership(

@@ -52,7 +52,7 @@ pub(super) async fn page(
 
 /// The number of the first visible message, found by halving: at most 63 short reads, for a reader
 /// that starts long before it joined.
-async fn first_since(
+pub(super) async fn first_since(
     app: &App,
     range: &repo::GetConversationMessagesRequest,
     since: i64,

@@ -27,6 +27,7 @@ serve!(impl ConversationService => ConversationApi {
     get_user_conversations(GetUserConversationsRequest) -> GetUserConversationsResponse;
     batch_get_conversations(BatchGetConversationsRequest) -> BatchGetConversationsResponse;
     update_read_pointer(UpdateReadPointerRequest) -> UpdateReadPointerResponse;
+    list_readers(ListReadersRequest) -> ListReadersResponse;
     get_read_pointer(GetReadPointerRequest) -> GetReadPointerResponse;
     get_unread_count(GetUnreadCountRequest) -> GetUnreadCountResponse;
     batch_get_unread_counts(BatchGetUnreadCountsRequest) -> BatchGetUnreadCountsResponse;

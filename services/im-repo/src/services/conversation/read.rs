@@ -1,6 +1,9 @@
 //! Read pointers and unread counts: sequence arithmetic, never a count of rows.
 
 use gochat_core::error::{ErrorCode, Result};
+use gochat_core::ids::{ConversationId, SeqId, UserId};
+use gochat_core::receipt::{self, MemberPointer};
+use gochat_infra::port::db::{FactsOf, FactsRequest, MAX_MEMBER_PAGE};
 use gochat_proto::im::repo::v1::*;
 
 use super::ConversationApi;
@@ -52,8 +55,58 @@ impl ConversationApi {
             last_read_seq_id: convert::wide(seq),
             updated_at: convert::seconds(at),
         };
+        let peer = id.peer_of(user).filter(|_| request.with_peer);
+        let peer = match peer {
+            Some(peer) => self.shown_pointer(id, peer).await?,
+            None => None,
+        };
         Ok(GetReadPointerResponse {
             pointer: Some(pointer),
+            peer_last_read_seq_id: peer.map(convert::wide),
+        })
+    }
+
+    /// How far one side of a single chat has read, where the other side may know.
+    async fn shown_pointer(&self, id: ConversationId, user: UserId) -> Result<Option<SeqId>> {
+        let of = FactsOf {
+            id,
+            senders: Vec::new(),
+            resends: Vec::new(),
+        };
+        let request = FactsRequest {
+            conversations: vec![of],
+            max_rows: usize::MAX,
+            ..Default::default()
+        };
+        let db = &self.shared.db;
+        let (facts, pointer) =
+            tokio::try_join!(db.facts(request), db.pointer(user, id)).map_err(failed)?;
+        let facts = facts.into_iter().next();
+        let is_shown = facts.is_some_and(|facts| {
+            let settings = facts.conversation.as_ref().map(|row| row.settings.as_str());
+            receipt::are_shown(settings.unwrap_or_default(), facts.blocked)
+        });
+        Ok(is_shown.then_some(pointer.unwrap_or_default().0))
+    }
+
+    pub(super) async fn list_readers(
+        &self,
+        request: ListReadersRequest,
+    ) -> Result<ListReadersResponse> {
+        let id = args::conversation(&request.conversation_id)?;
+        let seq = args::seq(request.seq_id, "seq_id")?;
+        let author = args::user(&request.author_id, "author_id")?;
+        let limit = args::limit(request.members_max, MAX_MEMBER_PAGE, MAX_MEMBER_PAGE);
+        let pointers = self.shared.db.member_pointers(id, limit).await;
+        let readers = receipt::readers(pointers.map_err(failed)?, seq, author);
+        let reader = |reader: &MemberPointer| ReadPointer {
+            user_id: reader.user.to_string(),
+            conversation_id: id.to_string(),
+            last_read_seq_id: convert::wide(reader.pointer.seq()),
+            updated_at: convert::seconds(reader.moved_at),
+        };
+        Ok(ListReadersResponse {
+            readers: readers.iter().map(reader).collect(),
         })
     }
 
