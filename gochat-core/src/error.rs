@@ -125,6 +125,7 @@ catalogue! {
     TooManyConversations = 4009, "TOO_MANY_CONVERSATIONS", 403, ResourceExhausted, false, "This user is in as many conversations as one may be.";
     InvitationNotFound = 4010, "INVITATION_NOT_FOUND", 404, NotFound, false, "There is no such invitation, or it has ended.";
     TooManyMembers = 4011, "TOO_MANY_MEMBERS", 400, FailedPrecondition, false, "Who has read is told in groups of up to 200 members.";
+    TooManyInvitations = 4012, "TOO_MANY_INVITATIONS", 409, ResourceExhausted, false, "The group has as many invitation links as it may have; revoke one first.";
     FriendRequestNotFound = 5000, "FRIEND_REQUEST_NOT_FOUND", 404, NotFound, false, "There is no such friend request.";
     FriendRequestAlreadyExists = 5001, "FRIEND_REQUEST_ALREADY_EXISTS", 409, AlreadyExists, false, "There is an open friend request already.";
     AlreadyFriends = 5002, "ALREADY_FRIENDS", 409, AlreadyExists, false, "You are friends already.";

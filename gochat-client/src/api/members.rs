@@ -142,4 +142,18 @@ impl Api {
             .await
             .map(drop)
     }
+
+    /// Mutes a member until a Unix second, or without an end for 0; `None` lifts the mute.
+    pub async fn mute_member(
+        &self,
+        id: ConversationId,
+        user: UserId,
+        until: Option<i64>,
+    ) -> Result<()> {
+        let path = format!("/conversations/{id}/members/{user}/mute");
+        let body = json!({ "until": until });
+        self.call::<Nothing>(Method::PUT, &path, Some(&body))
+            .await
+            .map(drop)
+    }
 }

@@ -16,6 +16,7 @@
 mod account;
 mod conversations;
 mod friends;
+mod links;
 mod members;
 mod messages;
 mod objects;
@@ -34,6 +35,7 @@ use crate::{Credentials, Result};
 pub use account::Session;
 pub use conversations::{ConversationPage, ConversationQuery, NewGroup};
 pub use friends::RequestKind;
+pub use links::InvitationLink;
 pub use members::{Added, FailedMember, Invitation, MemberPage};
 pub use messages::{HistoryPage, ReadBy, Reader};
 pub use objects::{Conversation, ConversationMember, Friend, FriendRequest, Message, Role, User};

@@ -161,6 +161,10 @@ pub struct ConversationMember {
     /// Whether the member may not write.
     #[serde(default)]
     pub muted: bool,
+    /// Unix seconds in which the mute ends, 0 for one without an end; `None` without a mute, and
+    /// for members who may not know.
+    #[serde(default)]
+    pub muted_until: Option<i64>,
     /// Unix seconds.
     #[serde(default)]
     pub joined_at: i64,

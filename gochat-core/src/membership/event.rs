@@ -1,6 +1,6 @@
 //! Facts about groups that others react to.
 
-use super::Role;
+use super::{Mute, Role};
 use crate::ids::UserId;
 
 /// Why a member is gone.
@@ -67,6 +67,17 @@ pub enum GroupEvent {
         /// By whom.
         by: UserId,
     },
+    /// `conversation.member.mute.updated`
+    Muted {
+        /// The member who is muted, or may write again.
+        user: UserId,
+        /// Role of the member.
+        role: Role,
+        /// The mute from now on.
+        mute: Mute,
+        /// The operator.
+        by: UserId,
+    },
     /// `conversation.info.updated`
     InfoUpdated {
         /// Field, value before, value now.
@@ -107,6 +118,7 @@ impl GroupEvent {
             Self::MembersAdded { .. } => "conversation.member.added",
             Self::MemberRemoved { .. } => "conversation.member.removed",
             Self::RoleUpdated { .. } => "conversation.member.role.updated",
+            Self::Muted { .. } => "conversation.member.mute.updated",
             Self::InfoUpdated { .. } => "conversation.info.updated",
             Self::Joined { .. } => "group.member.joined",
             Self::Gone {

@@ -30,7 +30,7 @@ impl GroupFacts {
         }
     }
 
-    fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         self.settings.max_members.saturating_sub(self.member_count) as usize
     }
 }

@@ -34,6 +34,11 @@ impl Standing {
         }
     }
 
+    /// Whether a member sees when mutes of other members end: who decides about mutes.
+    pub fn sees_mute_ends(self) -> bool {
+        self.may(Action::MuteMember).is_ok()
+    }
+
     /// The role, if a member.
     pub const fn role(self) -> Option<Role> {
         match self {

@@ -9,6 +9,7 @@ mod command;
 mod event;
 mod group;
 mod heir;
+mod link;
 mod matrix;
 
 pub use command::{
@@ -21,6 +22,10 @@ pub use group::{
     decide_mute, decide_remove, decide_role,
 };
 pub use heir::{Candidacy, heir};
+pub use link::{
+    LINK_CODE_CHARS, LINK_LIFE_MAX_MS, LINK_USES_MAX, Link, LinkTerms, decide_link,
+    decide_link_use, decide_revoke, is_link_code, sees_all_links,
+};
 pub use matrix::{Action, Standing};
 
 use crate::ids::UnixMillis;
@@ -71,6 +76,15 @@ impl Mute {
         }
     }
 
+    /// The stored columns: a flag, and the moment in which the mute ends (0 = none).
+    pub const fn to_columns(self) -> (bool, UnixMillis) {
+        match self {
+            Self::None => (false, 0),
+            Self::Forever => (true, 0),
+            Self::Until(until) => (true, until),
+        }
+    }
+
     /// Whether it is in force.
     pub const fn is_active(self, now: UnixMillis) -> bool {
         match self {
@@ -91,6 +105,14 @@ mod tests {
         assert!(!Mute::from_columns(true, 10).is_active(10));
         assert!(Mute::from_columns(true, 0).is_active(u64::MAX));
         assert!(!Mute::from_columns(false, 0).is_active(0));
+    }
+
+    #[test]
+    fn a_mute_survives_its_columns() {
+        for mute in [Mute::None, Mute::Forever, Mute::Until(10)] {
+            let (muted, until) = mute.to_columns();
+            assert_eq!(Mute::from_columns(muted, until), mute);
+        }
     }
 
     #[test]

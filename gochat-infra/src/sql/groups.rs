@@ -44,13 +44,15 @@ pub(crate) fn state(
     }
 }
 
+/// How a user named in a loaded state stands to the group.
+pub(crate) fn standing(state: &GroupState, user: UserId) -> Standing {
+    Standing::new(state.roles.get(&user).copied(), false)
+}
+
 /// The columns of a mute.
 pub(crate) fn mute_columns(mute: Mute) -> (bool, Option<u64>) {
-    match mute {
-        Mute::None => (false, None),
-        Mute::Forever => (true, None),
-        Mute::Until(until) => (true, Some(until)),
-    }
+    let (muted, until) = mute.to_columns();
+    (muted, (until > 0).then_some(until))
 }
 
 /// Judges whether somebody with this role may make an edit.

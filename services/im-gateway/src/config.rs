@@ -347,6 +347,9 @@ pub struct Http {
     pub cors_origins: Vec<String>,
     /// Whether the chat page and the API page are served. Default true.
     pub pages: bool,
+    /// What stands before the code in the `url` of an invitation link: the address of a page, or a
+    /// scheme that the apps have registered. Default `gochat:invitation/`.
+    pub invitation_url: String,
 }
 
 impl Default for Http {
@@ -363,6 +366,7 @@ impl Default for Http {
             max_waiting_sends: 20_000,
             cors_origins: vec!["*".to_owned()],
             pages: true,
+            invitation_url: "gochat:invitation/".to_owned(),
         }
     }
 }

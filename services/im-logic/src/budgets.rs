@@ -301,6 +301,15 @@ impl Budgets {
         self.charge("stranger_adds", &of(user), rule, 1).await
     }
 
+    /// An invitation link that is made, or a code that is presented, right or wrong.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`.
+    pub(crate) async fn invitation_code(&self, by: UserId) -> Result<()> {
+        let rule = self.config.invitation_codes;
+        self.charge("invitation_codes", &of(by), rule, 1).await
+    }
+
     /// A search by name.
     ///
     /// # Errors

@@ -242,6 +242,9 @@ pub struct Budgets {
     pub requests_by_user: Rule,
     /// Friend requests that reach one user. Default 60 an hour, burst 60.
     pub requests_to_user: Rule,
+    /// Invitation links that one user makes, and codes that one user presents, right or wrong.
+    /// Default 60 an hour, burst 30.
+    pub invitation_codes: Rule,
     /// Searches of one user. Default 2/s, burst 20.
     pub searches: Rule,
     /// Switches all of them off, for load tests. Default false; `gateway.rates.disabled` of the
@@ -266,6 +269,7 @@ impl Default for Budgets {
             edits_by_user: Rule::new(100.0, 10_000.0),
             requests_by_user: Rule::new(hourly(30.0), 30.0),
             requests_to_user: Rule::new(hourly(60.0), 60.0),
+            invitation_codes: Rule::new(hourly(60.0), 30.0),
             searches: Rule::new(2.0, 20.0),
             disabled: false,
         }
@@ -293,6 +297,7 @@ impl Budgets {
             ("edits_by_user", self.edits_by_user),
             ("requests_by_user", self.requests_by_user),
             ("requests_to_user", self.requests_to_user),
+            ("invitation_codes", self.invitation_codes),
             ("searches", self.searches),
         ] {
             named(name, rule.validated().map(drop))?;
@@ -320,6 +325,9 @@ pub struct Limits {
     /// Maximum number of open invitations of one user; further ones are refused with
     /// `RATE_LIMITED`. Default 100.
     pub invitations_per_user: i32,
+    /// Maximum number of open invitation links of one group, at most 100; further ones are refused
+    /// with `TOO_MANY_INVITATIONS`. Default 50.
+    pub invitation_links_per_group: i32,
     /// Time after a refused friend request in which the same user isn't asked again, in seconds.
     /// Requests before it are refused with `RATE_LIMITED`. 0 = none. Default 86,400.
     pub request_cooldown_s: u64,
@@ -344,6 +352,7 @@ impl Default for Limits {
             strangers_adds_per_day: 50,
             invitation_ttl_s: 14 * 86_400,
             invitations_per_user: 100,
+            invitation_links_per_group: 50,
             request_cooldown_s: REQUEST_COOLDOWN_MS / 1_000,
             facts_timeout_ms: 8_000,
         }

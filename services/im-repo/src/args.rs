@@ -112,6 +112,14 @@ pub(crate) fn group(text: &str, field: &str) -> Result<ConversationId> {
     }
 }
 
+/// The code of an invitation link. A text of another form is the code of no link.
+pub(crate) fn link_code(text: &str) -> Result<&str> {
+    match gochat_core::membership::is_link_code(text) {
+        true => Ok(text),
+        false => Err(ErrorCode::InvitationNotFound.into()),
+    }
+}
+
 /// Who gives a command; empty is the system.
 pub(crate) fn operator(text: &str) -> Result<Operator> {
     let user = user_or_none(text, "operator_id")?;

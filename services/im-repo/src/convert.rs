@@ -5,8 +5,8 @@ use gochat_core::membership::{FailedUser, GroupDecision, Role};
 use gochat_core::receipt;
 use gochat_infra::port::db::{
     ConversationEntry, ConversationRow, FriendEntry, FriendRequestEntry, FriendRequestRow,
-    InvitationRow, MemberEntry, MemberRow, MessageEntry, MessageRow, NewMessage, RecentMessage,
-    UserBrief, UserRow, UserStatus,
+    InvitationRow, LinkRow, MemberEntry, MemberRow, MessageEntry, MessageRow, NewMessage,
+    RecentMessage, UserBrief, UserRow, UserStatus,
 };
 use gochat_infra::port::presence::Status as Presence;
 use gochat_proto::common::v1 as common;
@@ -165,6 +165,8 @@ pub(crate) fn member(
         updated_at: seconds(row.updated_at),
         conversation_id: row.conversation_id.to_string(),
         muted_until: row.muted_until.map_or(0, seconds),
+        // im-logic decides who sees it.
+        mute_end_shown: false,
     }
 }
 
@@ -367,6 +369,19 @@ pub(crate) fn invitation(row: &InvitationRow) -> repo::Invitation {
         created_at: seconds(row.created_at),
         expires_at: seconds(row.expires_at),
         ..Default::default()
+    }
+}
+
+/// An invitation link.
+pub(crate) fn link(row: &LinkRow) -> common::InvitationLink {
+    common::InvitationLink {
+        code: row.code.clone(),
+        conversation_id: row.conversation_id.to_string(),
+        creator_id: row.creator_id.to_string(),
+        max_uses: narrow(row.max_uses),
+        uses: narrow(row.used),
+        created_at: seconds(row.created_at),
+        expires_at: seconds(row.expires_at),
     }
 }
 

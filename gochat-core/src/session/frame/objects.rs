@@ -56,6 +56,10 @@ pub struct Member<'a> {
     /// Whether the member may not write.
     #[serde(default)]
     pub muted: bool,
+    /// Unix seconds in which the mute ends; 0 = without an end. Absent for members who aren't muted
+    /// and in what is told to the whole group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub muted_until: Option<i64>,
     /// Unix seconds.
     #[serde(default)]
     pub joined_at: i64,

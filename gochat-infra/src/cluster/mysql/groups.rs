@@ -2,7 +2,7 @@
 //! statement on, so every command meets the outcome of the one before.
 
 use gochat_core::ids::{ConversationId, UnixMillis, UserId};
-use gochat_core::membership::{GroupCommand, GroupWrite, decide};
+use gochat_core::membership::{GroupCommand, GroupState, GroupWrite, decide};
 
 use super::conversations::{existing, held, set_dissolved, unknown};
 use super::members::insert_all;
@@ -56,19 +56,31 @@ pub(super) async fn deleted(conn: &mut Conn, users: &[UserId]) -> DbResult<Vec<U
     Ok(gone.map(|(user, _)| user).collect())
 }
 
+/// Holds a group and loads the roles of the users named; `admits` also loads which of them are
+/// deleted.
+pub(super) async fn loaded(
+    conn: &mut Conn,
+    id: ConversationId,
+    names: &[UserId],
+    admits: bool,
+) -> DbResult<(ConversationRow, GroupState)> {
+    let row = held(conn, id).await?.ok_or_else(unknown)?;
+    let named = json_array(names);
+    let roles: Vec<(UserId, i32)> = rows::<RolesOf, _>(conn, &binds![id, named]).await?;
+    let deleted = match admits {
+        true => deleted(conn, names).await?,
+        false => Vec::new(),
+    };
+    let state = state(&row, roles, deleted);
+    Ok((row, state))
+}
+
 pub(super) async fn command(
     conn: &mut Conn,
     (id, command, now): &(ConversationId, GroupCommand, UnixMillis),
 ) -> DbResult<GroupOutcome> {
-    let row = held(conn, *id).await?.ok_or_else(unknown)?;
-    let names = command.names();
-    let named = json_array(&names);
-    let roles: Vec<(UserId, i32)> = rows::<RolesOf, _>(conn, &binds![*id, named]).await?;
-    let deleted = match command.admits() {
-        true => deleted(conn, &names).await?,
-        false => Vec::new(),
-    };
-    let decision = decide(&state(&row, roles, deleted), command, *now).map_err(refused)?;
+    let (row, state) = loaded(conn, *id, &command.names(), command.admits()).await?;
+    let decision = decide(&state, command, *now).map_err(refused)?;
     for change in &decision.writes {
         write(conn, &row, change, *now).await?;
     }

@@ -35,6 +35,7 @@ mod group_invitations;
 mod groups;
 mod invitations;
 mod keys;
+mod links;
 mod list;
 mod members;
 mod messages;

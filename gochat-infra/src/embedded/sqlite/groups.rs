@@ -3,7 +3,7 @@
 
 use diesel::sqlite::SqliteConnection;
 use gochat_core::ids::{ConversationId, UnixMillis, UserId};
-use gochat_core::membership::{GroupCommand, GroupWrite, decide};
+use gochat_core::membership::{GroupCommand, GroupState, GroupWrite, decide};
 
 use super::conversations::{existing, set_dissolved};
 use super::members::insert_all;
@@ -41,21 +41,32 @@ pub(super) fn deleted(conn: &mut SqliteConnection, users: &[UserId]) -> DbResult
     rows::<Deleted, _>(conn, &binds![&users])
 }
 
+/// A group with the roles of the users named; `admits` also loads which of them are deleted.
+pub(super) fn loaded(
+    conn: &mut SqliteConnection,
+    id: ConversationId,
+    names: &[UserId],
+    admits: bool,
+) -> DbResult<(ConversationRow, GroupState)> {
+    let row = existing(conn, id)?;
+    let named = json_array(names);
+    let roles: Vec<(UserId, i32)> = rows::<RolesOf, _>(conn, &binds![id, &named])?;
+    let deleted = match admits {
+        true => deleted(conn, names)?,
+        false => Vec::new(),
+    };
+    let state = state(&row, roles, deleted);
+    Ok((row, state))
+}
+
 pub(super) fn command(
     conn: &mut SqliteConnection,
     id: ConversationId,
     command: &GroupCommand,
     now: UnixMillis,
 ) -> DbResult<GroupOutcome> {
-    let row = existing(conn, id)?;
-    let names = command.names();
-    let named = json_array(&names);
-    let roles: Vec<(UserId, i32)> = rows::<RolesOf, _>(conn, &binds![id, &named])?;
-    let deleted = match command.admits() {
-        true => deleted(conn, &names)?,
-        false => Vec::new(),
-    };
-    let decision = decide(&state(&row, roles, deleted), command, now).map_err(refused)?;
+    let (row, state) = loaded(conn, id, &command.names(), command.admits())?;
+    let decision = decide(&state, command, now).map_err(refused)?;
     for change in &decision.writes {
         write(conn, &row, change, now)?;
     }

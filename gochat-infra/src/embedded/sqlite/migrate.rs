@@ -28,7 +28,7 @@ macro_rules! migration {
     };
 }
 
-/// In ascending order, without gaps.
+/// In ascending order. A number may be missing: changes that were made side by side.
 const MIGRATIONS: &[Migration] = &[
     migration!(1, "initial", "0001_initial"),
     migration!(2, "+client_ids", "0002_client_ids"),
@@ -41,6 +41,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(9, "+pages", "0009_pages"),
     migration!(10, "+invitation_codes", "0010_invitation_codes"),
     migration!(11, "+group_invitations", "0011_group_invitations"),
+    migration!(14, "+invitation_links", "0014_invitation_links"),
 ];
 
 impl Migration {

@@ -26,6 +26,7 @@ mod groups;
 mod invitations;
 mod job;
 mod keys;
+mod links;
 mod list;
 mod members;
 mod messages;

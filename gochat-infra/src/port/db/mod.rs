@@ -27,6 +27,7 @@ mod friend;
 mod group_invitation;
 mod invitation;
 mod key;
+mod link;
 mod list;
 mod message;
 mod migrate;
@@ -53,6 +54,7 @@ pub use friend::{
 pub use group_invitation::{GroupInvitationStore, InvitationRow, NewInvitation};
 pub use invitation::InvitationStore;
 pub use key::{KeyStore, SigningKeyRow};
+pub use link::{InvitationLinkStore, LinkRow, NewLink};
 pub use list::{ConversationEntry, ListPage, ListQuery, MAX_REMOVED, SearchPage, SearchQuery};
 pub use message::{
     Direction, MessageEntry, MessagePage, MessageRow, MessageStore, NewMessage, RangeQuery,
@@ -84,6 +86,7 @@ pub trait Database:
     + FriendStore
     + SessionStore
     + GroupInvitationStore
+    + InvitationLinkStore
     + PlaceStore
     + InvitationStore
     + KeyStore

@@ -133,6 +133,24 @@ macro_rules! columns {
             ".expires_at"
         )
     };
+    (link $a:literal) => {
+        concat!(
+            $a,
+            ".code, ",
+            $a,
+            ".conversation_id, ",
+            $a,
+            ".creator_id, ",
+            $a,
+            ".max_uses, ",
+            $a,
+            ".used, ",
+            $a,
+            ".created_at, ",
+            $a,
+            ".expires_at"
+        )
+    };
     (request $a:literal) => {
         concat!(
             $a,

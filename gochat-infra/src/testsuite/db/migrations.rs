@@ -13,7 +13,10 @@ pub async fn migrations_go_up_down_and_up_again(subject: Subject) {
             .all(|m| m.applied_at.is_some() && m.checksum_matches)
     );
     let numbers: Vec<_> = status.iter().map(|m| m.number).collect();
-    assert_eq!(numbers, (1..=numbers.len() as u32).collect::<Vec<_>>());
+    assert!(
+        numbers.is_sorted_by(|a, b| a < b),
+        "each number once, in order: {numbers:?}"
+    );
     assert!(db.migrate_up(NOW).await.expect("nothing to do").is_empty());
 
     open(&db, group(1), 1, &[2]).await;

@@ -12,6 +12,7 @@ mod friends;
 mod group_invitations;
 mod invitations;
 mod keys;
+mod links;
 mod list;
 mod members;
 mod messages;
@@ -40,6 +41,7 @@ pub use friends::*;
 pub use group_invitations::*;
 pub use invitations::*;
 pub use keys::*;
+pub use links::*;
 pub use list::*;
 pub use members::*;
 pub use messages::*;
@@ -294,6 +296,11 @@ macro_rules! db_suite {
             audit_records_are_found,
             old_audit_records_are_deleted,
             a_code_is_used_as_often_as_it_may,
+            a_link_makes_members_until_it_is_used_up,
+            racing_users_of_a_link_never_exceed_its_uses,
+            a_link_is_judged_by_the_group_it_meets,
+            links_of_a_group_are_bounded_and_listed,
+            a_revoked_link_admits_nobody,
             a_place_is_known_after_a_sign_in,
             places_of_a_user_are_bounded,
             migrations_go_up_down_and_up_again,

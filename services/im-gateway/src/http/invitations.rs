@@ -68,7 +68,7 @@ pub(super) struct InvitationsData {
 #[derive(Serialize, ToSchema)]
 pub(super) struct JoinedData {
     #[serde(skip_serializing_if = "Option::is_none")]
-    conversation: Option<Conversation>,
+    pub(super) conversation: Option<Conversation>,
 }
 
 /// Your open invitations to groups, in the order they were made.

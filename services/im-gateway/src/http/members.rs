@@ -4,8 +4,8 @@ use axum::extract::State;
 use gochat_core::error::Error;
 use gochat_core::ids::{ConversationId, UserId};
 use gochat_proto::im::logic::v1::{
-    AddMembersRequest, GetMembersRequest, LeaveConversationRequest, RemoveMembersRequest,
-    UpdateMemberRoleRequest,
+    AddMembersRequest, GetMembersRequest, LeaveConversationRequest, MuteMemberRequest,
+    RemoveMembersRequest, UpdateMemberRoleRequest,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -77,6 +77,14 @@ pub(super) struct AddedData {
 pub(super) struct RoleBody {
     /// 1 member, 2 admin, 3 owner (hands the group over).
     role: i32,
+}
+
+#[derive(Deserialize, ToSchema)]
+pub(super) struct MuteBody {
+    /// Unix seconds in which the mute ends; 0 = without an end, `null` lifts it. The field must
+    /// stand there: a forgotten one lifts nothing.
+    #[serde(deserialize_with = "Option::deserialize")]
+    until: Option<i64>,
 }
 
 /// Members of a conversation.
@@ -236,6 +244,38 @@ pub(super) async fn set_role(
         .backend
         .call(clients, &trace.0, request, |mut c, r| async move {
             c.update_member_role(r).await
+        });
+    call.await?;
+    Ok(Reply::done())
+}
+
+/// Mutes a member or lifts the mute; admins and the owner, downwards only.
+#[utoipa::path(put, path = "/conversations/{conversationId}/members/{userId}/mute", tag = "members",
+    params(("conversationId" = String, Path), ("userId" = String, Path)), request_body = MuteBody,
+    security(("bearer" = [])), responses((status = 200, body = Envelope<Nothing>), (status = 400, body = ErrorBody),
+    (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn mute(
+    State(gw): State<Gw>,
+    trace: Trace,
+    Auth(me): Auth,
+    Ids(id, target): Ids<ConversationId, UserId>,
+    Body(body): Body<MuteBody>,
+) -> ApiResult<Nothing> {
+    if body.until.is_some_and(|until| until < 0) {
+        return Err(ApiError::invalid("`until` is not negative."));
+    }
+    let request = MuteMemberRequest {
+        operator_id: me.user.to_string(),
+        conversation_id: id.to_string(),
+        target_user_id: target.to_string(),
+        muted: body.until.is_some(),
+        muted_until: body.until.unwrap_or(0),
+    };
+    let clients = &gw.backend.conversations;
+    let call = gw
+        .backend
+        .call(clients, &trace.0, request, |mut c, r| async move {
+            c.mute_member(r).await
         });
     call.await?;
     Ok(Reply::done())

@@ -9,6 +9,7 @@ mod friends;
 mod health;
 mod input;
 mod invitations;
+mod links;
 mod members;
 mod messages;
 pub(crate) mod middleware;
@@ -92,8 +93,12 @@ fn api() -> OpenApiRouter<Gw> {
         .routes(routes!(read_by::read_by))
         .routes(routes!(members::list, members::add))
         .routes(routes!(members::set_role, members::remove))
+        .routes(routes!(members::mute))
         .routes(routes!(invitations::invitations))
         .routes(routes!(invitations::answer_invitation))
+        .routes(routes!(links::links, links::create_link))
+        .routes(routes!(links::revoke_link))
+        .routes(routes!(links::join_by_link))
         .routes(routes!(friends::requests, friends::ask))
         .routes(routes!(friends::handle))
         .routes(routes!(friends::list))

@@ -176,6 +176,10 @@ pub(crate) struct ConversationMember {
     /// 1 member, 2 admin, 3 owner.
     role: i32,
     muted: bool,
+    /// Unix seconds in which the mute ends, 0 for one without an end: for admins, the owner and the
+    /// muted one; absent for others and without a mute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    muted_until: Option<i64>,
     /// Unix seconds.
     joined_at: i64,
     /// Unix seconds.
@@ -192,6 +196,7 @@ impl ConversationMember {
             conversation_id: text(m.conversation_id).unwrap_or_else(|| conversation_id.to_owned()),
             role: m.role,
             muted: m.muted,
+            muted_until: (m.muted && m.mute_end_shown).then_some(m.muted_until),
             joined_at: m.joined_at,
             updated_at: if m.updated_at == 0 {
                 m.joined_at

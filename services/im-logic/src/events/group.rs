@@ -1,7 +1,7 @@
 //! What happened to conversations, as records.
 
 use gochat_core::ids::{ConversationId, UserId};
-use gochat_core::membership::{Departure, EventTopic, GroupEvent, Role};
+use gochat_core::membership::{Departure, EventTopic, GroupEvent, Mute, Role};
 use gochat_infra::port::mq::OutRecord;
 use gochat_infra::topics;
 use gochat_proto::mq::v1::{ConversationEvent, NotificationEvent};
@@ -32,6 +32,16 @@ pub(super) fn act(subject: &Subject<'_>, by: UserId, event: &GroupEvent) -> Opti
             "group.role_changed",
             Some(user),
             json!({ "old": word(*old), "new": word(*new) }),
+        ),
+        GroupEvent::Muted {
+            user,
+            mute: Mute::None,
+            ..
+        } => ("group.member_unmuted", Some(user), json!({})),
+        GroupEvent::Muted { user, mute, .. } => (
+            "group.member_muted",
+            Some(user),
+            json!({ "until": mute.to_columns().1 / 1_000 }),
         ),
         GroupEvent::MemberRemoved {
             user,
@@ -145,6 +155,17 @@ fn payload_of(subject: &Subject<'_>, event: &GroupEvent) -> Value {
             "old_role": *old as i32,
             "new_role": *new as i32,
         }),
+        GroupEvent::Muted {
+            user, role, mute, ..
+        } => {
+            let (muted, until) = mute.to_columns();
+            json!({
+                "user_id": user.to_string(),
+                "role": *role as i32,
+                "muted": muted,
+                "muted_until": until / 1_000,
+            })
+        }
         GroupEvent::InfoUpdated { fields, .. } => {
             let names: Vec<_> = fields.iter().map(|(name, ..)| *name).collect();
             let old: serde_json::Map<_, _> = fields

@@ -141,6 +141,11 @@ calls! {
     again conversations.create_invitations(CreateInvitationsRequest) -> CreateInvitationsResponse as invite;
     again conversations.list_invitations(ListInvitationsRequest) -> ListInvitationsResponse as list_invitations;
     once conversations.answer_invitation(AnswerInvitationRequest) -> AnswerInvitationResponse as answer_invitation;
+    again conversations.create_invitation_link(CreateInvitationLinkRequest) -> CreateInvitationLinkResponse as create_link;
+    again conversations.get_invitation_link(GetInvitationLinkRequest) -> GetInvitationLinkResponse as get_link;
+    again conversations.list_invitation_links(ListInvitationLinksRequest) -> ListInvitationLinksResponse as list_links;
+    again conversations.revoke_invitation_link(RevokeInvitationLinkRequest) -> RevokeInvitationLinkResponse as revoke_link;
+    once conversations.use_invitation_link(UseInvitationLinkRequest) -> UseInvitationLinkResponse as use_link;
     again conversations.count_conversations(CountConversationsRequest) -> CountConversationsResponse as count_conversations;
     again conversations.mute_member(MuteMemberRequest) -> MuteMemberResponse as mute_member;
     again conversations.get_conversation_members(GetConversationMembersRequest)

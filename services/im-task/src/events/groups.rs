@@ -43,10 +43,18 @@ struct RoleUpdated {
     new_role: i32,
 }
 
-/// A role change is a `conversation-updated` that names the member.
+#[derive(Deserialize)]
+struct Muted {
+    user_id: String,
+    role: i32,
+    muted: bool,
+    muted_until: i64,
+}
+
+/// A change of one member is a `conversation-updated` that names the member.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct RoleChanged<'a> {
+struct MemberChanged<'a> {
     #[serde(flatten)]
     frame: ConversationUpdated<'a>,
     members: [Member<'a>; 1],
@@ -77,6 +85,7 @@ impl Events {
             conversation_id: event.conversation_id.as_str().into(),
             role: MEMBER,
             muted: false,
+            muted_until: None,
             joined_at: event.timestamp,
             user: users.get(id).map(user),
         };
@@ -148,7 +157,7 @@ impl Events {
         let frame = updated(event, &["members"], change);
         let payload = Changed {
             change: Change::Role,
-            data: RoleChanged {
+            data: MemberChanged {
                 frame,
                 members: [member],
             },
@@ -160,5 +169,32 @@ impl Events {
             &event.conversation_id,
         )
         .await
+    }
+
+    /// The group learns that the member may not write, or may again; the member learns until when as
+    /// well. The signal carries no `change`: a gateway that knows no mutes shows it all the same.
+    pub(super) async fn muted(&self, event: &Event) -> Reaction {
+        let told: Muted = event.payload()?;
+        let payload = |muted_until| {
+            let change = ConversationChange {
+                id: event.conversation_id.as_str().into(),
+                ..Default::default()
+            };
+            MemberChanged {
+                frame: updated(event, &["members"], change),
+                members: [Member {
+                    user_id: told.user_id.as_str().into(),
+                    conversation_id: event.conversation_id.as_str().into(),
+                    role: told.role,
+                    muted: told.muted,
+                    muted_until,
+                    ..Default::default()
+                }],
+            }
+        };
+        let (signal, id) = (Signal::GroupMemberChanged, &event.conversation_id);
+        self.tell_members(event, signal, &payload(None), id).await?;
+        let own = payload(told.muted.then_some(told.muted_until));
+        self.tell_own(event, signal, &own, &told.user_id).await
     }
 }

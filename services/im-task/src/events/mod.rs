@@ -139,6 +139,7 @@ impl Events {
             "group.member.joined" => self.joined(event).await,
             "group.member.left" | "group.member.removed" => self.gone(event).await,
             "conversation.member.role.updated" => self.role_changed(event).await,
+            "conversation.member.mute.updated" => self.muted(event).await,
             "conversation.created" => self.created(event).await,
             "conversation.info.updated" => self.info_updated(event).await,
             "conversation.invited" | "group.invited" => self.invited(event).await,

@@ -3,6 +3,7 @@
 mod invitations;
 mod large;
 mod lifecycle;
+mod links;
 mod members;
 mod messages;
 mod muting;

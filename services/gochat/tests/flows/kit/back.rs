@@ -41,7 +41,7 @@ pub async fn call_rpc(channel: Channel, path: &str, request: Vec<u8>) -> Result<
     })
 }
 
-/// Mutes a member or lifts it, as an admin's tool would: HTTP has no word for it.
+/// Mutes a member or lifts the mute, as an admin's tool would.
 pub async fn mute(logic: Channel, operator: &User, group: &str, target: &User, muted: bool) {
     let request = MuteMemberRequest {
         operator_id: operator.id.clone(),

@@ -33,6 +33,8 @@ pub struct Stage {
     pub group: String,
     /// A message of the owner.
     pub message: String,
+    /// The code of an invitation link of the owner.
+    pub link: String,
 }
 
 impl Cast {
@@ -93,9 +95,14 @@ impl Cast {
         .await;
         let message = owner.say(&group, "to be recalled").await.data();
         owner.history_of(&group, 1).await;
+        let link = owner
+            .post(&format!("/conversations/{group}/invitations"), json!({}))
+            .await
+            .data();
         Stage {
             group,
             message: text(&message["id"]),
+            link: text(&link["code"]),
         }
     }
 

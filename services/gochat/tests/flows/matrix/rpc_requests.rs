@@ -19,6 +19,8 @@ pub struct Names<'a> {
     pub fresh: &'a str,
     /// A friend request to the member.
     pub request: &'a str,
+    /// The code of an invitation link of the owner.
+    pub link: &'a str,
 }
 
 /// The encoded request of `Service/Method`.
@@ -118,6 +120,23 @@ fn conversation(name: &str, n: &Names<'_>) -> Vec<u8> {
             user_id: n.caller,
             invitation_id: "1234567890",
             action: 1
+        }),
+        "CreateInvitationLink" => request!(CreateInvitationLinkRequest {
+            user_id: n.caller,
+            conversation_id: n.group
+        }),
+        "ListInvitationLinks" => request!(ListInvitationLinksRequest {
+            user_id: n.caller,
+            conversation_id: n.group
+        }),
+        "RevokeInvitationLink" => request!(RevokeInvitationLinkRequest {
+            user_id: n.caller,
+            conversation_id: n.group,
+            code: n.link
+        }),
+        "UseInvitationLink" => request!(UseInvitationLinkRequest {
+            user_id: n.caller,
+            code: n.link
         }),
         "MuteMember" => request!(MuteMemberRequest {
             operator_id: n.caller,

@@ -57,6 +57,7 @@ async fn every_rpc_answers_every_caller_as_the_table_says() {
                 target: &cast.target.id,
                 fresh: &fresh,
                 request: &request,
+                link: &stage.link,
             };
             let path = format!("/im.logic.v1.{name}");
             let answer = call_rpc(logic.clone(), &path, encode(name, &names)).await;

@@ -136,10 +136,18 @@ pub const ROWS: &[Row] = &[
     row("39", "GET", "/friends/blocked", "", [GUEST, OK, OK, OK, OK, OK]),
     row("40", "GET", "/conversations/{group}/read-by?seq=1", "", [OUT, OUT, OK, OK, OK, OK]),
     row("40a", "GET", "/conversations/world/read-by?seq=1", "", [LARGE, LARGE, LARGE, LARGE, LARGE, LARGE]),
+    row("41", "PUT", "/conversations/{group}/members/{target}/mute", r#"{"until":0}"#, [OUT, OUT, LOW, LOW, OK, OK]),
+    row("41a", "PUT", "/conversations/{group}/members/{owner}/mute", r#"{"until":0}"#, [OUT, OUT, LOW, LOW, LOW, LOW]),
+    row("42", "POST", "/conversations/{group}/invitations", "{}", [GUEST, OUT, NEW, NEW, NEW, NEW]),
+    row("43", "GET", "/conversations/{group}/invitations", "", [GUEST, OUT, OK, OK, OK, OK]),
+    row("44", "DELETE", "/conversations/{group}/invitations/{link}", "", [GUEST, OUT, LOW, LOW, OK, OK]),
+    row("45", "POST", "/invitations/{link}/accept", "", [GUEST, OK, OK, OK, OK, OK]),
+    row("45a", "POST", "/invitations/0123456789abcdef0123456789abcdef/accept", "", [GUEST, NO_INVITE, NO_INVITE, NO_INVITE, NO_INVITE, NO_INVITE]),
+    row("41b", "PUT", "/conversations/world/members/{target}/mute", r#"{"until":0}"#, [WORLD, WORLD, WORLD, WORLD, WORLD, WORLD]),
 ];
 
-/// The index of the contract, rows 1 to 40 in order, below `/api`.
-pub const ENDPOINTS: [(&str, &str); 40] = [
+/// The index of the contract, rows 1 to 45 in order, below `/api`.
+pub const ENDPOINTS: [(&str, &str); 45] = [
     ("POST", "/auth/register"),
     ("POST", "/auth/login"),
     ("POST", "/auth/guest"),
@@ -180,4 +188,9 @@ pub const ENDPOINTS: [(&str, &str); 40] = [
     ("GET", "/auth/challenge"),
     ("GET", "/friends/blocked"),
     ("GET", "/conversations/{id}/read-by"),
+    ("PUT", "/conversations/{id}/members/{userId}/mute"),
+    ("POST", "/conversations/{id}/invitations"),
+    ("GET", "/conversations/{id}/invitations"),
+    ("DELETE", "/conversations/{id}/invitations/{code}"),
+    ("POST", "/invitations/{code}/accept"),
 ];

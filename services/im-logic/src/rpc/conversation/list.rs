@@ -6,7 +6,7 @@ use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
 
 use super::super::parse;
-use super::view::named_after_peer;
+use super::view::{named_after_peer, own};
 use crate::app::App;
 
 const PAGE_DEFAULT: i32 = 20;
@@ -64,7 +64,7 @@ fn row(conversation: Conversation, with_unread: bool) -> pb::ConversationOptimiz
         unread_count: if with_unread { c.unread_count } else { 0 },
         updated_at: c.updated_at,
         created_at: c.created_at,
-        my_membership: c.my_membership,
+        my_membership: c.my_membership.map(own),
         last_activity_at: c.last_activity_at,
         last_read_seq_id: c.last_read_seq_id,
         last_seq_id: c.last_seq_id,

@@ -76,7 +76,7 @@ pub(crate) async fn join(app: &App, id: ConversationId, user: UserId) -> Result<
 
 /// Charges a change of members to who makes it and to the group. Leaving is never refused: it is
 /// charged to joining.
-async fn charge(
+pub(super) async fn charge(
     app: &App,
     by: UserId,
     id: ConversationId,
@@ -245,7 +245,7 @@ pub(crate) async fn change_role(
     Ok(pb::UpdateMemberRoleResponse { success: true })
 }
 
-/// `MuteMember`.
+/// `MuteMember`: the member and the group are told.
 pub(super) async fn mute(
     app: &App,
     request: pb::MuteMemberRequest,
@@ -262,27 +262,32 @@ pub(super) async fn mute(
         (true, until) => Mute::Until(until),
     };
     let facts = app.repo.facts(id, &[operator, target]).await?;
-    let whom = (target, facts.role_of(target));
+    let role = facts.role_of(target);
+    let standing = facts.standing(operator);
     decide_mute(
         &facts.group,
-        facts.standing(operator),
-        whom,
+        standing,
+        (target, role),
         mute,
         clock::now_ms(),
     )?;
+    charge(app, operator, id, 1, &facts).await?;
+    let (muted, until) = mute.to_columns();
     let write = repo::MuteMemberRequest {
         conversation_id: id.to_string(),
         user_id: target.to_string(),
-        muted: request.muted,
-        muted_until: if request.muted {
-            request.muted_until.max(0)
-        } else {
-            0
-        },
+        muted,
+        muted_until: i64::try_from(until / 1_000).unwrap_or(i64::MAX),
         operator_id: operator.to_string(),
     };
     app.repo.mute_member(write).await?;
-    app.facts.announce(id).await?;
+    let events = [GroupEvent::Muted {
+        user: target,
+        role: role.unwrap_or(Role::Member),
+        mute,
+        by: operator,
+    }];
+    spread(app, id, operator, &events, &[]).await?;
     Ok(pb::MuteMemberResponse { success: true })
 }
 
@@ -299,7 +304,7 @@ pub(crate) async fn list(
             "The world chat has no list of members.",
         ));
     }
-    app.repo.facts(id, &[user]).await?.readable_by(user)?;
+    let standing = app.repo.facts(id, &[user]).await?.readable_by(user)?;
     let (page, page_size) = parse::page(request.page, request.page_size, PAGE_DEFAULT, PAGE_MAX);
     let query = repo::GetConversationMembersRequest {
         conversation_id: id.to_string(),
@@ -312,7 +317,7 @@ pub(crate) async fn list(
     let sync_time = parse::sync_time();
     let answer = app.repo.get_members(query).await?;
     Ok(pb::GetMembersResponse {
-        members: answer.members,
+        members: view::members_seen_by(user, standing, answer.members),
         total: answer.total,
         page,
         page_size,

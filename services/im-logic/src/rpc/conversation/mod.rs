@@ -6,6 +6,7 @@ pub(super) mod create;
 pub(super) mod depart;
 pub(super) mod history;
 pub(super) mod info;
+mod links;
 mod list;
 pub(super) mod members;
 mod read;
@@ -32,6 +33,10 @@ super::service! {
         update_member_role(UpdateMemberRoleRequest) -> UpdateMemberRoleResponse = members::change_role;
         get_invitations(GetInvitationsRequest) -> GetInvitationsResponse = consent::list;
         answer_invitation(AnswerInvitationRequest) -> AnswerInvitationResponse = consent::answer;
+        create_invitation_link(CreateInvitationLinkRequest) -> CreateInvitationLinkResponse = links::create;
+        list_invitation_links(ListInvitationLinksRequest) -> ListInvitationLinksResponse = links::list;
+        revoke_invitation_link(RevokeInvitationLinkRequest) -> RevokeInvitationLinkResponse = links::revoke;
+        use_invitation_link(UseInvitationLinkRequest) -> UseInvitationLinkResponse = links::join;
         mute_member(MuteMemberRequest) -> MuteMemberResponse = members::mute;
         leave_conversation(LeaveConversationRequest) -> LeaveConversationResponse = members::leave;
         get_members(GetMembersRequest) -> GetMembersResponse = members::list;

@@ -2,6 +2,7 @@
 
 use gochat_core::error::Result;
 use gochat_core::ids::{ConversationId, SeqId, UserId};
+use gochat_core::membership::{Mute, Standing};
 use gochat_core::read::ReadPointer;
 use gochat_proto::common::v1::{Conversation, ConversationMember, User, UserInfo};
 use gochat_proto::im::logic::v1 as pb;
@@ -10,6 +11,7 @@ use gochat_proto::im::repo::v1 as repo;
 use super::super::parse;
 use super::visible;
 use crate::app::App;
+use crate::clock;
 use crate::repo::present;
 
 /// What others see of an account.
@@ -111,7 +113,39 @@ async fn membership(
         conversation_id: id.to_string(),
         user_id: user.to_string(),
     };
-    Ok(app.repo.get_member(request).await?.member)
+    Ok(app.repo.get_member(request).await?.member.map(own))
+}
+
+/// One's own membership, with the end of a mute.
+pub(crate) fn own(member: ConversationMember) -> ConversationMember {
+    with_mute(member, true)
+}
+
+/// Members as a member sees them: the ends of mutes are for admins, the owner and the muted one.
+pub(crate) fn members_seen_by(
+    viewer: UserId,
+    standing: Standing,
+    members: Vec<ConversationMember>,
+) -> Vec<ConversationMember> {
+    let viewer = viewer.to_string();
+    let sees_all = standing.sees_mute_ends();
+    let shown = |member: ConversationMember| {
+        let is_self = member.user.as_ref().is_some_and(|user| user.id == viewer);
+        with_mute(member, sees_all || is_self)
+    };
+    members.into_iter().map(shown).collect()
+}
+
+/// The membership with the mute that is in force now: one that has ended is none.
+fn with_mute(mut member: ConversationMember, end_shown: bool) -> ConversationMember {
+    let until = u64::try_from(member.muted_until).unwrap_or(0);
+    let mute = Mute::from_columns(member.muted, until.saturating_mul(1_000));
+    member.muted = mute.is_active(clock::now_ms());
+    member.mute_end_shown = end_shown;
+    if !(member.muted && end_shown) {
+        member.muted_until = 0;
+    }
+    member
 }
 
 async fn peer(app: &App, id: ConversationId, user: UserId) -> Result<Option<UserInfo>> {
@@ -130,7 +164,7 @@ pub(super) async fn get(
     let id = parse::conversation(&request.conversation_id)?;
     let told = parse::seq(request.at_least_seq_id)?;
     let facts = app.repo.facts(id, &[user]).await?;
-    facts.readable_by(user)?;
+    let standing = facts.readable_by(user)?;
     // The head comes from the database itself, the conversation perhaps from a copy.
     let stored = stored_from(app, id, told.max(facts.head)).await?;
     let conversation = seen_by(app, stored, id, user).await?;
@@ -146,7 +180,49 @@ pub(super) async fn get(
     };
     Ok(pb::GetConversationResponse {
         conversation: Some(conversation),
-        members: members.members,
+        members: members_seen_by(user, standing, members.members),
         has_more_members: members.has_more,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use gochat_core::membership::Role;
+
+    use super::*;
+
+    fn member(muted_until: i64) -> ConversationMember {
+        let user = UserInfo {
+            id: "1".to_owned(),
+            ..Default::default()
+        };
+        ConversationMember {
+            user: Some(user),
+            muted: true,
+            muted_until,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_mute_that_has_ended_is_not_shown() {
+        let seen = own(member(1));
+        assert_eq!((seen.muted, seen.muted_until), (false, 0));
+        assert!(own(member(0)).muted);
+    }
+
+    #[test]
+    fn the_end_of_a_mute_is_for_the_muted_one_and_those_who_decide_about_mutes() {
+        let end = i64::from(i32::MAX);
+        let seen = |viewer: u64, role| {
+            let standing = Standing::new(Some(role), false);
+            let viewer = UserId::new(viewer).unwrap();
+            let member = members_seen_by(viewer, standing, vec![member(end)]).remove(0);
+            assert!(member.muted);
+            member.mute_end_shown.then_some(member.muted_until)
+        };
+        assert_eq!(seen(2, Role::Member), None);
+        assert_eq!(seen(1, Role::Member), Some(end));
+        assert_eq!(seen(2, Role::Admin), Some(end));
+    }
 }

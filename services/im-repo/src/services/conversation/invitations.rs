@@ -111,14 +111,8 @@ impl ConversationApi {
             answered
         });
         let (row, outcome) = answered.await.map_err(failed)?;
-        let full = outcome
-            .as_ref()
-            .and_then(|done| done.decision.failed.first());
-        if let Some(refused) = full {
-            use gochat_core::error::ErrorCode::UserAlreadyInConversation;
-            if refused.error.code != UserAlreadyInConversation {
-                return Err(refused.error.clone());
-            }
+        if let Some(error) = outcome.as_ref().and_then(super::links::refusal) {
+            return Err(error);
         }
         let joined = outcome.is_some_and(|done| !done.decision.added().is_empty());
         Ok(AnswerInvitationResponse {

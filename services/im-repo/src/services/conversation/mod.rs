@@ -3,6 +3,7 @@
 mod change;
 mod facts;
 mod invitations;
+mod links;
 mod list;
 mod members;
 mod read;
@@ -44,6 +45,11 @@ serve!(impl ConversationService => ConversationApi {
     create_invitations(CreateInvitationsRequest) -> CreateInvitationsResponse;
     list_invitations(ListInvitationsRequest) -> ListInvitationsResponse;
     answer_invitation(AnswerInvitationRequest) -> AnswerInvitationResponse;
+    create_invitation_link(CreateInvitationLinkRequest) -> CreateInvitationLinkResponse;
+    get_invitation_link(GetInvitationLinkRequest) -> GetInvitationLinkResponse;
+    list_invitation_links(ListInvitationLinksRequest) -> ListInvitationLinksResponse;
+    revoke_invitation_link(RevokeInvitationLinkRequest) -> RevokeInvitationLinkResponse;
+    use_invitation_link(UseInvitationLinkRequest) -> UseInvitationLinkResponse;
     count_conversations(CountConversationsRequest) -> CountConversationsResponse;
     mute_member(MuteMemberRequest) -> MuteMemberResponse;
 });
