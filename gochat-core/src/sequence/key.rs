@@ -2,10 +2,10 @@
 
 use crate::ids::UserId;
 
-/// A sender and a 128-bit fingerprint of the id the client chose.
+/// A sender and a 128-bit fingerprint of the id the client chose; windows keep 96 bits of it.
 ///
 /// The sender is kept exactly: nobody can craft an id that collides with somebody else's. A
-/// collision among one sender's own ids takes chance of about 2⁻¹⁰⁰ per window, or a sender who
+/// collision among one sender's own ids takes chance of about 2⁻⁷⁰ per window, or a sender who
 /// wants to lose messages of their own. In return an entry is small and has one size.
 ///
 /// The fingerprint depends on nothing but its input, so windows survive restarts.
@@ -35,8 +35,18 @@ impl ClientKey {
 
     /// A well mixed hash for tables.
     pub(super) fn hash(&self) -> u64 {
-        self.print[0] ^ self.sender.get().wrapping_mul(MIX[4])
+        hash(self.sender, self.print[0])
     }
+
+    /// The 96 bits of the fingerprint that a window keeps.
+    pub(super) fn parts(&self) -> (u64, u32) {
+        (self.print[0], self.print[1] as u32)
+    }
+}
+
+/// A well mixed hash of an author and the first half of a fingerprint.
+pub(super) fn hash(sender: UserId, print: u64) -> u64 {
+    print ^ sender.get().wrapping_mul(MIX[4])
 }
 
 /// Odd constants from the digits of π, as usual for mixers.

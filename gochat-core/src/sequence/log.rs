@@ -73,7 +73,7 @@ impl ConversationLog {
         self.committed
     }
 
-    /// Messages remembered in the window: the memory the log takes, 48 bytes each.
+    /// Messages remembered in the window: the memory the log takes, 40 bytes each.
     pub fn remembered(&self) -> usize {
         self.window.len()
     }

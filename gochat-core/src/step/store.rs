@@ -43,8 +43,9 @@ pub(super) struct Slot {
 
 /// Fixed part of a slot's memory, in units of 8 bytes.
 const SLOT_WEIGHT: usize = 32;
-/// A window entry's memory, in units of 8 bytes.
-const ENTRY_WEIGHT: usize = 6;
+/// A window entry's memory, in units of 8 bytes: the entry, its place in the index, and the room
+/// that both keep free.
+const ENTRY_WEIGHT: usize = 8;
 
 impl Slot {
     fn new(id: ConversationId) -> Self {

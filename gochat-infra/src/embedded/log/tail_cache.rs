@@ -76,6 +76,11 @@ impl TailCache {
         if self.runs.len() >= self.sweep_at {
             self.sweep();
         }
+        let room = self.runs.capacity();
+        if room > 2 * SPARE_ENTRIES && self.runs.len() < room / 8 {
+            self.runs.shrink_to(room / 4);
+            self.sweep_at = self.sweep_at.min(2 * self.runs.len() + SPARE_ENTRIES);
+        }
     }
 
     /// Takes stale entries out from behind one that stays.
@@ -135,5 +140,21 @@ mod tests {
         cache.release(slow, 13);
         cache.trim();
         assert_eq!((cache.bytes, cache.stale, cache.runs.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_room_of_many_runs_is_given_back() {
+        let topic = Topic::new(0, TopicSpec::disk("t", 1));
+        let partition = &topic.partitions[0];
+        let mut cache = TailCache::new(usize::MAX);
+        for _ in 0..50_000 {
+            append(&mut cache, partition, 1);
+        }
+        for upto in (0..=50_000).step_by(100) {
+            cache.release(partition, upto);
+            cache.trim();
+        }
+        assert_eq!(cache.runs.len(), 0);
+        assert!(cache.runs.capacity() <= 2 * SPARE_ENTRIES);
     }
 }

@@ -94,8 +94,12 @@ impl SqliteDatabase {
         let (again, count) = (options.clone(), Arc::clone(&statements));
         let disk = options.disk.clone();
         let reopen = move || connect::open(&again, Role::Writer, &count);
+        let clock = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(DbError::unavailable)?;
         threads.push(spawn("db-writer", move || {
-            writer::run(writer, reopen, jobs, rows, disk.as_ref())
+            writer::run(writer, reopen, jobs, rows, disk.as_ref(), &clock)
         })?);
 
         let (read, jobs) = mpsc::channel(options.read_queue.max(1));

@@ -5,6 +5,8 @@
 //! costs a sync of the disk, and so many small writes share one. Each job runs in a savepoint, so
 //! a refused one undoes only itself; answers leave after the commit. Saved messages go further:
 //! they need no savepoint, and what they mean for their conversations is written once per commit.
+//!
+//! While nothing is written the connection holds no pages in memory.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,6 +15,7 @@ use diesel::connection::{
     AnsiTransactionManager, Connection, SimpleConnection as _, TransactionManager,
 };
 use diesel::sqlite::SqliteConnection;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::job::{Job, Verdict};
@@ -22,18 +25,19 @@ use crate::port::db::{DbError, DbResult};
 use crate::sql::batch::Pending;
 
 /// Runs jobs until every sender is gone, then closes the connection. `reopen` replaces a
-/// connection that can neither commit nor roll back any more.
+/// connection that can neither commit nor roll back any more; `clock` keeps this thread's time.
 pub(super) fn run(
     mut conn: SqliteConnection,
     reopen: impl Fn() -> DbResult<SqliteConnection>,
     mut queue: mpsc::Receiver<Box<dyn Job>>,
     commit_rows: usize,
     disk: Option<&DiskGuard>,
+    clock: &Runtime,
 ) {
     step_back();
     let mut emptied = Instant::now();
     let mut group = VecDeque::new();
-    while let Some(job) = queue.blocking_recv() {
+    while let Some(job) = next(&mut queue, &mut conn, clock) {
         let mut rows = job.weight();
         group.push_back(job);
         while rows < commit_rows {
@@ -59,6 +63,28 @@ pub(super) fn run(
             }
         }
     }
+}
+
+/// Time without a job after which the pages in memory are given back. A later job finds them in
+/// the page cache of the operating system.
+const REST: Duration = Duration::from_secs(10);
+
+/// The next job. Gives the connection's memory back when none comes for a while.
+fn next(
+    queue: &mut mpsc::Receiver<Box<dyn Job>>,
+    conn: &mut SqliteConnection,
+    clock: &Runtime,
+) -> Option<Box<dyn Job>> {
+    if let Ok(job) = queue.try_recv() {
+        return Some(job);
+    }
+    let soon = clock.block_on(async { tokio::time::timeout(REST, queue.recv()).await });
+    soon.unwrap_or_else(|_nothing_came| {
+        if let Err(e) = conn.batch_execute("PRAGMA shrink_memory") {
+            tracing::debug!(error = %e, "the pages in memory are kept");
+        }
+        queue.blocking_recv()
+    })
 }
 
 /// On a full disk the write-ahead log is emptied this often at most.
