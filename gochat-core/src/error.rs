@@ -126,6 +126,7 @@ catalogue! {
     InvitationNotFound = 4010, "INVITATION_NOT_FOUND", 404, NotFound, false, "There is no such invitation, or it has ended.";
     TooManyMembers = 4011, "TOO_MANY_MEMBERS", 400, FailedPrecondition, false, "Who has read is told in groups of up to 200 members.";
     TooManyInvitations = 4012, "TOO_MANY_INVITATIONS", 409, ResourceExhausted, false, "The group has as many invitation links as it may have; revoke one first.";
+    TooManyPins = 4013, "TOO_MANY_PINS", 409, ResourceExhausted, false, "There is no room for another pin; take one off first.";
     FriendRequestNotFound = 5000, "FRIEND_REQUEST_NOT_FOUND", 404, NotFound, false, "There is no such friend request.";
     FriendRequestAlreadyExists = 5001, "FRIEND_REQUEST_ALREADY_EXISTS", 409, AlreadyExists, false, "There is an open friend request already.";
     AlreadyFriends = 5002, "ALREADY_FRIENDS", 409, AlreadyExists, false, "You are friends already.";

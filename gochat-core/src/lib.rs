@@ -19,6 +19,7 @@ pub mod ids;
 pub mod membership;
 pub mod memory;
 pub mod message;
+pub mod own_state;
 pub mod page;
 pub mod partition;
 pub mod presence;

@@ -25,6 +25,8 @@ pub enum Signal {
     FriendRemoved,
     /// A member of a group invites the user to it.
     GroupInvitation,
+    /// A user changed what the user keeps about a conversation alone.
+    ConversationState,
     /// A message was recalled.
     MessageRecalled,
     /// Somebody types.
@@ -35,7 +37,7 @@ pub enum Signal {
 
 impl Signal {
     /// All signals.
-    pub const ALL: [Signal; 11] = [
+    pub const ALL: [Signal; 12] = [
         Self::FriendStatusChanged,
         Self::MessageReceiptUpdated,
         Self::GroupMemberChanged,
@@ -44,6 +46,7 @@ impl Signal {
         Self::FriendAdded,
         Self::FriendRemoved,
         Self::GroupInvitation,
+        Self::ConversationState,
         Self::MessageRecalled,
         Self::Typing,
         Self::SessionReplaced,
@@ -60,6 +63,7 @@ impl Signal {
             Self::FriendAdded => "friend.added",
             Self::FriendRemoved => "friend.removed",
             Self::GroupInvitation => "group.invitation",
+            Self::ConversationState => "conversation.state",
             Self::MessageRecalled => "message.recalled",
             Self::Typing => "typing",
             Self::SessionReplaced => "session.replaced",
@@ -91,6 +95,7 @@ impl Signal {
             Self::FriendAdded => "friend-added",
             Self::FriendRemoved => "friend-removed",
             Self::GroupInvitation => "group-invitation",
+            Self::ConversationState => "conversation-state",
             Self::MessageRecalled => "message-recalled",
             Self::Typing => "typing-indicator",
             Self::SessionReplaced => return None,

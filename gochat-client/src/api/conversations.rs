@@ -5,7 +5,7 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Api, Conversation, NO_BODY, Nothing};
+use super::{Api, Conversation, NO_BODY, Nothing, OwnState};
 use crate::Result;
 
 /// One page of conversations, newest activity first.
@@ -62,6 +62,28 @@ struct GroupBody<'a> {
     kind: u8,
     #[serde(flatten)]
     group: &'a NewGroup,
+}
+
+/// What to change of a conversation for the user alone; `None` leaves a field alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnChange {
+    /// Unix seconds until which the conversation is silent, 0 for good; the inner `None` ends the
+    /// silence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mute_until: Option<Option<i64>>,
+    /// On top of the user's list; at most 100 conversations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<bool>,
+    /// Put away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived: Option<bool>,
+    /// To be shown as unread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marked_unread: Option<bool>,
+    /// A text that was begun, at most 5000 characters; the empty text removes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draft: Option<String>,
 }
 
 impl Api {
@@ -128,6 +150,17 @@ impl Api {
         let body = json!({ "name": name });
         self.call(Method::PUT, &format!("/conversations/{id}"), Some(&body))
             .await
+    }
+
+    /// Changes what the user keeps about a conversation alone; gives the whole state. The user's
+    /// other devices hear of it as [`Event::OwnStateChanged`](crate::Event::OwnStateChanged).
+    pub async fn change_own_state(
+        &self,
+        id: ConversationId,
+        change: &OwnChange,
+    ) -> Result<OwnState> {
+        let path = format!("/conversations/{id}/my");
+        self.call(Method::PUT, &path, Some(change)).await
     }
 
     /// Dissolves a group (owner), or hides a single chat.

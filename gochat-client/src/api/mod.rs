@@ -33,8 +33,9 @@ use crate::url::Endpoint;
 use crate::{Credentials, Result};
 
 pub use account::Session;
-pub use conversations::{ConversationPage, ConversationQuery, NewGroup};
+pub use conversations::{ConversationPage, ConversationQuery, NewGroup, OwnChange};
 pub use friends::RequestKind;
+pub use gochat_core::own_state::OwnState;
 pub use links::InvitationLink;
 pub use members::{Added, FailedMember, Invitation, MemberPage};
 pub use messages::{HistoryPage, ReadBy, Reader};

@@ -1,6 +1,7 @@
 //! The JSON objects of the contract.
 
 use gochat_core::ids::{ConversationId, MessageId, RequestId, SeqId, UserId};
+use gochat_core::own_state::OwnState;
 use gochat_core::sync;
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +127,9 @@ pub struct Conversation {
     /// Unix seconds.
     #[serde(default)]
     pub updated_at: i64,
+    /// What the user keeps about the conversation alone; `None` from servers that don't know it.
+    #[serde(default)]
+    pub my: Option<OwnState>,
     /// The user's own membership.
     #[serde(default)]
     pub my_membership: Option<ConversationMember>,

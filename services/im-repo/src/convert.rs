@@ -2,6 +2,7 @@
 
 use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UnixMillis, UserId};
 use gochat_core::membership::{FailedUser, GroupDecision, Role};
+use gochat_core::own_state::OwnState;
 use gochat_core::receipt;
 use gochat_infra::port::db::{
     ConversationEntry, ConversationRow, FriendEntry, FriendRequestEntry, FriendRequestRow,
@@ -139,6 +140,7 @@ pub(crate) fn list_entry(
     let is_shown =
         row.kind() == ConversationKind::Single && receipt::are_shown(&row.settings, entry.blocked);
     line.peer_last_read_seq_id = is_shown.then_some(wide(entry.peer_read_seq_id));
+    line.my = Some(entry.own.as_ref().map(own_state).unwrap_or_default());
     line.my_membership = entry.membership.as_ref().map(|row| member(row, None));
     line
 }
@@ -150,6 +152,18 @@ pub(crate) struct ListParts {
     pub(crate) last_message: bool,
     /// Its author's name.
     pub(crate) sender: bool,
+}
+
+/// What a user keeps about a conversation alone.
+pub(crate) fn own_state(state: &OwnState) -> common::OwnState {
+    common::OwnState {
+        mute_until: state.mute_until,
+        pinned: state.is_pinned,
+        archived: state.is_archived,
+        marked_unread: state.is_marked_unread,
+        draft: state.draft.clone(),
+        version: wide(state.version),
+    }
 }
 
 /// A membership.

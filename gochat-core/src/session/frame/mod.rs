@@ -16,8 +16,8 @@ mod tests;
 pub use client::{AccessToken, ClientFrame, FrameError, SendMessage};
 pub use objects::{ConversationChange, Member, Sender, User};
 pub use server::{
-    Authenticated, ConversationUpdated, ErrorDetails, ErrorFrame, FriendAdded, FriendRemoved,
-    FriendRequest, GroupInvitation, IDS_MAX, MemberAdded, MemberRemoved, MessageAck, MessageRead,
-    MessageRecalled, NewMessage, OnlineStatus, PROFILES_MAX, Pong, Restarting, ServerFrame,
-    ServerFrameError, ServerPayload, TypingIndicator, encode,
+    Authenticated, ConversationState, ConversationUpdated, ErrorDetails, ErrorFrame, FriendAdded,
+    FriendRemoved, FriendRequest, GroupInvitation, IDS_MAX, MemberAdded, MemberRemoved, MessageAck,
+    MessageRead, MessageRecalled, NewMessage, OnlineStatus, PROFILES_MAX, Pong, Restarting,
+    ServerFrame, ServerFrameError, ServerPayload, TypingIndicator, encode,
 };

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::{ConversationChange, Member, Sender, User};
 use crate::error::{Error, ErrorCode};
 use crate::ids::SeqId;
+use crate::own_state::OwnState;
 
 /// Whole profiles in one signal at most; clients fetch the others when they show them.
 pub const PROFILES_MAX: usize = 10;
@@ -267,6 +268,13 @@ frames! {
         #[serde(borrow, default)] inviter_id: Cow<'a, str>,
         /// Unix seconds.
         #[serde(default)] expires_at: i64,
+    }
+    /// The user changed what the user keeps about a conversation alone, on any device.
+    ConversationState<'a> = "conversation-state" {
+        /// Identifier of the conversation.
+        #[serde(borrow)] conversation_id: Cow<'a, str>,
+        /// The whole state after the change. Of two states, the higher version is newer.
+        #[serde(default)] my: OwnState,
     }
     /// This gateway is draining: connect elsewhere after the given time.
     Restarting = "restarting" {

@@ -358,6 +358,7 @@ fn a_client_reads_what_the_server_wrote() {
         FriendAdded,
         FriendRemoved,
         GroupInvitation,
+        ConversationState,
         Restarting
     );
 }

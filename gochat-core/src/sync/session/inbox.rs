@@ -229,6 +229,10 @@ impl ClientSession {
                 user_id: f.friend_id.parse()?,
             },
             ServerFrame::GroupInvitation(i) => Event::Invited(i.conversation_id.parse()?),
+            ServerFrame::ConversationState(c) => Event::OwnStateChanged {
+                conversation_id: c.conversation_id.parse()?,
+                state: c.my,
+            },
             ServerFrame::Authenticated(_) | ServerFrame::Pong(_) | ServerFrame::Unknown(_) => {
                 return Ok(());
             }

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::ids::{ConversationId, MessageId, SeqId, UserId};
+use crate::own_state::OwnState;
 use crate::sync::{Message, Millis, OutboxLimits, Outgoing};
 
 /// How a session behaves.
@@ -159,6 +160,14 @@ pub enum Event {
     },
     /// Name, members or settings of a conversation changed, or it is new: load it again.
     ConversationChanged(ConversationId),
+    /// The user changed what the user keeps about a conversation alone, perhaps on another device.
+    /// A state with a smaller version than the one that is known came late.
+    OwnStateChanged {
+        /// The conversation.
+        conversation_id: ConversationId,
+        /// The whole state.
+        state: OwnState,
+    },
     /// A member of this group invites the user to it: ask for the invitations.
     Invited(ConversationId),
     /// A friend request arrived or was accepted: load friends again.

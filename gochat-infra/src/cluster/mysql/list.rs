@@ -43,7 +43,8 @@ macro_rules! entry_columns {
             columns!(conversation "c"), ", ", columns!(member "m"), ", ", columns!(message "lm"),
             ", ", columns!(brief "s"), ", ", columns!(brief "peer"), ", \
              COALESCE(p.last_read_seq_id, 0), ", unread!(), ", \
-             COALESCE(pp.last_read_seq_id, 0), ", blocked!("pm.user_id")
+             COALESCE(pp.last_read_seq_id, 0), ", blocked!("pm.user_id"), ", ",
+            columns!(own "st")
         )
     };
 }
@@ -60,7 +61,8 @@ macro_rules! entry_joins {
               AND pm.user_id <> ?1 \
          LEFT JOIN users peer ON peer.id = pm.user_id \
          LEFT JOIN user_read_pointers pp ON pp.user_id = pm.user_id \
-              AND pp.conversation_id = pm.conversation_id"
+              AND pp.conversation_id = pm.conversation_id \
+         LEFT JOIN conversation_states st ON st.user_id = ?1 AND st.conversation_id = page.id"
     };
 }
 
@@ -96,7 +98,7 @@ statements! {
     // place, ?7 to ?9 the entry before the page, ?10 limit of removed ids or 0, ?11 the removed id
     // before the page, ?12 JSON array of the ids whose heads are wanted, or NULL. Places are
     // counted on either side of the entry before the page. A pointer that moved counts as a change
-    // too, and so do the peer's account and the peer's pointer unless the pair is blocked: an entry
+    // too, and so do the user's own state, the peer's account and the peer's pointer unless the pair is blocked: an entry
     // shows them. They are looked up for a delta alone; reading writes no more than the pointer.
     // The first row tells what is true of the whole page. The first entry of all is always read
     // for the total.
@@ -131,6 +133,8 @@ statements! {
                    AND (?3 = 0 OR c.updated_at > ?4 OR j.changed_at > ?4 OR EXISTS ( \
                         SELECT 1 FROM user_read_pointers rp WHERE rp.user_id = ?1 \
                         AND rp.conversation_id = c.id AND rp.updated_at > ?4) \
+                    OR c.id IN (SELECT os.conversation_id FROM conversation_states os \
+                        WHERE os.user_id = ?1 AND os.updated_at > ?4) \
                     OR (c.type = 1 AND EXISTS ( \
                         SELECT 1 FROM users cu WHERE cu.id = ", peer_id!(), " \
                         AND cu.updated_at > ?4)) \

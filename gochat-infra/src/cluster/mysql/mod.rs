@@ -40,6 +40,7 @@ mod list;
 mod members;
 mod messages;
 mod migrate;
+mod own_states;
 mod places;
 mod pointers;
 mod query;

@@ -4,11 +4,14 @@ use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, SeqId, UnixMillis, UserId};
 use gochat_core::receipt::MemberPointer;
 
+use super::own_states;
 use super::query::{At, Conn, binds, execute, first, rows, statements};
 use crate::port::db::{DbError, DbResult, ReadOutcome};
 
 statements! {
-    Head = "SELECT last_seq_id FROM conversations WHERE id = ?1";
+    Head = "SELECT c.last_seq_id, COALESCE(s.marked_unread, 0) FROM conversations c \
+            LEFT JOIN conversation_states s ON s.user_id = ?1 AND s.conversation_id = c.id \
+            WHERE c.id = ?2";
     // The pointer's row is held until the end, so what was there before is exact.
     Standing = "SELECT last_read_seq_id FROM user_read_pointers \
                 WHERE user_id = ?1 AND conversation_id = ?2 FOR UPDATE";
@@ -29,7 +32,7 @@ pub(super) async fn advance(
     conn: &mut Conn,
     &(user, conversation, seq, now): &(UserId, ConversationId, SeqId, UnixMillis),
 ) -> DbResult<ReadOutcome> {
-    let head: SeqId = first::<Head, _>(conn, &binds![conversation])
+    let (head, is_marked): (SeqId, bool) = first::<Head, _>(conn, &binds![user, conversation])
         .await?
         .ok_or_else(|| DbError::not_found(ErrorCode::ConversationNotFound))?;
     let mut stored: Option<SeqId> = first::<Standing, _>(conn, &binds![user, conversation]).await?;
@@ -44,6 +47,8 @@ pub(super) async fn advance(
     if pointer > previous {
         execute::<Advance>(conn, &binds![user, conversation, pointer, At(now)]).await?;
     }
+    let place = (user, conversation);
+    let unmarked = is_marked && own_states::read(conn, &place, now).await?;
     // Another batch may have moved the pointer past the head that was read above.
     let head = head.max(pointer);
     Ok(ReadOutcome {
@@ -52,6 +57,7 @@ pub(super) async fn advance(
         head,
         unread: head - pointer,
         changed: pointer > previous,
+        unmarked,
     })
 }
 

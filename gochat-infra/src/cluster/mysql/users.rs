@@ -103,6 +103,10 @@ statements! {
         "DELETE p FROM ", listed!(), " STRAIGHT_JOIN user_read_pointers p ON p.user_id = j.id"
     );
     DropPointersOf = "DELETE FROM user_read_pointers WHERE user_id = ?1";
+    DropStates = concat!(
+        "DELETE st FROM ", listed!(), " STRAIGHT_JOIN conversation_states st ON st.user_id = j.id"
+    );
+    DropStatesOf = "DELETE FROM conversation_states WHERE user_id = ?1";
     DropSessions = concat!(
         "DELETE t FROM ", listed!(), " STRAIGHT_JOIN sessions t ON t.user_id = j.id"
     );
@@ -249,6 +253,7 @@ async fn retire_guests(
         let list = json_array(&ids);
         execute::<Retire>(conn, &binds![&list, At(now)]).await?;
         execute::<DropPointers>(conn, &binds![&list]).await?;
+        execute::<DropStates>(conn, &binds![&list]).await?;
         execute::<DropSessions>(conn, &binds![&list]).await?;
     }
     Ok(ids)
@@ -305,6 +310,7 @@ async fn delete(conn: &mut Conn, asked: &DeleteUser) -> DbResult<(UserRow, Vec<U
     let row = by_id(conn, &user).await?;
     let row = row.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;
     execute::<DropPointersOf>(conn, &binds![user]).await?;
+    execute::<DropStatesOf>(conn, &binds![user]).await?;
     let all = EndSessions {
         user,
         which: Which::All,

@@ -38,7 +38,8 @@ macro_rules! entry_columns {
              coalesce(p.last_read_seq_id, 0), \
              CASE WHEN c.type = 3 AND p.user_id IS NULL THEN 0 \
                   ELSE max(c.last_seq_id - coalesce(p.last_read_seq_id, 0), 0) END, \
-             coalesce(pp.last_read_seq_id, 0), ", blocked!("pm.user_id")
+             coalesce(pp.last_read_seq_id, 0), ", blocked!("pm.user_id"), ", ",
+            columns!(own "st")
         )
     };
 }
@@ -55,7 +56,8 @@ macro_rules! entry_joins {
               AND pm.user_id <> ?1 \
          LEFT JOIN users peer ON peer.id = pm.user_id \
          LEFT JOIN user_read_pointers pp ON pp.user_id = pm.user_id \
-              AND pp.conversation_id = pm.conversation_id"
+              AND pp.conversation_id = pm.conversation_id \
+         LEFT JOIN conversation_states st ON st.user_id = ?1 AND st.conversation_id = c.id"
     };
 }
 
@@ -73,7 +75,7 @@ statements! {
     // ?1 user, ?2 kind or 0, ?3 updated after or -1, ?4 limit, ?5 offset, ?6 and ?7 the entry
     // before the page, or -1, ?8 limit of removed ids or 0, ?9 the removed id before the page, ?10
     // JSON array of the ids whose heads are wanted, or NULL. A pointer that moved counts as a
-    // change too, and so do the peer's account and the peer's pointer unless the pair is blocked:
+    // change too, and so do the user's own state, the peer's account and the peer's pointer unless the pair is blocked:
     // an entry shows them. They are looked up for a delta alone, and for what nothing else has
     // changed; reading writes no more than the pointer. The first row tells what is true of the
     // whole page, so an empty page still answers its total.
@@ -88,6 +90,8 @@ statements! {
                AND (c.updated_at > ?3 OR j.changed_at > ?3 OR EXISTS ( \
                     SELECT 1 FROM user_read_pointers p WHERE p.user_id = ?1 \
                     AND p.conversation_id = c.id AND p.updated_at > ?3) \
+                 OR c.id IN (SELECT os.conversation_id FROM conversation_states os \
+                    WHERE os.user_id = ?1 AND os.updated_at > ?3) \
                  OR (c.type = 1 AND EXISTS ( \
                     SELECT 1 FROM users pu WHERE pu.id = ", peer_id!(), " \
                     AND pu.updated_at > ?3)) \

@@ -41,6 +41,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(9, "+pages", "0009_pages"),
     migration!(10, "+invitation_codes", "0010_invitation_codes"),
     migration!(11, "+group_invitations", "0011_group_invitations"),
+    migration!(12, "+conversation_states", "0012_conversation_states"),
     migration!(14, "+invitation_links", "0014_invitation_links"),
 ];
 

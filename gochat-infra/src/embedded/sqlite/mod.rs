@@ -32,6 +32,7 @@ mod members;
 mod messages;
 mod migrate;
 mod options;
+mod own_states;
 mod places;
 mod pointers;
 mod query;

@@ -5,12 +5,15 @@ use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, SeqId, UnixMillis, UserId};
 use gochat_core::receipt::MemberPointer;
 
+use super::own_states;
 use super::query::{binds, execute, first, rows, statements};
 use crate::port::db::{DbError, DbResult, ReadOutcome};
 
 statements! {
-    Standing = "SELECT c.last_seq_id, p.last_read_seq_id FROM conversations c \
+    Standing = "SELECT c.last_seq_id, coalesce(s.marked_unread, 0), p.last_read_seq_id \
+                FROM conversations c \
                 LEFT JOIN user_read_pointers p ON p.user_id = ?1 AND p.conversation_id = c.id \
+                LEFT JOIN conversation_states s ON s.user_id = ?1 AND s.conversation_id = c.id \
                 WHERE c.id = ?2";
     Advance = "INSERT INTO user_read_pointers \
                (user_id, conversation_id, last_read_seq_id, updated_at) VALUES (?1, ?2, ?3, ?4) \
@@ -32,7 +35,7 @@ pub(super) fn advance(
     seq: SeqId,
     now: UnixMillis,
 ) -> DbResult<ReadOutcome> {
-    let (head, stored): (SeqId, Option<SeqId>) =
+    let (head, is_marked, stored): (SeqId, bool, Option<SeqId>) =
         first::<Standing, _>(conn, &binds![user, conversation])?
             .ok_or_else(|| DbError::not_found(ErrorCode::ConversationNotFound))?;
     let previous = stored.unwrap_or(0);
@@ -42,12 +45,14 @@ pub(super) fn advance(
     if pointer > previous || stored.is_none() {
         execute::<Advance>(conn, &binds![user, conversation, pointer, now])?;
     }
+    let unmarked = is_marked && own_states::read(conn, user, conversation, now)?;
     Ok(ReadOutcome {
         previous,
         pointer,
         head,
         unread: head.saturating_sub(pointer),
         changed: pointer > previous,
+        unmarked,
     })
 }
 

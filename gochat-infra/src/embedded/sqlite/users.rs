@@ -83,6 +83,9 @@ statements! {
     DropPointers = "DELETE FROM user_read_pointers \
                     WHERE user_id IN (SELECT value FROM json_each(?1))";
     DropPointersOf = "DELETE FROM user_read_pointers WHERE user_id = ?1";
+    DropStates = "DELETE FROM conversation_states \
+                  WHERE user_id IN (SELECT value FROM json_each(?1))";
+    DropStatesOf = "DELETE FROM conversation_states WHERE user_id = ?1";
     DropSessions = "DELETE FROM sessions \
                   WHERE user_id IN (SELECT value FROM json_each(?1))";
 }
@@ -203,6 +206,7 @@ fn retire_guests(
         let list = json_array(&ids);
         execute::<Retire>(conn, &binds![&list, now])?;
         execute::<DropPointers>(conn, &binds![&list])?;
+        execute::<DropStates>(conn, &binds![&list])?;
         execute::<DropSessions>(conn, &binds![&list])?;
     }
     Ok(ids)
@@ -253,6 +257,7 @@ fn delete(conn: &mut SqliteConnection, asked: &DeleteUser) -> DbResult<UserRow> 
     let row = by_id(conn, user)?;
     let row = row.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;
     execute::<DropPointersOf>(conn, &binds![user])?;
+    execute::<DropStatesOf>(conn, &binds![user])?;
     let all = EndSessions {
         user,
         which: Which::All,

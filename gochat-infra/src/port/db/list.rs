@@ -1,6 +1,7 @@
 //! The conversation list.
 
 use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UnixMillis, UserId};
+use gochat_core::own_state::OwnState;
 
 use super::{ConversationRow, MemberRow, MessageEntry, UserBrief};
 
@@ -93,6 +94,8 @@ pub struct ConversationEntry {
     pub peer_read_seq_id: SeqId,
     /// Single chats: one side blocked the other.
     pub blocked: bool,
+    /// What the user keeps about the conversation alone; `None` for the defaults.
+    pub own: Option<OwnState>,
 }
 
 /// One page of the list.

@@ -141,6 +141,8 @@ pub struct ReadOutcome {
     pub unread: u64,
     /// It moved.
     pub changed: bool,
+    /// The user had marked the conversation as unread; the mark is gone.
+    pub unmarked: bool,
 }
 
 /// Messages by conversation and seq, and how far everybody has read.
@@ -204,7 +206,8 @@ pub trait MessageStore: Send + Sync {
         limit: u32,
     ) -> DbResult<Vec<UserId>>;
 
-    /// Moves a read pointer forward to `seq`, at most to the head; never back. `seq` 0 means the head.
+    /// Moves a read pointer forward to `seq`, at most to the head; never back. A mark as unread ends
+    /// with it, also when the pointer stays. `seq` 0 means the head.
     /// `CONVERSATION_NOT_FOUND` when there is no such conversation.
     async fn advance_pointer(
         &self,

@@ -31,6 +31,7 @@ mod link;
 mod list;
 mod message;
 mod migrate;
+mod own_state;
 mod place;
 mod session;
 mod user;
@@ -61,6 +62,7 @@ pub use message::{
     ReadOutcome, RecallOutcome, SaveOutcome,
 };
 pub use migrate::{MigrationStatus, Migrator, is_additive};
+pub use own_state::{OwnOutcome, OwnStateStore};
 pub use place::{PLACES_PER_USER, PlaceStore};
 pub use session::{
     EndSessions, EndedAfter, EndedSession, MAX_ENDED, NewSession, RefreshSession, SessionStore,
@@ -87,6 +89,7 @@ pub trait Database:
     + SessionStore
     + GroupInvitationStore
     + InvitationLinkStore
+    + OwnStateStore
     + PlaceStore
     + InvitationStore
     + KeyStore

@@ -151,6 +151,22 @@ macro_rules! columns {
             ".expires_at"
         )
     };
+    (own $a:literal) => {
+        concat!(
+            $a,
+            ".version, ",
+            $a,
+            ".mute_until, ",
+            $a,
+            ".pinned, ",
+            $a,
+            ".archived, ",
+            $a,
+            ".marked_unread, ",
+            $a,
+            ".draft"
+        )
+    };
     (request $a:literal) => {
         concat!(
             $a,

@@ -1,5 +1,6 @@
 //! The structs of the port, column by column.
 
+use gochat_core::own_state::OwnState;
 use gochat_core::read::ReadPointer;
 use gochat_core::receipt::MemberPointer;
 use gochat_core::token::{End, Session};
@@ -50,6 +51,9 @@ from_row_struct!(SigningKeyRow, 8, {
 from_row_struct!(AuditRow, 8, { id, at, actor, action, target, address, outcome, detail });
 from_row_struct!(PasswordRow, 2, { hash, version });
 from_row_struct!(EndedSession, 4, { id, user, ended_at, expires_at });
+from_row_struct!(OwnState, 6, {
+    version, mute_until, is_pinned, is_archived, is_marked_unread, draft,
+});
 from_row_struct!(FriendRequestRow, 9, {
     id, requester_id, target_id, status, message, remark, mirrored, created_at, updated_at,
 });
@@ -94,7 +98,7 @@ impl FromRow for MessageRow {
 pub(crate) struct Entry(pub(crate) ConversationEntry);
 
 impl FromRow for Entry {
-    const WIDTH: usize = 13 + 8 + 15 + 4 + 4;
+    const WIDTH: usize = 13 + 8 + 15 + 4 + 4 + 6;
 
     fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
         Ok(Self(ConversationEntry {
@@ -106,6 +110,7 @@ impl FromRow for Entry {
             unread: reader.next()?,
             peer_read_seq_id: reader.next()?,
             blocked: reader.next()?,
+            own: reader.next()?,
         }))
     }
 }

@@ -17,6 +17,7 @@ mod list;
 mod members;
 mod messages;
 mod migrations;
+mod own_states;
 mod places;
 mod pointers;
 mod receipts;
@@ -46,6 +47,7 @@ pub use list::*;
 pub use members::*;
 pub use messages::*;
 pub use migrations::*;
+pub use own_states::*;
 pub use places::*;
 pub use pointers::*;
 pub use receipts::*;
@@ -245,6 +247,11 @@ macro_rules! db_suite {
             a_pointer_of_the_peer_is_in_the_list_and_its_sync,
             a_pointer_in_a_blocked_pair_is_no_news,
             pointers_of_members_are_listed,
+            an_own_state_is_merged_and_listed,
+            an_own_state_that_changed_is_in_the_sync,
+            reading_ends_a_mark_as_unread,
+            an_own_state_ends_with_the_membership,
+            racing_pins_never_pass_the_limit,
             the_list_is_one_statement,
             the_list_is_ordered_by_activity_and_cut_into_pages,
             the_list_shows_the_last_message_the_peer_and_the_unread_count,

@@ -48,6 +48,7 @@ pub async fn a_pointer_never_passes_the_head(subject: Subject) {
         head: 5,
         unread: 0,
         changed: true,
+        unmarked: false,
     };
     assert_eq!(outcome, expected);
     save(&db, run_of(single(1, 2), 6..=7, 1), NOW).await;

@@ -20,6 +20,7 @@ mod friends;
 mod groups;
 mod matrix;
 mod messages;
+mod own_state;
 mod paging;
 mod presence;
 mod proof;

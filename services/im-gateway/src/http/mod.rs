@@ -14,6 +14,7 @@ mod members;
 mod messages;
 pub(crate) mod middleware;
 mod objects;
+mod own_state;
 mod read_by;
 pub(crate) mod reply;
 mod sessions;
@@ -91,6 +92,7 @@ fn api() -> OpenApiRouter<Gw> {
         .routes(routes!(messages::recall))
         .routes(routes!(messages::mark_read))
         .routes(routes!(read_by::read_by))
+        .routes(routes!(own_state::update_my))
         .routes(routes!(members::list, members::add))
         .routes(routes!(members::set_role, members::remove))
         .routes(routes!(members::mute))

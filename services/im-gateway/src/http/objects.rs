@@ -208,6 +208,39 @@ impl ConversationMember {
     }
 }
 
+/// What a user keeps about a conversation alone.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OwnState {
+    /// Unix seconds until which the conversation is silent, 0 for good; absent when it isn't.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mute_until: Option<i64>,
+    /// Stands on top of your list. Pages of the list keep the order of activity: sort by yourself.
+    pinned: bool,
+    /// Put away. New messages don't bring it back.
+    archived: bool,
+    /// To be shown as unread. Reading ends it.
+    marked_unread: bool,
+    /// A text that was begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    draft: Option<String>,
+    /// Number of changes so far: of two states, the higher version is newer.
+    version: i64,
+}
+
+impl From<common::OwnState> for OwnState {
+    fn from(my: common::OwnState) -> Self {
+        Self {
+            mute_until: my.mute_until,
+            pinned: my.pinned,
+            archived: my.archived,
+            marked_unread: my.marked_unread,
+            draft: text(my.draft),
+            version: my.version,
+        }
+    }
+}
+
 /// A conversation as the caller sees it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -250,6 +283,9 @@ pub(crate) struct Conversation {
     peer: Option<UserBrief>,
     #[serde(skip_serializing_if = "Option::is_none")]
     my_membership: Option<ConversationMember>,
+    /// What you keep about the conversation alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    my: Option<OwnState>,
     /// Unix seconds.
     created_at: i64,
     /// Unix seconds.
@@ -285,6 +321,7 @@ impl From<common::Conversation> for Conversation {
             head_seq_id: (c.awaited_seq_id > 0).then_some(c.awaited_seq_id),
             peer: c.peer.map(Into::into),
             my_membership: membership,
+            my: c.my.map(Into::into),
             created_at: c.created_at,
             updated_at: c.updated_at,
             version: c.version,
@@ -316,6 +353,7 @@ impl From<logic::ConversationOptimized> for Conversation {
             last_seq_id: c.last_seq_id,
             awaited_seq_id: c.awaited_seq_id,
             peer_last_read_seq_id: c.peer_last_read_seq_id,
+            my: c.my,
             peer: c.peer,
             version: c.version,
         })

@@ -13,11 +13,12 @@ use bytes::Bytes;
 use gochat_core::error::{Error, Result};
 use gochat_core::ids::{ConversationId, SeqId, UserId};
 use gochat_core::membership::GroupEvent;
+use gochat_core::own_state;
 use gochat_infra::port::mq::{Headers, OutRecord, Producer};
 use gochat_infra::rpc::with_retry;
 use gochat_infra::telemetry;
 use gochat_infra::topics;
-use gochat_proto::common::v1::User;
+use gochat_proto::common::v1::{OwnState, User};
 use gochat_proto::im::repo::v1::Invitation;
 use gochat_proto::mq::v1::{FriendEvent, MessageEvent, NotificationEvent, TokenEvent, UserEvent};
 use prost::Message;
@@ -212,6 +213,36 @@ impl Events {
             record(topics::NOTIFICATIONS, "NotificationEvent", key, &event)
         };
         self.tell(invitations.iter().map(record).collect()).await;
+    }
+
+    /// `conversation.state`: what the user keeps about a conversation alone has changed; the user's
+    /// devices are told. Events of one user keep their order.
+    pub(crate) async fn own_state(&self, id: ConversationId, user: UserId, my: &OwnState) {
+        let state = own_state::OwnState {
+            mute_until: my.mute_until,
+            is_pinned: my.pinned,
+            is_archived: my.archived,
+            is_marked_unread: my.marked_unread,
+            draft: my.draft.clone(),
+            version: u64::try_from(my.version).unwrap_or(0),
+        };
+        let event = NotificationEvent {
+            event_id: event_id(),
+            event_type: "conversation.state".to_owned(),
+            timestamp: clock::now_s(),
+            target_user_id: user.to_string(),
+            conversation_id: id.to_string(),
+            operator_id: user.to_string(),
+            payload: json!({ "my": state }).to_string(),
+        };
+        let key = user.to_string();
+        self.tell(vec![record(
+            topics::NOTIFICATIONS,
+            "NotificationEvent",
+            key,
+            &event,
+        )])
+        .await;
     }
 
     /// `friend.removed`: a friendship ended, by the first of the two.

@@ -131,6 +131,7 @@ calls! {
     again conversations.hide_conversation(HideConversationRequest) -> HideConversationResponse as hide_conversation;
     again conversations.update_read_pointer(UpdateReadPointerRequest) -> UpdateReadPointerResponse as update_read_pointer;
     again conversations.get_read_pointer(GetReadPointerRequest) -> GetReadPointerResponse as get_read_pointer;
+    again conversations.change_own_state(ChangeOwnStateRequest) -> ChangeOwnStateResponse as change_own_state;
     again conversations.list_readers(ListReadersRequest) -> ListReadersResponse as list_readers;
     again conversations.batch_get_unread_counts(BatchGetUnreadCountsRequest) -> BatchGetUnreadCountsResponse as unread_counts;
     once conversations.add_conversation_member(AddConversationMemberRequest) -> AddConversationMemberResponse as add_members;

@@ -7,4 +7,5 @@ mod friends;
 mod groups;
 mod harness;
 mod messages;
+mod own_state;
 mod simulation;

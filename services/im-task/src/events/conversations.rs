@@ -1,7 +1,10 @@
 //! `conversation.created`, `.info.updated`, `.invited`, `group.announcement` → members.
 
 use gochat_core::audience::Roster;
-use gochat_core::session::frame::{ConversationChange, ConversationUpdated, GroupInvitation};
+use gochat_core::own_state::OwnState;
+use gochat_core::session::frame::{
+    ConversationChange, ConversationState, ConversationUpdated, GroupInvitation,
+};
 use gochat_core::signal::Signal;
 use gochat_proto::common::v1::Conversation;
 use serde::Deserialize;
@@ -23,6 +26,11 @@ struct Invitation {
     name: String,
     #[serde(default)]
     expires_at: i64,
+}
+
+#[derive(Deserialize)]
+struct OwnStateChanged {
+    my: OwnState,
 }
 
 impl Events {
@@ -101,6 +109,18 @@ impl Events {
         };
         let user = &event.target_user_id;
         self.tell_own(event, Signal::GroupInvitation, &payload, user)
+            .await
+    }
+
+    /// The user's own devices, about what the user keeps about a conversation alone.
+    pub(super) async fn own_state_changed(&self, event: &Event) -> Reaction {
+        let OwnStateChanged { my } = event.payload()?;
+        let payload = ConversationState {
+            conversation_id: event.conversation_id.as_str().into(),
+            my,
+        };
+        let user = &event.target_user_id;
+        self.tell_own(event, Signal::ConversationState, &payload, user)
             .await
     }
 

@@ -144,6 +144,7 @@ impl Events {
             "conversation.info.updated" => self.info_updated(event).await,
             "conversation.invited" | "group.invited" => self.invited(event).await,
             "group.invitation" => self.invitation(event).await,
+            "conversation.state" => self.own_state_changed(event).await,
             "group.announcement" => self.announced(event).await,
             "friend.request.sent" => self.friend_requested(event).await,
             "friend.added" => self.friend_added(event).await,

@@ -118,6 +118,30 @@ async fn a_repeated_event_is_told_once() {
 }
 
 #[tokio::test]
+async fn an_own_state_is_told_to_the_devices_of_its_user_alone() {
+    let world = World::new().await;
+    let [a, b] = world.people(["ada", "bob"]).await;
+    let chat = world.conversation(Single, &[a.clone(), b.clone()]).await;
+    for user in [&a, &b] {
+        world.online(user, "g1").await;
+    }
+    let my = json!({ "pinned": true, "archived": false, "markedUnread": false, "version": 3 });
+    let event = notification("conversation.state", &chat, &a, &a, json!({ "my": my }));
+    world.produce(NOTIFICATIONS, &a, &event).await;
+    all_done(&world).await;
+    let told = world.signals("g1");
+    assert_eq!(
+        (told.len(), told[0].0, &told[0].1),
+        (1, Signal::ConversationState, &vec![a])
+    );
+    assert_eq!(kind_of(&told[0].2), "conversation-state");
+    assert_eq!(
+        data(&told[0].2),
+        json!({ "conversationId": chat, "my": my })
+    );
+}
+
+#[tokio::test]
 async fn in_a_single_chat_the_peer_and_the_readers_other_devices_see_a_read() {
     let world = World::new().await;
     let [a, b] = world.people(["ada", "bob"]).await;

@@ -2,7 +2,9 @@
 // One macro makes all of them; some messages have no other fields to default.
 #![allow(clippy::needless_update)]
 
-use gochat_proto::common::v1::{ConversationMemberRole, ConversationType, MessageType};
+use gochat_proto::common::v1::{
+    ConversationMemberRole, ConversationType, MessageType, OwnStateChange,
+};
 use gochat_proto::im::logic::v1 as pb;
 use prost::Message;
 
@@ -100,6 +102,14 @@ fn conversation(name: &str, n: &Names<'_>) -> Vec<u8> {
             user_id: n.caller,
             conversation_id: n.group,
             seq_id: 1
+        }),
+        "UpdateOwnState" => request!(UpdateOwnStateRequest {
+            user_id: n.caller,
+            conversation_id: n.group,
+            change: OwnStateChange {
+                pinned: Some(false),
+                ..Default::default()
+            }
         }),
         "GetReadBy" => request!(GetReadByRequest {
             user_id: n.caller,

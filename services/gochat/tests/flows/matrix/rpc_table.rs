@@ -37,6 +37,7 @@ pub const RPCS: &[(&str, [&str; 8])] = &[
     ("ConversationService/GetMessages",               [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("ConversationService/MarkAsRead",                [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("ConversationService/GetReadBy",                 [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
+    ("ConversationService/UpdateOwnState",            [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("ConversationService/GetUnreadCount",            [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("ConversationService/JoinWorldChat",             [PARAM, PARAM, OK,    OK,          OK,         OK,         OK,         OK]),
     ("ConversationService/SearchConversations",       [PARAM, PARAM, OK,    OK,          OK,         OK,         OK,         OK]),

@@ -143,11 +143,13 @@ pub const ROWS: &[Row] = &[
     row("44", "DELETE", "/conversations/{group}/invitations/{link}", "", [GUEST, OUT, LOW, LOW, OK, OK]),
     row("45", "POST", "/invitations/{link}/accept", "", [GUEST, OK, OK, OK, OK, OK]),
     row("45a", "POST", "/invitations/0123456789abcdef0123456789abcdef/accept", "", [GUEST, NO_INVITE, NO_INVITE, NO_INVITE, NO_INVITE, NO_INVITE]),
+    row("46", "PUT", "/conversations/{group}/my", r#"{"archived":true}"#, [OUT, OUT, OK, OK, OK, OK]),
+    row("46a", "PUT", "/conversations/world/my", r#"{"archived":true}"#, [OK, OK, OK, OK, OK, OK]),
     row("41b", "PUT", "/conversations/world/members/{target}/mute", r#"{"until":0}"#, [WORLD, WORLD, WORLD, WORLD, WORLD, WORLD]),
 ];
 
-/// The index of the contract, rows 1 to 45 in order, below `/api`.
-pub const ENDPOINTS: [(&str, &str); 45] = [
+/// The index of the contract, rows 1 to 46 in order, below `/api`.
+pub const ENDPOINTS: [(&str, &str); 46] = [
     ("POST", "/auth/register"),
     ("POST", "/auth/login"),
     ("POST", "/auth/guest"),
@@ -193,4 +195,5 @@ pub const ENDPOINTS: [(&str, &str); 45] = [
     ("GET", "/conversations/{id}/invitations"),
     ("DELETE", "/conversations/{id}/invitations/{code}"),
     ("POST", "/invitations/{code}/accept"),
+    ("PUT", "/conversations/{id}/my"),
 ];

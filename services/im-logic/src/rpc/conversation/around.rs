@@ -3,9 +3,10 @@
 use gochat_core::error::Result;
 use gochat_core::history;
 use gochat_core::ids::{ConversationId, SeqId};
+use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
 
-use super::history::wide;
+use super::history::{message, wide};
 use super::visible;
 use crate::app::App;
 
@@ -31,6 +32,19 @@ pub(super) struct Page {
     /// The first number behind the page; 0 when there is none.
     pub(super) next: i64,
     pub(super) behind: bool,
+}
+
+impl Page {
+    pub(super) fn answer(self, head: SeqId) -> pb::GetMessagesResponse {
+        pb::GetMessagesResponse {
+            messages: self.messages.into_iter().map(message).collect(),
+            has_more: self.next > 0,
+            next_seq_id: self.next,
+            prev_seq_id: self.prev,
+            behind: self.behind,
+            head_seq_id: wide(head),
+        }
+    }
 }
 
 /// Reads the page. Hidden messages at its beginning make room for more at its end.

@@ -27,25 +27,15 @@ pub(super) async fn get(
     let facts = app.repo.facts(id, &[user]).await?;
     facts.readable_by(user)?;
     if around > 0 {
-        let head = told.max(facts.head);
-        let since = visible::since(app, &facts, id, user).await?;
         let limit = parse::page(1, request.limit, LIMIT_DEFAULT, LIMIT_MAX).1;
         let wish = around::Wish {
             id,
             seq: around,
             limit: limit.unsigned_abs(),
-            head,
-            since,
+            head: told.max(facts.head),
+            since: visible::since(app, &facts, id, user).await?,
         };
-        let page = around::read(app, wish).await?;
-        return Ok(pb::GetMessagesResponse {
-            messages: page.messages.into_iter().map(message).collect(),
-            has_more: page.next > 0,
-            next_seq_id: page.next,
-            prev_seq_id: page.prev,
-            behind: page.behind,
-            head_seq_id: wide(head),
-        });
+        return Ok(around::read(app, wish).await?.answer(wish.head));
     }
     let range = repo::GetConversationMessagesRequest {
         conversation_id: id.to_string(),

@@ -73,6 +73,7 @@ fn row(conversation: Conversation, with_unread: bool) -> pb::ConversationOptimiz
         settings: c.settings,
         awaited_seq_id: c.awaited_seq_id,
         peer_last_read_seq_id: c.peer_last_read_seq_id,
+        my: c.my,
     }
 }
 

@@ -9,6 +9,7 @@ pub(super) mod info;
 mod links;
 mod list;
 pub(super) mod members;
+mod own_state;
 mod read;
 mod read_by;
 pub(super) mod view;
@@ -42,6 +43,7 @@ super::service! {
         get_members(GetMembersRequest) -> GetMembersResponse = members::list;
         get_messages(GetMessagesRequest) -> GetMessagesResponse = history::get;
         mark_as_read(MarkAsReadRequest) -> MarkAsReadResponse = read::mark;
+        update_own_state(UpdateOwnStateRequest) -> UpdateOwnStateResponse = own_state::update;
         get_read_by(GetReadByRequest) -> GetReadByResponse = read_by::get;
         get_unread_count(GetUnreadCountRequest) -> GetUnreadCountResponse = read::unread;
         join_world_chat(JoinWorldChatRequest) -> JoinWorldChatResponse = create::join_world;

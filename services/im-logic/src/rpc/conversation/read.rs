@@ -30,15 +30,20 @@ pub(super) async fn mark(
     let mut outcome = app.repo.update_read_pointer(report.clone()).await?;
     let before = outcome.previous_read_seq_id;
     let mut moved = outcome.changed;
+    let mut unmarked = outcome.my.take();
     if outcome.last_read_seq_id < request.seq_id {
         // A message can be read before its row is written.
         app.facts.rows_written_soon(id).await;
         outcome = app.repo.update_read_pointer(report).await?;
         moved |= outcome.changed;
+        unmarked = outcome.my.take().or(unmarked);
     }
     if moved {
         let (from, to) = (parse::seq(before)?, parse::seq(outcome.last_read_seq_id)?);
         app.events.read(id, user, from, to).await;
+    }
+    if let Some(my) = unmarked {
+        app.events.own_state(id, user, &my).await;
     }
     // What the reader was told of and means, as far as that is known to exist.
     let owed = match request.seq_id {

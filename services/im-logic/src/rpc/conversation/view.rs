@@ -67,6 +67,7 @@ pub(crate) async fn seen_by(
         peer(app, id, user)
     )?;
     let pointer = seq_of(pointers.pointer.unwrap_or_default());
+    conversation.my = pointers.my;
     conversation.peer_last_read_seq_id = pointers.peer_last_read_seq_id;
     conversation.last_read_seq_id = i64::try_from(pointer.seq()).unwrap_or(i64::MAX);
     let head = u64::try_from(conversation.last_seq_id).unwrap_or(0);
@@ -93,6 +94,7 @@ async fn pointers(
         user_id: user.to_string(),
         conversation_id: id.to_string(),
         with_peer: true,
+        with_own_state: true,
     };
     app.repo.get_read_pointer(request).await
 }

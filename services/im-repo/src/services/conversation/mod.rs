@@ -6,6 +6,7 @@ mod invitations;
 mod links;
 mod list;
 mod members;
+mod own_state;
 mod read;
 
 use gochat_proto::im::repo::v1::{conversation_service_server::ConversationService, *};
@@ -28,6 +29,7 @@ serve!(impl ConversationService => ConversationApi {
     get_user_conversations(GetUserConversationsRequest) -> GetUserConversationsResponse;
     batch_get_conversations(BatchGetConversationsRequest) -> BatchGetConversationsResponse;
     update_read_pointer(UpdateReadPointerRequest) -> UpdateReadPointerResponse;
+    change_own_state(ChangeOwnStateRequest) -> ChangeOwnStateResponse;
     list_readers(ListReadersRequest) -> ListReadersResponse;
     get_read_pointer(GetReadPointerRequest) -> GetReadPointerResponse;
     get_unread_count(GetUnreadCountRequest) -> GetUnreadCountResponse;

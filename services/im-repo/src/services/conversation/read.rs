@@ -4,6 +4,7 @@ use gochat_core::error::{ErrorCode, Result};
 use gochat_core::ids::{ConversationId, SeqId, UserId};
 use gochat_core::receipt::{self, MemberPointer};
 use gochat_infra::port::db::{FactsOf, FactsRequest, MAX_MEMBER_PAGE};
+use gochat_proto::common::v1::OwnState;
 use gochat_proto::im::repo::v1::*;
 
 use super::ConversationApi;
@@ -27,7 +28,12 @@ impl ConversationApi {
             .advance_pointer(user, id, seq, now)
             .await
             .map_err(failed)?;
+        let my = match moved.unmarked {
+            true => Some(self.own_state(id, user).await?),
+            false => None,
+        };
         Ok(UpdateReadPointerResponse {
+            my,
             success: moved.pointer >= seq,
             unread_count: convert::wide(moved.unread),
             last_read_seq_id: convert::wide(moved.pointer),
@@ -60,10 +66,20 @@ impl ConversationApi {
             Some(peer) => self.shown_pointer(id, peer).await?,
             None => None,
         };
+        let my = match request.with_own_state {
+            true => Some(self.own_state(id, user).await?),
+            false => None,
+        };
         Ok(GetReadPointerResponse {
+            my,
             pointer: Some(pointer),
             peer_last_read_seq_id: peer.map(convert::wide),
         })
+    }
+
+    async fn own_state(&self, id: ConversationId, user: UserId) -> Result<OwnState> {
+        let state = self.shared.db.own_state(user, id).await;
+        Ok(convert::own_state(&state.map_err(failed)?))
     }
 
     /// How far one side of a single chat has read, where the other side may know.
