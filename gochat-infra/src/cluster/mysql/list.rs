@@ -93,6 +93,13 @@ macro_rules! peer_id {
     };
 }
 
+/// Whether the settings of the single chat `c` let the other side know what was read.
+macro_rules! tells_reads {
+    () => {
+        "REPLACE(COALESCE(c.settings, ''), ' ', '') NOT LIKE '%\"show_read_status\":false%'"
+    };
+}
+
 statements! {
     // ?1 user, ?2 kind or 0, ?3 whether there is a time, ?4 the time, ?5 first place, ?6 last
     // place, ?7 to ?9 the entry before the page, ?10 limit of removed ids or 0, ?11 the removed id
@@ -141,7 +148,7 @@ statements! {
                     OR (c.type = 1 AND EXISTS ( \
                         SELECT 1 FROM user_read_pointers cp WHERE cp.user_id = ", peer_id!(), " \
                         AND cp.conversation_id = c.id AND cp.updated_at > ?4 \
-                        AND NOT ", blocked!("cp.user_id"), ")))) mine \
+                        AND NOT ", blocked!("cp.user_id"), " AND ", tells_reads!(), ")))) mine \
              WHERE place = 1 OR (is_behind AND place BETWEEN ?5 AND ?6)) page ON head.n = 1 ",
         entry_joins!(),
         " ORDER BY head.n, page.is_behind, page.place"

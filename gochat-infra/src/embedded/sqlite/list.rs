@@ -71,6 +71,13 @@ macro_rules! peer_id {
     };
 }
 
+/// Whether the settings of the single chat `c` let the other side know what was read.
+macro_rules! tells_reads {
+    () => {
+        "replace(coalesce(c.settings, ''), ' ', '') NOT LIKE '%\"show_read_status\":false%'"
+    };
+}
+
 statements! {
     // ?1 user, ?2 kind or 0, ?3 updated after or -1, ?4 limit, ?5 offset, ?6 and ?7 the entry
     // before the page, or -1, ?8 limit of removed ids or 0, ?9 the removed id before the page, ?10
@@ -98,7 +105,7 @@ statements! {
                  OR (c.type = 1 AND EXISTS ( \
                     SELECT 1 FROM user_read_pointers pp WHERE pp.user_id = ", peer_id!(), " \
                     AND pp.conversation_id = c.id AND pp.updated_at > ?3 \
-                    AND NOT ", blocked!("pp.user_id"), ")))), \
+                    AND NOT ", blocked!("pp.user_id"), " AND ", tells_reads!(), ")))), \
          page(id, updated_at) AS MATERIALIZED ( \
              SELECT id, updated_at FROM mine \
              WHERE ?6 < 0 OR updated_at < ?6 OR (updated_at = ?6 AND id < ?7) \

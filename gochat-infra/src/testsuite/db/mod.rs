@@ -246,6 +246,7 @@ macro_rules! db_suite {
             world_counts_only_after_it_was_opened,
             a_pointer_of_the_peer_is_in_the_list_and_its_sync,
             a_pointer_in_a_blocked_pair_is_no_news,
+            a_pointer_that_the_settings_hide_is_no_news,
             pointers_of_members_are_listed,
             an_own_state_is_merged_and_listed,
             an_own_state_that_changed_is_in_the_sync,

@@ -3,7 +3,7 @@
 use gochat_core::ids::ConversationKind;
 
 use super::*;
-use crate::port::db::{AddMembers, ConversationEntry, ListQuery};
+use crate::port::db::{AddMembers, ConversationEntry, ConversationPatch, ListQuery};
 
 async fn read_to(db: &SharedDatabase, who: u64, id: ConversationId, seq: SeqId, at: UnixMillis) {
     db.advance_pointer(user(who), id, seq, at)
@@ -58,6 +58,33 @@ pub async fn a_pointer_of_the_peer_is_in_the_list_and_its_sync(subject: Subject)
     read_to(&db, 2, single(1, 2), 2, NOW + 300).await;
     let again = list(&db, 1, Some(NOW + 250)).await;
     assert!(again.is_empty(), "a pointer that stays is no news");
+}
+
+/// A chat whose settings hide reads doesn't show by a sync that there was one.
+pub async fn a_pointer_that_the_settings_hide_is_no_news(subject: Subject) {
+    let db = subject.db();
+    for n in 1..=2 {
+        add_user(&db, n).await;
+    }
+    open(&db, single(1, 2), 1, &[]).await;
+    save(&db, run_of(single(1, 2), 1..=4, 1), NOW).await;
+    let settings = |shown: bool| ConversationPatch {
+        settings: Some(format!(
+            r#"{{"single_settings": {{"show_read_status": {shown}}}}}"#
+        )),
+        ..Default::default()
+    };
+    // An edit moves the row's time to a later second.
+    let (id, since) = (single(1, 2), Some(NOW + 5_000));
+    db.update_conversation(id, settings(false), NOW + 10)
+        .await
+        .expect("settings");
+    read_to(&db, 2, id, 2, NOW + 9_000).await;
+    assert!(list(&db, 1, since).await.is_empty());
+    db.update_conversation(id, settings(true), NOW + 20)
+        .await
+        .expect("settings");
+    assert_eq!(pointers(&list(&db, 1, since).await), [(id, 2)]);
 }
 
 /// In a blocked pair nobody hears of the other.
