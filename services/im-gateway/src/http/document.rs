@@ -15,7 +15,7 @@ use super::{ALIASES, api, system};
 const DESCRIPTION: &str = "HTTP API of im-gateway. Every success is `{success, message, data}`, every \
     refusal `{success, message, code, traceId, details}`. Ids are decimal text, times are Unix seconds, \
     order is by seqId. A body is one JSON object: `null` for an optional field means that the field is \
-    absent, unknown fields are skipped, a field that stands there twice or has another type is refused \
+    absent unless the field's description says otherwise, unknown fields are skipped, a field that stands there twice or has another type is refused \
     with its name. An empty query value means that the parameter is absent. Live messages come over the \
     WebSocket `/ws`.";
 
