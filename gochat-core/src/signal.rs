@@ -27,6 +27,10 @@ pub enum Signal {
     GroupInvitation,
     /// A user changed what the user keeps about a conversation alone.
     ConversationState,
+    /// A stranger asks to join a group.
+    JoinRequested,
+    /// A request to join a group was answered.
+    JoinAnswered,
     /// A message was recalled.
     MessageRecalled,
     /// Somebody types.
@@ -37,7 +41,7 @@ pub enum Signal {
 
 impl Signal {
     /// All signals.
-    pub const ALL: [Signal; 12] = [
+    pub const ALL: [Signal; 14] = [
         Self::FriendStatusChanged,
         Self::MessageReceiptUpdated,
         Self::GroupMemberChanged,
@@ -47,6 +51,8 @@ impl Signal {
         Self::FriendRemoved,
         Self::GroupInvitation,
         Self::ConversationState,
+        Self::JoinRequested,
+        Self::JoinAnswered,
         Self::MessageRecalled,
         Self::Typing,
         Self::SessionReplaced,
@@ -64,6 +70,8 @@ impl Signal {
             Self::FriendRemoved => "friend.removed",
             Self::GroupInvitation => "group.invitation",
             Self::ConversationState => "conversation.state",
+            Self::JoinRequested => "group.join.requested",
+            Self::JoinAnswered => "group.join.answered",
             Self::MessageRecalled => "message.recalled",
             Self::Typing => "typing",
             Self::SessionReplaced => "session.replaced",
@@ -96,6 +104,8 @@ impl Signal {
             Self::FriendRemoved => "friend-removed",
             Self::GroupInvitation => "group-invitation",
             Self::ConversationState => "conversation-state",
+            Self::JoinRequested => "join-request",
+            Self::JoinAnswered => "join-request-answered",
             Self::MessageRecalled => "message-recalled",
             Self::Typing => "typing-indicator",
             Self::SessionReplaced => return None,

@@ -41,10 +41,14 @@ struct Links {
     invitations: Vec<InvitationLink>,
 }
 
-#[derive(Default, Deserialize)]
+/// What became of a link that was presented.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-struct Joined {
-    conversation: Option<Conversation>,
+pub struct JoinedByLink {
+    /// The group that the user is a member of now; `None` after a request.
+    pub conversation: Option<Conversation>,
+    /// An admin has to accept first: the user has an open request to join.
+    pub requested: bool,
 }
 
 impl Api {
@@ -81,10 +85,10 @@ impl Api {
             .map(drop)
     }
 
-    /// Joins a group by the code of an invitation link. Repeating it is safe.
-    pub async fn join_by_link(&self, code: &str) -> Result<Option<Conversation>> {
+    /// Joins a group by the code of an invitation link, or asks to join where that needs approval.
+    /// Repeating it is safe.
+    pub async fn join_by_link(&self, code: &str) -> Result<JoinedByLink> {
         let path = format!("/invitations/{code}/accept");
-        let joined = self.call::<Joined>(Method::POST, &path, NO_BODY).await?;
-        Ok(joined.conversation)
+        self.call(Method::POST, &path, NO_BODY).await
     }
 }

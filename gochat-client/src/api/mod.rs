@@ -14,6 +14,7 @@
 //! ```
 
 mod account;
+mod asks;
 mod conversations;
 mod friends;
 mod links;
@@ -33,10 +34,11 @@ use crate::url::Endpoint;
 use crate::{Credentials, Result};
 
 pub use account::Session;
+pub use asks::{JoinRequest, JoinRequestPage, JoinStatus};
 pub use conversations::{ConversationPage, ConversationQuery, NewGroup, OwnChange};
 pub use friends::RequestKind;
 pub use gochat_core::own_state::OwnState;
-pub use links::InvitationLink;
+pub use links::{InvitationLink, JoinedByLink};
 pub use members::{Added, FailedMember, Invitation, MemberPage};
 pub use messages::{HistoryPage, ReadBy, Reader};
 pub use objects::{Conversation, ConversationMember, Friend, FriendRequest, Message, Role, User};

@@ -29,6 +29,9 @@ pub struct GroupSettings {
     /// do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_member_view_history: Option<bool>,
+    /// Whether strangers may ask to join; absent means no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_join_requests: Option<bool>,
     /// Shown at the top of the group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub announcement: Option<String>,
@@ -42,6 +45,7 @@ impl Default for GroupSettings {
             max_members: GROUP_MEMBERS_DEFAULT,
             mute_all: false,
             allow_member_view_history: None,
+            allow_join_requests: None,
             announcement: None,
         }
     }

@@ -22,7 +22,7 @@ pub struct GroupFacts {
 }
 
 impl GroupFacts {
-    fn alive(&self) -> Result<&Self> {
+    pub(super) fn alive(&self) -> Result<&Self> {
         if self.dissolved {
             Err(ErrorCode::ConversationDissolved.into())
         } else {

@@ -92,33 +92,39 @@ pub fn sees_all_links(standing: Standing) -> bool {
     standing.may(Action::AddMembers).is_ok()
 }
 
+/// How somebody comes in by a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// As a member at once.
+    Join,
+    /// By a request that an admin answers: joining needs approval, and the maker is no admin.
+    Ask,
+}
+
 /// Judges the use of a link. `creator` and `user` are the standings of the maker and of the one who
 /// presents the code.
 ///
 /// # Errors
 /// `USER_ALREADY_IN_CONVERSATION` for members, `INVITATION_NOT_FOUND` for a link that has ended for
-/// whatever reason, `INSUFFICIENT_PERMISSION` where joining needs the consent of an admin and the
-/// maker is none, `CONVERSATION_FULL`.
+/// whatever reason, `CONVERSATION_FULL`.
 pub fn decide_link_use(
     group: &GroupFacts,
     link: &Link,
     creator: Standing,
     user: Standing,
     now: UnixMillis,
-) -> Result<()> {
+) -> Result<Entry> {
     user.may(Action::JoinWhenOpen)?;
     if !link.is_open(now) || may_add(group, creator, Role::Member, 1).is_err() {
         return Err(ErrorCode::InvitationNotFound.into());
     }
-    if group.settings.join_approval_required && creator.may(Action::AddMembers).is_err() {
-        return Err(Error::new(
-            ErrorCode::InsufficientPermission,
-            "Joining this group needs the consent of an admin.",
-        ));
+    if group.room() == 0 {
+        return Err(ErrorCode::ConversationFull.into());
     }
-    match group.room() {
-        0 => Err(ErrorCode::ConversationFull.into()),
-        _ => Ok(()),
+    let admits = creator.may(Action::AddMembers).is_ok();
+    match group.settings.join_approval_required && !admits {
+        true => Ok(Entry::Ask),
+        false => Ok(Entry::Join),
     }
 }
 

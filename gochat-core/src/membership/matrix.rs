@@ -120,6 +120,10 @@ matrix! {
     Join:                  REG   LOW      MEM    MEM   MEM;
     /// Join a group that is open.
     JoinWhenOpen:          REG   YES      MEM    MEM   MEM;
+    /// Ask to join.
+    AskToJoin:             REG   YES      MEM    MEM   MEM;
+    /// Answer requests to join.
+    AnswerJoin:            OUT   OUT      LOW    YES   YES;
     /// Leave.
     Leave:                 OUT   OUT      YES    YES   OWN;
     /// Remove an ordinary member.
@@ -204,10 +208,10 @@ mod tests {
     }
 
     #[test]
-    fn strangers_may_only_create_and_join_open_groups_and_guests_nothing() {
+    fn strangers_may_only_create_ask_and_join_open_groups_and_guests_nothing() {
         assert_eq!(
             allowed(Standing::Outsider),
-            [Action::CreateGroup, Action::JoinWhenOpen]
+            [Action::CreateGroup, Action::JoinWhenOpen, Action::AskToJoin]
         );
         assert_eq!(allowed(Standing::Guest), []);
     }

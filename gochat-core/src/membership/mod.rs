@@ -5,6 +5,7 @@
 //! that concurrent commands end as one of their orders would. The service in front refuses early
 //! with the `decide_…` of the command and publishes the [`GroupEvent`]s.
 
+mod ask;
 mod command;
 mod event;
 mod group;
@@ -12,6 +13,10 @@ mod heir;
 mod link;
 mod matrix;
 
+pub use ask::{
+    Ask, AskLimits, JOIN_TEXT_MAX_CHARS, JoinAnswer, JoinRequest, JoinStatus, check_join_text,
+    decide_ask, decide_join_answer,
+};
 pub use command::{
     GroupAct, GroupCommand, GroupDecision, GroupState, GroupWrite, Operator, decide,
 };
@@ -23,7 +28,7 @@ pub use group::{
 };
 pub use heir::{Candidacy, heir};
 pub use link::{
-    LINK_CODE_CHARS, LINK_LIFE_MAX_MS, LINK_USES_MAX, Link, LinkTerms, decide_link,
+    Entry, LINK_CODE_CHARS, LINK_LIFE_MAX_MS, LINK_USES_MAX, Link, LinkTerms, decide_link,
     decide_link_use, decide_revoke, is_link_code, sees_all_links,
 };
 pub use matrix::{Action, Standing};

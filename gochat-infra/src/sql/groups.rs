@@ -2,12 +2,13 @@
 
 use gochat_core::conversation::{Seen, Settings};
 use gochat_core::error::{Error, ErrorCode, Result};
-use gochat_core::ids::UserId;
+use gochat_core::ids::{ConversationId, UserId};
 use gochat_core::membership::{
-    Action, GroupAct, GroupCommand, GroupFacts, GroupState, Mute, Role, Standing,
+    Action, Entry, FailedUser, GroupAct, GroupCommand, GroupFacts, GroupState, JoinStatus, Mute,
+    Role, Standing,
 };
 
-use crate::port::db::{ConversationPatch, ConversationRow, DbError};
+use crate::port::db::{ConversationPatch, ConversationRow, DbError, GroupOutcome, LinkRow};
 
 /// A refusal of core, as the port says it.
 pub(crate) fn refused(e: Error) -> DbError {
@@ -47,6 +48,37 @@ pub(crate) fn state(
 /// How a user named in a loaded state stands to the group.
 pub(crate) fn standing(state: &GroupState, user: UserId) -> Standing {
     Standing::new(state.roles.get(&user).copied(), false)
+}
+
+/// Lets those pass who join by a link at once; the others have to ask.
+pub(crate) fn direct(verdict: Result<Entry>) -> std::result::Result<(), DbError> {
+    match verdict.map_err(refused)? {
+        Entry::Join => Ok(()),
+        Entry::Ask => Err(DbError::refused(ErrorCode::InsufficientPermission)),
+    }
+}
+
+/// Lets a link pass that leads to this group, whoever it admits at once.
+pub(crate) fn leads_to(
+    id: ConversationId,
+    (link, verdict): (LinkRow, Result<Entry>),
+) -> std::result::Result<(), DbError> {
+    verdict.map_err(refused)?;
+    match link.conversation_id == id {
+        true => Ok(()),
+        false => Err(DbError::not_found(ErrorCode::InvitationNotFound)),
+    }
+}
+
+/// State of a request after the command that was to admit the asker: open while the asker can't be
+/// a member.
+pub(crate) fn join_status(done: &GroupOutcome) -> JoinStatus {
+    let failed = done.decision.failed.first();
+    let is_member = |f: &FailedUser| f.error.code == ErrorCode::UserAlreadyInConversation;
+    match failed.is_none_or(is_member) {
+        true => JoinStatus::Accepted,
+        false => JoinStatus::Open,
+    }
 }
 
 /// The columns of a mute.

@@ -310,6 +310,15 @@ impl Budgets {
         self.charge("invitation_codes", &of(by), rule, 1).await
     }
 
+    /// A request to join a group.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`.
+    pub(crate) async fn join_request(&self, by: UserId) -> Result<()> {
+        let rule = self.config.join_requests;
+        self.charge("join_requests", &of(by), rule, 1).await
+    }
+
     /// A search by name.
     ///
     /// # Errors

@@ -245,6 +245,8 @@ pub struct Budgets {
     /// Invitation links that one user makes, and codes that one user presents, right or wrong.
     /// Default 60 an hour, burst 30.
     pub invitation_codes: Rule,
+    /// Requests to join groups that one user makes. Default 30 an hour, burst 30.
+    pub join_requests: Rule,
     /// Searches of one user. Default 2/s, burst 20.
     pub searches: Rule,
     /// Switches all of them off, for load tests. Default false; `gateway.rates.disabled` of the
@@ -270,6 +272,7 @@ impl Default for Budgets {
             requests_by_user: Rule::new(hourly(30.0), 30.0),
             requests_to_user: Rule::new(hourly(60.0), 60.0),
             invitation_codes: Rule::new(hourly(60.0), 30.0),
+            join_requests: Rule::new(hourly(30.0), 30.0),
             searches: Rule::new(2.0, 20.0),
             disabled: false,
         }
@@ -298,6 +301,7 @@ impl Budgets {
             ("requests_by_user", self.requests_by_user),
             ("requests_to_user", self.requests_to_user),
             ("invitation_codes", self.invitation_codes),
+            ("join_requests", self.join_requests),
             ("searches", self.searches),
         ] {
             named(name, rule.validated().map(drop))?;
@@ -328,8 +332,14 @@ pub struct Limits {
     /// Maximum number of open invitation links of one group, at most 100; further ones are refused
     /// with `TOO_MANY_INVITATIONS`. Default 50.
     pub invitation_links_per_group: i32,
-    /// Time after a refused friend request in which the same user isn't asked again, in seconds.
-    /// Requests before it are refused with `RATE_LIMITED`. 0 = none. Default 86,400.
+    /// Maximum number of open requests to join groups of one user; further ones are refused with
+    /// `RATE_LIMITED`. Default 20.
+    pub join_requests_per_user: i32,
+    /// The same of one group. Default 500.
+    pub join_requests_per_group: i32,
+    /// Time after a refused friend request, or a refused request to join a group, in which the same
+    /// user or group isn't asked again, in seconds. Requests before it are refused with
+    /// `RATE_LIMITED`. 0 = none. Default 86,400.
     pub request_cooldown_s: u64,
     /// How long a change waits until its sequencer has passed it, in milliseconds. Default 8,000,
     /// below the gateway's deadline for a call.
@@ -353,6 +363,8 @@ impl Default for Limits {
             invitation_ttl_s: 14 * 86_400,
             invitations_per_user: 100,
             invitation_links_per_group: 50,
+            join_requests_per_user: 20,
+            join_requests_per_group: 500,
             request_cooldown_s: REQUEST_COOLDOWN_MS / 1_000,
             facts_timeout_ms: 8_000,
         }

@@ -6,8 +6,8 @@ use gochat_core::own_state::OwnState;
 use gochat_core::receipt;
 use gochat_infra::port::db::{
     ConversationEntry, ConversationRow, FriendEntry, FriendRequestEntry, FriendRequestRow,
-    InvitationRow, LinkRow, MemberEntry, MemberRow, MessageEntry, MessageRow, NewMessage,
-    RecentMessage, UserBrief, UserRow, UserStatus,
+    InvitationRow, JoinRequestRow, LinkRow, MemberEntry, MemberRow, MessageEntry, MessageRow,
+    NewMessage, RecentMessage, UserBrief, UserRow, UserStatus,
 };
 use gochat_infra::port::presence::Status as Presence;
 use gochat_proto::common::v1 as common;
@@ -395,6 +395,24 @@ pub(crate) fn link(row: &LinkRow) -> common::InvitationLink {
         max_uses: narrow(row.max_uses),
         uses: narrow(row.used),
         created_at: seconds(row.created_at),
+        expires_at: seconds(row.expires_at),
+    }
+}
+
+/// A request to join, with the asker where known.
+pub(crate) fn join_request(
+    row: &JoinRequestRow,
+    user: Option<common::UserInfo>,
+) -> common::JoinRequest {
+    common::JoinRequest {
+        id: row.id.to_string(),
+        conversation_id: row.conversation_id.to_string(),
+        user_id: row.user_id.to_string(),
+        user,
+        status: row.status as i32,
+        text: row.text.clone(),
+        created_at: seconds(row.created_at),
+        changed_at: seconds(row.changed_at),
         expires_at: seconds(row.expires_at),
     }
 }

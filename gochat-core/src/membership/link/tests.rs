@@ -49,15 +49,16 @@ proptest! {
     ) {
         let group = group(settings.clone(), members, dissolved);
         let used_link = link(max_uses, used, end);
-        if decide_link_use(&group, &used_link, creator, user, NOW).is_ok() {
+        if let Ok(entry) = decide_link_use(&group, &used_link, creator, user, NOW) {
             prop_assert_eq!(user, Standing::Outsider);
             prop_assert!(!dissolved && members < settings.max_members);
             prop_assert!(used_link.is_open(NOW));
-            let action = if settings.invite_enabled && !settings.join_approval_required {
-                Action::AddMembersWhenOpen
-            } else {
-                Action::AddMembers
+            let action = match settings.invite_enabled {
+                true => Action::AddMembersWhenOpen,
+                false => Action::AddMembers,
             };
+            let is_admin = creator.may(Action::AddMembers).is_ok();
+            prop_assert_eq!(entry == Entry::Ask, settings.join_approval_required && !is_admin);
             prop_assert!(creator.may(action).is_ok());
         }
     }
@@ -99,7 +100,7 @@ fn a_link_ends_with_the_permission_of_its_maker() {
         let link = link(0, 0, NOW + 1);
         decide_link_use(&group, &link, creator, Standing::Outsider, NOW).map_err(|e| e.code)
     };
-    assert_eq!(use_of(Standing::Member(Role::Member)), Ok(()));
+    assert_eq!(use_of(Standing::Member(Role::Member)), Ok(Entry::Join));
     assert_eq!(
         use_of(Standing::Outsider),
         Err(ErrorCode::InvitationNotFound)

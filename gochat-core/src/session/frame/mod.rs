@@ -17,7 +17,8 @@ pub use client::{AccessToken, ClientFrame, FrameError, SendMessage};
 pub use objects::{ConversationChange, Member, Sender, User};
 pub use server::{
     Authenticated, ConversationState, ConversationUpdated, ErrorDetails, ErrorFrame, FriendAdded,
-    FriendRemoved, FriendRequest, GroupInvitation, IDS_MAX, MemberAdded, MemberRemoved, MessageAck,
-    MessageRead, MessageRecalled, NewMessage, OnlineStatus, PROFILES_MAX, Pong, Restarting,
-    ServerFrame, ServerFrameError, ServerPayload, TypingIndicator, encode,
+    FriendRemoved, FriendRequest, GroupInvitation, IDS_MAX, JoinRequest, JoinRequestAnswered,
+    MemberAdded, MemberRemoved, MessageAck, MessageRead, MessageRecalled, NewMessage, OnlineStatus,
+    PROFILES_MAX, Pong, Restarting, ServerFrame, ServerFrameError, ServerPayload, TypingIndicator,
+    encode,
 };

@@ -276,6 +276,26 @@ frames! {
         /// The whole state after the change. Of two states, the higher version is newer.
         #[serde(default)] my: OwnState,
     }
+    /// A stranger asks to join a group; told to its admins and the owner.
+    JoinRequest<'a> = "join-request" {
+        /// Identifier of the group.
+        #[serde(borrow)] conversation_id: Cow<'a, str>,
+        /// Who asks.
+        #[serde(borrow)] user_id: Cow<'a, str>,
+        /// Words of the asker; may be empty.
+        #[serde(borrow, default)] message: Cow<'a, str>,
+        /// Unix seconds.
+        #[serde(default)] created_at: i64,
+    }
+    /// The user's own request to join a group was answered.
+    JoinRequestAnswered<'a> = "join-request-answered" {
+        /// Identifier of the group.
+        #[serde(borrow)] conversation_id: Cow<'a, str>,
+        /// The group's name.
+        #[serde(borrow, default)] name: Cow<'a, str>,
+        /// The user is a member now.
+        #[serde(default)] accepted: bool,
+    }
     /// This gateway is draining: connect elsewhere after the given time.
     Restarting = "restarting" {
         /// Milliseconds to wait; different for every client, so that there is no storm.

@@ -359,6 +359,8 @@ fn a_client_reads_what_the_server_wrote() {
         FriendRemoved,
         GroupInvitation,
         ConversationState,
+        JoinRequest,
+        JoinRequestAnswered,
         Restarting
     );
 }

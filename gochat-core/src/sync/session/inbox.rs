@@ -228,6 +228,14 @@ impl ClientSession {
             ServerFrame::FriendRemoved(f) => Event::FriendsChanged {
                 user_id: f.friend_id.parse()?,
             },
+            ServerFrame::JoinRequest(r) => Event::JoinRequested {
+                conversation_id: r.conversation_id.parse()?,
+                user_id: r.user_id.parse()?,
+            },
+            ServerFrame::JoinRequestAnswered(a) => Event::JoinAnswered {
+                conversation_id: a.conversation_id.parse()?,
+                accepted: a.accepted,
+            },
             ServerFrame::GroupInvitation(i) => Event::Invited(i.conversation_id.parse()?),
             ServerFrame::ConversationState(c) => Event::OwnStateChanged {
                 conversation_id: c.conversation_id.parse()?,

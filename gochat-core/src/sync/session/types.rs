@@ -170,6 +170,20 @@ pub enum Event {
     },
     /// A member of this group invites the user to it: ask for the invitations.
     Invited(ConversationId),
+    /// Somebody asks to join a group that the user manages: ask for the requests.
+    JoinRequested {
+        /// The group.
+        conversation_id: ConversationId,
+        /// The asker.
+        user_id: UserId,
+    },
+    /// The user's request to join a group was answered.
+    JoinAnswered {
+        /// The group.
+        conversation_id: ConversationId,
+        /// The user is a member now.
+        accepted: bool,
+    },
     /// A friend request arrived or was accepted: load friends again.
     FriendsChanged {
         /// The other side.

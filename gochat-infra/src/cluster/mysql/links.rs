@@ -2,9 +2,9 @@
 //! judged one after the other and locks are taken in one order.
 
 use async_trait::async_trait;
-use gochat_core::error::ErrorCode;
+use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConversationId, UnixMillis, UserId};
-use gochat_core::membership::{decide_link, decide_link_use, decide_revoke};
+use gochat_core::membership::{Entry, decide_link, decide_link_use, decide_revoke};
 
 use super::query::{At, Conn, binds, execute, first, one, rows, statements};
 use super::replica::Key;
@@ -13,7 +13,7 @@ use super::{MysqlDatabase, groups};
 use crate::port::db::{
     DbError, DbResult, GroupOutcome, InvitationLinkStore, LinkRow, MAX_PAGE, NewLink,
 };
-use crate::sql::groups::{acceptance, refused, standing};
+use crate::sql::groups::{acceptance, direct, refused, standing};
 use crate::sql::row::columns;
 
 statements! {
@@ -74,25 +74,42 @@ async fn revoke(
     Ok(link.is_some())
 }
 
+/// A link that is good for a user, and how the user comes in by it; the group is held.
+pub(super) async fn judged(
+    conn: &mut Conn,
+    code: &String,
+    user: UserId,
+    now: UnixMillis,
+) -> DbResult<(LinkRow, Result<Entry, Error>)> {
+    let unknown = || DbError::not_found(ErrorCode::InvitationNotFound);
+    // Tells which group to hold; the link is judged as it is once the group is held.
+    let found = by_code(conn, code).await?.ok_or_else(unknown)?;
+    let names = [found.creator_id, user];
+    let (_, state) = groups::loaded(conn, found.conversation_id, &names, false).await?;
+    let link = by_code(conn, code).await?.ok_or_else(unknown)?;
+    let (maker, user) = (standing(&state, link.creator_id), standing(&state, user));
+    let verdict = decide_link_use(&state.facts, &link.link(), maker, user, now);
+    Ok((link, verdict))
+}
+
+/// Counts a use.
+pub(super) async fn count(conn: &mut Conn, code: &String) -> DbResult<()> {
+    execute::<CountUse>(conn, &binds![code]).await.map(drop)
+}
+
 async fn join(
     conn: &mut Conn,
     (code, user, now): &(String, UserId, UnixMillis),
 ) -> DbResult<(LinkRow, Option<GroupOutcome>)> {
-    let unknown = || DbError::not_found(ErrorCode::InvitationNotFound);
-    // Tells which group to hold; the link is judged as it is once the group is held.
-    let id = by_code(conn, code).await?.ok_or_else(unknown)?;
-    let names = [id.creator_id, *user];
-    let (_, state) = groups::loaded(conn, id.conversation_id, &names, false).await?;
-    let mut link = by_code(conn, code).await?.ok_or_else(unknown)?;
-    let (maker, user_standing) = (standing(&state, link.creator_id), standing(&state, *user));
-    match decide_link_use(&state.facts, &link.link(), maker, user_standing, *now) {
+    let (mut link, verdict) = judged(conn, code, *user, *now).await?;
+    match verdict {
         Err(e) if e.code == ErrorCode::UserAlreadyInConversation => return Ok((link, None)),
-        verdict => verdict.map_err(refused)?,
+        verdict => direct(verdict)?,
     }
     let args = (link.conversation_id, acceptance(*user), *now);
     let done = groups::command(conn, &args).await?;
     if !done.decision.added().is_empty() {
-        execute::<CountUse>(conn, &binds![code]).await?;
+        count(conn, code).await?;
         link.used += 1;
     }
     Ok((link, Some(done)))

@@ -34,6 +34,7 @@ mod friends;
 mod group_invitations;
 mod groups;
 mod invitations;
+mod join_requests;
 mod keys;
 mod links;
 mod list;

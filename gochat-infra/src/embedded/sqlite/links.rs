@@ -2,16 +2,16 @@
 
 use async_trait::async_trait;
 use diesel::sqlite::SqliteConnection;
-use gochat_core::error::ErrorCode;
+use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConversationId, UnixMillis, UserId};
-use gochat_core::membership::{decide_link, decide_link_use, decide_revoke};
+use gochat_core::membership::{Entry, decide_link, decide_link_use, decide_revoke};
 
 use super::query::{binds, execute, first, one, rows, statements};
 use super::{SqliteDatabase, groups};
 use crate::port::db::{
     DbError, DbResult, GroupOutcome, InvitationLinkStore, LinkRow, MAX_PAGE, NewLink,
 };
-use crate::sql::groups::{acceptance, refused, standing};
+use crate::sql::groups::{acceptance, direct, refused, standing};
 use crate::sql::row::columns;
 
 statements! {
@@ -66,24 +66,41 @@ fn revoke(
     Ok(link.is_some())
 }
 
+/// A link that is good for a user, and how the user comes in by it.
+pub(super) fn judged(
+    conn: &mut SqliteConnection,
+    code: &str,
+    user: UserId,
+    now: UnixMillis,
+) -> DbResult<(LinkRow, Result<Entry, Error>)> {
+    let link = first::<ByCode, LinkRow>(conn, &binds![code])?;
+    let link = link.ok_or_else(|| DbError::not_found(ErrorCode::InvitationNotFound))?;
+    let names = [link.creator_id, user];
+    let (_, state) = groups::loaded(conn, link.conversation_id, &names, false)?;
+    let (maker, user) = (standing(&state, link.creator_id), standing(&state, user));
+    let verdict = decide_link_use(&state.facts, &link.link(), maker, user, now);
+    Ok((link, verdict))
+}
+
+/// Counts a use.
+pub(super) fn count(conn: &mut SqliteConnection, code: &str) -> DbResult<()> {
+    execute::<CountUse>(conn, &binds![code]).map(drop)
+}
+
 fn join(
     conn: &mut SqliteConnection,
     code: &str,
     user: UserId,
     now: UnixMillis,
 ) -> DbResult<(LinkRow, Option<GroupOutcome>)> {
-    let link = first::<ByCode, LinkRow>(conn, &binds![code])?;
-    let mut link = link.ok_or_else(|| DbError::not_found(ErrorCode::InvitationNotFound))?;
-    let id = link.conversation_id;
-    let (_, state) = groups::loaded(conn, id, &[link.creator_id, user], false)?;
-    let (maker, user_standing) = (standing(&state, link.creator_id), standing(&state, user));
-    match decide_link_use(&state.facts, &link.link(), maker, user_standing, now) {
+    let (mut link, verdict) = judged(conn, code, user, now)?;
+    match verdict {
         Err(e) if e.code == ErrorCode::UserAlreadyInConversation => return Ok((link, None)),
-        verdict => verdict.map_err(refused)?,
+        verdict => direct(verdict)?,
     }
-    let done = groups::command(conn, id, &acceptance(user), now)?;
+    let done = groups::command(conn, link.conversation_id, &acceptance(user), now)?;
     if !done.decision.added().is_empty() {
-        execute::<CountUse>(conn, &binds![code])?;
+        count(conn, code)?;
         link.used += 1;
     }
     Ok((link, Some(done)))

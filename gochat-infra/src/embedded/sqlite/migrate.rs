@@ -43,6 +43,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(11, "+group_invitations", "0011_group_invitations"),
     migration!(12, "+conversation_states", "0012_conversation_states"),
     migration!(14, "+invitation_links", "0014_invitation_links"),
+    migration!(15, "+join_requests", "0015_join_requests"),
 ];
 
 impl Migration {

@@ -25,6 +25,7 @@ mod group_invitations;
 mod groups;
 mod invitations;
 mod job;
+mod join_requests;
 mod keys;
 mod links;
 mod list;

@@ -26,6 +26,7 @@ mod facts;
 mod friend;
 mod group_invitation;
 mod invitation;
+mod join_request;
 mod key;
 mod link;
 mod list;
@@ -54,6 +55,7 @@ pub use friend::{
 };
 pub use group_invitation::{GroupInvitationStore, InvitationRow, NewInvitation};
 pub use invitation::InvitationStore;
+pub use join_request::{JoinAnswered, JoinRequestRow, JoinRequestStore, NewJoinRequest};
 pub use key::{KeyStore, SigningKeyRow};
 pub use link::{InvitationLinkStore, LinkRow, NewLink};
 pub use list::{ConversationEntry, ListPage, ListQuery, MAX_REMOVED, SearchPage, SearchQuery};
@@ -90,6 +92,7 @@ pub trait Database:
     + GroupInvitationStore
     + InvitationLinkStore
     + OwnStateStore
+    + JoinRequestStore
     + PlaceStore
     + InvitationStore
     + KeyStore

@@ -167,6 +167,26 @@ macro_rules! columns {
             ".draft"
         )
     };
+    (join_request $a:literal) => {
+        concat!(
+            $a,
+            ".id, ",
+            $a,
+            ".conversation_id, ",
+            $a,
+            ".user_id, ",
+            $a,
+            ".status, ",
+            $a,
+            ".text, ",
+            $a,
+            ".created_at, ",
+            $a,
+            ".changed_at, ",
+            $a,
+            ".expires_at"
+        )
+    };
     (request $a:literal) => {
         concat!(
             $a,

@@ -8,8 +8,8 @@ use gochat_core::token::{End, Session};
 use super::{FromRow, Reader, Source};
 use crate::port::db::{
     AuditRow, ConversationEntry, ConversationRow, DbResult, EndedSession, FriendEntry,
-    FriendRequestEntry, FriendRequestRow, InvitationRow, LinkRow, MemberEntry, MemberRow,
-    MessageEntry, MessageRow, PasswordRow, SigningKeyRow, UserBrief, UserRow,
+    FriendRequestEntry, FriendRequestRow, InvitationRow, JoinRequestRow, LinkRow, MemberEntry,
+    MemberRow, MessageEntry, MessageRow, PasswordRow, SigningKeyRow, UserBrief, UserRow,
 };
 
 /// Reads a struct field by field; the order of the fields is the order of the columns.
@@ -42,6 +42,9 @@ from_row_struct!(InvitationRow, 6, {
 });
 from_row_struct!(LinkRow, 7, {
     code, conversation_id, creator_id, max_uses, used, created_at, expires_at,
+});
+from_row_struct!(JoinRequestRow, 8, {
+    id, conversation_id, user_id, status, text, created_at, changed_at, expires_at,
 });
 from_row_struct!(FriendRequestEntry, 17, { request, requester, target });
 from_row_struct!(FriendEntry, 9, { friend_id, status, remark, created_at, updated_at, user });

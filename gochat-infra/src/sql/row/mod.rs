@@ -4,6 +4,7 @@ mod columns;
 mod entities;
 
 use gochat_core::ids::{ConversationId, MessageId, RequestId, UserId};
+use gochat_core::membership::JoinStatus;
 use gochat_core::reach::AddedBy;
 use gochat_core::token::{EndReason, SessionId};
 
@@ -88,6 +89,7 @@ from_int! {
     UserStatus, "user status", v => i32::try_from(v).ok().and_then(UserStatus::from_i32);
     EndReason, "reason", v => i32::try_from(v).ok().and_then(EndReason::from_i32);
     AddedBy, "who adds", v => i32::try_from(v).ok().and_then(AddedBy::from_i32);
+    JoinStatus, "request status", v => i32::try_from(v).ok().and_then(JoinStatus::from_i32);
     FriendStatus, "friend status", v => i32::try_from(v).ok().and_then(FriendStatus::from_i32);
 }
 

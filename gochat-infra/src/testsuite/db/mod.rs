@@ -11,6 +11,7 @@ mod facts;
 mod friends;
 mod group_invitations;
 mod invitations;
+mod join_requests;
 mod keys;
 mod links;
 mod list;
@@ -41,6 +42,7 @@ pub use facts::*;
 pub use friends::*;
 pub use group_invitations::*;
 pub use invitations::*;
+pub use join_requests::*;
 pub use keys::*;
 pub use links::*;
 pub use list::*;
@@ -309,6 +311,11 @@ macro_rules! db_suite {
             a_link_is_judged_by_the_group_it_meets,
             links_of_a_group_are_bounded_and_listed,
             a_revoked_link_admits_nobody,
+            a_request_to_join_is_kept_once,
+            requests_to_join_are_bounded_and_listed,
+            an_accepted_request_makes_a_member,
+            a_refused_request_changes_nothing_else,
+            a_link_of_a_plain_member_asks_where_approval_is_needed,
             a_place_is_known_after_a_sign_in,
             places_of_a_user_are_bounded,
             migrations_go_up_down_and_up_again,

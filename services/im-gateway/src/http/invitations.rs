@@ -69,6 +69,9 @@ pub(super) struct InvitationsData {
 pub(super) struct JoinedData {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) conversation: Option<Conversation>,
+    /// An admin of the group has to accept first: you have an open request to join.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) requested: bool,
 }
 
 /// Your open invitations to groups, in the order they were made.
@@ -127,5 +130,8 @@ pub(super) async fn answer_invitation(
             c.answer_invitation(r).await
         });
     let conversation = call.await?.conversation.map(Into::into);
-    Ok(Reply::ok(JoinedData { conversation }))
+    Ok(Reply::ok(JoinedData {
+        conversation,
+        requested: false,
+    }))
 }

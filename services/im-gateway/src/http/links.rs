@@ -192,6 +192,9 @@ pub(super) async fn join_by_link(
         .call(clients, &trace.0, request, |mut c, r| async move {
             c.use_invitation_link(r).await
         });
-    let conversation = call.await?.conversation.map(Into::into);
-    Ok(Reply::ok(JoinedData { conversation }))
+    let joined = call.await?;
+    Ok(Reply::ok(JoinedData {
+        conversation: joined.conversation.map(Into::into),
+        requested: joined.requested,
+    }))
 }

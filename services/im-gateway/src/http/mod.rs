@@ -1,5 +1,6 @@
 //! HTTP: one file per resource, one for the objects they answer with.
 
+mod asks;
 mod auth;
 mod conversations;
 mod docs;
@@ -98,6 +99,8 @@ fn api() -> OpenApiRouter<Gw> {
         .routes(routes!(members::mute))
         .routes(routes!(invitations::invitations))
         .routes(routes!(invitations::answer_invitation))
+        .routes(routes!(asks::join_requests, asks::ask_to_join))
+        .routes(routes!(asks::join_request, asks::answer_join_request))
         .routes(routes!(links::links, links::create_link))
         .routes(routes!(links::revoke_link))
         .routes(routes!(links::join_by_link))

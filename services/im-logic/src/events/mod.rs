@@ -245,6 +245,47 @@ impl Events {
         .await;
     }
 
+    /// `group.join.requested`: the admins are told.
+    pub(crate) async fn join_asked(&self, group: ConversationId, user: UserId, text: &str) {
+        let told = json!({ "message": text });
+        let event = NotificationEvent {
+            event_id: event_id(),
+            event_type: "group.join.requested".to_owned(),
+            timestamp: clock::now_s(),
+            target_user_id: String::new(),
+            conversation_id: group.to_string(),
+            operator_id: user.to_string(),
+            payload: told.to_string(),
+        };
+        let key = group.to_string();
+        let record = record(topics::NOTIFICATIONS, "NotificationEvent", key, &event);
+        self.tell(vec![record]).await;
+    }
+
+    /// `group.join.answered`: the asker is told.
+    pub(crate) async fn join_answered(
+        &self,
+        group: ConversationId,
+        name: &str,
+        asker: UserId,
+        by: UserId,
+        accepted: bool,
+    ) {
+        let told = json!({ "name": name, "accepted": accepted });
+        let event = NotificationEvent {
+            event_id: event_id(),
+            event_type: "group.join.answered".to_owned(),
+            timestamp: clock::now_s(),
+            target_user_id: asker.to_string(),
+            conversation_id: group.to_string(),
+            operator_id: by.to_string(),
+            payload: told.to_string(),
+        };
+        let key = group.to_string();
+        let record = record(topics::NOTIFICATIONS, "NotificationEvent", key, &event);
+        self.tell(vec![record]).await;
+    }
+
     /// `friend.removed`: a friendship ended, by the first of the two.
     pub(crate) async fn friend_removed(&self, user: UserId, friend: UserId) {
         let fact = json!({});

@@ -147,6 +147,10 @@ calls! {
     again conversations.list_invitation_links(ListInvitationLinksRequest) -> ListInvitationLinksResponse as list_links;
     again conversations.revoke_invitation_link(RevokeInvitationLinkRequest) -> RevokeInvitationLinkResponse as revoke_link;
     once conversations.use_invitation_link(UseInvitationLinkRequest) -> UseInvitationLinkResponse as use_link;
+    again conversations.ask_to_join(AskToJoinRequest) -> AskToJoinResponse as ask_to_join;
+    again conversations.get_join_request(GetJoinRequestRequest) -> GetJoinRequestResponse as get_join_request;
+    again conversations.list_join_requests(ListJoinRequestsRequest) -> ListJoinRequestsResponse as list_join_requests;
+    once conversations.answer_join_request(AnswerJoinRequestRequest) -> AnswerJoinRequestResponse as answer_join_request;
     again conversations.count_conversations(CountConversationsRequest) -> CountConversationsResponse as count_conversations;
     again conversations.mute_member(MuteMemberRequest) -> MuteMemberResponse as mute_member;
     again conversations.get_conversation_members(GetConversationMembersRequest)

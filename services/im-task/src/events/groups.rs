@@ -1,11 +1,13 @@
 //! `group.member.*` and role changes → members.
 
+use gochat_core::audience::Audience;
+use gochat_core::membership::Role;
 use gochat_core::session::frame::{
-    ConversationChange, ConversationUpdated, IDS_MAX, Member, MemberAdded, MemberRemoved,
-    PROFILES_MAX,
+    ConversationChange, ConversationUpdated, IDS_MAX, JoinRequest, JoinRequestAnswered, Member,
+    MemberAdded, MemberRemoved, PROFILES_MAX,
 };
 use gochat_core::signal::{Change, Signal};
-use gochat_proto::im::repo::v1::GetUsersRequest;
+use gochat_proto::im::repo::v1::{GetConversationMembersRequest, GetUsersRequest};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +15,10 @@ use super::conversations::updated;
 use super::event::Event;
 use super::friends::user;
 use super::{Events, Reaction};
+use crate::repo::roster_of_page;
 
+/// Maximum number of admins who are told of a request to join; the others find it in the list.
+const ADMINS_TOLD: i32 = 100;
 /// Role of whoever was just added.
 const MEMBER: i32 = 1;
 
@@ -49,6 +54,19 @@ struct Muted {
     role: i32,
     muted: bool,
     muted_until: i64,
+}
+
+#[derive(Deserialize)]
+struct JoinRequested {
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct JoinAnswered {
+    #[serde(default)]
+    name: String,
+    accepted: bool,
 }
 
 /// A change of one member is a `conversation-updated` that names the member.
@@ -196,5 +214,44 @@ impl Events {
         self.tell_members(event, signal, &payload(None), id).await?;
         let own = payload(told.muted.then_some(told.muted_until));
         self.tell_own(event, signal, &own, &told.user_id).await
+    }
+
+    /// Admins and the owner learn that somebody asks to join; [`ADMINS_TOLD`] admins at most.
+    pub(super) async fn join_requested(&self, event: &Event) -> Reaction {
+        let told: JoinRequested = event.payload()?;
+        let payload = JoinRequest {
+            conversation_id: event.conversation_id.as_str().into(),
+            user_id: event.operator_id.as_str().into(),
+            message: told.message.into(),
+            created_at: event.timestamp,
+        };
+        let mut audience = Audience::NOBODY;
+        for role in [Role::Owner, Role::Admin] {
+            let request = GetConversationMembersRequest {
+                conversation_id: event.conversation_id.clone(),
+                limit: ADMINS_TOLD,
+                role_filter: role as i32,
+                ..Default::default()
+            };
+            match self.repo.members(request).await {
+                Err(error) if super::is_gone(&error) => return Ok(()),
+                page => audience = audience.and(roster_of_page(&page?).everyone()),
+            }
+        }
+        self.tell(event, Signal::JoinRequested, &payload, &audience)
+            .await
+    }
+
+    /// The asker learns the outcome.
+    pub(super) async fn join_answered(&self, event: &Event) -> Reaction {
+        let told: JoinAnswered = event.payload()?;
+        let payload = JoinRequestAnswered {
+            conversation_id: event.conversation_id.as_str().into(),
+            name: told.name.into(),
+            accepted: told.accepted,
+        };
+        let user = &event.target_user_id;
+        self.tell_own(event, Signal::JoinAnswered, &payload, user)
+            .await
     }
 }

@@ -145,6 +145,8 @@ impl Events {
             "conversation.invited" | "group.invited" => self.invited(event).await,
             "group.invitation" => self.invitation(event).await,
             "conversation.state" => self.own_state_changed(event).await,
+            "group.join.requested" => self.join_requested(event).await,
+            "group.join.answered" => self.join_answered(event).await,
             "group.announcement" => self.announced(event).await,
             "friend.request.sent" => self.friend_requested(event).await,
             "friend.added" => self.friend_added(event).await,

@@ -1,5 +1,6 @@
 //! Groups: messages, members, roles, settings.
 
+mod asks;
 mod invitations;
 mod large;
 mod lifecycle;
@@ -8,4 +9,5 @@ mod members;
 mod messages;
 mod muting;
 mod roles;
+mod sdk;
 mod settings;

@@ -35,6 +35,8 @@ pub struct Stage {
     pub message: String,
     /// The code of an invitation link of the owner.
     pub link: String,
+    /// A stranger whose request to join is open.
+    pub asker: String,
 }
 
 impl Cast {
@@ -99,8 +101,19 @@ impl Cast {
             .post(&format!("/conversations/{group}/invitations"), json!({}))
             .await
             .data();
+        let open = json!({"settings": {"group_settings": {"allow_join_requests": true}}});
+        owner
+            .put(&format!("/conversations/{group}"), open)
+            .await
+            .data();
+        let asker = self.server.user().await;
+        asker
+            .post(&format!("/conversations/{group}/join-requests"), json!({}))
+            .await
+            .data();
         Stage {
             group,
+            asker: asker.id,
             message: text(&message["id"]),
             link: text(&link["code"]),
         }

@@ -130,6 +130,7 @@ async fn fill(template: &str, cast: &Cast, stage: &Stage, me: &User) -> String {
         ("{group}", stage.group.as_str()),
         ("{message}", &stage.message),
         ("{link}", &stage.link),
+        ("{asker}", &stage.asker),
         ("{target}", &cast.target.id),
         ("{invitation}", "1234567890"),
         ("{target-name}", &cast.target.name),

@@ -23,6 +23,8 @@ pub struct Names<'a> {
     pub request: &'a str,
     /// The code of an invitation link of the owner.
     pub link: &'a str,
+    /// A stranger whose request to join is open.
+    pub asker: &'a str,
 }
 
 /// The encoded request of `Service/Method`.
@@ -147,6 +149,25 @@ fn conversation(name: &str, n: &Names<'_>) -> Vec<u8> {
         "UseInvitationLink" => request!(UseInvitationLinkRequest {
             user_id: n.caller,
             code: n.link
+        }),
+        "AskToJoin" => request!(AskToJoinRequest {
+            user_id: n.caller,
+            conversation_id: n.group
+        }),
+        "GetJoinRequest" => request!(GetJoinRequestRequest {
+            user_id: n.caller,
+            conversation_id: n.group,
+            asker_id: n.asker
+        }),
+        "ListJoinRequests" => request!(ListJoinRequestsRequest {
+            user_id: n.caller,
+            conversation_id: n.group
+        }),
+        "AnswerJoinRequest" => request!(AnswerJoinRequestRequest {
+            operator_id: n.caller,
+            conversation_id: n.group,
+            asker_id: n.asker,
+            action: 1
         }),
         "MuteMember" => request!(MuteMemberRequest {
             operator_id: n.caller,

@@ -58,6 +58,7 @@ async fn every_rpc_answers_every_caller_as_the_table_says() {
                 fresh: &fresh,
                 request: &request,
                 link: &stage.link,
+                asker: &stage.asker,
             };
             let path = format!("/im.logic.v1.{name}");
             let answer = call_rpc(logic.clone(), &path, encode(name, &names)).await;

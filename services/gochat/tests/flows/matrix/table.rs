@@ -29,6 +29,7 @@ const WORLD: Cell = (403, "FORBIDDEN");
 const NO_INVITE: Cell = (404, "INVITATION_NOT_FOUND");
 const NO_FRIEND: Cell = (403, "NOT_FRIENDS");
 const NONE: Cell = (404, "NOT_FOUND");
+const THERE: Cell = (409, "USER_ALREADY_IN_CONVERSATION");
 const WRONG: Cell = (401, "AUTH_INVALID_CREDENTIALS");
 const NO_REQUEST: Cell = (404, "FRIEND_REQUEST_NOT_FOUND");
 const LARGE: Cell = (400, "TOO_MANY_MEMBERS");
@@ -145,11 +146,16 @@ pub const ROWS: &[Row] = &[
     row("45a", "POST", "/invitations/0123456789abcdef0123456789abcdef/accept", "", [GUEST, NO_INVITE, NO_INVITE, NO_INVITE, NO_INVITE, NO_INVITE]),
     row("46", "PUT", "/conversations/{group}/my", r#"{"archived":true}"#, [OUT, OUT, OK, OK, OK, OK]),
     row("46a", "PUT", "/conversations/world/my", r#"{"archived":true}"#, [OK, OK, OK, OK, OK, OK]),
+    row("47", "POST", "/conversations/{group}/join-requests", "{}", [GUEST, NEW, THERE, THERE, THERE, THERE]),
+    row("48", "GET", "/conversations/{group}/join-requests", "", [GUEST, OUT, LOW, LOW, OK, OK]),
+    row("49", "GET", "/conversations/{group}/join-requests/{asker}", "", [GUEST, OUT, LOW, LOW, OK, OK]),
+    row("50", "PUT", "/conversations/{group}/join-requests/{asker}", r#"{"action":"accept"}"#, [GUEST, OUT, LOW, LOW, OK, OK]),
+    row("50a", "PUT", "/conversations/{group}/join-requests/{asker}", r#"{"action":"reject"}"#, [GUEST, OUT, LOW, LOW, OK, OK]),
     row("41b", "PUT", "/conversations/world/members/{target}/mute", r#"{"until":0}"#, [WORLD, WORLD, WORLD, WORLD, WORLD, WORLD]),
 ];
 
-/// The index of the contract, rows 1 to 46 in order, below `/api`.
-pub const ENDPOINTS: [(&str, &str); 46] = [
+/// The index of the contract, rows 1 to 50 in order, below `/api`.
+pub const ENDPOINTS: [(&str, &str); 50] = [
     ("POST", "/auth/register"),
     ("POST", "/auth/login"),
     ("POST", "/auth/guest"),
@@ -196,4 +202,8 @@ pub const ENDPOINTS: [(&str, &str); 46] = [
     ("DELETE", "/conversations/{id}/invitations/{code}"),
     ("POST", "/invitations/{code}/accept"),
     ("PUT", "/conversations/{id}/my"),
+    ("POST", "/conversations/{id}/join-requests"),
+    ("GET", "/conversations/{id}/join-requests"),
+    ("GET", "/conversations/{id}/join-requests/{userId}"),
+    ("PUT", "/conversations/{id}/join-requests/{userId}"),
 ];

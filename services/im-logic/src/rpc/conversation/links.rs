@@ -7,7 +7,7 @@ use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::friendship::Person;
 use gochat_core::ids::UserId;
 use gochat_core::membership::{
-    GroupEvent, Link, LinkTerms, decide_link, decide_link_use, decide_revoke, is_link_code,
+    Entry, GroupEvent, Link, LinkTerms, decide_link, decide_link_use, decide_revoke, is_link_code,
     sees_all_links,
 };
 use gochat_core::reach::{Contact, may_reach};
@@ -16,7 +16,7 @@ use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
 
 use super::super::parse;
-use super::{consent, members, view};
+use super::{asks, consent, members, view};
 use crate::app::App;
 use crate::clock;
 use crate::repo::{person, present};
@@ -98,7 +98,8 @@ pub(super) async fn revoke(
     Ok(pb::RevokeInvitationLinkResponse { success: true })
 }
 
-/// `UseInvitationLink`: who joins is told of like one who was added.
+/// `UseInvitationLink`: who joins is told of like one who was added. Where joining needs approval and
+/// the maker is no admin, it becomes a request.
 pub(super) async fn join(
     app: &App,
     request: pb::UseInvitationLinkRequest,
@@ -122,14 +123,26 @@ pub(super) async fn join(
         clock::now_ms(),
     );
     match judged {
+        // The repeat of a call whose answer was lost.
         Err(e) if e.code == ErrorCode::UserAlreadyInConversation => {
-            // The repeat of a call whose answer was lost.
             app.facts.announce(id).await?;
         }
+        // The asker's own request may have taken the last use.
+        Err(e) if e.code == ErrorCode::InvitationNotFound => {
+            return match asks::is_open(app, id, user).await? {
+                true => Ok(requested()),
+                false => Err(e),
+            };
+        }
         verdict => {
-            verdict?;
+            let entry = verdict?;
             consent::has_room(app, user).await?;
             not_blocked(app, maker, user).await?;
+            if entry == Entry::Ask {
+                let code = Some(link.code);
+                asks::make(app, id, user, String::new(), code, &facts).await?;
+                return Ok(requested());
+            }
             members::charge(app, user, id, 1, &facts).await?;
             // A new member starts to count at the head; it has to be the newest one.
             app.facts.rows_written(id).await;
@@ -147,7 +160,15 @@ pub(super) async fn join(
     let conversation = view::stored(app, id).await?;
     Ok(pb::UseInvitationLinkResponse {
         conversation: Some(view::seen_by(app, conversation, id, user).await?),
+        requested: false,
     })
+}
+
+fn requested() -> pb::UseInvitationLinkResponse {
+    pb::UseInvitationLinkResponse {
+        conversation: None,
+        requested: true,
+    }
 }
 
 async fn find(app: &App, code: &str) -> Result<InvitationLink> {
@@ -173,8 +194,9 @@ fn terms(link: &InvitationLink, creator: UserId) -> Link {
     }
 }
 
-/// A link doesn't lead around a block between its maker and the one who joins.
-async fn not_blocked(app: &App, maker: UserId, user: UserId) -> Result<()> {
+/// Nobody comes in around a block between the user and the one who lets in: the maker of a link, or
+/// the admin who accepts.
+pub(super) async fn not_blocked(app: &App, maker: UserId, user: UserId) -> Result<()> {
     let people = app.repo.people(&[user]).await?;
     let pair = app.repo.relation(maker, user).await?;
     let maker = Person {

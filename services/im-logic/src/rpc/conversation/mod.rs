@@ -1,6 +1,7 @@
 //! `ConversationService`.
 
 mod around;
+mod asks;
 mod consent;
 pub(super) mod create;
 pub(super) mod depart;
@@ -38,6 +39,10 @@ super::service! {
         list_invitation_links(ListInvitationLinksRequest) -> ListInvitationLinksResponse = links::list;
         revoke_invitation_link(RevokeInvitationLinkRequest) -> RevokeInvitationLinkResponse = links::revoke;
         use_invitation_link(UseInvitationLinkRequest) -> UseInvitationLinkResponse = links::join;
+        ask_to_join(AskToJoinRequest) -> AskToJoinResponse = asks::ask;
+        get_join_request(GetJoinRequestRequest) -> GetJoinRequestResponse = asks::get;
+        list_join_requests(ListJoinRequestsRequest) -> ListJoinRequestsResponse = asks::list;
+        answer_join_request(AnswerJoinRequestRequest) -> AnswerJoinRequestResponse = asks::answer;
         mute_member(MuteMemberRequest) -> MuteMemberResponse = members::mute;
         leave_conversation(LeaveConversationRequest) -> LeaveConversationResponse = members::leave;
         get_members(GetMembersRequest) -> GetMembersResponse = members::list;

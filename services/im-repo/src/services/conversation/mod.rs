@@ -1,5 +1,6 @@
 //! ConversationService: conversations, members, read pointers and the sequencer's facts.
 
+mod asks;
 mod change;
 mod facts;
 mod invitations;
@@ -52,6 +53,10 @@ serve!(impl ConversationService => ConversationApi {
     list_invitation_links(ListInvitationLinksRequest) -> ListInvitationLinksResponse;
     revoke_invitation_link(RevokeInvitationLinkRequest) -> RevokeInvitationLinkResponse;
     use_invitation_link(UseInvitationLinkRequest) -> UseInvitationLinkResponse;
+    ask_to_join(AskToJoinRequest) -> AskToJoinResponse;
+    get_join_request(GetJoinRequestRequest) -> GetJoinRequestResponse;
+    list_join_requests(ListJoinRequestsRequest) -> ListJoinRequestsResponse;
+    answer_join_request(AnswerJoinRequestRequest) -> AnswerJoinRequestResponse;
     count_conversations(CountConversationsRequest) -> CountConversationsResponse;
     mute_member(MuteMemberRequest) -> MuteMemberResponse;
 });
