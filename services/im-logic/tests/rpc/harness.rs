@@ -227,8 +227,14 @@ impl Logic {
         let mut values = Vec::new();
         for partition in 0..self.mq.partitions(topic).unwrap() {
             let tp = TopicPartition::new(topic, partition);
-            let records = self.mq.read(&tp, 0, 1_000).await.unwrap();
-            values.extend(records.into_iter().map(|r| r.record.value));
+            // A read may end where the records in memory begin.
+            let mut from = 0;
+            loop {
+                let records = self.mq.read(&tp, from, 1_000).await.unwrap();
+                let Some(last) = records.last() else { break };
+                from = last.offset + 1;
+                values.extend(records.into_iter().map(|r| r.record.value));
+            }
         }
         values
     }
