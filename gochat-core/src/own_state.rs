@@ -1,5 +1,5 @@
-//! What a user keeps about a conversation for the user alone: silence, a place on top, the archive,
-//! a mark as unread, a draft. Other members never learn of it; the user's own devices do.
+//! Own state: settings of a conversation that belong to one user alone. They are silence, pin,
+//! archive, mark as unread and draft. Other members never learn of them; the user's devices do.
 
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,7 @@ pub struct OwnState {
     pub version: u64,
 }
 
-/// What to change of an [`OwnState`]; `None` leaves a field alone.
+/// Change of an [`OwnState`]; `None` leaves a field alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OwnChange {
     /// New end of the silence; the inner `None` ends it.

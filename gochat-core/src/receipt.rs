@@ -13,8 +13,8 @@ use crate::read::ReadPointer;
 /// `TOO_MANY_MEMBERS`.
 pub const READ_BY_MEMBERS_MAX: u32 = 200;
 
-/// Whether the two of a single chat learn how far the other one has read: not when the stored
-/// settings say no, and never in a blocked pair. Settings that can't be read are the defaults.
+/// Returns true if both sides of a single chat see the read pointer of the other side. Stored
+/// settings may forbid that, and so does a block. Settings that can't be parsed are the defaults.
 ///
 /// ```
 /// use gochat_core::receipt::are_shown;
@@ -54,22 +54,22 @@ pub fn may_list_readers(kind: ConversationKind, member_count: u32) -> Result<()>
     }
 }
 
-/// How far a member has read.
+/// Read pointer of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemberPointer {
     /// The member.
     pub user: UserId,
-    /// When the member joined. Joining sets the pointer to the head.
+    /// Time at which the member joined. Joining sets the pointer to the head.
     pub joined_at: UnixMillis,
     /// The pointer.
     pub pointer: ReadPointer,
-    /// When the pointer last moved.
+    /// Time at which the pointer last moved.
     pub moved_at: UnixMillis,
 }
 
 impl MemberPointer {
-    /// Whether the member has read the message at `seq` by `author`. Authors are no readers of
-    /// their own messages, and a pointer that only joining has set tells of no reading.
+    /// Returns true if the member has read the message at `seq` by `author`. Authors are no
+    /// readers of their own messages, and a pointer that only joining has set counts as unread.
     pub fn has_read(&self, seq: SeqId, author: UserId) -> bool {
         self.user != author && self.pointer.seq() >= seq && self.moved_at > self.joined_at
     }

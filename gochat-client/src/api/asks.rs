@@ -50,9 +50,9 @@ pub struct JoinRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct JoinRequestPage {
-    /// What the page holds, in the order the requests were made.
+    /// Requests of the page, in the order in which they were made.
     pub requests: Vec<JoinRequest>,
-    /// Whether another page follows.
+    /// True if another page follows.
     pub has_more: bool,
 }
 

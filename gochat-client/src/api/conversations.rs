@@ -64,7 +64,7 @@ struct GroupBody<'a> {
     group: &'a NewGroup,
 }
 
-/// What to change of a conversation for the user alone; `None` leaves a field alone.
+/// Change of the user's own state of a conversation; `None` leaves a field alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnChange {

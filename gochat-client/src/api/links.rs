@@ -12,9 +12,9 @@ use crate::Result;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InvitationLink {
-    /// What [`Api::join_by_link`] takes.
+    /// Code of the link, as [`Api::join_by_link`] takes it.
     pub code: String,
-    /// What to give away.
+    /// Address to give away.
     #[serde(default)]
     pub url: String,
     /// Group that the link leads to.
@@ -41,7 +41,7 @@ struct Links {
     invitations: Vec<InvitationLink>,
 }
 
-/// What became of a link that was presented.
+/// Outcome of joining by a link.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct JoinedByLink {

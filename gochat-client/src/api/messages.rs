@@ -27,7 +27,7 @@ pub struct HistoryPage {
     pub behind: bool,
 }
 
-/// Who has read a message.
+/// Readers of a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct ReadBy {
@@ -112,7 +112,7 @@ impl Api {
         .await
     }
 
-    /// Who has read a message, its author aside; for single chats and groups of up to 200 members.
+    /// Lists the readers of a message without its author: single chats and groups of up to 200 members.
     pub async fn read_by(&self, id: ConversationId, seq: SeqId) -> Result<ReadBy> {
         self.get(&format!("/conversations/{id}/read-by?seq={seq}"))
             .await

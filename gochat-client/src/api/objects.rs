@@ -121,13 +121,13 @@ pub struct Conversation {
     /// Messages not read.
     #[serde(default)]
     pub unread_count: i64,
-    /// How far the other side of a single chat has read; `None` where that isn't shown.
+    /// Highest `seqId` that the peer of a single chat has read; `None` where that isn't shown.
     #[serde(default)]
     pub peer_last_read_seq_id: Option<SeqId>,
     /// Unix seconds.
     #[serde(default)]
     pub updated_at: i64,
-    /// What the user keeps about the conversation alone; `None` from servers that don't know it.
+    /// The user's own state of the conversation; `None` from servers that don't know it.
     #[serde(default)]
     pub my: Option<OwnState>,
     /// The user's own membership.

@@ -29,7 +29,7 @@ pub struct GroupSettings {
     /// do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_member_view_history: Option<bool>,
-    /// Whether strangers may ask to join; absent means no.
+    /// True if strangers may ask to join; absent means no.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_join_requests: Option<bool>,
     /// Shown at the top of the group.

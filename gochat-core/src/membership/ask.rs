@@ -1,7 +1,7 @@
 //! Requests to join a group, and the answers of its admins.
 //!
-//! Who may ask is a setting of the group: nobody, unless the group allows it. Who has a link whose
-//! maker may not admit directly asks by that link.
+//! A setting of the group says whether strangers may ask; by default they may not. A link whose
+//! maker may not admit members directly makes a request as well.
 
 use super::{Action, GroupFacts, Standing};
 use crate::error::{Error, ErrorCode, Result};
@@ -39,20 +39,20 @@ impl JoinStatus {
 pub struct JoinRequest {
     /// State.
     pub status: JoinStatus,
-    /// When the request was made or answered.
+    /// Time at which the request was made or answered.
     pub changed_at: UnixMillis,
-    /// When an open request ends by itself.
+    /// Time at which an open request ends by itself.
     pub expires_at: UnixMillis,
 }
 
 impl JoinRequest {
-    /// Whether the request still waits for an answer.
+    /// Returns true while the request waits for an answer.
     pub const fn is_open(&self, now: UnixMillis) -> bool {
         matches!(self.status, JoinStatus::Open) && now < self.expires_at
     }
 }
 
-/// What bounds requests.
+/// Limits on open requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AskLimits {
     /// Open requests of the user, and their maximum.
@@ -63,7 +63,7 @@ pub struct AskLimits {
     pub cooldown: UnixMillis,
 }
 
-/// What becomes of the wish to join.
+/// Outcome of asking to join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
     /// There is an open request already; it stays as it is.
@@ -127,7 +127,7 @@ pub fn decide_ask(
     Ok(Ask::Make)
 }
 
-/// What an answer does.
+/// Effect of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinAnswer {
     /// The asker becomes a member.

@@ -15,7 +15,7 @@ pub const LINK_LIFE_MAX_MS: u64 = 365 * 86_400_000;
 /// Length of a code in characters: 128 random bits as 32 hexadecimal digits.
 pub const LINK_CODE_CHARS: usize = 32;
 
-/// What a link admits, and until when.
+/// Bounds of a link: number of uses, and end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkTerms {
     /// Number of users who may join by the link; 0 = as many as the group has room for.
@@ -29,21 +29,21 @@ pub struct LinkTerms {
 pub struct Link {
     /// Maker of the link.
     pub creator: UserId,
-    /// What the link admits.
+    /// Bounds of the link.
     pub terms: LinkTerms,
     /// Number of users who joined by the link.
     pub used: u32,
 }
 
 impl Link {
-    /// Whether the link has neither ended nor been used up.
+    /// Returns true if the link has neither ended nor been used up.
     pub const fn is_open(&self, now: UnixMillis) -> bool {
         let is_left = self.terms.max_uses == 0 || self.used < self.terms.max_uses;
         is_left && now < self.terms.expires_at
     }
 }
 
-/// Whether a text has the form of a code. Other texts are no codes, and nothing is looked up.
+/// Returns true if a text has the form of a code. Other texts are not looked up.
 pub fn is_link_code(text: &str) -> bool {
     text.len() == LINK_CODE_CHARS && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
@@ -87,12 +87,12 @@ pub fn decide_revoke(operator: UserId, standing: Standing, creator: UserId) -> R
     })
 }
 
-/// Whether somebody sees the links that others made.
+/// Returns true if a member may see links that other members made.
 pub fn sees_all_links(standing: Standing) -> bool {
     standing.may(Action::AddMembers).is_ok()
 }
 
-/// How somebody comes in by a link.
+/// Way into the group that a link opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
     /// As a member at once.

@@ -34,7 +34,7 @@ impl Standing {
         }
     }
 
-    /// Whether a member sees when mutes of other members end: who decides about mutes.
+    /// Returns true if a member sees when mutes of other members end: admins and the owner do.
     pub fn sees_mute_ends(self) -> bool {
         self.may(Action::MuteMember).is_ok()
     }

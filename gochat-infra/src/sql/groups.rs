@@ -45,7 +45,7 @@ pub(crate) fn state(
     }
 }
 
-/// How a user named in a loaded state stands to the group.
+/// Standing in the group of a user that a loaded state names.
 pub(crate) fn standing(state: &GroupState, user: UserId) -> Standing {
     Standing::new(state.roles.get(&user).copied(), false)
 }

@@ -347,8 +347,8 @@ pub struct Http {
     pub cors_origins: Vec<String>,
     /// Whether the chat page and the API page are served. Default true.
     pub pages: bool,
-    /// What stands before the code in the `url` of an invitation link: the address of a page, or a
-    /// scheme that the apps have registered. Default `gochat:invitation/`.
+    /// Prefix of the code in the `url` of an invitation link: the address of a page, or a scheme
+    /// that the apps have registered. Default `gochat:invitation/`.
     pub invitation_url: String,
 }
 

@@ -154,7 +154,7 @@ pub(crate) struct ListParts {
     pub(crate) sender: bool,
 }
 
-/// What a user keeps about a conversation alone.
+/// Own state of a conversation, as the protocol has it.
 pub(crate) fn own_state(state: &OwnState) -> common::OwnState {
     common::OwnState {
         mute_until: state.mute_until,

@@ -258,8 +258,8 @@ impl Begun {
     async fn other_than(&self, seen: i64) -> i64 {
         let mut begun = self.0.subscribe();
         let other = begun.wait_for(|begun| *begun != seen);
-        // What `wait_for` resolves with holds a lock, so it ends with this line: a second look
-        // while a writer waits for the lock would stop both threads for ever.
+        // The guard that `wait_for` resolves with holds a read lock, so it is dropped here. A
+        // second read lock, taken while a writer waits, would deadlock both threads.
         let found = tokio::time::timeout(LONGEST_AWAIT, other)
             .await
             .is_ok_and(|told| told.is_ok());

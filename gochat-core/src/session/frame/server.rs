@@ -280,7 +280,7 @@ frames! {
     JoinRequest<'a> = "join-request" {
         /// Identifier of the group.
         #[serde(borrow)] conversation_id: Cow<'a, str>,
-        /// Who asks.
+        /// User that asks to join.
         #[serde(borrow)] user_id: Cow<'a, str>,
         /// Words of the asker; may be empty.
         #[serde(borrow, default)] message: Cow<'a, str>,

@@ -20,7 +20,7 @@ macro_rules! unread {
     };
 }
 
-/// Whether one of the user `?1` and a peer blocked the other; each arm is a look-up.
+/// SQL condition: user `?1` and a peer have a block between them. Each arm is a look-up by key.
 macro_rules! blocked {
     ($peer:literal) => {
         concat!(
@@ -93,7 +93,7 @@ macro_rules! peer_id {
     };
 }
 
-/// Whether the settings of the single chat `c` let the other side know what was read.
+/// SQL condition: the settings of the single chat `c` show its read pointers to the peer.
 macro_rules! tells_reads {
     () => {
         "REPLACE(COALESCE(c.settings, ''), ' ', '') NOT LIKE '%\"show_read_status\":false%'"
@@ -104,11 +104,11 @@ statements! {
     // ?1 user, ?2 kind or 0, ?3 whether there is a time, ?4 the time, ?5 first place, ?6 last
     // place, ?7 to ?9 the entry before the page, ?10 limit of removed ids or 0, ?11 the removed id
     // before the page, ?12 JSON array of the ids whose heads are wanted, or NULL. Places are
-    // counted on either side of the entry before the page. A pointer that moved counts as a change
-    // too, and so do the user's own state, the peer's account and the peer's pointer unless the pair is blocked: an entry
-    // shows them. They are looked up for a delta alone; reading writes no more than the pointer.
-    // The first row tells what is true of the whole page. The first entry of all is always read
-    // for the total.
+    // counted on either side of the entry before the page. A delta also contains entries whose
+    // read pointer, own state, peer's account or peer's read pointer changed; the last one unless
+    // the pair is blocked or the settings hide it. These are looked up for a delta alone; reading
+    // writes no more than the pointer. The first row tells what is true of the whole page. The
+    // first entry of all is always read for the total.
     Page = concat!(
         "SELECT COALESCE(page.total, 0), COALESCE(page.place, 0), \
              COALESCE(page.is_behind, 0), \

@@ -1,4 +1,4 @@
-//! What a user keeps about a conversation alone. Rules are core's: load, judge, write.
+//! Own states of users. Loads, lets `gochat_core::own_state` judge, and writes.
 
 use async_trait::async_trait;
 use gochat_core::error::ErrorCode;

@@ -13,7 +13,7 @@ use crate::port::db::{DbResult, ListPage, ListQuery, MAX_PAGE, SearchPage, Searc
 use crate::sql::pages;
 use crate::sql::row::{Entry, columns};
 
-/// Whether one of the user `?1` and a peer blocked the other; each arm is a look-up.
+/// SQL condition: user `?1` and a peer have a block between them. Each arm is a look-up by key.
 macro_rules! blocked {
     ($peer:literal) => {
         concat!(
@@ -71,7 +71,7 @@ macro_rules! peer_id {
     };
 }
 
-/// Whether the settings of the single chat `c` let the other side know what was read.
+/// SQL condition: the settings of the single chat `c` show its read pointers to the peer.
 macro_rules! tells_reads {
     () => {
         "replace(coalesce(c.settings, ''), ' ', '') NOT LIKE '%\"show_read_status\":false%'"
@@ -81,11 +81,11 @@ macro_rules! tells_reads {
 statements! {
     // ?1 user, ?2 kind or 0, ?3 updated after or -1, ?4 limit, ?5 offset, ?6 and ?7 the entry
     // before the page, or -1, ?8 limit of removed ids or 0, ?9 the removed id before the page, ?10
-    // JSON array of the ids whose heads are wanted, or NULL. A pointer that moved counts as a
-    // change too, and so do the user's own state, the peer's account and the peer's pointer unless the pair is blocked:
-    // an entry shows them. They are looked up for a delta alone, and for what nothing else has
-    // changed; reading writes no more than the pointer. The first row tells what is true of the
-    // whole page, so an empty page still answers its total.
+    // JSON array of the ids whose heads are wanted, or NULL. A delta also contains entries whose
+    // read pointer, own state, peer's account or peer's read pointer changed; the last one unless
+    // the pair is blocked or the settings hide it. These are looked up for a delta alone, where
+    // nothing else has changed; reading writes no more than the pointer. The first row tells what
+    // is true of the whole page, so an empty page still answers its total.
     Page = concat!(
         "WITH joined(id, changed_at, hidden) AS ( \
              SELECT conversation_id, updated_at, hidden FROM conversation_members \

@@ -13,7 +13,7 @@ pub struct NewJoinRequest {
     pub id: RequestId,
     /// Group to join.
     pub conversation: ConversationId,
-    /// Who asks.
+    /// User that asks to join.
     pub user: UserId,
     /// Words of the asker; may be empty.
     pub text: String,
@@ -27,7 +27,7 @@ pub struct NewJoinRequest {
     pub cooldown: UnixMillis,
     /// Now.
     pub now: UnixMillis,
-    /// When the request ends by itself.
+    /// Time at which the request ends by itself.
     pub expires_at: UnixMillis,
 }
 
@@ -38,17 +38,17 @@ pub struct JoinRequestRow {
     pub id: RequestId,
     /// Group to join.
     pub conversation_id: ConversationId,
-    /// Who asks.
+    /// User that asks to join.
     pub user_id: UserId,
     /// State.
     pub status: JoinStatus,
     /// Words of the asker; may be empty.
     pub text: String,
-    /// When the request was made.
+    /// Time at which the request was made.
     pub created_at: UnixMillis,
-    /// When the request was made or answered.
+    /// Time at which the request was made or answered.
     pub changed_at: UnixMillis,
-    /// When the row goes.
+    /// Time at which the row is deleted.
     pub expires_at: UnixMillis,
 }
 
@@ -68,7 +68,7 @@ impl JoinRequestRow {
 pub struct JoinAnswered {
     /// The request as it is now.
     pub request: JoinRequestRow,
-    /// This call answered it; a repeat changes nothing.
+    /// True if this call answered the request; a repeat changes nothing.
     pub changed: bool,
     /// The command that admitted the asker.
     pub outcome: Option<GroupOutcome>,

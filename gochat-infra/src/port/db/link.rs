@@ -15,7 +15,7 @@ pub struct NewLink {
     pub conversation: ConversationId,
     /// Maker of the link, judged by the role in the group.
     pub creator: UserId,
-    /// What the link admits.
+    /// Bounds of the link.
     pub terms: LinkTerms,
     /// Maximum number of open links of the group; beyond it the link is refused.
     pub cap: u32,
@@ -36,9 +36,9 @@ pub struct LinkRow {
     pub max_uses: u32,
     /// Number of users who joined by the link.
     pub used: u32,
-    /// When the link was made.
+    /// Time at which the link was made.
     pub created_at: UnixMillis,
-    /// When the link ends by itself.
+    /// Time at which the link ends by itself.
     pub expires_at: UnixMillis,
 }
 

@@ -90,11 +90,11 @@ pub struct ConversationEntry {
     pub last_read_seq_id: SeqId,
     /// Head − pointer; 0 in world for users who never opened it.
     pub unread: u64,
-    /// How far the other side of a single chat has read; 0 elsewhere.
+    /// Highest number that the peer of a single chat has read; 0 elsewhere.
     pub peer_read_seq_id: SeqId,
     /// Single chats: one side blocked the other.
     pub blocked: bool,
-    /// What the user keeps about the conversation alone; `None` for the defaults.
+    /// The user's own state of the conversation; `None` for the defaults.
     pub own: Option<OwnState>,
 }
 

@@ -217,7 +217,7 @@ pub trait MessageStore: Send + Sync {
         now: UnixMillis,
     ) -> DbResult<ReadOutcome>;
 
-    /// How far members have read, in the order of user ids, at most `limit` of them
+    /// Read pointers of members, in the order of user ids, at most `limit` of them
     /// ([`MAX_MEMBER_PAGE`](super::MAX_MEMBER_PAGE)). Members without a pointer have read nothing
     /// and are left out.
     async fn member_pointers(

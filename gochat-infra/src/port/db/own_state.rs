@@ -1,4 +1,4 @@
-//! What a user keeps about a conversation alone.
+//! Own states: settings of a conversation that belong to one user.
 
 use async_trait::async_trait;
 use gochat_core::ids::{ConversationId, UnixMillis, UserId};

@@ -129,7 +129,7 @@ pub async fn an_accepted_request_makes_a_member(subject: Subject) {
     assert_eq!(code(unknown), ErrorCode::JoinRequestNotFound);
 }
 
-/// Who was refused waits; in a full group the request stays open.
+/// A refused user has to wait; in a full group the request stays open.
 pub async fn a_refused_request_changes_nothing_else(subject: Subject) {
     let db = subject.db();
     stage(&db).await;

@@ -1,4 +1,4 @@
-//! What a user keeps about a conversation alone.
+//! Own states of users, on every adapter.
 
 use gochat_core::error::ErrorCode;
 use gochat_core::own_state::{OwnChange, OwnState, PINNED_MAX};
@@ -93,7 +93,7 @@ pub async fn an_own_state_is_merged_and_listed(subject: Subject) {
     }
 }
 
-/// Who was away finds the change in the sync; others have no news, and the order stays.
+/// A user that was away finds the change in the sync; other users don't, and the order stays.
 pub async fn an_own_state_that_changed_is_in_the_sync(subject: Subject) {
     let db = subject.db();
     for n in 1..=2 {

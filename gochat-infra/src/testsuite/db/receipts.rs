@@ -1,4 +1,4 @@
-//! How far others have read, in the list and member by member.
+//! Read pointers of other users, in the list and member by member.
 
 use gochat_core::ids::ConversationKind;
 
@@ -29,7 +29,7 @@ fn pointers(entries: &[ConversationEntry]) -> Vec<(ConversationId, SeqId)> {
     entries.iter().map(of).collect()
 }
 
-/// Who was away learns it from the sync; the order by activity stays.
+/// A user that was away finds a moved pointer in the sync; the order by activity stays.
 pub async fn a_pointer_of_the_peer_is_in_the_list_and_its_sync(subject: Subject) {
     let db = subject.db();
     for n in 1..=3 {

@@ -1,4 +1,4 @@
-//! What a user keeps about a conversation alone: silence, pin, archive, mark as unread, draft.
+//! Own state of a conversation: silence, pin, archive, mark as unread, draft.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! How far others have read, for clients that were away: in the list, its sync, the detail, and
-//! message by message.
+//! Read pointers of other users, for clients that were away: in the list, its sync, the detail,
+//! and message by message.
 
 use gochat_proto::im::repo::v1::UpdateConversationRequest;
 use gochat_proto::im::repo::v1::conversation_service_client::ConversationServiceClient;

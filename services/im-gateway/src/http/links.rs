@@ -34,7 +34,7 @@ pub(super) struct LinkBody {
 pub(super) struct InvitationLink {
     /// 32 hexadecimal digits: for `POST /invitations/{code}/accept`.
     code: String,
-    /// What to give away.
+    /// Address to give away.
     url: String,
     conversation_id: String,
     creator_id: String,

@@ -54,8 +54,8 @@ pub(super) struct HistoryParams {
 #[serde(rename_all = "camelCase")]
 pub(super) struct HistoryData {
     messages: Vec<Message>,
-    /// What to ask for next; 0 when nothing is left. Give it back as `cursor`, or as `after_seq`
-    /// when the page is oldest first.
+    /// Cursor of the next page; 0 when nothing is left. Give it back as `cursor`, or as
+    /// `after_seq` when the page is oldest first.
     next_cursor: i64,
     /// `cursor` of the messages before the page, 0 when there are none; with `around_seq` only.
     #[serde(skip_serializing_if = "Option::is_none")]

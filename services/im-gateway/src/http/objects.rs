@@ -208,7 +208,7 @@ impl ConversationMember {
     }
 }
 
-/// What a user keeps about a conversation alone.
+/// State of a conversation that belongs to one user alone.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OwnState {
@@ -269,7 +269,7 @@ pub(crate) struct Conversation {
     last_read_seq_id: i64,
     /// The newest message's place.
     last_seq_id: i64,
-    /// How far the peer of a single chat has read; absent where that isn't shown.
+    /// Highest `seqId` that the peer of a single chat has read; absent where that isn't shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     peer_last_read_seq_id: Option<i64>,
     /// True when a message you know of is on its way to the database and not in here.
@@ -283,7 +283,7 @@ pub(crate) struct Conversation {
     peer: Option<UserBrief>,
     #[serde(skip_serializing_if = "Option::is_none")]
     my_membership: Option<ConversationMember>,
-    /// What you keep about the conversation alone.
+    /// Your own state of the conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
     my: Option<OwnState>,
     /// Unix seconds.

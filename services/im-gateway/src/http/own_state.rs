@@ -1,4 +1,4 @@
-//! What a user keeps about a conversation alone.
+//! Own state of a conversation.
 
 use axum::extract::State;
 use gochat_core::error::ErrorCode;
@@ -16,7 +16,7 @@ use crate::state::Gw;
 /// Ends a silence, on the wire between services.
 const NOT_MUTED: i64 = -1;
 
-/// What to change; fields that are absent stay.
+/// Change of the own state; absent fields stay.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct OwnStateBody {

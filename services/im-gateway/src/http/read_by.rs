@@ -1,4 +1,4 @@
-//! Who has read a message.
+//! Readers of a message.
 
 use axum::extract::State;
 use gochat_core::ids::ConversationId;
@@ -18,7 +18,7 @@ pub(super) struct ReadByParams {
     seq: i64,
 }
 
-/// Who has read a message, its author aside.
+/// Readers of a message, without its author.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ReadByData {
     count: usize,
@@ -35,8 +35,8 @@ pub(super) struct Reader {
     read_at: i64,
 }
 
-/// Who has read a message: members whose read pointer is at or beyond it. For single chats and
-/// groups of up to 200 members.
+/// Lists the readers of a message: members whose read pointer is at or beyond it. For single chats
+/// and groups of up to 200 members.
 #[utoipa::path(get, path = "/conversations/{conversationId}/read-by", tag = "messages",
     params(("conversationId" = String, Path), ReadByParams), security(("bearer" = [])), responses(
     (status = 200, body = Envelope<ReadByData>), (status = 400, body = ErrorBody),

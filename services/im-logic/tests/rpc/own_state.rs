@@ -1,4 +1,4 @@
-//! What a member keeps about a conversation alone.
+//! Own state of a conversation.
 
 use gochat_core::error::ErrorCode;
 use gochat_proto::common::v1::{OwnState, OwnStateChange};

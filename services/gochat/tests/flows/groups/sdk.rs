@@ -1,4 +1,4 @@
-//! What the SDK says about members of groups, heard by a server.
+//! SDK calls about members of groups, against a server.
 
 use gochat_client::Credentials;
 use gochat_client::api::{Api, JoinStatus};

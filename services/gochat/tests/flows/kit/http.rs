@@ -8,7 +8,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-/// How long an answer may take. The longest that a server gives itself is 30 seconds.
+/// Maximum time of an answer; a later one fails the test. A server gives itself 30 seconds at most.
 const LONGEST: std::time::Duration = std::time::Duration::from_secs(90);
 
 /// Connection pool to one server. Belongs to the test that made it: its connections live on that test's runtime.

@@ -10,7 +10,7 @@ use super::history::{message, wide};
 use super::visible;
 use crate::app::App;
 
-/// What to read around.
+/// Message to read around.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wish {
     pub(super) id: ConversationId,
@@ -22,7 +22,7 @@ pub(super) struct Wish {
     pub(super) since: Option<i64>,
 }
 
-/// What was found.
+/// Both halves of the page.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     /// Oldest first.

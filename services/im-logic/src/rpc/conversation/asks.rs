@@ -89,7 +89,7 @@ async fn stored(
     Ok(app.repo.get_join_request(query).await?.request)
 }
 
-/// Whether a user waits for an answer.
+/// Returns true while the user's request waits for an answer.
 pub(super) async fn is_open(app: &App, id: ConversationId, user: UserId) -> Result<bool> {
     let request = stored(app, id, user).await?;
     let request = request.as_ref().and_then(as_judged);

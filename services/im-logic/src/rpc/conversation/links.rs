@@ -1,7 +1,7 @@
 //! Invitation links of groups.
 //!
-//! Who presents a code is charged for it before anything is looked up, so that guessing is slow; the
-//! answer to a wrong code is that of a link that has ended.
+//! Each code that a user presents is charged to the user's rate limit before the look-up, so that
+//! guessing is slow. A wrong code and an ended link have the same answer.
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::friendship::Person;
@@ -85,7 +85,7 @@ pub(super) async fn revoke(
     let user = parse::user(&request.user_id)?;
     let id = parse::group(&request.conversation_id)?;
     let facts = app.repo.facts(id, &[user]).await?;
-    // Whose link it is only the writer knows; a stranger is refused before it is asked.
+    // Only im-repo knows the maker of the link, and judges again. Strangers are refused here.
     decide_revoke(user, facts.standing(user), user)?;
     if is_link_code(&request.code) {
         let write = repo::RevokeInvitationLinkRequest {

@@ -1,4 +1,4 @@
-//! What a member keeps about a conversation alone.
+//! Own state of a conversation.
 
 use gochat_core::error::Result;
 use gochat_proto::im::logic::v1 as pb;

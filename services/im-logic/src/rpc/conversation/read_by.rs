@@ -1,4 +1,4 @@
-//! Who has read a message.
+//! Readers of a message.
 
 use gochat_core::error::{ErrorCode, Result};
 use gochat_core::ids::{ConversationId, SeqId, UserId};

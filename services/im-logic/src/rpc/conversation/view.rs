@@ -84,7 +84,7 @@ pub(crate) async fn seen_by(
     Ok(named_after_peer(conversation))
 }
 
-/// How far the user has read, and in a single chat the peer.
+/// Read pointers of the user and, in a single chat, of the peer.
 async fn pointers(
     app: &App,
     id: ConversationId,

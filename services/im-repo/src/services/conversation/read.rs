@@ -82,7 +82,7 @@ impl ConversationApi {
         Ok(convert::own_state(&state.map_err(failed)?))
     }
 
-    /// How far one side of a single chat has read, where the other side may know.
+    /// Read pointer of one side of a single chat, where the other side may see it.
     async fn shown_pointer(&self, id: ConversationId, user: UserId) -> Result<Option<SeqId>> {
         let of = FactsOf {
             id,
