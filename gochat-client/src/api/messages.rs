@@ -112,7 +112,8 @@ impl Api {
         .await
     }
 
-    /// Lists the readers of a message without its author: single chats and groups of up to 200 members.
+    /// Lists the readers of a message, without its author. For single chats and groups of up to
+    /// 200 members.
     pub async fn read_by(&self, id: ConversationId, seq: SeqId) -> Result<ReadBy> {
         self.get(&format!("/conversations/{id}/read-by?seq={seq}"))
             .await
