@@ -145,14 +145,14 @@ async fn a_copy_that_could_not_be_deleted_is_not_served_and_goes_when_the_server
     assert_eq!(read(&cached, "old").await, "old");
     assert_eq!(read(&other, "new").await, "old");
 
-    server.signal("-STOP");
+    server.pause().await;
     // Until the connection is given up: from then on deletions are not even sent.
     while redis.is_up() {
         fails_in_time(redis.ping()).await;
     }
     fails_in_time(cached.forget(&["row".to_owned()])).await;
     assert_eq!(read(&cached, "new").await, "new");
-    server.signal("-CONT");
+    server.resume();
     until_up(&redis).await;
     let deadline = Instant::now() + SOON;
     while read(&other, "new").await != "new" {
@@ -166,7 +166,7 @@ async fn a_copy_that_could_not_be_deleted_is_not_served_and_goes_when_the_server
 async fn a_stalled_server_is_cut_off_by_the_timeout() {
     let server = Server::start().await;
     let redis = server.connect().await;
-    server.signal("-STOP");
+    server.pause().await;
     let began = Instant::now();
     for _ in 0..50 {
         fails_in_time(redis.ping()).await;
@@ -174,7 +174,7 @@ async fn a_stalled_server_is_cut_off_by_the_timeout() {
     // The first calls wait in vain; then it is known to be away, and calls don't wait.
     assert!(began.elapsed() < 3 * PATIENCE, "{:?}", began.elapsed());
     assert!(!redis.is_up());
-    server.signal("-CONT");
+    server.resume();
     until_up(&redis).await;
     redis.ping().await.unwrap();
 }
@@ -183,7 +183,7 @@ async fn a_stalled_server_is_cut_off_by_the_timeout() {
 async fn what_is_pending_when_redis_dies_ends() {
     let mut server = Server::start().await;
     let redis = server.connect().await;
-    server.signal("-STOP");
+    server.pause().await;
     let call = tokio::spawn({
         let redis = redis.clone();
         async move { redis.ping().await }

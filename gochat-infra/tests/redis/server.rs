@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gochat_infra::cluster::redis::{Redis, RedisConfig};
 use tempfile::TempDir;
@@ -76,10 +76,40 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    pub(crate) fn signal(&self, name: &str) {
-        let child = self.child.as_ref().expect("it runs");
+    /// Stops the process, with what it holds; returns when none of its threads runs any more.
+    ///
+    /// `kill` returns when the signal was sent: the server may still answer what reaches it next.
+    pub(crate) async fn pause(&self) {
+        self.signal("-STOP");
+        let deadline = Instant::now() + SOON;
+        while !self.threads_are_stopped() {
+            assert!(Instant::now() < deadline, "the server goes on");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Lets a paused process go on.
+    pub(crate) fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn threads_are_stopped(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).expect("it runs");
+            // The state follows the name, which stands in parentheses (proc_pid_stat(5)).
+            let state = stat.rsplit_once(") ").map(|(_, rest)| &rest[..1]);
+            state == Some("T")
+        })
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    fn signal(&self, name: &str) {
         let kill = Command::new("kill")
-            .args([name, &child.id().to_string()])
+            .args([name, &self.pid().to_string()])
             .status();
         assert!(kill.expect("kill is there").success());
     }
