@@ -112,6 +112,9 @@ catalogue! {
     UnsupportedMessageType = 3005, "UNSUPPORTED_MESSAGE_TYPE", 400, InvalidArgument, false, "Messages of this type can't be sent.";
     MessageRecalled = 3006, "MESSAGE_RECALLED", 409, FailedPrecondition, false, "The message was recalled.";
     RecallTimeExceeded = 3007, "RECALL_TIME_EXCEEDED", 400, FailedPrecondition, false, "It is too late to recall this message.";
+    NotTheAuthor = 3008, "NOT_THE_AUTHOR", 403, PermissionDenied, false, "Only its author may edit a message.";
+    EditTimeExceeded = 3009, "EDIT_TIME_EXCEEDED", 400, FailedPrecondition, false, "It is too late to edit this message.";
+    TooManyEdits = 3010, "TOO_MANY_EDITS", 409, ResourceExhausted, false, "This message was edited as often as a message may be.";
     ConversationNotFound = 4000, "CONVERSATION_NOT_FOUND", 404, NotFound, false, "There is no such conversation.";
     NotConversationMember = 4001, "NOT_CONVERSATION_MEMBER", 403, PermissionDenied, false, "You are not a member of this conversation.";
     ConversationFull = 4002, "CONVERSATION_FULL", 403, ResourceExhausted, false, "The conversation has no room for more members.";
