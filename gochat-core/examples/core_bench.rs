@@ -107,6 +107,7 @@ fn step(what: &str, batch: u64, rounds: u64) {
             Record::Submit(Submission {
                 conversation: conversation.unwrap_or(ConversationId::World),
                 key: ClientKey::new(sender, &format!("{next}-{n}")),
+                change: None,
                 gateway,
                 resend: false,
                 bytes: 20,
@@ -118,10 +119,8 @@ fn step(what: &str, batch: u64, rounds: u64) {
             machine.provide(
                 need.conversation,
                 Loaded {
-                    head: 0,
-                    recent: vec![],
-                    resends: vec![],
                     facts,
+                    ..Loaded::default()
                 },
             );
         }

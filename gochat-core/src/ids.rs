@@ -232,5 +232,8 @@ pub type ConnId = u64;
 /// Position of a message in its conversation: 1, 2, 3 … without gaps. Zero means "before the first".
 pub type SeqId = u64;
 
+/// Number over the messages of a conversation and their changes: 1, 2, 3 … without a gap.
+pub type Rev = u64;
+
 /// Unix time in milliseconds, passed in by the caller.
 pub type UnixMillis = u64;

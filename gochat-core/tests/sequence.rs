@@ -8,13 +8,14 @@ use std::collections::HashMap;
 
 use gochat_core::ids::{MessageId, UserId};
 use gochat_core::sequence::{
-    Admitted, Assigned, ClientKey, ConversationLog, Recorded, WINDOW_MESSAGES, WINDOW_MS,
+    Admitted, Assigned, ClientKey, ConversationLog, Head, Recorded, WINDOW_MESSAGES, WINDOW_MS,
 };
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
 enum Step {
     Send(u16),
+    Change(u16),
     Burst(u16),
     Commit,
     Rollback,
@@ -25,6 +26,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0..200u16).prop_map(Step::Send),
+        4 => (0..200u16).prop_map(Step::Change),
         1 => (0..6000u16).prop_map(Step::Burst),
         3 => Just(Step::Commit),
         1 => Just(Step::Rollback),
@@ -33,7 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Every message ever appended; the window is computed from its definition.
+/// Every message and change ever appended; the window is computed from its definition.
 #[derive(Default)]
 struct Model {
     messages: Vec<(u32, Assigned)>,
@@ -44,7 +46,7 @@ impl Model {
     fn find(&self, client: u32, now: u64) -> Option<Assigned> {
         let head = self.messages.len() as u64;
         let newest = *self.by_client.get(&client)?.last()?;
-        let live = head - newest.seq < WINDOW_MESSAGES && now.saturating_sub(newest.at) < WINDOW_MS;
+        let live = head - newest.rev < WINDOW_MESSAGES && now.saturating_sub(newest.at) < WINDOW_MS;
         live.then_some(newest)
     }
 
@@ -58,10 +60,35 @@ impl Model {
             self.by_client.get_mut(&client).unwrap().pop();
         }
     }
+
+    fn head(&self) -> Head {
+        let changes = self
+            .messages
+            .iter()
+            .filter(|(client, _)| is_change(*client));
+        let rev = self.messages.len() as u64;
+        Head {
+            seq: rev - changes.count() as u64,
+            rev,
+        }
+    }
 }
 
+/// Clients from here on make changes.
+const CHANGES: u32 = 1 << 31;
+
+fn is_change(client: u32) -> bool {
+    client >= CHANGES
+}
+
+/// A message and a change with one client id are told apart.
 fn key(client: u32) -> ClientKey {
-    ClientKey::new(UserId::new(7).unwrap(), &format!("client-{client}"))
+    let id = format!("client-{}", client % CHANGES);
+    let author = UserId::new(7).unwrap();
+    match is_change(client) {
+        true => ClientKey::of_change(author, &id),
+        false => ClientKey::new(author, &id),
+    }
 }
 
 struct Run {
@@ -81,16 +108,32 @@ impl Run {
         ) {
             (Admitted::Replay(got), Some(first)) => assert_eq!(got, first),
             (Admitted::New(got), None) => {
-                assert_eq!(got.seq, self.model.messages.len() as u64 + 1);
+                let Head { seq, rev } = self.model.head();
+                assert_eq!((got.seq, got.rev), (seq + 1, rev + 1));
                 self.model.push(client, got);
             }
             (got, expected) => panic!("{got:?}, expected {expected:?}"),
         }
     }
 
+    /// Changes a message that may be older than the window.
+    fn change(&mut self, client: u32) {
+        let head = self.model.head();
+        let known = self.log.find(&key(client), self.now);
+        assert_eq!(known, self.model.find(client, self.now));
+        if known.is_none() && head.seq > 0 {
+            let seq = 1 + u64::from(client) % head.seq;
+            let id = MessageId::new(seq).unwrap();
+            let got = self.log.append_change(key(client), id, seq, self.now);
+            assert_eq!((got.message_id, got.seq, got.rev), (id, seq, head.rev + 1));
+            self.model.push(client, got);
+        }
+    }
+
     fn apply(&mut self, step: &Step) {
         match *step {
             Step::Send(client) => self.send(client.into()),
+            Step::Change(client) => self.change(CHANGES + u32::from(client)),
             Step::Burst(n) => {
                 for _ in 0..n {
                     self.fresh += 1;
@@ -109,7 +152,7 @@ impl Run {
             Step::Wait(ms) => self.now += ms,
             Step::Rebuild => self.rebuild(),
         }
-        assert_eq!(self.log.head(), self.model.messages.len() as u64);
+        assert_eq!(self.log.head(), self.model.head());
     }
 
     /// A new owner unites the database (all but the newest) with the tail, which overlaps.
@@ -119,14 +162,19 @@ impl Run {
             key: key(*client),
             message_id: a.message_id,
             seq: a.seq,
+            rev: a.rev,
             at: a.at,
         };
         let all: Vec<_> = self.model.messages.iter().map(recorded).collect();
         let (third, half) = (all.len() / 3, all.len() / 2);
         self.log = ConversationLog::default();
-        self.log.recover(0, all[third..].iter().copied());
-        self.log
-            .recover(half as u64, all[..half].iter().rev().copied());
+        let (tail, stored) = (&all[third..], &all[..half]);
+        self.log.recover(Head::default(), tail.iter().copied());
+        let head = Head {
+            seq: stored.iter().map(|one| one.seq).max().unwrap_or(0),
+            rev: half as u64,
+        };
+        self.log.recover(head, stored.iter().rev().copied());
     }
 }
 

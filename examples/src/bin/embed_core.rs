@@ -87,7 +87,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
 
-    let read = ReadPointer::START.advance(1, room.log.head());
+    let read = ReadPointer::START.advance(1, room.log.head().seq);
     println!(
         "ben has read up to {}, {} unread",
         read.after.seq(),

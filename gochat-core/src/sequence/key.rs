@@ -2,7 +2,8 @@
 
 use crate::ids::UserId;
 
-/// A sender and a 128-bit fingerprint of the id the client chose; windows keep 96 bits of it.
+/// A sender and a 128-bit fingerprint of the id the client chose for a message or a change; windows
+/// keep 96 bits of it.
 ///
 /// The sender is kept exactly: nobody can craft an id that collides with somebody else's. A
 /// collision among one sender's own ids takes chance of about 2⁻⁷⁰ per window, or a sender who
@@ -30,6 +31,23 @@ impl ClientKey {
         Self {
             sender,
             print: fingerprint(client_msg_id.as_bytes()),
+        }
+    }
+
+    /// The key of a change of a message. Messages and changes of one author may share ids: their
+    /// keys differ.
+    ///
+    /// ```
+    /// use gochat_core::ids::UserId;
+    /// use gochat_core::sequence::ClientKey;
+    /// let a = UserId::new(1).unwrap();
+    /// assert_ne!(ClientKey::new(a, "c-1"), ClientKey::of_change(a, "c-1"));
+    /// ```
+    pub fn of_change(sender: UserId, client_msg_id: &str) -> Self {
+        let Self { sender, print } = Self::new(sender, client_msg_id);
+        Self {
+            sender,
+            print: [print[0] ^ MIX[1], print[1] ^ MIX[0]],
         }
     }
 

@@ -1,31 +1,65 @@
 //! Head and window of one conversation.
 
 use super::key::ClientKey;
-use super::window::{Entry, Window};
-use crate::ids::{MessageId, SeqId, UnixMillis};
+use super::window::{Entry, WINDOW_MESSAGES, Window};
+use crate::ids::{MessageId, Rev, SeqId, UnixMillis, UserId};
 
-/// What a message was given, and what a resend of it is given again.
+/// The newest numbers of a conversation; 0 before the first message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Head {
+    /// Of messages.
+    pub seq: SeqId,
+    /// Of messages and changes.
+    pub rev: Rev,
+}
+
+impl Head {
+    /// The newer of both, number by number.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            seq: self.seq.max(other.seq),
+            rev: self.rev.max(other.rev),
+        }
+    }
+}
+
+/// What a message or a change was given, and what a resend of it is given again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assigned {
-    /// Id of the message.
+    /// Id of the message, or of the one that is changed.
     pub message_id: MessageId,
-    /// Position in the conversation.
+    /// Position in the conversation of the message, or of the one that is changed.
     pub seq: SeqId,
+    /// Number over messages and changes.
+    pub rev: Rev,
     /// When it was sequenced; whole seconds, because that is what the stored row keeps.
     pub at: UnixMillis,
 }
 
-/// A stored message as storage remembers it: input of [`ConversationLog::recover`].
+/// A stored message or change as storage remembers it: input of [`ConversationLog::recover`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recorded {
-    /// Author and client id.
+    /// Author and client id; [`ClientKey::of_change`] for a change.
     pub key: ClientKey,
-    /// Id of the message.
+    /// Id of the message, or of the one that was changed.
     pub message_id: MessageId,
-    /// Position in the conversation.
+    /// Position of that message.
     pub seq: SeqId,
+    /// Number over messages and changes.
+    pub rev: Rev,
     /// When it was sequenced.
     pub at: UnixMillis,
+}
+
+impl Recorded {
+    /// With the `rev` it has when none was given: before there were changes, both numbers were one.
+    fn counted(self) -> Self {
+        Self {
+            rev: self.rev.max(self.seq),
+            ..self
+        }
+    }
 }
 
 /// Outcome of [`ConversationLog::admit`].
@@ -57,38 +91,47 @@ pub enum Admitted {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct ConversationLog {
-    head: SeqId,
-    committed: SeqId,
+    head: Head,
+    committed: Head,
     window: Window,
 }
 
 impl ConversationLog {
-    /// The newest number, staged ones included; 0 before the first message.
-    pub fn head(&self) -> SeqId {
+    /// The newest numbers, staged ones included.
+    pub fn head(&self) -> Head {
         self.head
     }
 
-    /// The newest number that can't be rolled back.
-    pub fn committed(&self) -> SeqId {
+    /// The newest numbers that can't be rolled back.
+    pub fn committed(&self) -> Head {
         self.committed
     }
 
-    /// Messages remembered in the window: the memory the log takes, 40 bytes each.
+    /// Messages and changes remembered in the window: the memory the log takes, 40 bytes each.
     pub fn remembered(&self) -> usize {
         self.window.len()
     }
 
-    /// Unites with what a source of recovery knows: its head and its messages, in any order.
+    /// Unites with what a source of recovery knows: its head and its messages and changes, in any
+    /// order.
     ///
     /// Call it once per source (database, tail of `persist`); the order of sources doesn't matter.
     /// Staged messages, if there are any, are forgotten first.
-    pub fn recover(&mut self, head: SeqId, messages: impl IntoIterator<Item = Recorded>) {
+    pub fn recover(&mut self, head: Head, recorded: impl IntoIterator<Item = Recorded>) {
         self.rollback();
         let mut newest = head.max(self.head);
-        self.window.merge(messages.into_iter().map(|recorded| {
-            newest = newest.max(recorded.seq);
-            Entry::new(&recorded)
-        }));
+        let recorded: Vec<Recorded> = recorded.into_iter().map(Recorded::counted).collect();
+        for Recorded { seq, rev, .. } in &recorded {
+            newest = newest.max(Head {
+                seq: *seq,
+                rev: *rev,
+            });
+        }
+        newest.rev = newest.rev.max(newest.seq);
+        let reachable = recorded
+            .iter()
+            .filter(|one| newest.rev - one.rev < WINDOW_MESSAGES);
+        self.window.merge(newest, reachable.map(Entry::new));
         self.head = newest;
         self.committed = newest;
     }
@@ -96,35 +139,82 @@ impl ConversationLog {
     /// What this key was given before, while it is inside the window.
     pub fn find(&self, key: &ClientKey, now: UnixMillis) -> Option<Assigned> {
         let entry = self.window.find(key, self.head, now)?;
-        let at = u64::from(entry.at_secs) * 1000;
-        Some(Assigned {
+        Some(self.assigned(entry))
+    }
+
+    fn assigned(&self, entry: &Entry) -> Assigned {
+        Assigned {
             message_id: entry.message_id,
-            seq: entry.seq,
-            at,
-        })
+            seq: entry.seq(self.head),
+            rev: entry.rev(self.head),
+            at: u64::from(entry.at_secs) * 1000,
+        }
     }
 
-    /// Every message from this number on is inside the window: what [`find`](Self::find) doesn't know was not among
-    /// them. 1 while the window reaches back to the first message.
-    pub fn known_from(&self, now: UnixMillis) -> SeqId {
+    /// Author and numbers of a message inside the window. Looks at every entry of it.
+    pub fn message(&self, id: MessageId, now: UnixMillis) -> Option<(UserId, Assigned)> {
+        let entry = self.window.of(id, self.head, now)?;
+        Some((entry.sender(), self.assigned(entry)))
+    }
+
+    /// Every message and change from this `rev` on is inside the window: what [`find`](Self::find)
+    /// doesn't know was not among them. 1 while the window reaches back to the first message.
+    pub fn known_from(&self, now: UnixMillis) -> Rev {
         let oldest = self.window.oldest(self.head, now);
-        oldest.unwrap_or(self.head.saturating_add(1))
+        oldest.unwrap_or(self.head.rev.saturating_add(1))
     }
 
-    /// Gives the next number to a message that [`find`](Self::find) doesn't know. Staged.
+    /// Gives the next numbers to a message that [`find`](Self::find) doesn't know. Staged.
     pub fn append(&mut self, key: ClientKey, message_id: MessageId, now: UnixMillis) -> Assigned {
-        let seq = self.head.saturating_add(1);
+        let seq = self.head.seq.saturating_add(1);
+        self.head.seq = seq;
+        self.push(key, message_id, seq, now)
+    }
+
+    /// Gives the next `rev` to a change of the message `message_id` at `seq`, which
+    /// [`find`](Self::find) doesn't know. Staged.
+    ///
+    /// ```
+    /// use gochat_core::ids::{MessageId, UserId};
+    /// use gochat_core::sequence::{ClientKey, ConversationLog, Head};
+    /// let (author, id) = (UserId::new(1).unwrap(), MessageId::new(100).unwrap());
+    /// let mut log = ConversationLog::default();
+    /// let sent = log.append(ClientKey::new(author, "c-1"), id, 0);
+    /// let edited = log.append_change(ClientKey::of_change(author, "c-2"), id, sent.seq, 0);
+    /// assert_eq!((edited.seq, edited.rev), (1, 2));
+    /// assert_eq!(log.head(), Head { seq: 1, rev: 2 });
+    /// ```
+    pub fn append_change(
+        &mut self,
+        key: ClientKey,
+        message_id: MessageId,
+        seq: SeqId,
+        now: UnixMillis,
+    ) -> Assigned {
+        self.push(key, message_id, seq, now)
+    }
+
+    fn push(
+        &mut self,
+        key: ClientKey,
+        message_id: MessageId,
+        seq: SeqId,
+        now: UnixMillis,
+    ) -> Assigned {
+        let rev = self.head.rev.saturating_add(1);
         let at = now - now % 1000;
-        self.head = seq;
+        self.head.rev = rev;
         self.window.push(Entry::new(&Recorded {
             key,
             message_id,
             seq,
+            rev,
             at,
         }));
         Assigned {
             message_id,
             seq,
+            rev,
             at,
         }
     }
@@ -151,8 +241,8 @@ impl ConversationLog {
     /// Forgets what was staged: its numbers will be given again.
     pub fn rollback(&mut self) {
         if self.head != self.committed {
+            self.window.truncate(self.head, self.committed.rev);
             self.head = self.committed;
-            self.window.truncate(self.head);
         }
     }
 }
@@ -185,7 +275,7 @@ mod tests {
         log.commit(0);
         assert_eq!(seq(send(&mut log, 2, 0)), (2, true));
         log.rollback();
-        assert_eq!(log.head(), 1);
+        assert_eq!(log.head().seq, 1);
         assert_eq!(
             seq(send(&mut log, 3, 0)),
             (2, true),
@@ -248,11 +338,49 @@ mod tests {
     }
 
     #[test]
+    fn changes_take_a_rev_and_no_seq() {
+        let mut log = ConversationLog::default();
+        send(&mut log, 0, 0);
+        let change = |log: &mut ConversationLog, n: u64| {
+            let key = ClientKey::of_change(UserId::new(1).unwrap(), &n.to_string());
+            let first = log.find(&key, 0);
+            first.unwrap_or_else(|| log.append_change(key, MessageId::new(1).unwrap(), 1, 0))
+        };
+        let first = change(&mut log, 0);
+        assert_eq!((first.seq, first.rev), (1, 2));
+        log.commit(0);
+        assert_eq!(change(&mut log, 1).rev, 3);
+        log.rollback();
+        assert_eq!(
+            change(&mut log, 2).rev,
+            3,
+            "a rolled back rev is given again"
+        );
+        assert_eq!(change(&mut log, 0), first, "a repeat gets what it got");
+        let next = log.append(key(9), MessageId::new(10).unwrap(), 0);
+        assert_eq!((next.seq, next.rev), (2, 4));
+    }
+
+    #[test]
+    fn numbers_beyond_half_their_width_are_told_in_full() {
+        let mut log = ConversationLog::default();
+        let (seq, rev) = (u64::from(u32::MAX), u64::from(u32::MAX) * 3);
+        log.recover(Head { seq, rev }, []);
+        let sent = log.append(key(1), MessageId::new(1).unwrap(), 0);
+        log.append(key(2), MessageId::new(2).unwrap(), 0);
+        log.commit(0);
+        assert_eq!(log.find(&key(1), 0), Some(sent));
+        assert_eq!((sent.seq, sent.rev), (seq + 1, rev + 1));
+        assert_eq!(log.known_from(0), rev + 1);
+    }
+
+    #[test]
     fn sources_of_recovery_unite_in_either_order() {
         let recorded = |n: u64| Recorded {
             key: key(n),
             message_id: MessageId::new(n + 1).unwrap(),
             seq: n + 1,
+            rev: n + 1,
             at: 0,
         };
         let database: Vec<_> = (0..60).rev().map(recorded).collect();
@@ -264,9 +392,10 @@ mod tests {
             } else {
                 (&database, &tail)
             };
-            log.recover(if swap { 0 } else { 60 }, a.iter().copied());
-            log.recover(if swap { 60 } else { 0 }, b.iter().copied());
-            assert_eq!((log.head(), log.remembered()), (80, 80));
+            let head = |n| Head { seq: n, rev: n };
+            log.recover(head(if swap { 0 } else { 60 }), a.iter().copied());
+            log.recover(head(if swap { 60 } else { 0 }), b.iter().copied());
+            assert_eq!((log.head(), log.remembered()), (head(80), 80));
             for n in 0..80 {
                 assert_eq!(seq(send(&mut log, n, 0)), (n + 1, false));
             }

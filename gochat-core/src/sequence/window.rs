@@ -1,14 +1,14 @@
-//! The idempotency window: a ring of the newest messages and, once it is long, an index.
+//! The idempotency window: a ring of the newest messages and changes and, once it is long, an index.
 
 use std::collections::VecDeque;
 
 use hashbrown::HashTable;
 
 use super::key::{ClientKey, hash};
-use super::log::Recorded;
-use crate::ids::{MessageId, SeqId, UnixMillis, UserId};
+use super::log::{Head, Recorded};
+use crate::ids::{MessageId, Rev, SeqId, UnixMillis, UserId};
 
-/// Messages a window reaches back, counted from the head.
+/// Messages and changes a window reaches back, counted from the head.
 pub const WINDOW_MESSAGES: u64 = 10_000;
 
 /// Milliseconds a window reaches back.
@@ -17,18 +17,25 @@ pub const WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
 /// Up to this length a scan beats an index, and most conversations never get longer.
 const SCAN_LENGTH: usize = 32;
 
-/// One remembered message, 40 bytes. Seconds are enough for 24 hours and last until 2106.
+/// One remembered message or change, 40 bytes. Seconds are enough for 24 hours and last until 2106.
 ///
 /// Of the fingerprint 96 bits are kept: chance makes two ids of one author equal in a window of
-/// 10,000 with a probability of about 2⁻⁷⁰.
+/// 10,000 with a probability of about 2⁻⁷⁰. Of both numbers the lower half is kept: the upper one
+/// follows from the head, as long as a change is about one of the last 2³² messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     sender: UserId,
     print: u64,
     pub(super) message_id: MessageId,
-    pub(super) seq: SeqId,
+    seq: u32,
+    rev: u32,
     print_rest: u32,
     pub(super) at_secs: u32,
+}
+
+/// The number with this lower half that is nearest below `head`, or `head` itself.
+fn below(head: u64, low: u32) -> u64 {
+    head.saturating_sub(u64::from((head as u32).wrapping_sub(low)))
 }
 
 impl Entry {
@@ -37,6 +44,7 @@ impl Entry {
             key,
             message_id,
             seq,
+            rev,
             at,
         } = *recorded;
         let (print, print_rest) = key.parts();
@@ -44,10 +52,31 @@ impl Entry {
             sender: key.sender,
             print,
             message_id,
-            seq,
+            seq: seq as u32,
+            rev: rev as u32,
             print_rest,
             at_secs: u32::try_from(at / 1000).unwrap_or(u32::MAX),
         }
+    }
+
+    /// Who sent the message or made the change.
+    pub(super) fn sender(&self) -> UserId {
+        self.sender
+    }
+
+    /// Position of the message, or of the one that was changed.
+    pub(super) fn seq(&self, head: Head) -> SeqId {
+        below(head.seq, self.seq)
+    }
+
+    /// Number over messages and changes.
+    pub(super) fn rev(&self, head: Head) -> Rev {
+        below(head.rev, self.rev)
+    }
+
+    /// How many messages and changes came after it.
+    fn age(&self, head: Head) -> u64 {
+        u64::from((head.rev as u32).wrapping_sub(self.rev))
     }
 
     fn has(&self, key: &ClientKey) -> bool {
@@ -67,13 +96,13 @@ impl Entry {
         hash(self.sender, self.print)
     }
 
-    fn is_live(&self, head: SeqId, now: UnixMillis) -> bool {
-        head.saturating_sub(self.seq) < WINDOW_MESSAGES
+    fn is_live(&self, head: Head, now: UnixMillis) -> bool {
+        self.age(head) < WINDOW_MESSAGES
             && now.saturating_sub(u64::from(self.at_secs) * 1000) < WINDOW_MS
     }
 }
 
-/// Entries in ascending order of their numbers.
+/// Entries in ascending order of `rev`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Window {
     ring: VecDeque<Entry>,
@@ -89,7 +118,7 @@ impl Window {
     }
 
     /// The live entry of this key.
-    pub(super) fn find(&self, key: &ClientKey, head: SeqId, now: UnixMillis) -> Option<&Entry> {
+    pub(super) fn find(&self, key: &ClientKey, head: Head, now: UnixMillis) -> Option<&Entry> {
         let found = if self.index.is_empty() {
             self.ring.iter().rev().find(|entry| entry.has(key))
         } else {
@@ -100,10 +129,16 @@ impl Window {
         found.filter(|entry| entry.is_live(head, now))
     }
 
-    /// Number of the oldest live entry.
-    pub(super) fn oldest(&self, head: SeqId, now: UnixMillis) -> Option<SeqId> {
+    /// The live entry of this message. Its changes come later.
+    pub(super) fn of(&self, message: MessageId, head: Head, now: UnixMillis) -> Option<&Entry> {
+        let found = self.ring.iter().find(|entry| entry.message_id == message);
+        found.filter(|entry| entry.is_live(head, now))
+    }
+
+    /// `rev` of the oldest live entry.
+    pub(super) fn oldest(&self, head: Head, now: UnixMillis) -> Option<Rev> {
         let dead = self.ring.partition_point(|entry| !entry.is_live(head, now));
-        self.ring.get(dead).map(|entry| entry.seq)
+        self.ring.get(dead).map(|entry| entry.rev(head))
     }
 
     /// Adds the newest entry. A dead entry of the same key stops being found.
@@ -120,9 +155,9 @@ impl Window {
         }
     }
 
-    /// Forgets entries above `head`.
-    pub(super) fn truncate(&mut self, head: SeqId) {
-        let keep = self.ring.partition_point(|entry| entry.seq <= head);
+    /// Forgets the entries above `keep`.
+    pub(super) fn truncate(&mut self, head: Head, keep: Rev) {
+        let keep = self.ring.partition_point(|entry| entry.rev(head) <= keep);
         if keep < self.ring.len() {
             self.ring.truncate(keep);
             // Rare (a transaction failed), and it also finds again what a newer entry had hidden.
@@ -131,7 +166,7 @@ impl Window {
     }
 
     /// Drops entries that can't be found any more.
-    pub(super) fn trim(&mut self, head: SeqId, now: UnixMillis) {
+    pub(super) fn trim(&mut self, head: Head, now: UnixMillis) {
         while self
             .ring
             .front()
@@ -149,15 +184,17 @@ impl Window {
     }
 
     /// Unites with entries from another source; of two with one number the present one stays.
-    pub(super) fn merge(&mut self, others: impl Iterator<Item = Entry>) {
+    /// `head` is the newest of both.
+    pub(super) fn merge(&mut self, head: Head, others: impl Iterator<Item = Entry>) {
         let before = self.ring.len();
         self.ring.extend(others);
         if self.ring.len() > before {
             // Stable: entries that were here come first among equals, and dedup keeps the first.
-            self.ring.make_contiguous().sort_by_key(|entry| entry.seq);
+            let entries = self.ring.make_contiguous();
+            entries.sort_by_key(|entry| std::cmp::Reverse(entry.age(head)));
             let mut last = None;
             self.ring
-                .retain(|entry| last.replace(entry.seq) != Some(entry.seq));
+                .retain(|entry| last.replace(entry.rev) != Some(entry.rev));
             self.rebuild_index();
         }
     }

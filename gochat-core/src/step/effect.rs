@@ -4,17 +4,20 @@ use std::ops::Range;
 
 use crate::error::Error;
 use crate::fanout::GatewayIx;
-use crate::ids::{MessageId, SeqId, UnixMillis, UserId};
+use crate::ids::{MessageId, Rev, SeqId, UnixMillis, UserId};
+use crate::message::Target;
 
-/// A record of the batch together with what its message was given.
+/// A record of the batch together with what its message or change was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sequenced {
     /// Place of the record in the batch: the caller holds the content.
     pub record: usize,
-    /// Id of the message.
+    /// Id of the message, or of the one that is changed.
     pub message_id: MessageId,
-    /// Position in the conversation.
+    /// Position in the conversation of that message.
     pub seq: SeqId,
+    /// Number over messages and changes.
+    pub rev: Rev,
     /// When it was sequenced, whole seconds.
     pub at: UnixMillis,
 }
@@ -43,10 +46,12 @@ pub struct Later {
 /// transaction, or none does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Append the message to `persist`. Always the first effect of a new message.
+    /// Append the message or change to `persist`. Always the first effect of a new one.
     Persist {
         /// Which message.
         message: Sequenced,
+        /// Of a change: the facts of its message after it.
+        changed: Option<Target>,
         /// Who may have to hear of it again once the row is written.
         later: Later,
     },

@@ -7,6 +7,7 @@ use super::store::Slot;
 use super::{Live, View};
 use crate::fanout::{Budget, Delivery, GatewayIx, Planner, Strategy};
 use crate::ids::{ConversationId, UserId};
+use crate::message::Target;
 
 /// Direct plans of the running batch: one per conversation, shared by its messages.
 #[derive(Debug, Default)]
@@ -41,9 +42,10 @@ pub(super) fn with_members<R>(slot: &Slot, f: impl FnOnce(&[UserId]) -> R) -> R 
     }
 }
 
-/// A new message on its way out.
+/// A new message or change on its way out.
 pub(super) struct Outgoing<'a, V> {
     pub(super) message: Sequenced,
+    pub(super) changed: Option<Target>,
     pub(super) author: UserId,
     /// The author's gateway.
     pub(super) gateway: GatewayIx,
@@ -66,12 +68,13 @@ impl Emitter {
         out: &Outgoing<'_, V>,
         effects: &mut Effects,
     ) {
-        let message = out.message;
+        let (message, changed) = (out.message, out.changed);
         let reached = match strategy(slot, out.live.gateways.len(), budget) {
             Strategy::Direct => {
                 let plan = self.plan_of(slot, out, effects);
                 effects.list.push(Effect::Persist {
                     message,
+                    changed,
                     later: plan.later,
                 });
                 deliver(&self.deliveries[plan.deliveries], out, effects)
@@ -80,6 +83,7 @@ impl Emitter {
                 let members = self.list_of(slot, effects);
                 effects.list.push(Effect::Persist {
                     message,
+                    changed,
                     later: Later {
                         members: true,
                         listed: true,
@@ -94,6 +98,7 @@ impl Emitter {
                 let plan = self.make_plan(&[out.author], out, effects);
                 effects.list.push(Effect::Persist {
                     message,
+                    changed,
                     later: Later {
                         members: true,
                         ..plan.later
@@ -106,6 +111,7 @@ impl Emitter {
             Strategy::Broadcast => {
                 effects.list.push(Effect::Persist {
                     message,
+                    changed,
                     later: Later::default(),
                 });
                 broadcast(out, effects)

@@ -5,6 +5,7 @@ use hashbrown::HashMap;
 use super::record::Sender;
 use crate::error::{Error, ErrorCode, Result};
 use crate::ids::{ConversationId, UnixMillis, UserId};
+use crate::message::{ChangeKind, RECALL_WINDOW_MS};
 
 /// Most memberships remembered of a group that is too large to list; beyond, all are forgotten.
 const ASKED_MOST: usize = 4096;
@@ -126,6 +127,8 @@ pub struct Facts {
     pub guests_allowed: bool,
     /// Messages per minute of one author in the world chat; 0 is no limit.
     pub messages_per_minute: u32,
+    /// How long an author may take a message back, in milliseconds; `None` where nobody may.
+    pub recall_window: Option<u64>,
     /// Who is in it.
     pub members: Members,
 }
@@ -139,6 +142,7 @@ impl Facts {
             blocked: false,
             guests_allowed: true,
             messages_per_minute: 0,
+            recall_window: Some(RECALL_WINDOW_MS),
             members,
         }
     }
@@ -181,14 +185,7 @@ impl Facts {
         sender: Sender,
         now: UnixMillis,
     ) -> Result<()> {
-        if self.dissolved {
-            return Err(ErrorCode::ConversationDissolved.into());
-        }
-        let standing = match self.members.standing(conversation, user) {
-            Some(Some(standing)) => standing,
-            Some(None) => return Err(ErrorCode::NotConversationMember.into()),
-            None => return Err(ErrorCode::ServiceUnavailable.into()),
-        };
+        let standing = self.standing(conversation, user)?;
         if now < standing.muted_until {
             return Err(ErrorCode::MemberMuted.into());
         }
@@ -204,19 +201,58 @@ impl Facts {
                 "You can't write to this user.",
             ));
         }
-        self.judge_account(conversation, sender)
+        judge_account(sender)?;
+        self.judge_guest(conversation, sender)
     }
 
-    fn judge_account(&self, conversation: ConversationId, sender: Sender) -> Result<()> {
+    /// Whether `user` may change messages of `conversation` in this way now, and with which standing.
+    /// An edit speaks, and is judged like a message. Taking back is open to members who may not
+    /// speak.
+    ///
+    /// # Errors
+    /// The first reason against it. Retryable ones mean the judgement has to wait.
+    pub fn judge_change(
+        &self,
+        conversation: ConversationId,
+        kind: ChangeKind,
+        user: UserId,
+        sender: Sender,
+        now: UnixMillis,
+    ) -> Result<Standing> {
+        match kind {
+            ChangeKind::Edit => self.judge(conversation, user, sender, now)?,
+            ChangeKind::Recall => judge_account(sender)?,
+        }
+        self.standing(conversation, user)
+    }
+
+    fn standing(&self, conversation: ConversationId, user: UserId) -> Result<Standing> {
+        if self.dissolved {
+            return Err(ErrorCode::ConversationDissolved.into());
+        }
+        match self.members.standing(conversation, user) {
+            Some(Some(standing)) => Ok(standing),
+            Some(None) => Err(ErrorCode::NotConversationMember.into()),
+            None => Err(ErrorCode::ServiceUnavailable.into()),
+        }
+    }
+
+    fn judge_guest(&self, conversation: ConversationId, sender: Sender) -> Result<()> {
         let closed_to_guests = conversation == ConversationId::World && !self.guests_allowed;
         match sender {
-            Sender::Missing => Err(ErrorCode::UserNotFound.into()),
-            Sender::Known { active: false, .. } => Err(ErrorCode::UserDisabled.into()),
             Sender::Known { guest: true, .. } if closed_to_guests => {
                 Err(ErrorCode::GuestNotAllowed.into())
             }
             Sender::Unknown if closed_to_guests => Err(ErrorCode::ServiceUnavailable.into()),
             _ => Ok(()),
         }
+    }
+}
+
+fn judge_account(sender: Sender) -> Result<()> {
+    match sender {
+        Sender::Missing => Err(ErrorCode::UserNotFound.into()),
+        Sender::Known { active: false, .. } => Err(ErrorCode::UserDisabled.into()),
+        _ => Ok(()),
     }
 }

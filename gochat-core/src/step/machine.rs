@@ -4,14 +4,16 @@ use hashbrown::HashMap;
 
 use super::effect::{Effect, Effects, Sequenced};
 use super::emit::{self, Emitter, Outgoing};
+use super::facts::Facts;
 use super::pace::{ToWorld, WorldPace};
-use super::record::{Loaded, Need, Record, Sender, Submission, TailRecord};
+use super::record::{Change, Loaded, Need, Record, Sender, Submission, TailRecord};
 use super::store::{Slot, SlotIx, Store};
 use super::{Limits, Live, View};
 use crate::error::{Error, ErrorCode};
 use crate::fanout::Strategy;
 use crate::ids::{ConversationId, MessageId, UnixMillis, UserId};
-use crate::sequence::Assigned;
+use crate::message::{Target, Windows};
+use crate::sequence::{Assigned, Head};
 
 /// A point in the stream of committed batches; see [`PartitionMachine::saved`].
 pub type Mark = u64;
@@ -42,6 +44,8 @@ pub type Mark = u64;
 /// * A message that says it may be a repeat ([`Submission::resend`]) gets a number only when window and database
 ///   together prove that it has none yet, however long ago it was sent first. While they can't, it is refused,
 ///   retryably.
+/// * A change is judged by the facts of its message after every change before it, saved or not: what the owner did
+///   lately overrides what the database answers.
 /// * A control record anywhere in a batch drops the cached facts *before* needs are computed, so
 ///   the whole batch is judged by facts at least as new as the change.
 /// * Facts older than [`Limits::facts_ttl`] are asked for again, and used on while no answer comes: whoever
@@ -115,14 +119,24 @@ impl PartitionMachine {
         self.mark += 1;
         // Sorted rather than hashed: a simulation must take the same course every time.
         let mut tail: Vec<TailRecord> = tail.into_iter().collect();
+        // Stable: changes of one message stay in their order.
         tail.sort_by_key(|record| record.conversation);
         for records in tail.chunk_by(|a, b| a.conversation == b.conversation) {
             let conversation = records[0].conversation;
             let known = self.store.find(conversation);
             let ix = known.unwrap_or_else(|| self.store.insert(conversation));
             let slot = self.store.slot_mut(ix);
-            slot.log
-                .recover(0, records.iter().map(|record| record.recorded));
+            let recorded = records.iter().map(|record| record.recorded);
+            slot.log.recover(Head::default(), recorded);
+            for TailRecord {
+                recorded, changed, ..
+            } in records
+            {
+                if let Some(after) = *changed {
+                    slot.targets()
+                        .recover(recorded.message_id, after, self.mark);
+                }
+            }
             slot.unsaved = self.mark;
             self.store.weigh(ix);
         }
@@ -185,13 +199,14 @@ impl PartitionMachine {
         for (place, submission, ix) in self.submissions() {
             let slot = self.store.slot(ix);
             let resend = slot.must_look_up(submission, self.now);
+            let target = slot.must_ask_target(submission, self.now);
             let (conversation, sender) = (submission.conversation, submission.sender());
             let known = slot
                 .facts
                 .as_ref()
                 .is_some_and(|f| f.covers(conversation, sender));
             let usable = slot.loaded && known;
-            if usable && !resend && !self.is_old(slot) {
+            if usable && !resend && target.is_none() && !self.is_old(slot) {
                 continue;
             }
             let need = *by_slot.entry(ix).or_insert_with(|| {
@@ -200,11 +215,13 @@ impl PartitionMachine {
                     with_recent: !slot.loaded,
                     senders: Vec::new(),
                     resends: Vec::new(),
+                    targets: Vec::new(),
                     refresh: true,
                 });
                 needs.len() - 1
             });
-            needs[need].refresh &= usable && !resend;
+            needs[need].refresh &= usable && !resend && target.is_none();
+            needs[need].targets.extend(target);
             if resend {
                 needs[need].resends.push(place);
             }
@@ -215,6 +232,8 @@ impl PartitionMachine {
         for need in &mut needs {
             need.senders.sort_unstable();
             need.senders.dedup();
+            need.targets.sort_unstable();
+            need.targets.dedup();
         }
         needs
     }
@@ -230,8 +249,14 @@ impl PartitionMachine {
         if slot.batch != number || self.touched.is_empty() {
             return;
         }
-        slot.looked_to = loaded.head;
+        slot.looked_to = loaded.head.rev.max(loaded.head.seq);
         slot.looked = loaded.resends;
+        if let Some(found) = loaded.targets {
+            slot.targets_asked = true;
+            for (id, target) in found {
+                slot.targets().learn(id, target);
+            }
+        }
         let Some(facts) = loaded.facts else {
             slot.absent = true;
             return;
@@ -330,10 +355,11 @@ impl PartitionMachine {
             let outcome = self.admit(record, &submission, view, &mut ids);
             let gateway = submission.gateway;
             match outcome {
-                Ok(Admission::New(ix, message)) => {
+                Ok(Admission::New(ix, message, changed)) => {
                     let author = submission.sender();
                     let out = Outgoing {
                         message,
+                        changed,
                         author,
                         gateway,
                         view,
@@ -379,15 +405,12 @@ impl PartitionMachine {
             return Ok(Admission::Refused(ErrorCode::ServiceUnavailable.into()));
         };
         let slot = self.store.slot_mut(ix);
-        let sequenced = |Assigned {
-                             message_id,
-                             seq,
-                             at,
-                         }| Sequenced {
+        let sequenced = |given: Assigned| Sequenced {
             record,
-            message_id,
-            seq,
-            at,
+            message_id: given.message_id,
+            seq: given.seq,
+            rev: given.rev,
+            at: given.at,
         };
         if let Some(first) = slot.log.find(&submission.key, self.now) {
             return Ok(Admission::Replay(sequenced(first)));
@@ -409,9 +432,17 @@ impl PartitionMachine {
         };
         let user = submission.sender();
         let sender = view.sender(user);
-        if let Err(error) = facts.judge(slot.id, user, sender, self.now) {
-            return Ok(Admission::Refused(error));
-        }
+        let judged = match submission.change {
+            None => facts.judge(slot.id, user, sender, self.now).map(|()| None),
+            Some(change) => {
+                let edit = self.limits.edit_window;
+                judge_change(slot, facts, change, user, sender, self.now, edit).map(Some)
+            }
+        };
+        let changed = match judged {
+            Ok(changed) => changed,
+            Err(error) => return Ok(Admission::Refused(error)),
+        };
         let is_guest = matches!(sender, Sender::Known { guest: true, .. });
         if is_guest && submission.long {
             return Ok(Admission::Refused(Error::new(
@@ -442,9 +473,15 @@ impl PartitionMachine {
                 return Ok(Admission::Refused(error));
             }
         }
-        let message_id = ids()?;
-        let assigned = slot.log.append(submission.key, message_id, self.now);
-        Ok(Admission::New(ix, sequenced(assigned)))
+        let Some((change, (from, to))) = submission.change.zip(changed) else {
+            let message_id = ids()?;
+            let assigned = slot.log.append(submission.key, message_id, self.now);
+            return Ok(Admission::New(ix, sequenced(assigned), None));
+        };
+        let (key, target) = (submission.key, change.target);
+        let assigned = slot.log.append_change(key, target, to.seq, self.now);
+        slot.targets().change(target, from, to);
+        Ok(Admission::New(ix, sequenced(assigned), Some(to)))
     }
 
     /// The transaction stands: what was assigned is final.
@@ -458,6 +495,10 @@ impl PartitionMachine {
                 slot.unsaved = self.mark;
             }
             slot.log.commit(self.now);
+            if let Some(targets) = slot.targets_if_any() {
+                targets.commit(self.mark);
+                targets.forget_saved(self.saved);
+            }
             slot.used_before = slot.used_up;
             self.close(ix);
         }
@@ -471,6 +512,9 @@ impl PartitionMachine {
         for ix in std::mem::take(&mut self.touched) {
             let slot = self.store.slot_mut(ix);
             slot.log.rollback();
+            if let Some(targets) = slot.targets_if_any() {
+                targets.rollback();
+            }
             slot.used_up = slot.used_before;
             self.close(ix);
         }
@@ -486,10 +530,11 @@ impl PartitionMachine {
     fn close(&mut self, ix: SlotIx) {
         let slot = self.store.slot_mut(ix);
         slot.absent = false;
+        slot.targets_asked = false;
         slot.looked.clear();
         // Nothing was learned about it, so nothing needs to be kept: a flood of made-up ids
         // must not push real conversations out.
-        if !slot.loaded && slot.log.head() == 0 {
+        if !slot.loaded && slot.log.head() == Head::default() {
             self.store.remove(ix);
         } else {
             self.store.weigh(ix);
@@ -509,8 +554,33 @@ impl PartitionMachine {
     }
 }
 
+/// The facts of a message before and after a change that is allowed.
+fn judge_change(
+    slot: &Slot,
+    facts: &Facts,
+    change: Change,
+    operator: UserId,
+    sender: Sender,
+    now: UnixMillis,
+    edit: u64,
+) -> Result<(Target, Target), Error> {
+    let Change { kind, target } = change;
+    let standing = facts.judge_change(slot.id, kind, operator, sender, now)?;
+    let found = slot.target(target, now);
+    let target = found
+        .ok_or(ErrorCode::ServiceUnavailable)?
+        .ok_or(ErrorCode::MessageNotFound)?;
+    let windows = Windows {
+        edit,
+        recall: facts.recall_window,
+    };
+    target.judge(kind, operator, standing.privileged, now, windows)?;
+    Ok((target, target.after(kind)))
+}
+
 enum Admission {
-    New(SlotIx, Sequenced),
+    /// The third is there for a change: the facts of its message after it.
+    New(SlotIx, Sequenced, Option<Target>),
     Replay(Sequenced),
     Refused(Error),
 }

@@ -8,7 +8,7 @@
 //! ```
 //! use gochat_core::fanout::{GatewayIx, GatewayTable, Presence};
 //! use gochat_core::ids::{ConversationId, MessageId, UserId};
-//! use gochat_core::sequence::ClientKey;
+//! use gochat_core::sequence::{ClientKey, Head};
 //! use gochat_core::step::*;
 //!
 //! struct Everybody(GatewayIx);
@@ -29,17 +29,19 @@
 //! let mut machine = PartitionMachine::new(Limits::default());
 //!
 //! let key = ClientKey::new(a, "c-1");
-//! machine.begin([Record::Submit(Submission { conversation, key, gateway, resend: false, bytes: 5, long: false })]);
+//! let change = None;
+//! machine.begin([Record::Submit(Submission { conversation, key, change, gateway, resend: false, bytes: 5, long: false })]);
 //! assert_eq!(machine.needs().len(), 1);
 //! let facts = Some(Facts::open(Members::Implicit));
-//! machine.provide(conversation, Loaded { head: 41, recent: vec![], resends: vec![], facts });
+//! let head = Head { seq: 41, rev: 50 };
+//! machine.provide(conversation, Loaded { head, facts, ..Loaded::default() });
 //!
 //! let mut effects = Effects::default();
 //! let id = || MessageId::new(7).ok_or(());
 //! let live = Live { gateways: &[gateway], is_current: true };
 //! machine.decide(1_000, &Everybody(gateway), live, id, &mut effects).unwrap();
 //! let Effect::Persist { message, .. } = &effects.list[0] else { panic!() };
-//! assert_eq!(message.seq, 42);
+//! assert_eq!((message.seq, message.rev), (42, 51));
 //! let Effect::Deliver { to_origin, targets, .. } = &effects.list[1] else { panic!() };
 //! assert!(to_origin);
 //! assert_eq!(effects.users(targets), [a, b]);
@@ -53,15 +55,17 @@ mod machine;
 mod pace;
 mod record;
 mod store;
+mod targets;
 
 pub use effect::{Effect, Effects, Later, Sequenced, Users};
 pub use facts::{Facts, MemberList, Members, Standing};
 pub use machine::{Mark, PartitionMachine};
 pub use pace::Pace;
-pub use record::{Loaded, Looked, Need, Record, Sender, Submission, TailRecord};
+pub use record::{Change, Loaded, Looked, Need, Record, Sender, Submission, TailRecord};
 
 use crate::fanout::{Budget, GatewayIx, Presence};
 use crate::ids::UserId;
+use crate::message::EDIT_WINDOW_MS;
 
 /// Bounds of a [`PartitionMachine`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,10 +80,13 @@ pub struct Limits {
     pub facts_ttl: u64,
     /// Budgets of conversations; `None` is no limit.
     pub pace: Option<Pace>,
+    /// Milliseconds for which authors may edit their messages.
+    pub edit_window: u64,
 }
 
 impl Default for Limits {
-    /// 100,000 conversations, 64 MiB, the default fan-out, a minute, no budgets of conversations.
+    /// 100,000 conversations, 64 MiB, the default fan-out, a minute, no budgets of conversations, 48
+    /// hours.
     fn default() -> Self {
         Self {
             conversations: 100_000,
@@ -87,6 +94,7 @@ impl Default for Limits {
             fanout: Budget::default(),
             facts_ttl: 60_000,
             pace: None,
+            edit_window: EDIT_WINDOW_MS,
         }
     }
 }

@@ -2,17 +2,18 @@
 
 use crate::error::Error;
 use crate::fanout::GatewayIx;
-use crate::ids::{ConversationId, SeqId, UserId};
-use crate::sequence::{ClientKey, Recorded};
+use crate::ids::{ConversationId, MessageId, UserId};
+use crate::message::{ChangeKind, Target};
+use crate::sequence::{ClientKey, Head, Recorded};
 
 use super::facts::Facts;
 
 /// A record of the batch, as far as the step needs to know it. Content stays with the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// A message whose form is right ([`crate::message::Draft`]).
+    /// A message or a change whose form is right ([`crate::message::Draft`]).
     Submit(Submission),
-    /// A message whose form is wrong: its author is told.
+    /// A message or a change whose form is wrong: its author is told.
     Refused {
         /// Where the author's answer goes.
         gateway: GatewayIx,
@@ -28,13 +29,15 @@ pub enum Record {
     },
 }
 
-/// A message that wants a number.
+/// A message that wants numbers, or a change of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Submission {
     /// Where it goes.
     pub conversation: ConversationId,
-    /// Author and client id.
+    /// Author and client id; [`ClientKey::of_change`] for a change.
     pub key: ClientKey,
+    /// What is changed, and how; `None` for a message.
+    pub change: Option<Change>,
     /// Where the author's answer goes.
     pub gateway: GatewayIx,
     /// The author may have sent it before: when the idempotency window doesn't know it, the database is asked.
@@ -45,8 +48,17 @@ pub struct Submission {
     pub long: bool,
 }
 
+/// A wish to change a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// How.
+    pub kind: ChangeKind,
+    /// Which message.
+    pub target: MessageId,
+}
+
 impl Submission {
-    /// The author.
+    /// The author of the message, or who makes the change.
     pub fn sender(&self) -> UserId {
         self.key.sender
     }
@@ -64,39 +76,47 @@ pub struct Need {
     /// Places in the batch of resends that are to be looked for in the database: the window doesn't reach back far
     /// enough to tell.
     pub resends: Vec<usize>,
+    /// Messages that are to be changed and whose facts aren't known. Distinct.
+    pub targets: Vec<MessageId>,
     /// Facts are there and may be used on when no answer comes; they are only old.
     pub refresh: bool,
 }
 
 /// Answer to a [`Need`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Loaded {
-    /// Newest number in the database.
-    pub head: SeqId,
-    /// Messages inside the idempotency window, in any order; empty unless they were asked for.
+    /// Newest numbers in the database.
+    pub head: Head,
+    /// Messages and changes inside the idempotency window, in any order; empty unless they were
+    /// asked for.
     pub recent: Vec<Recorded>,
     /// What was found of the resends that were asked for.
     pub resends: Vec<Looked>,
+    /// Those of the messages to be changed that are stored, as of `head`; `None` when they were not
+    /// looked for.
+    pub targets: Option<Vec<(MessageId, Target)>>,
     /// Facts; `None` when there is no such conversation.
     pub facts: Option<Facts>,
 }
 
-/// What the database knows of one message that may be a repeat.
+/// What the database knows of one message or change that may be a repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Looked {
     /// Author and client id, as asked.
     pub key: ClientKey,
-    /// The stored message; `None` when there is none up to [`Loaded::head`].
+    /// What is stored of it; `None` when there is none up to [`Loaded::head`].
     pub found: Option<Recorded>,
 }
 
-/// A message found in the tail of `persist` when a partition is taken over.
+/// A message or a change found in the tail of `persist` when a partition is taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TailRecord {
     /// Which conversation.
     pub conversation: ConversationId,
     /// What was assigned.
     pub recorded: Recorded,
+    /// Of a change: the facts of its message after it.
+    pub changed: Option<Target>,
 }
 
 /// What the step must know about an author beyond the conversation.

@@ -4,7 +4,9 @@ use hashbrown::HashMap;
 
 use super::facts::Facts;
 use super::record::{Looked, Submission};
-use crate::ids::{ConversationId, SeqId, UnixMillis};
+use super::targets::Targets;
+use crate::ids::{ConversationId, MessageId, Rev, UnixMillis};
+use crate::message::Target;
 use crate::ratelimit::TokenBucket;
 use crate::sequence::{Assigned, ClientKey, ConversationLog};
 
@@ -25,8 +27,12 @@ pub(super) struct Slot {
     pub(super) absent: bool,
     /// What the database knows of resends of this batch.
     pub(super) looked: Vec<Looked>,
-    /// The newest number it had when it was asked.
-    pub(super) looked_to: SeqId,
+    /// The newest `rev` it had when it was asked.
+    pub(super) looked_to: Rev,
+    /// Whether the database was asked in this batch about the messages to be changed.
+    pub(super) targets_asked: bool,
+    /// Boxed: in most conversations nothing is changed.
+    targets: Option<Box<Targets>>,
     /// Batch that touched the slot last.
     pub(super) batch: u64,
     /// Plan of this batch, an index; see `machine`.
@@ -58,6 +64,8 @@ impl Slot {
             absent: false,
             looked: Vec::new(),
             looked_to: 0,
+            targets_asked: false,
+            targets: None,
             batch: 0,
             plan: None,
             unsaved: 0,
@@ -86,8 +94,48 @@ impl Slot {
         Some(Some(Assigned {
             message_id: first.message_id,
             seq: first.seq,
+            rev: first.rev,
             at: first.at,
         }))
+    }
+
+    /// The message that a change is about and whose facts must be looked up before it is judged.
+    pub(super) fn must_ask_target(&self, wish: &Submission, now: UnixMillis) -> Option<MessageId> {
+        let id = wish.change?.target;
+        let is_known = self.targets.as_ref().is_some_and(|t| t.get(id).is_some());
+        (!is_known && self.log.find(&wish.key, now).is_none()).then_some(id)
+    }
+
+    /// Facts of a message that is to be changed; the outer `None` when they aren't known: nobody
+    /// asked, or what is stored and what the window holds don't meet.
+    pub(super) fn target(&self, id: MessageId, now: UnixMillis) -> Option<Option<Target>> {
+        if let Some(known) = self.targets.as_ref().and_then(|targets| targets.get(id)) {
+            return Some(Some(known));
+        }
+        if !self.targets_asked {
+            return None;
+        }
+        // Not stored: a message of this moment, or none.
+        if let Some((author, sent)) = self.log.message(id, now) {
+            return Some(Some(Target {
+                seq: sent.seq,
+                author,
+                sent_at: sent.at,
+                recalled: false,
+                edits: 0,
+            }));
+        }
+        (self.log.known_from(now) <= self.looked_to.saturating_add(1)).then_some(None)
+    }
+
+    /// What is remembered of messages that are changed.
+    pub(super) fn targets(&mut self) -> &mut Targets {
+        self.targets.get_or_insert_default()
+    }
+
+    /// The same, when there is anything.
+    pub(super) fn targets_if_any(&mut self) -> Option<&mut Targets> {
+        self.targets.as_deref_mut()
     }
 
     /// Nothing would be lost by forgetting it.
@@ -175,7 +223,8 @@ impl Store {
             .as_mut()
             .expect("slots of the running batch are never evicted");
         let facts = slot.facts.as_ref().map_or(0, Facts::weight);
-        let weight = SLOT_WEIGHT + ENTRY_WEIGHT * slot.log.remembered() + facts;
+        let targets = slot.targets.as_ref().map_or(0, |targets| targets.weight());
+        let weight = SLOT_WEIGHT + ENTRY_WEIGHT * slot.log.remembered() + facts + targets;
         self.weight = self.weight + weight - slot.weight;
         slot.weight = weight;
     }

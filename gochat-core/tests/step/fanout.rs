@@ -146,6 +146,7 @@ fn the_world_chat_is_broadcast_to_every_live_gateway() {
     let gone = Record::Submit(Submission {
         conversation: ConversationId::World,
         key: gochat_core::sequence::ClientKey::new(user(1), "b"),
+        change: None,
         gateway: gateways(1)[0],
         resend: false,
         bytes: 20,

@@ -4,6 +4,7 @@
     reason = "a test that can't go on should stop here"
 )]
 
+mod changes;
 mod fanout;
 mod resends;
 mod rules;

@@ -2,15 +2,20 @@
 
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, MessageId, SeqId};
-use gochat_core::sequence::{Recorded, WINDOW_MESSAGES};
+use gochat_core::sequence::{Head, Recorded, WINDOW_MESSAGES};
 use gochat_core::step::*;
 
 use crate::support::*;
 
+/// The head of a conversation without changes.
+fn at(seq: SeqId) -> Head {
+    Head { seq, rev: seq }
+}
+
 /// A group whose database holds `head` messages, none of which is inside the window.
 fn old_group(bench: &mut Bench, head: SeqId) -> ConversationId {
     let g = bench.store_group(1, &[1, 2]);
-    bench.stored.get_mut(&g).unwrap().head = head;
+    bench.stored.get_mut(&g).unwrap().head = at(head);
     g
 }
 
@@ -24,6 +29,7 @@ fn resend(bench: &mut Bench, id: &str, found: Option<SeqId>) -> Result<SeqId, Er
         key,
         message_id: MessageId::new(seq).unwrap(),
         seq,
+        rev: seq,
         at: 0,
     });
     bench.stored.get_mut(&group(1)).unwrap().resends = vec![Looked { key, found }];
@@ -79,7 +85,7 @@ fn a_resend_between_what_is_stored_and_what_is_remembered_has_to_wait() {
         resend(&mut bench, "0", None),
         Err(ErrorCode::ServiceUnavailable)
     );
-    bench.stored.get_mut(&g).unwrap().head = 1;
+    bench.stored.get_mut(&g).unwrap().head = at(1);
     assert_eq!(resend(&mut bench, "x", None), Ok(WINDOW_MESSAGES + 2));
 }
 

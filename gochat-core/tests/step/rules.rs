@@ -19,7 +19,7 @@ pub(crate) fn names(bench: &Bench, effects: &[Effect]) -> Vec<String> {
             .join(",")
     };
     let show = |effect: &Effect| match effect {
-        Effect::Persist { message, later } => {
+        Effect::Persist { message, later, .. } => {
             let users = |range| ids(bench.effects.users(range));
             let mut text = format!("persist {} recheck[{}]", message.seq, users(&later.recheck));
             if !later.reached.is_empty() {

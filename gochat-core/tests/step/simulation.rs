@@ -1,12 +1,14 @@
-//! Owners come and go, transactions fail, the database lags: the laws hold.
+//! Owners come and go, transactions fail, the database lags: the laws hold, for messages and for
+//! changes of them.
 //!
 //! The oracle is the `persist` log itself: what is in it is what happened.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use gochat_core::fanout::Budget;
-use gochat_core::ids::{ConversationId, MessageId, SeqId, UserId};
-use gochat_core::sequence::{ClientKey, Recorded, WINDOW_MS};
+use gochat_core::ids::{ConversationId, MessageId, Rev, SeqId, UserId};
+use gochat_core::message::{ChangeKind, EDIT_WINDOW_MS, Target};
+use gochat_core::sequence::{ClientKey, Head, Recorded, WINDOW_MS};
 use gochat_core::step::*;
 use proptest::prelude::*;
 
@@ -20,6 +22,14 @@ enum Event {
         conversation: u64,
         sender: u64,
         client: u8,
+    },
+    /// Somebody changes a message of the conversation, known or not.
+    Change {
+        conversation: u64,
+        sender: u64,
+        client: u8,
+        kind: usize,
+        which: u64,
     },
     /// Membership of a user changes in the database, and a control record follows.
     ToggleMember { conversation: u64, user: u64 },
@@ -56,6 +66,10 @@ fn event() -> impl Strategy<Value = Event> {
         6 => (0..4u64, 1..4u64, 0..12u8).prop_map(|(conversation, sender, client)| {
             Event::Produce { conversation, sender, client }
         }),
+        4 => (0..4u64, 1..4u64, 0..12u8, 0..2usize, 0..20u64)
+            .prop_map(|(conversation, sender, client, kind, which)| {
+                Event::Change { conversation, sender, client, kind, which }
+            }),
         1 => (0..4u64, 1..4u64)
             .prop_map(|(conversation, user)| Event::ToggleMember { conversation, user }),
         4 => (1..8usize, fate, prop::bool::weighted(0.1)).prop_map(|(most, fate, database_away)| {
@@ -72,6 +86,8 @@ fn event() -> impl Strategy<Value = Event> {
 struct Row {
     conversation: ConversationId,
     recorded: Recorded,
+    changed: Option<Target>,
+    kind: Option<ChangeKind>,
 }
 
 /// The partition and everything around its owner.
@@ -86,7 +102,7 @@ struct World {
     marks: Vec<(Mark, usize)>,
     /// Everything that was ever sent, so that repetitions say what they are.
     sent: HashSet<(ConversationId, ClientKey)>,
-    acks: HashMap<(ConversationId, ClientKey), (MessageId, SeqId)>,
+    acks: HashMap<(ConversationId, ClientKey), (MessageId, SeqId, Rev)>,
     now: u64,
     next_id: u64,
 }
@@ -102,6 +118,7 @@ const LIMITS: Limits = Limits {
     },
     facts_ttl: 60_000,
     pace: None,
+    edit_window: EDIT_WINDOW_MS,
 };
 
 /// Messages the database hands out for the window: few, so that repeats from before it are common.
@@ -133,17 +150,30 @@ impl World {
                 client,
             } => {
                 let key = ClientKey::new(user(sender), &client.to_string());
-                let gateway = gateways(1)[0];
+                self.produce(group(conversation), key, None);
+            }
+            Event::Change {
+                conversation,
+                sender,
+                client,
+                kind,
+                which,
+            } => {
+                let key = ClientKey::of_change(user(sender), &client.to_string());
                 let conversation = group(conversation);
-                let resend = !self.sent.insert((conversation, key));
-                self.upstream.push(Record::Submit(Submission {
-                    conversation,
-                    key,
-                    gateway,
-                    resend,
-                    bytes: 20,
-                    long: false,
-                }));
+                // A repeat is about the same message; the first may be about one that isn't there.
+                let wishes = self.upstream.iter().filter_map(|record| match record {
+                    Record::Submit(s) if (s.conversation, s.key) == (conversation, key) => s.change,
+                    _ => None,
+                });
+                let sent: Vec<_> = self.messages_of(conversation).collect();
+                let chosen = sent.get(usize::try_from(which).unwrap() % (sent.len() + 1));
+                let unknown = MessageId::new(1 << 40).unwrap();
+                let first = wishes.last().unwrap_or(Change {
+                    kind: ChangeKind::ALL[kind],
+                    target: chosen.map_or(unknown, |row| row.recorded.message_id),
+                });
+                self.produce(conversation, key, Some(first));
             }
             Event::ToggleMember {
                 conversation,
@@ -172,6 +202,42 @@ impl World {
         }
     }
 
+    fn produce(&mut self, conversation: ConversationId, key: ClientKey, change: Option<Change>) {
+        let resend = !self.sent.insert((conversation, key));
+        self.upstream.push(Record::Submit(Submission {
+            conversation,
+            key,
+            change,
+            gateway: gateways(1)[0],
+            resend,
+            bytes: 20,
+            long: false,
+        }));
+    }
+
+    fn messages_of(&self, conversation: ConversationId) -> impl Iterator<Item = &Row> {
+        let rows = self.persist.iter();
+        rows.filter(move |row| row.conversation == conversation && row.kind.is_none())
+    }
+
+    /// The state of a message after these rows: the definition, replayed.
+    fn replay(rows: &[Row], conversation: ConversationId, id: MessageId) -> Option<Target> {
+        let about = rows
+            .iter()
+            .filter(|row| row.conversation == conversation && row.recorded.message_id == id);
+        about.fold(None, |state, row| match (row.kind, state) {
+            (None, _) => Some(Target {
+                seq: row.recorded.seq,
+                author: row.recorded.key.sender,
+                sent_at: row.recorded.at,
+                recalled: false,
+                edits: 0,
+            }),
+            (Some(kind), Some(state)) => Some(state.after(kind)),
+            (Some(_), None) => panic!("a change of a message that isn't there"),
+        })
+    }
+
     /// What `LoadConversationFacts` answers: only what im-task has written, and of that only the newest for the window.
     fn load(&self, need: &Need, records: &[Record]) -> Loaded {
         let conversation = need.conversation;
@@ -179,7 +245,15 @@ impl World {
             .iter()
             .filter(|row| row.conversation == conversation);
         let stored: Vec<Recorded> = rows.map(|row| row.recorded).collect();
-        let head = stored.iter().map(|r| r.seq).max().unwrap_or(0);
+        let head = Head {
+            seq: stored.iter().map(|r| r.seq).max().unwrap_or(0),
+            rev: stored.iter().map(|r| r.rev).max().unwrap_or(0),
+        };
+        let state = |id: &MessageId| {
+            let state = Self::replay(&self.persist[..self.saved], conversation, *id)?;
+            Some((*id, state))
+        };
+        let targets = Some(need.targets.iter().filter_map(state).collect());
         let resends = need.resends.iter().map(|at| {
             let Record::Submit(Submission { key, .. }) = records[*at] else {
                 panic!("only messages are repeated");
@@ -196,6 +270,7 @@ impl World {
             head,
             recent,
             resends,
+            targets,
             facts: Some(Facts::open(Members::all(members))),
         }
     }
@@ -246,7 +321,9 @@ impl World {
             };
             let (key, conversation) = (submission.key, submission.conversation);
             match effect {
-                Effect::Persist { message, .. } => {
+                Effect::Persist {
+                    message, changed, ..
+                } => {
                     assert!(
                         self.members[&conversation].contains(&key.sender)
                             || self.control_pending(conversation)
@@ -254,6 +331,7 @@ impl World {
                     let Sequenced {
                         message_id,
                         seq,
+                        rev,
                         at,
                         ..
                     } = *message;
@@ -261,14 +339,27 @@ impl World {
                         key,
                         message_id,
                         seq,
+                        rev,
                         at,
                     };
+                    let before = Self::replay(&self.persist, conversation, message_id);
+                    let kind = submission.change.map(|change| change.kind);
+                    if let Some(kind) = kind {
+                        let before = before.expect("only what was sent is changed");
+                        assert!(!before.recalled, "nothing follows a recall");
+                        let is_own = before.author == key.sender;
+                        assert!(is_own, "nobody changes the messages of others");
+                        assert_eq!(*changed, Some(before.after(kind)));
+                    }
                     self.persist.push(Row {
                         conversation,
                         recorded,
+                        changed: *changed,
+                        kind,
                     });
-                    let first = self.acks.insert((conversation, key), (message_id, seq));
-                    assert_eq!(first, None, "a client id made a second message");
+                    let ack = (message_id, seq, rev);
+                    let first = self.acks.insert((conversation, key), ack);
+                    assert_eq!(first, None, "a client id had effect twice");
                 }
                 Effect::Ack {
                     message,
@@ -277,7 +368,7 @@ impl World {
                 } => {
                     let first = self.acks[&(conversation, key)];
                     assert_eq!(
-                        (message.message_id, message.seq),
+                        (message.message_id, message.seq, message.rev),
                         first,
                         "a repeat is a repeat"
                     );
@@ -299,27 +390,26 @@ impl World {
         let mark = self.owner.recover(tail.map(|row| TailRecord {
             conversation: row.conversation,
             recorded: row.recorded,
+            changed: row.changed,
         }));
         self.marks = vec![(mark, self.persist.len())];
     }
 
-    /// I2: in every conversation the numbers are 1, 2, 3 … in the order of the log.
+    /// I2: in every conversation both numbers are 1, 2, 3 … in the order of the log.
     fn check(&self) {
-        let mut heads: BTreeMap<ConversationId, SeqId> = BTreeMap::new();
+        let mut heads: BTreeMap<ConversationId, Head> = BTreeMap::new();
         let mut ids = HashSet::new();
         for row in &self.persist {
             let head = heads.entry(row.conversation).or_default();
-            assert_eq!(
-                row.recorded.seq,
-                *head + 1,
-                "gap or repeat in {}",
-                row.conversation
-            );
-            *head += 1;
-            assert!(
-                ids.insert(row.recorded.message_id),
-                "a message id was used twice"
-            );
+            let (place, kind) = (row.conversation, row.kind);
+            head.rev += 1;
+            assert_eq!(row.recorded.rev, head.rev, "gap or repeat in {place}");
+            if kind.is_none() {
+                head.seq += 1;
+                assert_eq!(row.recorded.seq, head.seq, "gap or repeat in {place}");
+                let is_new = ids.insert(row.recorded.message_id);
+                assert!(is_new, "a message id was used twice");
+            }
         }
         assert!(self.owner.conversations() <= LIMITS.conversations.max(self.members.len()));
     }
@@ -354,12 +444,14 @@ proptest! {
                 key: ClientKey::new(user(1), &seq.to_string()),
                 message_id: MessageId::new(seq >> 1).unwrap(),
                 seq: *seq,
+                rev: *at,
                 at: *at,
             },
+            changed: None,
         }));
         for (n, head) in heads.iter().enumerate() {
             bench.store_group(n as u64, &[1, 2]);
-            bench.stored.get_mut(&group(n as u64)).unwrap().head = *head;
+            bench.stored.get_mut(&group(n as u64)).unwrap().head = Head { seq: *head, rev: *head };
         }
         let batch: Vec<_> = senders
             .iter()
@@ -367,7 +459,8 @@ proptest! {
             .collect();
         let answers = bench.run(batch.clone()).iter().filter_map(outcome).count();
         prop_assert!(answers >= batch.len());
-        bench.machine.provide(group(9), Loaded { head: 1, recent: vec![], resends: vec![], facts: None });
+        let head = Head { seq: 1, rev: 1 };
+        bench.machine.provide(group(9), Loaded { head, ..Loaded::default() });
         bench.machine.aborted();
         bench.machine.committed();
     }

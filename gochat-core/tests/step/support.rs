@@ -80,10 +80,8 @@ impl Bench {
 
     pub(crate) fn store(&mut self, conversation: ConversationId, facts: Facts) {
         let loaded = Loaded {
-            head: 0,
-            recent: vec![],
-            resends: vec![],
             facts: Some(facts),
+            ..Loaded::default()
         };
         self.stored.insert(conversation, loaded);
     }
@@ -110,6 +108,7 @@ impl Bench {
         Record::Submit(Submission {
             conversation,
             key,
+            change: None,
             gateway: self.live[0],
             resend: false,
             bytes: 20,
@@ -138,17 +137,8 @@ impl Bench {
         self.machine.tick(self.now);
         self.machine.begin(records);
         for need in self.machine.needs() {
-            let absent = Loaded {
-                head: 0,
-                recent: vec![],
-                resends: vec![],
-                facts: None,
-            };
-            let loaded = self
-                .stored
-                .get(&need.conversation)
-                .cloned()
-                .unwrap_or(absent);
+            let stored = self.stored.get(&need.conversation).cloned();
+            let loaded = stored.unwrap_or_default();
             self.machine.provide(need.conversation, loaded);
         }
         self.decide_provided()
