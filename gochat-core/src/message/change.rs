@@ -74,7 +74,7 @@ pub struct Target {
 /// Bounds in time of what authors may do to their messages, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Windows {
-    /// For edits.
+    /// For edits; 0 where nobody may edit.
     pub edit: u64,
     /// For recalls by the author; `None` where the conversation has switched recalls off.
     pub recall: Option<u64>,
@@ -121,7 +121,7 @@ impl Target {
         if self.recalled {
             return Err(ErrorCode::MessageRecalled.into());
         }
-        if now.saturating_sub(self.sent_at) > window {
+        if window == 0 || now.saturating_sub(self.sent_at) > window {
             return Err(ErrorCode::EditTimeExceeded.into());
         }
         if self.edits >= EDITS_MAX {

@@ -69,6 +69,14 @@ impl<'a> Draft<'a> {
         !fits(self.content, limits.guest_chars)
     }
 
+    /// Checks the client id alone: all the form that a recall has.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS`.
+    pub fn check_id(client_msg_id: &str, limits: &DraftLimits) -> Result<()> {
+        check_client_id(client_msg_id, limits.client_id_bytes)
+    }
+
     /// Checks type, content, client id and extra; an empty `extra` means there is none.
     ///
     /// # Errors

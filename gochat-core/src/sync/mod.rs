@@ -21,8 +21,8 @@ pub use backoff::Backoff;
 pub use message::{Message, Outgoing};
 pub use outbox::{Outbox, OutboxFull, OutboxLimits, Settled};
 pub use session::{
-    Action, AuthFailure, ClientSession, ConnectFailure, Event, Listed, ListedConversation, Options,
-    State,
+    Action, AuthFailure, Changed, ClientSession, ConnectFailure, Event, Listed, ListedConversation,
+    Options, State,
 };
 pub use timeline::{Fetch, Timeline};
 

@@ -34,7 +34,7 @@ const SPLIT_FROM: usize = 512;
 /// One frame for every local connection but some.
 #[derive(Debug, Clone)]
 pub(crate) struct Broadcast {
-    /// The message; 0 = a signal.
+    /// The message; 0 = a signal, below 0 = a change.
     pub(crate) message: i64,
     /// Its place in its conversation.
     pub(crate) seq: i64,
@@ -208,11 +208,11 @@ pub(crate) async fn run(gw: Gw, mut queue: Queue, stop: CancellationToken) {
             spread(&gw, Merged::new(run)).await;
         }
         spans.drain(..).for_each(Span::end);
-        // The oldest waited longest; signals carry no number.
-        if let Some(oldest) = batch.iter().map(|b| b.message).find(|id| *id != 0) {
+        // The oldest waited longest; signals and changes carry no time.
+        if let Some(oldest) = batch.iter().map(|b| b.message).find(|id| *id > 0) {
             names::fanned_out(names::FANOUT, oldest);
         }
-        if let Some(oldest) = batch.iter().find(|b| b.world) {
+        if let Some(oldest) = batch.iter().find(|b| b.world && b.message > 0) {
             names::fanned_out(names::WORLD_FANOUT, oldest.message);
         }
         batch.clear();

@@ -146,6 +146,7 @@ fn push(gw: &Gw, parent: Context, message: &DownstreamMessage) -> Span {
         DownstreamKind::Ack => "ack",
         DownstreamKind::Error => "error",
         DownstreamKind::Signal => "signal",
+        DownstreamKind::Change => "change",
     };
     span.set("gochat.push", what);
     span.set("gochat.gateway", gw.id.to_string());
@@ -210,21 +211,27 @@ impl<'a> Round<'a> {
             self.answer(origin, &message);
         }
         match message.kind() {
-            DownstreamKind::Message => {}
+            DownstreamKind::Message | DownstreamKind::Change => {}
             DownstreamKind::Signal => return self.signal(message.signal.take()?),
             DownstreamKind::Ack | DownstreamKind::Error => return None,
         }
-        let id = message.message_id;
         let to_world = message.conversation_type == ConversationKind::World as i32;
         let conversation = self.note_told(&message);
-        if message.again && to_world && self.gw.broadcasts.supersedes(id, message.seq_id) {
+        let (id, place) = (identity(&message, conversation), place(&message));
+        if message.again && to_world && self.gw.broadcasts.supersedes(id, place) {
             return None;
         }
-        let frame = frames::new_message(&message, self.now_s);
+        let Some(frame) = self.frame(&message) else {
+            tracing::warn!(
+                kind = message.change,
+                "a change of an unknown kind can't be shown"
+            );
+            return None;
+        };
         let skip = origin.as_ref().map_or(0, |o| o.conn_id);
         if message.broadcast {
             let before = match to_world {
-                true => self.gw.broadcasts.note_queued(message.seq_id),
+                true => self.gw.broadcasts.note_queued(place),
                 false => 0,
             };
             let late_after = if message.again { before } else { 0 };
@@ -235,7 +242,7 @@ impl<'a> Round<'a> {
                 .collect();
             return Some(ToMany::Broadcast(Broadcast {
                 message: id,
-                seq: message.seq_id,
+                seq: place,
                 world: to_world,
                 late_after,
                 frame,
@@ -245,7 +252,7 @@ impl<'a> Round<'a> {
         }
         let about = About {
             message: id,
-            seq: message.seq_id,
+            seq: place,
             conversation,
         };
         if let Some(audience) = self.audience(&message, conversation) {
@@ -257,7 +264,7 @@ impl<'a> Round<'a> {
                 audience,
             }));
         }
-        if self.oldest == 0 {
+        if self.oldest == 0 && id > 0 {
             self.oldest = id;
         }
         let late = match (message.again, to_world) {
@@ -277,6 +284,13 @@ impl<'a> Round<'a> {
             }
         }
         None
+    }
+
+    fn frame(&self, message: &DownstreamMessage) -> Option<Bytes> {
+        match message.kind() {
+            DownstreamKind::Change => frames::message_changed(message, self.now_s),
+            _ => Some(frames::new_message(message, self.now_s)),
+        }
     }
 
     /// For whom a message is that has to be written by the task of groups: for the members that the
@@ -357,6 +371,7 @@ impl<'a> Round<'a> {
         };
         let frame = match refusal {
             Some(error) => frames::error(&error, Some(&message.client_msg_id)),
+            None if message.change != 0 => frames::change_ack(message, self.now_s),
             None => frames::message_ack(message, self.now_s),
         };
         self.queue_for_conn(user, origin.conn_id, &frame);
@@ -366,7 +381,7 @@ impl<'a> Round<'a> {
     fn note_told(&self, message: &DownstreamMessage) -> u64 {
         let id = &message.conversation_id;
         let hash = self.gw.hash_of(id);
-        self.gw.told.note(hash, id, message.seq_id);
+        self.gw.told.note(hash, id, message.seq_id, message.rev);
         hash
     }
 
@@ -457,6 +472,27 @@ impl<'a> Round<'a> {
         }
         // Offline in the meantime: history has it.
         names::dropped("offline", self.missed as u64);
+    }
+}
+
+/// What tells a push from others: the id of a message, and for a change a number below 0 that is
+/// made of its conversation and its `rev`.
+fn identity(message: &DownstreamMessage, conversation: u64) -> i64 {
+    if message.kind() != DownstreamKind::Change {
+        return message.message_id;
+    }
+    let rev = message.rev.unsigned_abs();
+    let mixed = conversation ^ rev.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    i64::MIN | mixed as i64
+}
+
+/// Place in the order of messages and changes. Sequencers of before changes give none: then both
+/// numbers are one.
+const fn place(message: &DownstreamMessage) -> i64 {
+    if message.rev > 0 {
+        message.rev
+    } else {
+        message.seq_id
     }
 }
 

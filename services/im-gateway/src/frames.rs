@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use gochat_core::error::{Error, ErrorCode};
+use gochat_core::message::ChangeKind;
 use gochat_core::session::frame::{
-    self, ErrorFrame, MessageAck, NewMessage, Sender, ServerPayload,
+    self, ChangeAck, ChangedMessage, ErrorFrame, MessageAck, MessageChanged, MessageRecalled,
+    NewMessage, Sender, ServerPayload,
 };
 use gochat_core::session::wire::{MAX_HEADER, Opcode, encode_header};
 use gochat_core::signal::{Change, Signal};
@@ -53,6 +55,7 @@ pub(crate) fn new_message(message: &DownstreamMessage, now_s: i64) -> Bytes {
         content: Cow::Borrowed(&message.content),
         message_type: message.message_type,
         seq_id: u64::try_from(message.seq_id).unwrap_or_default(),
+        rev: u64::try_from(message.rev).unwrap_or_default(),
         client_msg_id: Cow::Borrowed(&message.client_msg_id),
         extra: (!message.extra.is_empty()).then_some(Cow::Borrowed(&*message.extra)),
         created_at: message.timestamp,
@@ -71,10 +74,70 @@ pub(crate) fn message_ack(message: &DownstreamMessage, now_s: i64) -> Bytes {
         message_id: Cow::Borrowed(&id),
         conversation_id: Cow::Borrowed(&message.conversation_id),
         seq_id: u64::try_from(message.seq_id).unwrap_or_default(),
+        rev: u64::try_from(message.rev).unwrap_or_default(),
         status: Cow::Borrowed("success"),
         created_at: message.timestamp,
     };
     text(320, |out| frame::encode(&payload, now_s, out))
+}
+
+/// The `change-ack` frame of a downstream record.
+pub(crate) fn change_ack(message: &DownstreamMessage, now_s: i64) -> Bytes {
+    let id = message.message_id.to_string();
+    let payload = ChangeAck {
+        client_msg_id: Cow::Borrowed(&message.client_msg_id),
+        conversation_id: Cow::Borrowed(&message.conversation_id),
+        message_id: Cow::Borrowed(&id),
+        seq_id: u64::try_from(message.seq_id).unwrap_or_default(),
+        rev: u64::try_from(message.rev).unwrap_or_default(),
+    };
+    text(256, |out| frame::encode(&payload, now_s, out))
+}
+
+/// The `message-changed` frame of a downstream record; behind it, for clients that don't know it,
+/// `message-recalled` when it was recalled. `None` for a kind of change this version doesn't know.
+pub(crate) fn message_changed(message: &DownstreamMessage, now_s: i64) -> Option<Bytes> {
+    let kind = ChangeKind::from_i32(message.change)?;
+    let id = message.message_id.to_string();
+    let (seq_id, rev) = (
+        u64::try_from(message.seq_id).unwrap_or_default(),
+        u64::try_from(message.rev).unwrap_or_default(),
+    );
+    let text_of = |text| Cow::Borrowed::<str>(text);
+    let is_edit = kind == ChangeKind::Edit;
+    let payload = MessageChanged {
+        conversation_id: Cow::Borrowed(&message.conversation_id),
+        message_id: Cow::Borrowed(&id),
+        seq_id,
+        rev,
+        kind: Cow::Borrowed(kind.name()),
+        operator_id: Cow::Borrowed(&message.sender_id),
+        message: ChangedMessage {
+            id: Cow::Borrowed(&id),
+            sender_id: Cow::Borrowed(&message.author_id),
+            content: Some(text_of(if is_edit { &message.content } else { "" })),
+            extra: (is_edit && !message.extra.is_empty()).then(|| text_of(&message.extra)),
+            deleted: kind == ChangeKind::Recall,
+            edited_at: is_edit.then_some(message.timestamp),
+            edit_count: u32::try_from(message.edit_count).unwrap_or_default(),
+            created_at: message.sent_at,
+        },
+    };
+    let changed = text(384 + message.content.len() + message.extra.len(), |out| {
+        frame::encode(&payload, now_s, out);
+    });
+    if is_edit {
+        return Some(changed);
+    }
+    let recalled = MessageRecalled {
+        conversation_id: payload.conversation_id,
+        message_id: payload.message_id,
+        seq_id,
+        rev,
+        operator_id: payload.operator_id,
+    };
+    let both = [changed, frame(&recalled, now_s)];
+    Some(both.concat().into())
 }
 
 /// The frame of a signal whose payload is the frame's data.
@@ -157,6 +220,55 @@ mod tests {
             (&*ack.client_msg_id, &*ack.message_id, &*ack.status),
             ("c", "42", "success")
         );
+    }
+
+    #[test]
+    fn a_recall_is_two_frames_and_an_edit_is_one() {
+        let edit = DownstreamMessage {
+            message_id: 42,
+            conversation_id: "world".into(),
+            sender_id: "7".into(),
+            author_id: "7".into(),
+            content: "ho".into(),
+            seq_id: 3,
+            rev: 9,
+            timestamp: 9,
+            sent_at: 5,
+            change: ChangeKind::Edit.as_i32(),
+            edit_count: 1,
+            ..Default::default()
+        };
+        let parse = |text: &str| ServerFrame::parse(text).map(|(frame, _)| format!("{frame:?}"));
+        let bytes = message_changed(&edit, 10).unwrap();
+        let (ServerFrame::MessageChanged(c), _) = ServerFrame::parse(json_of(&bytes)).unwrap()
+        else {
+            panic!("not a change")
+        };
+        assert_eq!((&*c.kind, c.seq_id, c.rev), ("edited", 3, 9));
+        assert_eq!(c.message.content.as_deref(), Some("ho"));
+        assert_eq!((c.message.edited_at, c.message.edit_count), (Some(9), 1));
+
+        let recall = DownstreamMessage {
+            change: ChangeKind::Recall.as_i32(),
+            ..edit
+        };
+        let bytes = message_changed(&recall, 10).unwrap();
+        // 126 announces a length of two bytes; the second frame is short.
+        assert_eq!(bytes[1], 126);
+        let length = usize::from(u16::from_be_bytes([bytes[2], bytes[3]]));
+        let (first, second) = bytes.split_at(4 + length);
+        let first = parse(std::str::from_utf8(&first[4..]).unwrap()).unwrap();
+        assert!(
+            first.contains("recalled") && !first.contains("ho\""),
+            "{first}"
+        );
+        let second = parse(json_of(&Bytes::copy_from_slice(second))).unwrap();
+        assert!(second.starts_with("MessageRecalled"), "{second}");
+        let unknown = DownstreamMessage {
+            change: 99,
+            ..recall
+        };
+        assert!(message_changed(&unknown, 10).is_none());
     }
 
     #[test]

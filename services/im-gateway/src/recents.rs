@@ -27,7 +27,7 @@ struct Entry {
     at_ms: u64,
     /// The connection it came from; that one got an acknowledgement instead.
     skip: ConnId,
-    /// The message; 0 = a signal.
+    /// The message; 0 = a signal, below 0 = a change.
     message: i64,
     /// Place in its conversation: late frames are handed to newcomers in their order.
     seq: i64,
@@ -63,9 +63,9 @@ type Shard = Mutex<HashMap<UserId, Sent, ahash::RandomState>>;
 /// What a frame is about.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct About {
-    /// The message; 0 = a signal.
+    /// The message; 0 = a signal, below 0 = a change.
     pub(crate) message: i64,
-    /// Its place in its conversation; signals come last.
+    /// Its place among messages and changes of its conversation; signals come last.
     pub(crate) seq: i64,
     /// Hash of its conversation; 0 = a signal.
     pub(crate) conversation: u64,

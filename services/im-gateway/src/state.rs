@@ -98,7 +98,19 @@ impl Shared {
     /// lately, or what the reader says; 0 = none.
     pub(crate) fn told_of(&self, conversation: ConversationId, said: Option<i64>) -> i64 {
         let hash = self.hash_of(&conversation.to_string());
-        self.told.head(hash).max(said.unwrap_or(0))
+        self.told.head(hash).0.max(said.unwrap_or(0))
+    }
+
+    /// The same for the `rev` of messages and changes.
+    pub(crate) fn told_rev_of(&self, conversation: ConversationId, said: Option<i64>) -> i64 {
+        let hash = self.hash_of(&conversation.to_string());
+        self.told.head(hash).1.max(said.unwrap_or(0))
+    }
+
+    /// Notes that a user was answered with a change of a conversation.
+    pub(crate) fn note_change(&self, conversation: ConversationId, seq: i64, rev: i64) {
+        let id = conversation.to_string();
+        self.told.note(self.hash_of(&id), &id, seq, rev);
     }
 
     /// Conversations with the numbers that the list of a user must reach: of what this gateway

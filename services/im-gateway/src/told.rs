@@ -32,11 +32,12 @@ const PER_AUTHOR: usize = 16;
 /// Conversations a list is held to; the contract of `at_least` allows no more.
 pub(crate) const MOST_OF_LIST: usize = 64;
 
-/// The highest number named in a conversation.
+/// The highest numbers named in a conversation.
 #[derive(Debug, Clone, Copy)]
 struct Head {
     id: ConversationId,
     seq: i64,
+    rev: i64,
 }
 
 /// The conversations an author was acknowledged in, as hashes; the oldest is overwritten.
@@ -93,8 +94,8 @@ impl Told {
         &self.shards[(mixed >> 58) as usize]
     }
 
-    /// Notes a number that is about to be named. `hash` is that of `id`.
-    pub(crate) fn note(&self, hash: u64, id: &str, seq: i64) {
+    /// Notes numbers that are about to be named. `hash` is that of `id`.
+    pub(crate) fn note(&self, hash: u64, id: &str, seq: i64, rev: i64) {
         if seq <= 0 {
             return;
         }
@@ -102,10 +103,11 @@ impl Told {
         let heads = &mut shard.now.heads;
         if let Some(head) = heads.get_mut(&hash) {
             head.seq = head.seq.max(seq);
+            head.rev = head.rev.max(rev);
         } else if heads.len() >= self.most {
             names::add(names::TOLD_DROPPED, 1);
         } else if let Ok(id) = id.parse() {
-            heads.insert(hash, Head { id, seq });
+            heads.insert(hash, Head { id, seq, rev });
         }
     }
 
@@ -122,20 +124,22 @@ impl Told {
         }
     }
 
-    /// The highest number of a conversation that may not be stored yet; 0 = none.
-    pub(crate) fn head(&self, hash: u64) -> i64 {
-        self.find(hash).map_or(0, |head| head.seq)
+    /// The highest seqId and the highest `rev` of a conversation that may not be stored yet; 0 =
+    /// none.
+    pub(crate) fn head(&self, hash: u64) -> (i64, i64) {
+        self.find(hash).map_or((0, 0), |head| (head.seq, head.rev))
     }
 
     fn find(&self, hash: u64) -> Option<Head> {
         let shard = self.of_conversation(hash).lock();
         let (now, before) = (shard.now.heads.get(&hash), shard.before.heads.get(&hash));
-        // Of two generations the higher number rules: pushes of one conversation may be repeated
+        // Of two generations the higher numbers rule: pushes of one conversation may be repeated
         // late.
-        now.into_iter()
-            .chain(before)
-            .max_by_key(|head| head.seq)
-            .copied()
+        now.into_iter().chain(before).copied().reduce(|a, b| Head {
+            seq: a.seq.max(b.seq),
+            rev: a.rev.max(b.rev),
+            ..a
+        })
     }
 
     /// What the list of a user must reach: conversations of `pushed` and those the user was
@@ -235,12 +239,12 @@ mod tests {
     #[test]
     fn the_highest_number_counts_and_outlives_one_generation() {
         let told = told(1_000);
-        told.note(hash(2), "world", 9);
-        told.note(hash(2), "world", 7);
+        told.note(hash(2), "world", 9, 9);
+        told.note(hash(2), "world", 7, 7);
         assert_eq!(told.head(hash(2)), 9);
         assert!(told.close());
         assert_eq!(told.head(hash(2)), 9, "its row may not be stored yet");
-        told.note(hash(2), "world", 8);
+        told.note(hash(2), "world", 8, 8);
         assert_eq!(told.head(hash(2)), 9);
         told.drop_stored();
         assert_eq!(told.head(hash(2)), 8, "a generation that is younger stays");
@@ -253,9 +257,9 @@ mod tests {
     #[test]
     fn a_list_is_held_to_what_was_pushed_and_to_what_was_acknowledged() {
         let told = told(1_000);
-        told.note(hash(2), "g_2", 20);
-        told.note(hash(4), "g_4", 40);
-        told.note(hash(6), "g_6", 60);
+        told.note(hash(2), "g_2", 20, 20);
+        told.note(hash(4), "g_4", 40, 40);
+        told.note(hash(6), "g_6", 60, 60);
         told.note_author(user(7), hash(4));
         told.close();
         told.note_author(user(7), hash(8));
@@ -270,7 +274,7 @@ mod tests {
     fn memory_is_bounded() {
         let told = told(SHARDS * 2);
         for n in 0..100 {
-            told.note(hash(n * 2), &format!("g_{}", n + 1), 1);
+            told.note(hash(n * 2), &format!("g_{}", n + 1), 1, 1);
             told.note_author(user(1), hash(n * 2));
         }
         let shard = told.of_conversation(hash(0)).lock();
@@ -287,8 +291,8 @@ mod tests {
     #[test]
     fn numbers_that_are_none_are_not_noted() {
         let told = told(1_000);
-        told.note(hash(2), "world", 0);
-        told.note(hash(4), "not an id", 3);
+        told.note(hash(2), "world", 0, 0);
+        told.note(hash(4), "not an id", 3, 3);
         assert_eq!((told.head(hash(2)), told.head(hash(4))), (0, 0));
     }
 }

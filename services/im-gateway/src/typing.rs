@@ -245,8 +245,7 @@ async fn roster(gw: &Gw, conversation: ConversationId, user: UserId) -> Result<R
     let query = FactsQuery {
         conversation_id: conversation.to_string(),
         sender_ids: vec![user.to_string()],
-        with_recent: false,
-        resends: Vec::new(),
+        ..Default::default()
     };
     let max_members = gw.config.presence.typing_max_members;
     let request = LoadConversationFactsRequest {

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use gochat_core::error::{Error, ErrorCode};
-use gochat_core::ids::{ConnId, UserId};
-use gochat_core::message::{Draft, DraftLimits, Writer};
-use gochat_core::session::frame::SendMessage;
+use gochat_core::ids::{ConnId, ConversationId, UserId};
+use gochat_core::message::{ChangeKind, Draft, DraftLimits, MessageType, Writer};
+use gochat_core::session::frame::{ChangeMessage, SendMessage};
 use gochat_core::text;
 use gochat_infra::port::mq::{Headers, MqError, OutRecord, Producer};
 use gochat_infra::telemetry::{self, Kind, Span};
-use gochat_proto::mq::v1::UpstreamMessage;
+use gochat_proto::mq::v1::{UpstreamKind, UpstreamMessage};
 use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -80,15 +80,9 @@ pub(crate) fn accept(
     message: SendMessage<'_>,
     trace: String,
 ) -> Result<(), Error> {
-    let client_msg_id = match message.client_msg_id {
-        Some(id) if !id.is_empty() => id.into_owned(),
-        _ => new_trace(),
-    };
+    let client_msg_id = own_id(message.client_msg_id);
     let extra = message.extra.unwrap_or_default();
-    let content = match text::nfc(&message.content) {
-        Cow::Borrowed(_) => message.content,
-        Cow::Owned(normal) => normal.into(),
-    };
+    let content = normal(message.content);
     Draft::check(
         message.message_type,
         &content,
@@ -97,27 +91,96 @@ pub(crate) fn accept(
         Writer::Client,
         &DraftLimits::default(),
     )?;
+    let record = UpstreamMessage {
+        message_type: message.message_type,
+        content: content.into_owned(),
+        client_msg_id,
+        extra: extra.into_owned(),
+        resend: message.resend,
+        ..Default::default()
+    };
+    submit(gw, origin, message.conversation_id, record, trace)
+}
+
+/// Checks a change of a message and queues it for the log.
+///
+/// # Errors
+/// As [`accept`].
+pub(crate) fn accept_change(
+    gw: &Gw,
+    origin: Origin,
+    change: ChangeMessage<'_>,
+    trace: String,
+) -> Result<(), Error> {
+    let client_msg_id = own_id(change.client_msg_id);
+    let limits = DraftLimits::default();
+    let (content, extra) = match change.kind {
+        ChangeKind::Edit => (
+            normal(change.content),
+            change.extra.unwrap_or_default().into_owned(),
+        ),
+        ChangeKind::Recall => (Cow::Borrowed(""), String::new()),
+    };
+    match change.kind {
+        ChangeKind::Edit => {
+            let (kind, by) = (MessageType::Text.as_i32(), Writer::Client);
+            Draft::check(kind, &content, &client_msg_id, &extra, by, &limits)?;
+        }
+        ChangeKind::Recall => Draft::check_id(&client_msg_id, &limits)?,
+    }
+    let record = UpstreamMessage {
+        kind: UpstreamKind::Change as i32,
+        change: change.kind.as_i32(),
+        target_id: change.message_id.as_i64(),
+        content: content.into_owned(),
+        client_msg_id,
+        extra,
+        resend: change.resend,
+        ..Default::default()
+    };
+    submit(gw, origin, change.conversation_id, record, trace)
+}
+
+/// The client's own id, or a new one.
+fn own_id(chosen: Option<Cow<'_, str>>) -> String {
+    match chosen {
+        Some(id) if !id.is_empty() => id.into_owned(),
+        _ => new_trace(),
+    }
+}
+
+/// The text in the form that is stored.
+fn normal(content: Cow<'_, str>) -> Cow<'_, str> {
+    match text::nfc(&content) {
+        Cow::Borrowed(_) => content,
+        Cow::Owned(normal) => normal.into(),
+    }
+}
+
+/// Queues a record whose form is right, with what every record has.
+fn submit(
+    gw: &Gw,
+    origin: Origin,
+    conversation: ConversationId,
+    record: UpstreamMessage,
+    trace: String,
+) -> Result<(), Error> {
     if gw.health.is_draining() {
         return Err(ErrorCode::ServiceUnavailable.into());
     }
     gw.limits
-        .admit_send(origin.user, message.conversation_id, clock::now_ms())?;
+        .admit_send(origin.user, conversation, clock::now_ms())?;
     let span = receive(gw, origin, &trace);
-    let conversation_id = message.conversation_id.to_string();
+    let conversation_id = conversation.to_string();
     let key = Bytes::copy_from_slice(conversation_id.as_bytes());
     let record = UpstreamMessage {
         trace_id: trace,
         user_id: origin.user.to_string(),
         gateway_id: gw.id.to_string(),
         conversation_id,
-        message_type: message.message_type,
-        content: content.into_owned(),
-        client_msg_id,
         timestamp: clock::now_s(),
-        extra: extra.into_owned(),
         conn_id: origin.conn_id,
-        resend: message.resend,
-        ..Default::default()
+        ..record
     };
     let mut record = OutRecord::new(gw.upstream_topic.clone(), key, record.encode_to_vec());
     if let Some(span) = &span {

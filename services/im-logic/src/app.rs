@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use gochat_core::error::Result;
+use gochat_core::ids::{ConversationId, MessageId, Rev, SeqId, UserId};
+use gochat_core::message::ChangeKind;
 use gochat_proto::im::logic::v1::{SendMessageRequest, SendMessageResponse};
 
 use crate::audit::Audit;
@@ -27,6 +29,42 @@ pub trait SendMessage: Send + Sync {
         request: SendMessageRequest,
         trace_id: &str,
     ) -> Result<SendMessageResponse>;
+
+    /// Changes a message. Resolves once the change is durable and has its `rev`.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    async fn change(&self, wish: ChangeWish, trace_id: &str) -> Result<Changed>;
+}
+
+/// A change of a message that somebody wants.
+#[derive(Debug, Clone)]
+pub struct ChangeWish {
+    /// Conversation of the message.
+    pub conversation: ConversationId,
+    /// Which message.
+    pub target: MessageId,
+    /// Who wants it.
+    pub operator: UserId,
+    /// What is to happen.
+    pub kind: ChangeKind,
+    /// Of an edit: what the message says from now on. Of a recall: the reason, for the log.
+    pub content: String,
+    /// Of an edit: JSON text; empty when there is none.
+    pub extra: String,
+    /// Chosen by the client, the same in every resend; empty when it chose none.
+    pub client_msg_id: String,
+    /// It may have been sent before.
+    pub resend: bool,
+}
+
+/// What a change was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed {
+    /// Position of the message.
+    pub seq: SeqId,
+    /// Number of the change.
+    pub rev: Rev,
 }
 
 /// Shared by all RPC services of one instance.

@@ -9,7 +9,7 @@ use gochat_core::admission::{self, Registration};
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::friendship::REQUEST_COOLDOWN_MS;
 use gochat_core::guess::GuessRule;
-use gochat_core::message::RECALL_WINDOW_MS;
+use gochat_core::message::{EDIT_WINDOW_MS, RECALL_WINDOW_MS};
 use gochat_core::proof;
 use gochat_core::ratelimit::Rule;
 use gochat_infra::token::Algorithm;
@@ -316,6 +316,9 @@ impl Budgets {
 pub struct Limits {
     /// How long an author may recall a message, in milliseconds. Default 120,000.
     pub recall_window_ms: u64,
+    /// How long an author may edit a message, in milliseconds; 0 switches edits off. Default
+    /// 172,800,000, two days.
+    pub edit_window_ms: u64,
     /// Members answered together with a conversation. Default 1,000.
     pub members_with_conversation: i32,
     /// Maximum number of conversations of one user. Users beyond it aren't added to groups and make
@@ -357,6 +360,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             recall_window_ms: RECALL_WINDOW_MS,
+            edit_window_ms: EDIT_WINDOW_MS,
             members_with_conversation: 1_000,
             conversations_per_user: 2_000,
             strangers_adds_per_day: 50,

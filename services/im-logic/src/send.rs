@@ -1,4 +1,4 @@
-//! `MessageService.SendMessage`: the same way as a message from a socket.
+//! Messages and changes that come as calls: the same way as those from a socket.
 //!
 //! The message is produced to `upstream`; its answer comes back on a downstream topic of this
 //! instance's own, `gochat.messages.downstream.logic-{instance}`, and finds the waiting call by
@@ -24,12 +24,12 @@ use gochat_infra::telemetry::{self, Kind, Span};
 use gochat_infra::topics;
 use gochat_proto::common::v1::{Message, UserInfo};
 use gochat_proto::im::logic::v1::{SendMessageRequest, SendMessageResponse};
-use gochat_proto::mq::v1::{DownstreamKind, DownstreamMessage, UpstreamMessage};
+use gochat_proto::mq::v1::{DownstreamKind, DownstreamMessage, UpstreamKind, UpstreamMessage};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::SendMessage;
+use crate::app::{ChangeWish, Changed, SendMessage};
 use crate::clock;
 use waiting::Waiting;
 
@@ -170,13 +170,45 @@ impl SendMessage for SendPath {
             ..Default::default()
         };
         let answer = self.exchange(message).await?;
-        match answer.error {
-            Some(refusal) if answer.kind == DownstreamKind::Error as i32 => {
-                let code = ErrorCode::from_code(&refusal.code).unwrap_or(ErrorCode::Internal);
-                Err(Error::new(code, refusal.message).after(u64::from(refusal.retry_after_ms)))
-            }
-            _ => Ok(response(request, answer)),
+        accepted(answer).map(|answer| response(request, answer))
+    }
+
+    async fn change(&self, wish: ChangeWish, trace_id: &str) -> Result<Changed> {
+        let client_msg_id = match wish.client_msg_id.is_empty() {
+            true => uuid::Uuid::now_v7().to_string(),
+            false => wish.client_msg_id,
+        };
+        let message = UpstreamMessage {
+            trace_id: self.trace_id(trace_id),
+            user_id: wish.operator.to_string(),
+            gateway_id: self.gateway_id.clone(),
+            conversation_id: wish.conversation.to_string(),
+            content: text::into_nfc(wish.content),
+            client_msg_id,
+            timestamp: clock::now_s(),
+            extra: wish.extra,
+            kind: UpstreamKind::Change as i32,
+            resend: wish.resend,
+            change: wish.kind.as_i32(),
+            target_id: wish.target.as_i64(),
+            ..Default::default()
+        };
+        let answer = accepted(self.exchange(message).await?)?;
+        Ok(Changed {
+            seq: answer.seq_id.unsigned_abs(),
+            rev: answer.rev.unsigned_abs(),
+        })
+    }
+}
+
+/// The answer, or the refusal in it.
+fn accepted(answer: DownstreamMessage) -> Result<DownstreamMessage> {
+    match answer.error {
+        Some(refusal) if answer.kind == DownstreamKind::Error as i32 => {
+            let code = ErrorCode::from_code(&refusal.code).unwrap_or(ErrorCode::Internal);
+            Err(Error::new(code, refusal.message).after(u64::from(refusal.retry_after_ms)))
         }
+        error => Ok(DownstreamMessage { error, ..answer }),
     }
 }
 
@@ -320,6 +352,8 @@ fn response(request: SendMessageRequest, answer: DownstreamMessage) -> SendMessa
         extra: request.extra,
         created_at: answer.timestamp,
         updated_at: answer.timestamp,
+        rev: answer.rev,
+        ..Default::default()
     };
     SendMessageResponse {
         message: Some(message),

@@ -48,6 +48,8 @@ impl Service {
     pub async fn bind(mut config: Config, ports: ServicePorts) -> Result<Self> {
         // One switch for load tests.
         config.pipeline.pace.disabled |= config.budgets.disabled;
+        config.pipeline.edit_window_ms = config.limits.edit_window_ms;
+        config.pipeline.recall_window_ms = config.limits.recall_window_ms;
         config.pipeline.check()?;
         let api_ports = Ports {
             mq: ports.mq.clone(),

@@ -9,13 +9,16 @@ use serde_json::value::RawValue;
 
 use super::refusal;
 use crate::error::{Error, ErrorCode};
-use crate::ids::{ConversationId, SeqId};
+use crate::ids::{ConversationId, MessageId, SeqId};
+use crate::message::ChangeKind;
 
 /// A frame a client may send, borrowed from its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientFrame<'a> {
     /// A new message, or the repetition of one.
     SendMessage(SendMessage<'a>),
+    /// A change of a message, or the repetition of one.
+    Change(ChangeMessage<'a>),
     /// Sign of life; the answer is `pong`.
     Ping,
     /// The user has read up to `seq_id`.
@@ -58,6 +61,25 @@ pub struct SendMessage<'a> {
     /// JSON text that travels with the message.
     pub extra: Option<Cow<'a, str>>,
     /// The client may have sent it before: it is stored once however long ago that was.
+    pub resend: bool,
+}
+
+/// The data of `edit-message` and `recall-message`. Only its shape is checked here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeMessage<'a> {
+    /// Conversation of the message.
+    pub conversation_id: ConversationId,
+    /// Which message.
+    pub message_id: MessageId,
+    /// What is to happen to it.
+    pub kind: ChangeKind,
+    /// Of an edit: what the message says from now on.
+    pub content: Cow<'a, str>,
+    /// Of an edit: JSON text that travels with the message.
+    pub extra: Option<Cow<'a, str>>,
+    /// The client's own id of the change; the server makes one up when it is missing.
+    pub client_msg_id: Option<Cow<'a, str>>,
+    /// The client may have sent it before: it has effect once.
     pub resend: bool,
 }
 
@@ -110,6 +132,30 @@ struct SendData<'a> {
     message_type: Option<TypeNumber>,
     #[serde(rename = "message_type", default)]
     message_type_snake: Option<TypeNumber>,
+    #[serde(rename = "client_msg_id", borrow, default)]
+    client_id: Option<Text<'a>>,
+    #[serde(rename = "clientMsgId", borrow, default)]
+    client_id_camel: Option<Text<'a>>,
+    #[serde(rename = "tempMessageId", borrow, default)]
+    client_id_temp: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    extra: Option<Text<'a>>,
+    #[serde(default)]
+    resend: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct ChangeData<'a> {
+    #[serde(rename = "conversationId", borrow, default)]
+    conversation: Option<Text<'a>>,
+    #[serde(rename = "conversation_id", borrow, default)]
+    conversation_snake: Option<Text<'a>>,
+    #[serde(rename = "messageId", borrow, default)]
+    message: Option<Text<'a>>,
+    #[serde(rename = "message_id", borrow, default)]
+    message_snake: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    content: Option<Text<'a>>,
     #[serde(rename = "client_msg_id", borrow, default)]
     client_id: Option<Text<'a>>,
     #[serde(rename = "clientMsgId", borrow, default)]
@@ -188,6 +234,8 @@ fn read(text: &str) -> Result<ClientFrame<'_>, Fault> {
     let data = envelope.data.map(RawValue::get);
     match &*envelope.kind {
         "send-message" => send_message(data.ok_or(Fault::Form)?),
+        "edit-message" => change(data.ok_or(Fault::Form)?, ChangeKind::Edit),
+        "recall-message" => change(data.ok_or(Fault::Form)?, ChangeKind::Recall),
         "ping" => Ok(ClientFrame::Ping),
         "mark-read" => {
             let place = place(data)?;
@@ -244,6 +292,36 @@ fn send_message(data: &str) -> Result<ClientFrame<'_>, Fault> {
         message_type,
         client_msg_id: client_id.map(|text| text.0),
         extra: data.extra.map(|text| text.0),
+        resend: data.resend.unwrap_or(false),
+    }))
+}
+
+fn change(data: &str, kind: ChangeKind) -> Result<ClientFrame<'_>, Fault> {
+    let data: ChangeData<'_> = object(data)?;
+    let conversation = data.conversation.or(data.conversation_snake);
+    let conversation_id = conversation
+        .ok_or(Fault::Form)?
+        .0
+        .parse()
+        .map_err(|_| ErrorCode::ConversationNotFound)?;
+    // A text that is no id names no message.
+    let message = data.message.or(data.message_snake).ok_or(Fault::Form)?.0;
+    let message_id = message.parse().map_err(|_| ErrorCode::MessageNotFound)?;
+    let content = match (kind, data.content) {
+        (ChangeKind::Edit, content) => content.ok_or(Fault::Form)?.0,
+        (ChangeKind::Recall, _) => Cow::Borrowed(""),
+    };
+    let client_id = data
+        .client_id
+        .or(data.client_id_camel)
+        .or(data.client_id_temp);
+    Ok(ClientFrame::Change(ChangeMessage {
+        conversation_id,
+        message_id,
+        kind,
+        content,
+        extra: data.extra.map(|text| text.0),
+        client_msg_id: client_id.map(|text| text.0),
         resend: data.resend.unwrap_or(false),
     }))
 }

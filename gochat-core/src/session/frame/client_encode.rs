@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::ClientFrame;
 use crate::ids::{ConversationId, SeqId};
+use crate::message::ChangeKind;
 
 #[derive(Serialize)]
 struct Envelope<T> {
@@ -20,6 +21,22 @@ struct SendOut<'a> {
     content: &'a str,
     #[serde(rename = "messageType")]
     message_type: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_msg_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    resend: bool,
+}
+
+#[derive(Serialize)]
+struct ChangeOut<'a> {
+    #[serde(rename = "conversationId")]
+    conversation_id: ConversationId,
+    #[serde(rename = "messageId")]
+    message_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_msg_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,6 +79,21 @@ impl ClientFrame<'_> {
                     resend: message.resend,
                 };
                 write("send-message", Some(data), out);
+            }
+            Self::Change(change) => {
+                let (kind, content) = match change.kind {
+                    ChangeKind::Edit => ("edit-message", Some(&*change.content)),
+                    ChangeKind::Recall => ("recall-message", None),
+                };
+                let data = ChangeOut {
+                    conversation_id: change.conversation_id,
+                    message_id: change.message_id.to_string(),
+                    content,
+                    client_msg_id: change.client_msg_id.as_deref(),
+                    extra: change.extra.as_deref(),
+                    resend: change.resend,
+                };
+                write(kind, Some(data), out);
             }
             Self::Authenticate(token) => {
                 write("authenticate", Some(TokenOut { token: &token.0 }), out);

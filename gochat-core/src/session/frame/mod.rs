@@ -13,12 +13,12 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use client::{AccessToken, ClientFrame, FrameError, SendMessage};
-pub use objects::{ConversationChange, Member, Sender, User};
+pub use client::{AccessToken, ChangeMessage, ClientFrame, FrameError, SendMessage};
+pub use objects::{ChangedMessage, ConversationChange, Member, Sender, User};
 pub use server::{
-    Authenticated, ConversationState, ConversationUpdated, ErrorDetails, ErrorFrame, FriendAdded,
-    FriendRemoved, FriendRequest, GroupInvitation, IDS_MAX, JoinRequest, JoinRequestAnswered,
-    MemberAdded, MemberRemoved, MessageAck, MessageRead, MessageRecalled, NewMessage, OnlineStatus,
-    PROFILES_MAX, Pong, Restarting, ServerFrame, ServerFrameError, ServerPayload, TypingIndicator,
-    encode,
+    Authenticated, ChangeAck, ConversationState, ConversationUpdated, ErrorDetails, ErrorFrame,
+    FriendAdded, FriendRemoved, FriendRequest, GroupInvitation, IDS_MAX, JoinRequest,
+    JoinRequestAnswered, MemberAdded, MemberRemoved, MessageAck, MessageChanged, MessageRead,
+    MessageRecalled, NewMessage, OnlineStatus, PROFILES_MAX, Pong, Restarting, ServerFrame,
+    ServerFrameError, ServerPayload, TypingIndicator, encode,
 };

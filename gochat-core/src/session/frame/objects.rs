@@ -97,3 +97,33 @@ pub struct ConversationChange<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<i64>,
 }
+
+/// A message after a change, as far as the change determines it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangedMessage<'a> {
+    /// Message id.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// Author of the message.
+    #[serde(borrow, default)]
+    pub sender_id: Cow<'a, str>,
+    /// What the message says now; absent when the change left it as it was, empty after a recall.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Cow<'a, str>>,
+    /// JSON text; absent when there is none, and when the change left it as it was.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub extra: Option<Cow<'a, str>>,
+    /// True after a recall.
+    #[serde(default)]
+    pub deleted: bool,
+    /// Unix seconds of the last edit; only with `edited`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited_at: Option<i64>,
+    /// How often the message was edited.
+    #[serde(default)]
+    pub edit_count: u32,
+    /// Unix seconds.
+    #[serde(default)]
+    pub created_at: i64,
+}

@@ -48,6 +48,9 @@ const CLIENT_ID: Field = field(
 );
 const CONVERSATION: Field = field(&["conversationId", "conversation_id"], Form::Text, true);
 
+const MESSAGE: Field = field(&["messageId", "message_id"], Form::Text, true);
+const RESEND: Field = field(&["resend"], Form::Flag, false);
+
 /// The fields of a frame's data, in the order in which faults are told.
 pub(super) const fn fields_of(kind: &str) -> &'static [Field] {
     const SEND: &[Field] = &[
@@ -56,7 +59,16 @@ pub(super) const fn fields_of(kind: &str) -> &'static [Field] {
         field(&["content"], Form::Text, true),
         field(&["messageType", "message_type"], Form::MessageType, true),
         field(&["extra"], Form::Text, false),
-        field(&["resend"], Form::Flag, false),
+        RESEND,
+    ];
+    const RECALL: &[Field] = &[CLIENT_ID, CONVERSATION, MESSAGE, RESEND];
+    const EDIT: &[Field] = &[
+        CLIENT_ID,
+        CONVERSATION,
+        MESSAGE,
+        field(&["content"], Form::Text, true),
+        field(&["extra"], Form::Text, false),
+        RESEND,
     ];
     const READ: &[Field] = &[
         CONVERSATION,
@@ -66,6 +78,8 @@ pub(super) const fn fields_of(kind: &str) -> &'static [Field] {
     const TOKEN: &[Field] = &[field(&["token"], Form::Text, true)];
     match kind.as_bytes() {
         b"send-message" => SEND,
+        b"edit-message" => EDIT,
+        b"recall-message" => RECALL,
         b"mark-read" => READ,
         b"typing" | b"stop-typing" => PLACE,
         b"authenticate" => TOKEN,
@@ -121,7 +135,7 @@ struct Object<'a> {
 }
 
 /// Every name that means something, in an envelope or in its data.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 17] = [
     "type",
     "data",
     "client_msg_id",
@@ -129,6 +143,8 @@ const NAMES: [&str; 15] = [
     "tempMessageId",
     "conversationId",
     "conversation_id",
+    "messageId",
+    "message_id",
     "content",
     "messageType",
     "message_type",

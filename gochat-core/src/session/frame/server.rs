@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{ConversationChange, Member, Sender, User};
+use super::{ChangedMessage, ConversationChange, Member, Sender, User};
 use crate::error::{Error, ErrorCode};
-use crate::ids::SeqId;
+use crate::ids::{Rev, SeqId};
 use crate::own_state::OwnState;
 
 /// Whole profiles in one signal at most; clients fetch the others when they show them.
@@ -104,6 +104,9 @@ frames! {
         message_type: i32,
         /// Place in the conversation.
         seq_id: SeqId,
+        /// Number over the messages of the conversation and their changes; 0 from a server of before
+        /// changes.
+        #[serde(default)] rev: Rev,
         /// The author's own id.
         #[serde(borrow, default)] client_msg_id: Cow<'a, str>,
         /// JSON text; absent when the author sent none.
@@ -124,6 +127,8 @@ frames! {
         #[serde(borrow, default)] conversation_id: Cow<'a, str>,
         /// Place in the conversation.
         #[serde(default)] seq_id: SeqId,
+        /// Number over messages and changes; 0 from a server of before changes.
+        #[serde(default)] rev: Rev,
         /// `success`.
         #[serde(borrow)] status: Cow<'a, str>,
         /// Unix seconds.
@@ -216,7 +221,37 @@ frames! {
         /// Unix seconds.
         #[serde(default)] read_at: i64,
     }
-    /// A message was recalled.
+    /// A change was numbered and is durable.
+    ChangeAck<'a> = "change-ack" {
+        /// The client's own id of the change, in the spelling of requests.
+        #[serde(rename = "client_msg_id", borrow)] client_msg_id: Cow<'a, str>,
+        /// Identifier of the conversation.
+        #[serde(borrow)] conversation_id: Cow<'a, str>,
+        /// Identifier of the message that was changed.
+        #[serde(borrow)] message_id: Cow<'a, str>,
+        /// Place of that message.
+        #[serde(default)] seq_id: SeqId,
+        /// Number of the change, over messages and changes.
+        #[serde(default)] rev: Rev,
+    }
+    /// A message was changed. Sent to everybody in the conversation but the connection that made the change.
+    MessageChanged<'a> = "message-changed" {
+        /// Identifier of the conversation.
+        #[serde(borrow)] conversation_id: Cow<'a, str>,
+        /// Identifier of the message.
+        #[serde(borrow)] message_id: Cow<'a, str>,
+        /// Place of the message.
+        #[serde(default)] seq_id: SeqId,
+        /// Number of the change, over messages and changes.
+        #[serde(default)] rev: Rev,
+        /// `edited` or `recalled`; others may follow.
+        #[serde(borrow)] kind: Cow<'a, str>,
+        /// Who made the change.
+        #[serde(borrow, default)] operator_id: Cow<'a, str>,
+        /// The message after the change, as far as the change determines it.
+        #[serde(borrow, default)] message: ChangedMessage<'a>,
+    }
+    /// A message was recalled; comes with `message-changed`, for clients that don't know it.
     MessageRecalled<'a> = "message-recalled" {
         /// Where.
         #[serde(borrow)] conversation_id: Cow<'a, str>,
@@ -224,6 +259,8 @@ frames! {
         #[serde(borrow)] message_id: Cow<'a, str>,
         /// Its place.
         #[serde(default)] seq_id: SeqId,
+        /// Number of the change; 0 from a server of before changes.
+        #[serde(default)] rev: Rev,
         /// Who recalled it.
         #[serde(borrow, default)] operator_id: Cow<'a, str>,
     }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::{Error, ErrorCode};
 use crate::ids::ConversationId;
+use crate::message::ChangeKind;
 
 fn parse_send(data: &str) -> Result<SendMessage<'static>, FrameError> {
     let text = format!(r#"{{"type":"send-message","data":{data},"timestamp":1}}"#);
@@ -289,13 +290,14 @@ fn frames_have_the_fields_of_the_contract() {
         content: "hi \"you\"".into(),
         message_type: 1,
         seq_id: 5,
+        rev: 6,
         client_msg_id: "c1".into(),
         extra: None,
         created_at: 16,
     };
     assert_eq!(
         text_of(&message),
-        r#"{"type":"new-message","data":{"id":"11","conversationId":"s_3_7","sender":{"id":"3","username":"ann","avatarUrl":""},"senderId":"3","content":"hi \"you\"","messageType":1,"seqId":5,"clientMsgId":"c1","createdAt":16},"timestamp":17}"#
+        r#"{"type":"new-message","data":{"id":"11","conversationId":"s_3_7","sender":{"id":"3","username":"ann","avatarUrl":""},"senderId":"3","content":"hi \"you\"","messageType":1,"seqId":5,"rev":6,"clientMsgId":"c1","createdAt":16},"timestamp":17}"#
     );
     let ack = MessageAck {
         client_msg_id: "c1".into(),
@@ -303,12 +305,13 @@ fn frames_have_the_fields_of_the_contract() {
         message_id: "11".into(),
         conversation_id: "world".into(),
         seq_id: 5,
+        rev: 6,
         status: "success".into(),
         created_at: 16,
     };
     assert_eq!(
         text_of(&ack),
-        r#"{"type":"message-ack","data":{"client_msg_id":"c1","clientMsgId":"c1","messageId":"11","conversationId":"world","seqId":5,"status":"success","createdAt":16},"timestamp":17}"#
+        r#"{"type":"message-ack","data":{"client_msg_id":"c1","clientMsgId":"c1","messageId":"11","conversationId":"world","seqId":5,"rev":6,"status":"success","createdAt":16},"timestamp":17}"#
     );
     assert_eq!(text_of(&Pong {}), r#"{"type":"pong","timestamp":17}"#);
     assert_eq!(
@@ -319,6 +322,38 @@ fn frames_have_the_fields_of_the_contract() {
     assert_eq!(
         text_of(&ErrorFrame::new(&error, Some("c1"))),
         r#"{"type":"error","data":{"code":"RATE_LIMITED","message":"Too many requests; slow down.","details":{"client_msg_id":"c1","retryable":true}},"timestamp":17}"#
+    );
+    let acked = ChangeAck {
+        client_msg_id: "c2".into(),
+        conversation_id: "world".into(),
+        message_id: "11".into(),
+        seq_id: 5,
+        rev: 7,
+    };
+    assert_eq!(
+        text_of(&acked),
+        r#"{"type":"change-ack","data":{"client_msg_id":"c2","conversationId":"world","messageId":"11","seqId":5,"rev":7},"timestamp":17}"#
+    );
+    let changed = MessageChanged {
+        conversation_id: "world".into(),
+        message_id: "11".into(),
+        seq_id: 5,
+        rev: 7,
+        kind: "edited".into(),
+        operator_id: "3".into(),
+        message: ChangedMessage {
+            id: "11".into(),
+            sender_id: "3".into(),
+            content: Some("ho".into()),
+            edited_at: Some(17),
+            edit_count: 1,
+            created_at: 16,
+            ..ChangedMessage::default()
+        },
+    };
+    assert_eq!(
+        text_of(&changed),
+        r#"{"type":"message-changed","data":{"conversationId":"world","messageId":"11","seqId":5,"rev":7,"kind":"edited","operatorId":"3","message":{"id":"11","senderId":"3","content":"ho","deleted":false,"editedAt":17,"editCount":1,"createdAt":16}},"timestamp":17}"#
     );
     let read = MessageRead {
         conversation_id: "world".into(),
@@ -443,4 +478,45 @@ proptest! {
         prop_assert_eq!(&*message.content, content.as_str());
         prop_assert_eq!(message.client_msg_id.as_deref(), Some(id.as_str()));
     }
+}
+
+#[test]
+fn changes_are_read_as_they_are_written() {
+    let mut edit = ChangeMessage {
+        conversation_id: ConversationId::World,
+        message_id: "11".parse().unwrap(),
+        kind: ChangeKind::Edit,
+        content: "ho".into(),
+        extra: Some("{}".into()),
+        client_msg_id: Some("c2".into()),
+        resend: true,
+    };
+    let written = |change: &ChangeMessage<'_>| {
+        let mut out = Vec::new();
+        ClientFrame::Change(change.clone()).encode(&mut out);
+        String::from_utf8(out).unwrap()
+    };
+    let text = written(&edit);
+    assert_eq!(
+        text,
+        r#"{"type":"edit-message","data":{"conversationId":"world","messageId":"11","content":"ho","client_msg_id":"c2","extra":"{}","resend":true}}"#
+    );
+    assert_eq!(
+        ClientFrame::parse(&text),
+        Ok(ClientFrame::Change(edit.clone()))
+    );
+    (edit.kind, edit.content, edit.extra) = (ChangeKind::Recall, "".into(), None);
+    let text = written(&edit);
+    assert_eq!(ClientFrame::parse(&text), Ok(ClientFrame::Change(edit)));
+    let refused = |text: &str| ClientFrame::parse(text).unwrap_err();
+    let silent = refused(
+        r#"{"type":"edit-message","data":{"conversationId":"world","messageId":"1","clientMsgId":"c"}}"#,
+    );
+    assert_eq!(silent.error.message, "`content` is missing.");
+    assert_eq!(silent.client_msg_id.as_deref(), Some("c"));
+    let nothing = refused(r#"{"type":"recall-message","data":{"conversationId":"world"}}"#);
+    assert_eq!(nothing.error.message, "`messageId` is missing.");
+    let nowhere =
+        refused(r#"{"type":"recall-message","data":{"conversationId":"world","messageId":"x"}}"#);
+    assert_eq!(nowhere.error.code, ErrorCode::MessageNotFound);
 }

@@ -1,7 +1,9 @@
 //! What comes from the server: frames, listings, history.
 
+use std::borrow::Cow;
+
 use super::lifecycle::{Listing, Phase};
-use super::{Action, ClientSession, Event, Listed};
+use super::{Action, Changed, ClientSession, Event, Listed};
 use crate::error::Error;
 use crate::ids::{ConversationId, ParseIdError, SeqId};
 use crate::session::frame::{ErrorFrame, MessageAck, NewMessage, ServerFrame};
@@ -195,6 +197,23 @@ impl ClientSession {
                 user_id: r.user_id.parse()?,
                 seq_id: r.seq_id,
             },
+            ServerFrame::MessageChanged(c) => {
+                let conversation_id = c.conversation_id.parse()?;
+                Event::Changed {
+                    conversation_id,
+                    message_id: c.message_id.parse()?,
+                    change: Changed {
+                        seq_id: c.seq_id,
+                        rev: c.rev,
+                        kind: c.kind.into_owned(),
+                        operator_id: c.operator_id.parse()?,
+                        content: c.message.content.map(Cow::into_owned),
+                        extra: c.message.extra.map(Cow::into_owned),
+                        edited_at: c.message.edited_at,
+                        edit_count: c.message.edit_count,
+                    },
+                }
+            }
             ServerFrame::MessageRecalled(r) => {
                 let conversation_id = r.conversation_id.parse()?;
                 let (message_id, seq_id) = (r.message_id.parse()?, r.seq_id);
@@ -241,9 +260,10 @@ impl ClientSession {
                 conversation_id: c.conversation_id.parse()?,
                 state: c.my,
             },
-            ServerFrame::Authenticated(_) | ServerFrame::Pong(_) | ServerFrame::Unknown(_) => {
-                return Ok(());
-            }
+            ServerFrame::Authenticated(_)
+            | ServerFrame::ChangeAck(_)
+            | ServerFrame::Pong(_)
+            | ServerFrame::Unknown(_) => return Ok(()),
         };
         self.events.push_back(event);
         Ok(())

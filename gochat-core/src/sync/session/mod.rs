@@ -7,7 +7,7 @@ mod types;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use types::{
-    Action, AuthFailure, ConnectFailure, Event, Listed, ListedConversation, Options, State,
+    Action, AuthFailure, Changed, ConnectFailure, Event, Listed, ListedConversation, Options, State,
 };
 
 use super::{Backoff, Message, Millis, Outbox, OutboxFull, Outgoing, Timeline};

@@ -1,7 +1,7 @@
 //! What goes in and out of a [`ClientSession`](super::ClientSession).
 
 use crate::error::Error;
-use crate::ids::{ConversationId, MessageId, SeqId, UserId};
+use crate::ids::{ConversationId, MessageId, Rev, SeqId, UserId};
 use crate::own_state::OwnState;
 use crate::sync::{Message, Millis, OutboxLimits, Outgoing};
 
@@ -96,6 +96,28 @@ pub enum Action {
     },
 }
 
+/// What happened to a message, as it was pushed. Of two pushes about a message the higher `rev` is
+/// newer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// Place of the message.
+    pub seq_id: SeqId,
+    /// Number of the change, over messages and changes.
+    pub rev: Rev,
+    /// `edited` or `recalled`; kinds of newer servers are to be taken as "load it again".
+    pub kind: String,
+    /// Who made the change.
+    pub operator_id: UserId,
+    /// What the message says now; `None` when the change left it as it was.
+    pub content: Option<String>,
+    /// JSON text; `None` when there is none, and when the change left it as it was.
+    pub extra: Option<String>,
+    /// Unix seconds of the last edit; only of an edit.
+    pub edited_at: Option<i64>,
+    /// How often the message was edited.
+    pub edit_count: u32,
+}
+
 /// What the user wants to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -132,6 +154,15 @@ pub enum Event {
         user_id: UserId,
         /// How far.
         seq_id: SeqId,
+    },
+    /// A message was changed. A recall is told by [`Event::Recalled`] as well.
+    Changed {
+        /// Where.
+        conversation_id: ConversationId,
+        /// Which.
+        message_id: MessageId,
+        /// What happened to it.
+        change: Changed,
     },
     /// A message was recalled.
     Recalled {

@@ -119,7 +119,7 @@ async fn spread(gw: &Gw, run: &[Push]) {
     }
     names::add(names::DELIVERED, delivered);
     // Signals carry no number.
-    if first.about.message != 0 && !first.again {
+    if first.about.message > 0 && !first.again {
         names::fanned_out(names::FANOUT, first.about.message);
     }
 }

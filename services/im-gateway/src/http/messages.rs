@@ -1,15 +1,15 @@
-//! History, sending, recalling, reading.
+//! History, sending, reading.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::extract::State;
 use gochat_core::error::{Error, ErrorCode};
-use gochat_core::ids::{ConversationId, MessageId};
+use gochat_core::ids::ConversationId;
 use gochat_core::message::MessageType;
 use gochat_core::session::frame::SendMessage;
 use gochat_core::text;
-use gochat_proto::im::logic::v1::{DeleteMessageRequest, GetMessagesRequest, MarkAsReadRequest};
+use gochat_proto::im::logic::v1::{GetMessagesRequest, MarkAsReadRequest};
 use gochat_proto::im::repo::v1::GetMessageRequest;
 use gochat_proto::mq::v1::DownstreamMessage;
 use http::HeaderMap;
@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Auth, Body, Id, Ids, OptionalBody, Params, Trace};
+use super::extract::{Auth, Body, Id, OptionalBody, Params, Trace};
 use super::objects::{Message, UserBrief};
-use super::reply::{ApiError, ApiResult, Envelope, ErrorBody, Nothing, Reply};
+use super::reply::{ApiError, ApiResult, Envelope, ErrorBody, Reply};
 use crate::state::Gw;
 use crate::upstream::{self, Origin};
 
@@ -151,6 +151,7 @@ pub(super) async fn history(
         type_filter: vec![],
         at_least_seq_id: gw.told_of(id, params.at_least),
         around_seq_id: wish.around,
+        at_least_rev: gw.told_rev_of(id, None),
     };
     let clients = &gw.backend.conversations;
     let call = gw
@@ -358,34 +359,10 @@ fn message_of(m: DownstreamMessage) -> Message {
         extra: (!m.extra.is_empty()).then_some(m.extra),
         created_at: m.timestamp,
         updated_at: m.timestamp,
+        rev: m.rev,
+        edited_at: None,
+        edit_count: 0,
     }
-}
-
-/// Recalls a message for everybody.
-#[utoipa::path(delete, path = "/conversations/{conversationId}/messages/{messageId}", tag = "messages",
-    params(("conversationId" = String, Path), ("messageId" = String, Path)), security(("bearer" = [])),
-    responses((status = 200, body = Envelope<Nothing>), (status = 400, body = ErrorBody),
-    (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
-pub(super) async fn recall(
-    State(gw): State<Gw>,
-    trace: Trace,
-    Auth(me): Auth,
-    Ids(id, message): Ids<ConversationId, MessageId>,
-) -> ApiResult<Nothing> {
-    let request = DeleteMessageRequest {
-        message_id: message.to_string(),
-        operator_id: me.user.to_string(),
-        reason: String::new(),
-        conversation_id: id.to_string(),
-    };
-    let call = gw.backend.call(
-        &gw.backend.messages,
-        &trace.0,
-        request,
-        |mut c, r| async move { c.delete_message(r).await },
-    );
-    call.await?;
-    Ok(Reply::done())
 }
 
 /// Moves your read pointer forward.

@@ -2,6 +2,7 @@
 
 mod asks;
 mod auth;
+mod changes;
 mod conversations;
 mod docs;
 mod document;
@@ -90,7 +91,8 @@ fn api() -> OpenApiRouter<Gw> {
             conversations::remove
         ))
         .routes(routes!(messages::history, messages::send))
-        .routes(routes!(messages::recall))
+        .routes(routes!(changes::edit, changes::recall))
+        .routes(routes!(changes::changes))
         .routes(routes!(messages::mark_read))
         .routes(routes!(read_by::read_by))
         .routes(routes!(own_state::update_my))

@@ -121,6 +121,18 @@ pub(crate) struct Message {
     pub(crate) created_at: i64,
     /// Unix seconds.
     pub(crate) updated_at: i64,
+    /// Number of its last change, over the messages of the conversation and their changes.
+    pub(crate) rev: i64,
+    /// Unix seconds of the last edit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) edited_at: Option<i64>,
+    /// How often it was edited.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) edit_count: i32,
+}
+
+const fn is_zero(count: &i32) -> bool {
+    *count == 0
 }
 
 impl From<common::Message> for Message {
@@ -142,6 +154,9 @@ impl From<common::Message> for Message {
             } else {
                 m.updated_at
             },
+            rev: m.rev,
+            edited_at: (m.edited_at > 0).then_some(m.edited_at),
+            edit_count: m.edit_count,
         }
     }
 }
@@ -163,6 +178,9 @@ impl From<RepoMessage> for Message {
             extra: text(shown(m.extra)),
             created_at: m.created_at,
             updated_at: m.updated_at.max(m.created_at),
+            rev: m.rev,
+            edited_at: (m.edited_at > 0).then_some(m.edited_at),
+            edit_count: m.edit_count,
         }
     }
 }
@@ -269,6 +287,8 @@ pub(crate) struct Conversation {
     last_read_seq_id: i64,
     /// The newest message's place.
     last_seq_id: i64,
+    /// Number of the newest message or change of a message.
+    last_rev: i64,
     /// Highest `seqId` that the peer of a single chat has read; absent where that isn't shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     peer_last_read_seq_id: Option<i64>,
@@ -316,6 +336,7 @@ impl From<common::Conversation> for Conversation {
             unread_count: c.unread_count,
             last_read_seq_id: c.last_read_seq_id,
             last_seq_id: c.last_seq_id,
+            last_rev: c.last_rev,
             peer_last_read_seq_id: c.peer_last_read_seq_id,
             behind: c.awaited_seq_id > 0,
             head_seq_id: (c.awaited_seq_id > 0).then_some(c.awaited_seq_id),
@@ -351,6 +372,7 @@ impl From<logic::ConversationOptimized> for Conversation {
             last_activity_at: c.last_activity_at,
             last_read_seq_id: c.last_read_seq_id,
             last_seq_id: c.last_seq_id,
+            last_rev: c.last_rev,
             awaited_seq_id: c.awaited_seq_id,
             peer_last_read_seq_id: c.peer_last_read_seq_id,
             my: c.my,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gochat_core::error::{Error, ErrorCode};
-use gochat_core::session::frame::{Authenticated, ClientFrame, FrameError, Pong, SendMessage};
+use gochat_core::message::ChangeKind;
+use gochat_core::session::frame::{Authenticated, ClientFrame, FrameError, Pong};
 use gochat_core::session::machine::CloseCode;
 use gochat_core::session::wire::{self, Message, WireError};
 use metrics::counter;
@@ -39,6 +40,10 @@ pub(super) fn handle(gw: &Gw, conn: &Arc<Conn>, message: Message<'_>) {
 fn act(gw: &Gw, conn: &Arc<Conn>, frame: ClientFrame<'_>) {
     let kind = match &frame {
         ClientFrame::SendMessage(_) => "send-message",
+        ClientFrame::Change(change) => match change.kind {
+            ChangeKind::Edit => "edit-message",
+            ChangeKind::Recall => "recall-message",
+        },
         ClientFrame::Ping => "ping",
         ClientFrame::MarkRead { .. } => "mark-read",
         ClientFrame::Typing(_) => "typing",
@@ -47,7 +52,16 @@ fn act(gw: &Gw, conn: &Arc<Conn>, frame: ClientFrame<'_>) {
     };
     counter!(names::WS_FRAMES, "type" => kind).increment(1);
     match frame {
-        ClientFrame::SendMessage(message) => send(gw, conn, message),
+        ClientFrame::SendMessage(message) => {
+            let id = message.client_msg_id.as_deref().map(str::to_owned);
+            let accepted = upstream::accept(gw, origin(conn), message, upstream::new_trace());
+            refuse(gw, conn, accepted, id);
+        }
+        ClientFrame::Change(change) => {
+            let id = change.client_msg_id.as_deref().map(str::to_owned);
+            let accepted = upstream::accept_change(gw, origin(conn), change, upstream::new_trace());
+            refuse(gw, conn, accepted, id);
+        }
         ClientFrame::Ping => {
             gw.send(conn, &frames::frame(&Pong {}, clock::now_s()));
         }
@@ -84,26 +98,22 @@ fn authenticate(gw: &Gw, conn: &Arc<Conn>, token: &str) {
     });
 }
 
-fn send(gw: &Gw, conn: &Arc<Conn>, message: SendMessage<'_>) {
-    let client_msg_id = message
-        .client_msg_id
-        .as_deref()
-        .unwrap_or_default()
-        .to_owned();
-    let origin = Origin {
+fn origin(conn: &Conn) -> Origin {
+    Origin {
         user: conn.user(),
         conn_id: conn.id(),
-    };
-    if let Err(error) = upstream::accept(gw, origin, message, upstream::new_trace()) {
-        let client_msg_id = (!client_msg_id.is_empty()).then_some(client_msg_id);
-        answer(
-            gw,
-            conn,
-            &FrameError {
-                error,
-                client_msg_id,
-            },
-        );
+    }
+}
+
+/// Tells the client of a message or change that was not accepted.
+fn refuse(gw: &Gw, conn: &Arc<Conn>, accepted: Result<(), Error>, id: Option<String>) {
+    if let Err(error) = accepted {
+        let client_msg_id = id.filter(|id| !id.is_empty());
+        let refusal = FrameError {
+            error,
+            client_msg_id,
+        };
+        answer(gw, conn, &refusal);
     }
 }
 
@@ -112,6 +122,7 @@ pub(super) fn refuse_message(gw: &Gw, conn: &Arc<Conn>, message: &Message<'_>) {
     let Message::Text(text) = message else { return };
     let client_msg_id = match ClientFrame::parse(text) {
         Ok(ClientFrame::SendMessage(message)) => message.client_msg_id.map(|id| id.into_owned()),
+        Ok(ClientFrame::Change(change)) => change.client_msg_id.map(|id| id.into_owned()),
         Ok(_) => None,
         Err(refusal) => refusal.client_msg_id,
     };

@@ -91,25 +91,6 @@ impl Events {
         .await;
     }
 
-    /// `message.recalled`
-    pub(crate) async fn recalled(
-        &self,
-        conversation: ConversationId,
-        operator: UserId,
-        message_id: i64,
-        seq_id: i64,
-        reason: &str,
-    ) {
-        let payload = json!({ "message_id": message_id, "seq_id": seq_id, "reason": reason });
-        self.tell(vec![message_event(
-            "message.recalled",
-            conversation,
-            operator,
-            &payload,
-        )])
-        .await;
-    }
-
     /// What happened to a conversation.
     pub(crate) async fn conversation(
         &self,

@@ -6,13 +6,12 @@ use std::time::SystemTime;
 use gochat_core::fanout::{GatewayIx, Presence, PresenceMap};
 use gochat_core::ids::{ConversationId, ConversationKind, UserId};
 use gochat_core::message::DraftLimits;
-use gochat_core::sequence::ClientKey;
 use gochat_core::step::{Effect, Effects, Record, Sender, View};
 use gochat_infra::port::mq::{Batch, Headers, Mq, OutRecord};
 use hashbrown::HashSet;
 
 use super::decode::{self, Place, Upstream};
-use super::encode::{Encoder, Source};
+use super::encode::{Encoder, Given, Source};
 use super::gateways::Gateways;
 use super::lookup::Resend;
 use super::people::People;
@@ -67,11 +66,10 @@ impl<'a> Decoded<'a> {
     /// What identifies the message at this place, which may be a repeat.
     pub(super) fn resend(&self, at: usize) -> Option<Resend<'a>> {
         let message = self.messages.get(at)?.as_ref()?;
-        let sender = message.user_id.parse().ok()?;
-        let client_msg_id = message.client_msg_id;
         Some(Resend {
-            key: ClientKey::new(sender, client_msg_id),
-            client_msg_id,
+            key: message.key()?,
+            client_msg_id: message.client_msg_id,
+            is_change: message.is_change(),
         })
     }
 
@@ -178,12 +176,20 @@ impl Writer<'_> {
         effects: &Effects,
     ) -> Option<OutRecord> {
         Some(match effect {
-            Effect::Persist { message, later } => {
+            Effect::Persist {
+                message,
+                changed,
+                later,
+            } => {
                 let world = kind(source.message) == ConversationKind::World;
                 let to_all = world || later.listed;
                 let gateways = to_all.then_some(&*self.gateways);
+                let given = Given {
+                    message,
+                    changed: changed.as_ref(),
+                };
                 self.encoder
-                    .persist(source, message, later, gateways, effects)
+                    .persist(source, given, later, gateways, effects)
             }
             Effect::Deliver {
                 gateway,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::fanout::Budget;
-use gochat_core::message::DraftLimits;
+use gochat_core::message::{DraftLimits, EDIT_WINDOW_MS, RECALL_WINDOW_MS};
 use gochat_core::ratelimit::Rule;
 use gochat_core::step::{Limits, Pace};
 use parking_lot::Mutex;
@@ -59,6 +59,12 @@ pub struct PipelineConfig {
     pub people: usize,
     /// Seconds after which an author's name is read again. Default 60.
     pub people_ttl_s: u64,
+    /// How long authors may edit a message, in milliseconds; set by `logic.limits.edit_window_ms`.
+    #[serde(skip)]
+    pub edit_window_ms: u64,
+    /// How long authors may take a message back; set by `logic.limits.recall_window_ms`.
+    #[serde(skip)]
+    pub recall_window_ms: u64,
 }
 
 /// What all authors of a conversation together may send; beyond it `SLOW_MODE` says when the next
@@ -164,6 +170,8 @@ impl Default for PipelineConfig {
             facts_ttl_s: facts_ttl / 1_000,
             people: 50_000,
             people_ttl_s: 60,
+            edit_window_ms: EDIT_WINDOW_MS,
+            recall_window_ms: RECALL_WINDOW_MS,
         }
     }
 }
@@ -216,6 +224,7 @@ impl PipelineConfig {
             },
             facts_ttl: self.facts_ttl_s.saturating_mul(1_000),
             pace: self.pace.rules(),
+            edit_window: self.edit_window_ms,
         }
     }
 

@@ -83,7 +83,7 @@ impl Context {
             drafts: config.draft_limits(),
             mq: Arc::clone(&ports.mq),
             ids: Arc::clone(&ports.ids),
-            lookup: Lookup::new(&ports.repo, config.rpc_timeout()),
+            lookup: Lookup::new(&ports.repo, config.rpc_timeout(), config.recall_window_ms),
             owned: HashMap::new(),
             gateways: Gateways::default(),
             people: People::new(config.people, config.people_ttl()),

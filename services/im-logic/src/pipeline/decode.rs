@@ -1,12 +1,12 @@
 //! From an upstream record to what the step must know of it.
 
-use gochat_core::error::{Error, ErrorCode};
+use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::fanout::GatewayIx;
-use gochat_core::ids::{ConversationId, UserId};
-use gochat_core::message::{Draft, DraftLimits, Writer};
+use gochat_core::ids::{ConversationId, MessageId};
+use gochat_core::message::{ChangeKind, Draft, DraftLimits, MessageType, Writer};
 use gochat_core::partition;
 use gochat_core::sequence::ClientKey;
-use gochat_core::step::{Record, Submission};
+use gochat_core::step::{Change, Record, Submission};
 use gochat_proto::mq::v1::UpstreamKind;
 
 use super::wire::Fields;
@@ -25,6 +25,8 @@ pub(super) struct Upstream<'a> {
     pub(super) kind: i32,
     pub(super) conn_id: u64,
     pub(super) resend: bool,
+    pub(super) change: i32,
+    pub(super) target_id: u64,
 }
 
 impl<'a> Upstream<'a> {
@@ -46,10 +48,26 @@ impl<'a> Upstream<'a> {
                 10 => message.kind = value.number()? as i32,
                 11 => message.conn_id = value.number()?,
                 12 => message.resend = value.number()? != 0,
+                13 => message.change = value.number()? as i32,
+                14 => message.target_id = value.number()?,
                 _ => {}
             }
         }
         Some(message)
+    }
+
+    /// The record is a change of a message.
+    pub(super) fn is_change(&self) -> bool {
+        self.kind == UpstreamKind::Change as i32
+    }
+
+    /// What identifies a repeat; `None` for an author id that is none.
+    pub(super) fn key(&self) -> Option<ClientKey> {
+        let sender = self.user_id.parse().ok()?;
+        Some(match self.is_change() {
+            true => ClientKey::of_change(sender, self.client_msg_id),
+            false => ClientKey::new(sender, self.client_msg_id),
+        })
     }
 }
 
@@ -81,7 +99,7 @@ pub(super) fn record(
         };
     }
     match (UpstreamKind::try_from(message.kind), conversation) {
-        (Ok(UpstreamKind::Message), conversation) => {
+        (Ok(UpstreamKind::Message | UpstreamKind::Change), conversation) => {
             submission(message, conversation, limits, gateway)
         }
         (Ok(UpstreamKind::FactsChanged), Some(id)) => Record::FactsChanged(id),
@@ -100,7 +118,7 @@ fn submission(
     limits: &DraftLimits,
     gateway: impl FnOnce(&str) -> GatewayIx,
 ) -> Record {
-    let Ok(sender) = message.user_id.parse::<UserId>() else {
+    let Some(key) = message.key() else {
         return Record::Poison {
             reason: "no such author id",
         };
@@ -110,35 +128,67 @@ fn submission(
     let Some(conversation) = conversation else {
         return refused(ErrorCode::ConversationNotFound.into());
     };
+    let Upstream { content, extra, .. } = *message;
+    match form(message, limits) {
+        Ok(Form { change, long }) => {
+            let bytes = content.len().saturating_add(extra.len());
+            Record::Submit(Submission {
+                conversation,
+                key,
+                change,
+                gateway,
+                resend: message.resend,
+                bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+                long,
+            })
+        }
+        Err(error) => refused(error),
+    }
+}
+
+/// What is left of a message whose form is right.
+struct Form {
+    change: Option<Change>,
+    /// The content is longer than guests may write.
+    long: bool,
+}
+
+fn form(message: &Upstream<'_>, limits: &DraftLimits) -> Result<Form> {
+    let change = match message.is_change() {
+        true => Some(change(message)?),
+        false => None,
+    };
+    let message_type = match change.map(|change| change.kind) {
+        Some(ChangeKind::Recall) => {
+            Draft::check_id(message.client_msg_id, limits)?;
+            return Ok(Form {
+                change,
+                long: false,
+            });
+        }
+        // What a message is doesn't change with what it says.
+        Some(ChangeKind::Edit) => MessageType::Text.as_i32(),
+        None => message.message_type,
+    };
     let Upstream {
-        message_type,
         content,
         client_msg_id,
         extra,
         ..
     } = *message;
-    match Draft::check(
-        message_type,
-        content,
-        client_msg_id,
-        extra,
-        Writer::Client,
-        limits,
-    ) {
-        Ok(draft) => {
-            let bytes = content.len().saturating_add(extra.len());
-            let key = ClientKey::new(sender, client_msg_id);
-            Record::Submit(Submission {
-                conversation,
-                key,
-                gateway,
-                resend: message.resend,
-                bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-                long: draft.is_long(limits),
-            })
-        }
-        Err(error) => refused(error),
-    }
+    let by = Writer::Client;
+    let draft = Draft::check(message_type, content, client_msg_id, extra, by, limits)?;
+    Ok(Form {
+        change,
+        long: draft.is_long(limits),
+    })
+}
+
+fn change(message: &Upstream<'_>) -> Result<Change> {
+    let unknown = || Error::new(ErrorCode::InvalidParams, "There is no such kind of change.");
+    let kind = ChangeKind::from_i32(message.change).ok_or_else(unknown)?;
+    let target = MessageId::new(message.target_id).ok_or(ErrorCode::MessageNotFound)?;
+    Ok(Change { kind, target })
 }
 
 #[cfg(test)]
@@ -163,7 +213,50 @@ mod tests {
             kind: 0,
             conn_id: u64::MAX,
             resend: true,
+            ..Default::default()
         }
+    }
+
+    fn edit() -> UpstreamMessage {
+        UpstreamMessage {
+            kind: UpstreamKind::Change as i32,
+            change: ChangeKind::Edit.as_i32(),
+            target_id: 9,
+            message_type: 0,
+            ..message()
+        }
+    }
+
+    #[test]
+    fn a_change_names_its_message_and_has_a_key_of_its_own() {
+        let Record::Submit(wish) = judge(&edit()) else {
+            panic!("not a change");
+        };
+        let change = wish.change.map(|c| (c.kind, c.target.get()));
+        assert_eq!(change, Some((ChangeKind::Edit, 9)));
+        assert_eq!(wish.key, ClientKey::of_change(wish.key.sender, "c"));
+        let refused = |message: &UpstreamMessage| match judge(message) {
+            Record::Refused { error, .. } => Some(error.code),
+            _ => None,
+        };
+        let none = UpstreamMessage {
+            target_id: 0,
+            ..edit()
+        };
+        assert_eq!(refused(&none), Some(ErrorCode::MessageNotFound));
+        let what = UpstreamMessage {
+            change: 9,
+            ..edit()
+        };
+        assert_eq!(refused(&what), Some(ErrorCode::InvalidParams));
+        let empty = |kind: ChangeKind| UpstreamMessage {
+            change: kind.as_i32(),
+            content: String::new(),
+            ..edit()
+        };
+        let says_nothing = refused(&empty(ChangeKind::Edit));
+        assert_eq!(says_nothing, Some(ErrorCode::MessageEmpty));
+        assert_eq!(refused(&empty(ChangeKind::Recall)), None);
     }
 
     fn judge(message: &UpstreamMessage) -> Record {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gochat_core::error::Error;
 use gochat_core::ids::ConversationKind;
+use gochat_core::message::Target;
 use gochat_core::step::{Effects, Later, Sequenced, Users};
 use gochat_infra::port::mq::{Headers, InRecord, MAX_RECORD_BYTES, OutRecord, Record};
 use gochat_infra::topics;
@@ -69,6 +70,26 @@ pub(super) struct Source<'a> {
     pub(super) headers: &'a Headers,
 }
 
+/// What a message or a change was given.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub(super) message: &'a Sequenced,
+    /// Of a change: the facts of its message after it.
+    pub(super) changed: Option<&'a Target>,
+}
+
+impl Given<'_> {
+    /// Appends what only changes have; the fields stand together, from `tag` on.
+    fn put_change(&self, out: &mut Vec<u8>, tag: u32, m: &Upstream<'_>) {
+        if let Some(after) = self.changed {
+            put_number(out, tag, m.change as u64);
+            put_decimal(out, tag + 1, after.author.get());
+            put_number(out, tag + 2, after.sent_at / 1000);
+            put_number(out, tag + 3, u64::from(after.edits));
+        }
+    }
+}
+
 impl Source<'_> {
     fn out(&self, topic: Arc<str>, value: Vec<u8>) -> OutRecord {
         let record = Record {
@@ -94,12 +115,13 @@ impl Encoder {
     pub(super) fn persist(
         &mut self,
         source: &Source<'_>,
-        message: &Sequenced,
+        given: Given<'_>,
         later: &Later,
         broadcast_to: Option<&Gateways>,
         effects: &Effects,
     ) -> OutRecord {
-        self.prepare_body(source, message);
+        self.prepare_body(source, given);
+        let message = given.message;
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
         let m = source.message;
@@ -108,7 +130,9 @@ impl Encoder {
         put_bytes(&mut out, 3, m.conversation_id.as_bytes());
         put_bytes(&mut out, 4, m.user_id.as_bytes());
         put_bytes(&mut out, 5, source.author.unwrap_or_default());
-        put_number(&mut out, 6, m.message_type as u64);
+        // Writers that don't know changes refuse a message without a type.
+        let message_type = if m.is_change() { 0 } else { m.message_type };
+        put_number(&mut out, 6, message_type as u64);
         put_bytes(&mut out, 7, m.content.as_bytes());
         put_number(&mut out, 8, message.seq);
         put_bytes(&mut out, 9, m.client_msg_id.as_bytes());
@@ -122,27 +146,35 @@ impl Encoder {
         }
         put_number(&mut out, 15, u64::from(later.unknown));
         put_number(&mut out, 16, u64::from(later.members));
+        put_number(&mut out, 17, message.rev);
+        given.put_change(&mut out, 18, m);
         let value = out.as_slice().to_vec();
         self.scratch = out;
         source.out(self.topics.persist.clone(), value)
     }
 
     /// The part of `DownstreamMessage` that is the same for every gateway.
-    fn prepare_body(&mut self, source: &Source<'_>, message: &Sequenced) {
-        let (out, m) = (&mut self.body, source.message);
+    fn prepare_body(&mut self, source: &Source<'_>, given: Given<'_>) {
+        let (out, m, message) = (&mut self.body, source.message, given.message);
         out.clear();
         put_bytes(out, 1, m.trace_id.as_bytes());
         put_number(out, 3, message.message_id.get());
         put_bytes(out, 4, m.conversation_id.as_bytes());
         put_bytes(out, 5, m.user_id.as_bytes());
         put_bytes(out, 6, source.author.unwrap_or_default());
-        put_number(out, 7, m.message_type as u64);
+        if given.changed.is_none() {
+            put_number(out, 7, m.message_type as u64);
+        } else {
+            put_number(out, 16, DownstreamKind::Change as u64);
+        }
         put_bytes(out, 8, m.content.as_bytes());
         put_number(out, 9, message.seq);
         put_bytes(out, 10, m.client_msg_id.as_bytes());
         put_number(out, 11, message.at / 1000);
         put_bytes(out, 12, m.extra.as_bytes());
         put_number(out, 19, kind_of(m.conversation_id) as u64);
+        put_number(out, 24, message.rev);
+        given.put_change(out, 25, m);
     }
 
     /// The prepared body for users of one gateway.
@@ -225,6 +257,10 @@ impl Encoder {
         put_number(&mut out, 3, message.message_id.get());
         put_number(&mut out, 9, message.seq);
         put_number(&mut out, 11, message.at / 1000);
+        put_number(&mut out, 24, message.rev);
+        if source.message.is_change() {
+            put_number(&mut out, 25, source.message.change as u64);
+        }
         if source.message.conn_id == 0 {
             put_bytes(&mut out, 6, source.author.unwrap_or_default());
         }

@@ -1,7 +1,8 @@
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{MessageId, UserId};
+use gochat_core::message::ChangeKind;
 use gochat_proto::mq::v1::{
-    DownstreamMessage, FanoutTask, MessageError, Origin, PersistenceMessage, UserInfo,
+    DownstreamMessage, FanoutTask, MessageError, Origin, PersistenceMessage, UpstreamKind, UserInfo,
 };
 use prost::Message;
 
@@ -20,6 +21,8 @@ fn upstream() -> Upstream<'static> {
         kind: 0,
         conn_id: 9,
         resend: false,
+        change: 0,
+        target_id: 0,
     }
 }
 
@@ -29,6 +32,7 @@ fn sequenced() -> Sequenced {
         record: 0,
         message_id,
         seq: 300,
+        rev: 400,
         at: 1_700_000_000_000,
     }
 }
@@ -84,7 +88,11 @@ fn with_source<T>(
     let mut gateways = Gateways::default();
     let live = ["gateway-1".to_owned(), "gateway-2".to_owned()];
     gateways.list(&live, tokio::time::Instant::now());
-    let persist = encoder.persist(&source, &sequenced(), &later, Some(&gateways), effects);
+    let given = Given {
+        message: &sequenced(),
+        changed: None,
+    };
+    let persist = encoder.persist(&source, given, &later, Some(&gateways), effects);
     f(&mut encoder, &source, persist)
 }
 
@@ -102,6 +110,7 @@ fn downstream() -> DownstreamMessage {
         timestamp: 1_700_000_000,
         extra: "{}".into(),
         conversation_type: 2,
+        rev: 400,
         ..Default::default()
     }
 }
@@ -135,12 +144,54 @@ fn a_persist_record_reads_as_the_generated_type() {
         gateway_ids: vec!["gateway-1".into(), "gateway-2".into()],
         presence_unknown: true,
         to_members: true,
+        rev: 400,
+        ..Default::default()
     };
     assert_eq!(read, expected);
     assert_eq!(
         (&*record.topic, &record.record.key[..]),
         (topics::PERSIST, &b"g_5"[..])
     );
+}
+
+#[test]
+fn a_change_names_its_message_and_has_no_type() {
+    let (record, author) = (incoming(vec![]), author().encode_to_vec());
+    let message = Upstream {
+        kind: UpstreamKind::Change as i32,
+        change: ChangeKind::Edit.as_i32(),
+        target_id: 1 << 62,
+        ..upstream()
+    };
+    let source = Source {
+        record: &record,
+        message: &message,
+        author: Some(&author),
+        headers: &Headers::none(),
+    };
+    let after = Target {
+        seq: 300,
+        author: UserId::new(7).unwrap(),
+        sent_at: 1_600_000_000_000,
+        recalled: false,
+        edits: 2,
+    };
+    let given = Given {
+        message: &sequenced(),
+        changed: Some(&after),
+    };
+    let (mut encoder, effects) = (Encoder::default(), users(1));
+    let persist = encoder.persist(&source, given, &Later::default(), None, &effects);
+    let read = PersistenceMessage::decode(persist.record.value).unwrap();
+    let facts = (&*read.author_id, read.sent_at, read.edit_count, read.change);
+    assert_eq!(facts, ("7", 1_600_000_000, 2, 1));
+    assert_eq!((read.message_type, read.seq_id, read.rev), (0, 300, 400));
+    let push = encoder.deliver(&source, "d".into(), false, &(0..1), &effects);
+    let read = DownstreamMessage::decode(push.record.value).unwrap();
+    assert_eq!(read.kind(), DownstreamKind::Change);
+    let facts = (&*read.author_id, read.sent_at, read.edit_count, read.change);
+    assert_eq!(facts, ("7", 1_600_000_000, 2, 1));
+    assert_eq!((&*read.content, read.rev), ("content", 400));
 }
 
 #[test]

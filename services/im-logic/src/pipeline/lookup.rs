@@ -6,9 +6,10 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use gochat_core::conversation::Settings;
 use gochat_core::error::{Error, ErrorCode, Result};
-use gochat_core::ids::{ConversationId, UnixMillis, UserId};
+use gochat_core::ids::{ConversationId, MessageId, UnixMillis, UserId};
 use gochat_core::membership::Role;
-use gochat_core::sequence::{ClientKey, Recorded, WINDOW_MESSAGES, WINDOW_MS};
+use gochat_core::message::Target;
+use gochat_core::sequence::{ClientKey, Head, Recorded, WINDOW_MESSAGES, WINDOW_MS};
 use gochat_core::step::{Facts, Loaded, Looked, Members, Need, Standing};
 use gochat_infra::rpc::{Channel, busy, error_from};
 use gochat_proto::common::v1::User;
@@ -18,7 +19,7 @@ use gochat_proto::im::repo::v1::user_service_client::UserServiceClient;
 use gochat_proto::im::repo::v1::{
     ConversationFacts, FactsQuery, GetUsersOnlineStatusRequest, GetUsersRequest,
     ListOnlineGatewaysRequest, LoadConversationFactsRequest, MemberFact, OnlineStatus,
-    RecentMessage, ResendQuery,
+    RecentMessage, ResendQuery, TargetFact,
 };
 use hashbrown::HashMap;
 use tonic::{Response, Status};
@@ -30,6 +31,9 @@ const USERS: usize = 1_000;
 const CONVERSATIONS: usize = 128;
 /// Resends looked for in one conversation and batch; more are refused, retryably.
 const RESENDS: usize = 10_000;
+/// Messages to be changed that are looked up in one conversation and batch; with more, all changes of unknown messages
+/// are refused, retryably.
+const TARGETS: usize = 10_000;
 /// Calls of one kind at the same time.
 const PARALLEL: usize = 4;
 
@@ -44,6 +48,7 @@ pub(super) struct Question<'a> {
 pub(super) struct Resend<'a> {
     pub(super) key: ClientKey,
     pub(super) client_msg_id: &'a str,
+    pub(super) is_change: bool,
 }
 
 /// Clients of im-repo with a deadline. No retries here: the worker has its own way to wait.
@@ -54,10 +59,13 @@ pub(super) struct Lookup {
     presence: OnlineStatusServiceClient<Channel>,
     repo: Channel,
     timeout: Duration,
+    /// How long an author may take a message back, in milliseconds, where the conversation doesn't
+    /// say less.
+    recall_window: u64,
 }
 
 impl Lookup {
-    pub(super) fn new(repo: &Channel, timeout: Duration) -> Self {
+    pub(super) fn new(repo: &Channel, timeout: Duration, recall_window: u64) -> Self {
         let conversations = ConversationServiceClient::new(repo.clone());
         Self {
             conversations,
@@ -65,6 +73,7 @@ impl Lookup {
             presence: OnlineStatusServiceClient::new(repo.clone()),
             repo: repo.clone(),
             timeout,
+            recall_window,
         }
     }
 
@@ -127,7 +136,7 @@ impl Lookup {
         Ok(needs
             .iter()
             .zip(answer.facts)
-            .map(|(need, facts)| loaded(need, facts))
+            .map(|(need, facts)| loaded(need, facts, self.recall_window))
             .collect())
     }
 
@@ -207,24 +216,53 @@ fn query(asked: &Question<'_>) -> FactsQuery {
     let resends = resends.iter().take(RESENDS).map(|resend| ResendQuery {
         sender_id: resend.key.sender.to_string(),
         client_msg_id: resend.client_msg_id.to_owned(),
+        is_change: resend.is_change,
     });
+    let targets = need.targets.iter().take(TARGETS);
     FactsQuery {
         conversation_id: need.conversation.to_string(),
         sender_ids: texts(&need.senders),
         with_recent: need.with_recent,
         resends: resends.collect(),
+        target_ids: targets.map(|id| id.as_i64()).collect(),
     }
 }
 
-fn loaded(asked: &Question<'_>, facts: ConversationFacts) -> Loaded {
-    let head = u64::try_from(facts.last_seq_id).unwrap_or(0);
+fn loaded(asked: &Question<'_>, facts: ConversationFacts, recall_window: u64) -> Loaded {
+    let head = Head {
+        seq: u64::try_from(facts.last_seq_id).unwrap_or(0),
+        rev: u64::try_from(facts.last_rev).unwrap_or(0),
+    };
     let recent = facts.recent.iter().filter_map(recorded).collect();
     Loaded {
         head,
         recent,
         resends: looked(&asked.resends, &facts),
-        facts: facts.found.then(|| facts_from(&asked.need, &facts)),
+        targets: targets(&asked.need, &facts),
+        facts: facts
+            .found
+            .then(|| facts_from(&asked.need, &facts, recall_window)),
     }
+}
+
+/// `None` when nobody looked for all of them: im-repo is of a version without changes, or too many were asked for.
+fn targets(need: &Need, facts: &ConversationFacts) -> Option<Vec<(MessageId, Target)>> {
+    let is_answered = facts.targets_answered && need.targets.len() <= TARGETS;
+    is_answered.then(|| facts.targets.iter().filter_map(target).collect())
+}
+
+fn target(fact: &TargetFact) -> Option<(MessageId, Target)> {
+    let id = MessageId::new(u64::try_from(fact.message_id).ok()?)?;
+    Some((
+        id,
+        Target {
+            seq: u64::try_from(fact.seq_id).ok()?,
+            author: fact.sender_id.parse().ok()?,
+            sent_at: u64::try_from(fact.created_at).ok()?.saturating_mul(1000),
+            recalled: fact.deleted,
+            edits: u32::try_from(fact.edit_count).ok()?,
+        },
+    ))
 }
 
 /// Nothing when im-repo is of a version that doesn't look for resends: they are refused then, retryably, and another
@@ -243,7 +281,7 @@ fn looked(asked: &[Resend<'_>], facts: &ConversationFacts) -> Vec<Looked> {
     asked.iter().take(RESENDS).map(of).collect()
 }
 
-fn facts_from(need: &Need, facts: &ConversationFacts) -> Facts {
+fn facts_from(need: &Need, facts: &ConversationFacts, recall_window: u64) -> Facts {
     let kind = need.conversation.kind();
     let settings = Settings::parse(kind, &facts.settings).unwrap_or_else(|error| {
         tracing::warn!(conversation = %need.conversation, %error, "stored settings can't be read: defaults rule");
@@ -255,6 +293,7 @@ fn facts_from(need: &Need, facts: &ConversationFacts) -> Facts {
         blocked: facts.blocked,
         guests_allowed: guests_allowed(&settings),
         messages_per_minute: messages_per_minute(&settings),
+        recall_window: settings.recall_window(recall_window),
         members: members(need, facts),
     }
 }
@@ -302,10 +341,15 @@ fn recorded(message: &RecentMessage) -> Option<Recorded> {
     if message.client_msg_id.is_empty() {
         return None;
     }
+    let (sender, id) = (message.sender_id.parse().ok()?, &message.client_msg_id);
     Some(Recorded {
-        key: ClientKey::new(message.sender_id.parse().ok()?, &message.client_msg_id),
+        key: match message.is_change {
+            true => ClientKey::of_change(sender, id),
+            false => ClientKey::new(sender, id),
+        },
         message_id: message.message_id.parse().ok()?,
         seq: u64::try_from(message.seq_id).ok()?,
+        rev: u64::try_from(message.rev).ok()?,
         at: u64::try_from(message.created_at).ok()?.saturating_mul(1000),
     })
 }
@@ -340,6 +384,7 @@ mod tests {
             with_recent: true,
             refresh: false,
             resends: vec![],
+            targets: vec![],
             senders: vec![user(1), user(2)],
         };
         let asked = Question {
@@ -352,7 +397,7 @@ mod tests {
             settings: r#"{"group_settings":{"mute_all":true}}"#.into(),
             ..Default::default()
         };
-        let facts = loaded(&asked, answer.clone()).facts.unwrap();
+        let facts = loaded(&asked, answer.clone(), 0).facts.unwrap();
         assert!(facts.mute_all);
         assert!(
             facts.covers(conversation, user(2)),
@@ -360,7 +405,7 @@ mod tests {
         );
         assert!(!facts.covers(conversation, user(3)), "nobody asked");
         answer.members_complete = true;
-        let facts = loaded(&asked, answer).facts.unwrap();
+        let facts = loaded(&asked, answer, 0).facts.unwrap();
         assert_eq!(facts.members.list(), Some(&[user(1)][..]));
     }
 
@@ -372,6 +417,7 @@ mod tests {
             with_recent: true,
             refresh: false,
             resends: vec![0, 1],
+            targets: vec![],
             senders: vec![],
         };
         let asked = Question {
@@ -382,13 +428,8 @@ mod tests {
             last_seq_id: -4,
             ..Default::default()
         };
-        let expected = Loaded {
-            head: 0,
-            recent: vec![],
-            resends: vec![],
-            facts: None,
-        };
-        assert_eq!(loaded(&asked, answer), expected);
+        let expected = Loaded::default();
+        assert_eq!(loaded(&asked, answer, 0), expected);
     }
 
     #[test]
@@ -397,6 +438,7 @@ mod tests {
         let resend = |client_msg_id| Resend {
             key: ClientKey::new(author, client_msg_id),
             client_msg_id,
+            is_change: false,
         };
         let asked = Question {
             need: Need {
@@ -404,6 +446,7 @@ mod tests {
                 with_recent: false,
                 refresh: false,
                 resends: vec![0, 1],
+                targets: vec![],
                 senders: vec![],
             },
             resends: vec![resend("a"), resend("b")],
@@ -414,6 +457,7 @@ mod tests {
             message_id: "9".into(),
             seq_id: 4,
             created_at: 7,
+            ..Default::default()
         };
         let mut answer = ConversationFacts {
             found: true,
@@ -421,13 +465,13 @@ mod tests {
             resends_answered: true,
             ..Default::default()
         };
-        let looked = loaded(&asked, answer.clone()).resends;
+        let looked = loaded(&asked, answer.clone(), 0).resends;
         assert_eq!(
             looked[0].found.map(|row| (row.seq, row.at)),
             Some((4, 7_000))
         );
         assert_eq!((looked[1].key, looked[1].found), (resend("b").key, None));
         answer.resends_answered = false;
-        assert!(loaded(&asked, answer).resends.is_empty());
+        assert!(loaded(&asked, answer, 0).resends.is_empty());
     }
 }

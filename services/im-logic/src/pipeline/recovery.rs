@@ -1,7 +1,8 @@
 //! Taking a partition over: what `persist` holds and the database doesn't.
 
-use gochat_core::error::{Error, Result};
+use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::MessageId;
+use gochat_core::message::{ChangeKind, Target};
 use gochat_core::sequence::{ClientKey, Recorded};
 use gochat_core::step::{Limits, Mark, PartitionMachine, TailRecord};
 use gochat_infra::port::mq::{InRecord, Mq, MqResult, TopicPartition};
@@ -38,6 +39,12 @@ impl Owned {
         loop {
             let page = mq.read(&persist, from, PAGE).await.map_err(Error::from)?;
             let Some(last) = page.last() else { break };
+            if page.iter().any(is_uncounted) {
+                return Err(Error::new(
+                    ErrorCode::ServiceUnavailable,
+                    "Messages of a sequencer without `rev` are not stored yet.",
+                ));
+            }
             from = last.offset + 1;
             count += page.len();
             mark = machine.recover(page.iter().filter_map(tail_record));
@@ -72,12 +79,19 @@ impl Owned {
     }
 }
 
+/// Whether a sequencer of before changes wrote the record: only the database can tell its `rev`, as soon as it is
+/// stored.
+fn is_uncounted(record: &InRecord) -> bool {
+    tail_record(record).is_some_and(|tail| tail.recorded.rev == 0)
+}
+
 /// What the window needs of a `PersistenceMessage`. `None` can't happen with records of ours; a
 /// stranger's record has no number to lose.
 fn tail_record(record: &InRecord) -> Option<TailRecord> {
     let mut fields = Fields::of(&record.record.value);
     let (mut conversation, mut sender, mut client_id) = ("", "", "");
     let (mut message_id, mut seq, mut at) = (0, 0, 0);
+    let (mut rev, mut change, mut author, mut sent_at, mut edits) = (0, 0, "", 0, 0);
     while let Some((tag, value)) = fields.next().ok()? {
         match tag {
             2 => message_id = value.number()?,
@@ -86,20 +100,40 @@ fn tail_record(record: &InRecord) -> Option<TailRecord> {
             8 => seq = value.number()?,
             9 => client_id = value.text()?,
             10 => at = value.number()?,
+            17 => rev = value.number()?,
+            18 => change = value.number()?,
+            19 => author = value.text()?,
+            20 => sent_at = value.number()?,
+            21 => edits = value.number()?,
             _ => {}
         }
     }
-    let key = ClientKey::new(sender.parse().ok()?, client_id);
+    let sender = sender.parse().ok()?;
+    let (key, changed) = match i32::try_from(change).ok()? {
+        0 => (ClientKey::new(sender, client_id), None),
+        change => {
+            let after = Target {
+                seq,
+                author: author.parse().ok()?,
+                sent_at: sent_at.saturating_mul(1000),
+                recalled: ChangeKind::from_i32(change)? == ChangeKind::Recall,
+                edits: u32::try_from(edits).ok()?,
+            };
+            (ClientKey::of_change(sender, client_id), Some(after))
+        }
+    };
     let message_id = MessageId::new(message_id)?;
     let recorded = Recorded {
         key,
         message_id,
         seq,
+        rev,
         at: at.saturating_mul(1000),
     };
     Some(TailRecord {
         conversation: conversation.parse().ok()?,
         recorded,
+        changed,
     })
 }
 
@@ -120,6 +154,7 @@ mod tests {
             sender_id: "7".into(),
             content: "x".into(),
             seq_id: 3,
+            rev: 4,
             client_msg_id: "c".into(),
             timestamp: 1_700_000_000,
             ..Default::default()
@@ -135,11 +170,51 @@ mod tests {
             key: ClientKey::new(UserId::new(7).unwrap(), "c"),
             message_id: MessageId::new(9).unwrap(),
             seq: 3,
+            rev: 4,
             at: 1_700_000_000_000,
         };
         assert_eq!(
             (read.conversation.to_string().as_str(), read.recorded),
             ("world", expected)
         );
+    }
+
+    #[test]
+    fn a_change_in_the_tail_brings_the_facts_of_its_message() {
+        let message = PersistenceMessage {
+            message_id: 9,
+            conversation_id: "world".into(),
+            sender_id: "8".into(),
+            seq_id: 3,
+            rev: 5,
+            client_msg_id: "c".into(),
+            timestamp: 1_700_000_000,
+            change: ChangeKind::Recall.as_i32(),
+            author_id: "7".into(),
+            sent_at: 1_600_000_000,
+            edit_count: 1,
+            ..Default::default()
+        };
+        let read = |message: &PersistenceMessage| InRecord {
+            offset: 0,
+            timestamp_ms: 0,
+            record: Record::new("world", message.encode_to_vec()),
+        };
+        let tail = tail_record(&read(&message)).unwrap();
+        let expected = Target {
+            seq: 3,
+            author: UserId::new(7).unwrap(),
+            sent_at: 1_600_000_000_000,
+            recalled: true,
+            edits: 1,
+        };
+        assert_eq!(tail.changed, Some(expected));
+        let key = ClientKey::of_change(UserId::new(8).unwrap(), "c");
+        assert_eq!((tail.recorded.key, tail.recorded.rev), (key, 5));
+        assert!(!is_uncounted(&read(&message)));
+        assert!(is_uncounted(&read(&PersistenceMessage {
+            rev: 0,
+            ..message
+        })));
     }
 }

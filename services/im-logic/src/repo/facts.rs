@@ -2,7 +2,7 @@
 
 use gochat_core::conversation::Settings;
 use gochat_core::error::{ErrorCode, Result};
-use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UserId};
+use gochat_core::ids::{ConversationId, ConversationKind, Rev, SeqId, UserId};
 use gochat_core::membership::{Action, GroupFacts, Role, Standing};
 use gochat_core::receipt;
 use gochat_proto::im::repo::v1::{FactsQuery, LoadConversationFactsRequest, MemberFact};
@@ -15,6 +15,7 @@ pub(crate) struct Facts {
     pub(crate) kind: ConversationKind,
     pub(crate) group: GroupFacts,
     pub(crate) head: SeqId,
+    pub(crate) head_rev: Rev,
     pub(crate) settings: Settings,
     /// A single chat in which one side blocked the other, or whose settings show no receipts.
     pub(crate) hides_receipts: bool,
@@ -61,8 +62,7 @@ impl Repo {
         let query = FactsQuery {
             conversation_id: id.to_string(),
             sender_ids: users.iter().map(ToString::to_string).collect(),
-            with_recent: false,
-            resends: Vec::new(),
+            ..Default::default()
         };
         let request = LoadConversationFactsRequest {
             queries: vec![query],
@@ -84,6 +84,7 @@ impl Repo {
                 dissolved: loaded.dissolved,
             },
             head: u64::try_from(loaded.last_seq_id).unwrap_or(0),
+            head_rev: u64::try_from(loaded.last_rev).unwrap_or(0),
             settings,
             hides_receipts: !receipt::are_shown(&loaded.settings, loaded.blocked),
             members: loaded.members.iter().filter_map(member).collect(),

@@ -164,7 +164,7 @@ calls! {
     again messages.get_message(GetMessageRequest) -> GetMessageResponse as get_message;
     again messages.get_conversation_messages(GetConversationMessagesRequest)
         -> GetConversationMessagesResponse as get_messages;
-    again messages.delete_message(DeleteMessageRequest) -> DeleteMessageResponse as delete_message;
+    again messages.list_changes(ListChangesRequest) -> ListChangesResponse as list_changes;
 
     again friends.get_user_friends_with_sync(GetUserFriendsWithSyncRequest)
         -> GetUserFriendsWithSyncResponse as get_friends;

@@ -1,18 +1,18 @@
-//! `MessageService`: sending and recalling.
+//! `MessageService`: sending, editing and recalling.
 
 use std::time::Duration;
 
-use gochat_core::error::{Error, ErrorCode, Result};
-use gochat_core::ids::MessageId;
-use gochat_core::membership::Action;
-use gochat_core::message::Recall;
+use gochat_core::error::{ErrorCode, Result};
+use gochat_core::ids::{ConversationId, MessageId};
+use gochat_core::message::ChangeKind;
 use gochat_core::snowflake::Parts;
 use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
 use pb::message_service_server::MessageService;
 
+use super::conversation::history::wide;
 use super::parse;
-use crate::app::App;
+use crate::app::{App, ChangeWish, Changed};
 use crate::clock;
 use crate::repo::present;
 
@@ -29,6 +29,7 @@ super::service! {
     /// Writes to conversations.
     MessageService {
         send_message(SendMessageRequest) -> SendMessageResponse = send;
+        edit_message(EditMessageRequest) -> EditMessageResponse = edit;
         delete_message(DeleteMessageRequest) -> DeleteMessageResponse = recall;
     }
 }
@@ -52,57 +53,86 @@ async fn send(app: &App, request: pb::SendMessageRequest) -> Result<pb::SendMess
 }
 
 /// By the author for two minutes, or what the settings of a single chat say; by admins and the
-/// owner at any time.
+/// owner at any time. The sequencer judges.
 async fn recall(app: &App, request: pb::DeleteMessageRequest) -> Result<pb::DeleteMessageResponse> {
     let operator = parse::user(&request.operator_id)?;
-    let message_id: MessageId = request.message_id.parse().map_err(|_| {
-        Error::new(
-            ErrorCode::InvalidParams,
-            "A message id is a decimal number.",
-        )
-    })?;
-    if !request.conversation_id.is_empty() {
-        // Membership first: strangers don't learn which messages exist.
-        let id = parse::conversation(&request.conversation_id)?;
-        app.repo
-            .facts(id, &[operator])
-            .await?
-            .readable_by(operator)?;
-    }
-    let stored = find(app, message_id, request.conversation_id).await?;
-    let id = parse::conversation(&stored.conversation_id).map_err(|_| ErrorCode::Internal)?;
-    let facts = app.repo.facts(id, &[operator]).await?;
-    let standing = facts.readable_by(operator)?;
-    let window = facts.settings.recall_window(app.limits.recall_window_ms);
-    let window = window.ok_or_else(|| {
-        Error::new(
-            ErrorCode::Forbidden,
-            "Recalling is switched off in this chat.",
-        )
-    })?;
-    let sent_at = u64::try_from(stored.created_at)
-        .unwrap_or(0)
-        .saturating_mul(1_000);
-    let wish = Recall {
+    let target = parse::message(&request.message_id)?;
+    let conversation = match request.conversation_id.as_str() {
+        // Only callers of before changes leave it out.
+        "" => {
+            let stored = find(app, target, String::new()).await?;
+            let id = parse::conversation(&stored.conversation_id);
+            id.map_err(|_| ErrorCode::Internal)?
+        }
+        text => parse::conversation(text)?,
+    };
+    let wish = ChangeWish {
+        conversation,
+        target,
         operator,
-        author: parse::user(&stored.sender_id).map_err(|_| ErrorCode::Internal)?,
-        moderator: standing.may(Action::RecallOthers).is_ok(),
-        sent_at,
-        recalled: stored.deleted,
+        kind: ChangeKind::Recall,
+        content: request.reason.chars().take(REASON_MAX_CHARS).collect(),
+        extra: String::new(),
+        client_msg_id: request.client_msg_id,
+        resend: request.resend,
     };
-    wish.check(clock::now_ms(), window)?;
-    let reason: String = request.reason.chars().take(REASON_MAX_CHARS).collect();
-    let write = repo::DeleteMessageRequest {
-        message_id: message_id.to_string(),
-        operator_id: operator.to_string(),
-        reason: reason.clone(),
-        conversation_id: id.to_string(),
+    let changed = app.sender.change(wish, &crate::trace::current()).await?;
+    // Who asks next finds it done. The recall stands, also when nobody can tell.
+    if let Err(error) = readable(app, conversation, changed).await {
+        tracing::debug!(%error, "a recall was accepted and can't be read yet");
+    }
+    Ok(pb::DeleteMessageResponse {
+        success: true,
+        seq_id: wide(changed.seq),
+        rev: wide(changed.rev),
+    })
+}
+
+/// By the author, for two days. Answers with the message as it is now, which may say what a later
+/// edit made of it.
+async fn edit(app: &App, request: pb::EditMessageRequest) -> Result<pb::EditMessageResponse> {
+    let operator = parse::user(&request.operator_id)?;
+    let conversation = parse::conversation(&request.conversation_id)?;
+    let target = parse::message(&request.message_id)?;
+    let wish = ChangeWish {
+        conversation,
+        target,
+        operator,
+        kind: ChangeKind::Edit,
+        content: request.content,
+        extra: request.extra,
+        client_msg_id: request.client_msg_id,
+        resend: request.resend,
     };
-    app.repo.delete_message(write).await?;
-    app.events
-        .recalled(id, operator, message_id.as_i64(), stored.seq_id, &reason)
-        .await;
-    Ok(pb::DeleteMessageResponse { success: true })
+    let changed = app.sender.change(wish, &crate::trace::current()).await?;
+    let stored = readable(app, conversation, changed).await?;
+    Ok(pb::EditMessageResponse {
+        message: Some(super::conversation::history::message(stored)),
+    })
+}
+
+/// The message with a change that was accepted, or with later ones, once it can be read.
+///
+/// # Errors
+/// `TIMEOUT` while its row is on its way: the caller asks again.
+async fn readable(
+    app: &App,
+    conversation: ConversationId,
+    changed: Changed,
+) -> Result<repo::RepoMessage> {
+    let (seq, rev) = (wide(changed.seq), wide(changed.rev));
+    let query = repo::GetConversationMessagesRequest {
+        conversation_id: conversation.to_string(),
+        start_seq_id: seq,
+        end_seq_id: seq,
+        limit: 1,
+        ascending: true,
+        at_least_seq_id: seq,
+        at_least_rev: rev,
+    };
+    let page = app.repo.get_messages(query).await?;
+    let stored = page.messages.into_iter().find(|m| m.rev >= rev);
+    stored.ok_or_else(|| ErrorCode::Timeout.into())
 }
 
 /// The stored message. One that was just acknowledged may have no row yet: its id says how old it

@@ -1,7 +1,7 @@
 //! From the texts and numbers of a request to checked values.
 
 use gochat_core::error::{Error, ErrorCode, Result};
-use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UserId};
+use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UserId};
 use gochat_core::membership::{Role, USERS_PER_COMMAND};
 use gochat_core::page::Cursor;
 use gochat_core::token::SessionId;
@@ -33,6 +33,12 @@ pub(super) fn session(text: &str, field: &'static str) -> Result<SessionId> {
 pub(super) fn conversation(text: &str) -> Result<ConversationId> {
     text.parse()
         .map_err(|_| invalid("This is no conversation id."))
+}
+
+/// A message id.
+pub(super) fn message(text: &str) -> Result<MessageId> {
+    text.parse()
+        .map_err(|_| invalid("A message id is a decimal number."))
 }
 
 /// The id of a group; other kinds of conversations have no members to manage.

@@ -18,6 +18,8 @@ pub(super) struct Wish {
     pub(super) limit: u32,
     /// The newest number known of.
     pub(super) head: SeqId,
+    /// A `rev` the reader was told of; 0 = none.
+    pub(super) rev: i64,
     /// First Unix second whose messages the reader may see; `None` when all are open.
     pub(super) since: Option<i64>,
 }
@@ -110,5 +112,6 @@ fn range(
         limit: i32::try_from(wish.limit).unwrap_or(i32::MAX),
         ascending,
         at_least_seq_id: wide(wish.head),
+        at_least_rev: wish.rev,
     }
 }

@@ -24,6 +24,7 @@ pub(super) async fn get(
     parse::seq(request.end_seq_id)?;
     let told = parse::seq(request.at_least_seq_id)?;
     let around = parse::seq(request.around_seq_id)?;
+    parse::seq(request.at_least_rev)?;
     let facts = app.repo.facts(id, &[user]).await?;
     facts.readable_by(user)?;
     if around > 0 {
@@ -33,6 +34,7 @@ pub(super) async fn get(
             seq: around,
             limit: limit.unsigned_abs(),
             head: told.max(facts.head),
+            rev: request.at_least_rev,
             since: visible::since(app, &facts, id, user).await?,
         };
         return Ok(around::read(app, wish).await?.answer(wish.head));
@@ -45,6 +47,7 @@ pub(super) async fn get(
         ascending: request.ascending,
         // The head was read from the primary a moment ago: a replica must not be behind it either.
         at_least_seq_id: wide(told.max(facts.head)),
+        at_least_rev: request.at_least_rev,
     };
     let page = match visible::since(app, &facts, id, user).await? {
         None => app.repo.get_messages(range).await?,
@@ -74,7 +77,7 @@ pub(super) async fn get(
     })
 }
 
-pub(super) fn wide(seq: SeqId) -> i64 {
+pub(crate) fn wide(seq: SeqId) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
@@ -117,6 +120,9 @@ pub(crate) fn message(stored: repo::RepoMessage) -> Message {
         extra: blank(stored.extra),
         created_at: stored.created_at,
         updated_at: stored.updated_at,
+        rev: stored.rev,
+        edited_at: stored.edited_at,
+        edit_count: stored.edit_count,
     }
 }
 

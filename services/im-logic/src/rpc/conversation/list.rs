@@ -68,6 +68,7 @@ fn row(conversation: Conversation, with_unread: bool) -> pb::ConversationOptimiz
         last_activity_at: c.last_activity_at,
         last_read_seq_id: c.last_read_seq_id,
         last_seq_id: c.last_seq_id,
+        last_rev: c.last_rev,
         peer: c.peer,
         version: c.version,
         settings: c.settings,

@@ -2,6 +2,7 @@
 
 mod around;
 mod asks;
+mod changes;
 mod consent;
 pub(super) mod create;
 pub(super) mod depart;
@@ -47,6 +48,7 @@ super::service! {
         leave_conversation(LeaveConversationRequest) -> LeaveConversationResponse = members::leave;
         get_members(GetMembersRequest) -> GetMembersResponse = members::list;
         get_messages(GetMessagesRequest) -> GetMessagesResponse = history::get;
+        list_changes(ListChangesRequest) -> ListChangesResponse = changes::list;
         mark_as_read(MarkAsReadRequest) -> MarkAsReadResponse = read::mark;
         update_own_state(UpdateOwnStateRequest) -> UpdateOwnStateResponse = own_state::update;
         get_read_by(GetReadByRequest) -> GetReadByResponse = read_by::get;

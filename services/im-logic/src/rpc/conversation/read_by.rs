@@ -57,6 +57,7 @@ async fn message(
         limit: 1,
         ascending: true,
         at_least_seq_id: number,
+        ..Default::default()
     };
     let page = match visible::since(app, facts, id, user).await? {
         None => app.repo.get_messages(one).await?,
