@@ -1,11 +1,11 @@
 //! History, sending without a socket, reading, recalling.
 
-use gochat_core::ids::{ConversationId, MessageId, SeqId, UserId};
+use gochat_core::ids::{ConversationId, MessageId, Rev, SeqId, UserId};
 use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Api, Message, NO_BODY, Nothing};
+use super::{Api, ChangesPage, Message, NO_BODY, Nothing};
 use crate::{Outgoing, Result};
 
 /// One page of history.
@@ -134,6 +134,34 @@ impl Api {
             body["resend"] = json!(true);
         }
         self.call(Method::POST, &path, Some(&body)).await
+    }
+
+    /// Replaces what the user's own message says: within two days. Gives the message as it is now.
+    /// Trying again with the same client id is safe.
+    pub async fn edit(
+        &self,
+        id: ConversationId,
+        message: MessageId,
+        content: &str,
+        client_msg_id: &str,
+    ) -> Result<Message> {
+        let path = format!("/conversations/{id}/messages/{message}");
+        let body = json!({ "content": content, "client_msg_id": client_msg_id });
+        self.call(Method::PUT, &path, Some(&body)).await
+    }
+
+    /// Messages that are new or changed since a `rev`, each once, as they are now; at most 200. Go
+    /// on after `complete_to`.
+    pub async fn changes(
+        &self,
+        id: ConversationId,
+        after_rev: Rev,
+        limit: u32,
+    ) -> Result<ChangesPage> {
+        self.get(&format!(
+            "/conversations/{id}/changes?after_rev={after_rev}&limit={limit}"
+        ))
+        .await
     }
 
     /// Takes a message back: within two minutes, or any time as an admin.

@@ -41,7 +41,9 @@ pub use gochat_core::own_state::OwnState;
 pub use links::{InvitationLink, JoinedByLink};
 pub use members::{Added, FailedMember, Invitation, MemberPage};
 pub use messages::{HistoryPage, ReadBy, Reader};
-pub use objects::{Conversation, ConversationMember, Friend, FriendRequest, Message, Role, User};
+pub use objects::{
+    ChangesPage, Conversation, ConversationMember, Friend, FriendRequest, Message, Role, User,
+};
 
 /// A signed-in user's access to the HTTP API. Cheap to clone; clones share the token.
 #[derive(Debug, Clone)]

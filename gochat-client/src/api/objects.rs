@@ -1,6 +1,6 @@
 //! The JSON objects of the contract.
 
-use gochat_core::ids::{ConversationId, MessageId, RequestId, SeqId, UserId};
+use gochat_core::ids::{ConversationId, MessageId, RequestId, Rev, SeqId, UserId};
 use gochat_core::own_state::OwnState;
 use gochat_core::sync;
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,33 @@ pub struct Message {
     /// Unix seconds.
     #[serde(default)]
     pub updated_at: i64,
+    /// Number of its last change, over the messages of the conversation and their changes; 0 from a
+    /// server of before changes.
+    #[serde(default)]
+    pub rev: Rev,
+    /// Unix seconds of the last edit; `None` when it was never edited.
+    #[serde(default)]
+    pub edited_at: Option<i64>,
+    /// How often it was edited.
+    #[serde(default)]
+    pub edit_count: u32,
+}
+
+/// Messages that are new or changed since a `rev`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangesPage {
+    /// Each once, as it is now, by ascending `rev`.
+    pub messages: Vec<Message>,
+    /// With this page everything up to and with this `rev` is known: go on from here.
+    pub complete_to: Rev,
+    /// The newest `rev` known of, on this page or not.
+    pub head_rev: Rev,
+    /// Whether more follows.
+    pub has_more: bool,
+    /// Changes up to `head_rev` are on their way to the database and may be missing here.
+    #[serde(default)]
+    pub behind: bool,
 }
 
 impl From<Message> for sync::Message {

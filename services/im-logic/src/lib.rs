@@ -25,7 +25,7 @@ mod service;
 mod trace;
 
 pub use api::{Api, Ports};
-pub use app::SendMessage;
+pub use app::{ChangeWish, Changed, SendMessage};
 pub use config::{Config, SECRET_MIN_BYTES};
 pub use facts::Announcer;
 pub use service::{Service, ServicePorts};

@@ -14,6 +14,7 @@ mod accounts;
 mod admin;
 mod around;
 mod budgets;
+mod changes;
 mod conversations;
 mod edge;
 mod friends;

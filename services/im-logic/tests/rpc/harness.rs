@@ -27,7 +27,8 @@ use gochat_proto::mq::v1::{
     ConversationEvent, FriendEvent, MessageEvent, NotificationEvent, UpstreamKind, UpstreamMessage,
     UserEvent,
 };
-use im_logic::{Api, Config, Ports, SendMessage};
+use im_logic::{Api, ChangeWish, Changed, Config, Ports, SendMessage};
+use parking_lot::Mutex;
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -38,17 +39,27 @@ pub(crate) struct Logic {
     pub(crate) repo: Channel,
     channel: Channel,
     clock_ahead: Arc<AtomicU64>,
+    /// Changes that were asked for.
+    pub(crate) wishes: Arc<Mutex<Vec<ChangeWish>>>,
     _owner: AbortOnDropHandle<()>,
     _folder: tempfile::TempDir,
 }
 
-/// These tests send nothing: that is the business of the pipeline's.
-pub(crate) struct Nowhere;
+/// These tests send nothing: that is the business of the pipeline's. Wishes for changes are kept.
+#[derive(Default)]
+pub(crate) struct Nowhere {
+    pub(crate) wishes: Arc<Mutex<Vec<ChangeWish>>>,
+}
 
 #[async_trait]
 impl SendMessage for Nowhere {
     async fn send(&self, _: SendMessageRequest, _: &str) -> Result<SendMessageResponse, Error> {
         Err(ErrorCode::ServiceUnavailable.into())
+    }
+
+    async fn change(&self, wish: ChangeWish, _: &str) -> Result<Changed, Error> {
+        self.wishes.lock().push(wish);
+        Ok(Changed { seq: 1, rev: 1 })
     }
 }
 
@@ -105,9 +116,12 @@ impl Logic {
             let ahead = Arc::clone(&clock_ahead);
             Arc::new(move || now_ms() + ahead.load(Ordering::Relaxed))
         };
-        let api = Api::with_clock(&config, &ports, Arc::new(Nowhere), clock).unwrap();
+        let nowhere = Nowhere::default();
+        let wishes = nowhere.wishes.clone();
+        let api = Api::with_clock(&config, &ports, Arc::new(nowhere), clock).unwrap();
         let owner = tokio::spawn(own_upstream(Arc::clone(&mq)));
         Self {
+            wishes,
             mq,
             repo,
             channel: Channel::in_process(api.routes()),

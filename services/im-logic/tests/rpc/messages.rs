@@ -1,6 +1,7 @@
 //! History, reading and recalling.
 
 use gochat_core::error::ErrorCode;
+use gochat_core::message::ChangeKind;
 use gochat_core::snowflake::EPOCH;
 use gochat_infra::ids::now_ms;
 use gochat_infra::topics;
@@ -176,70 +177,54 @@ async fn unread_counts_are_for_members() {
     assert_eq!(stranger, ErrorCode::NotConversationMember);
 }
 
-fn recall(user: &str, group: &str, message: &str) -> DeleteMessageRequest {
-    DeleteMessageRequest {
-        message_id: message.into(),
-        operator_id: user.into(),
-        conversation_id: group.into(),
-        reason: String::new(),
-    }
-}
-
 #[tokio::test]
-async fn an_author_recalls_once_and_readers_see_a_blank() {
+async fn recalls_and_edits_go_the_way_of_messages() {
     let logic = Logic::start().await;
     let [ann, bob] = logic.people(["ann", "bob"]).await;
     let group = logic.group(&ann, &[&bob]).await;
     let message = store(&logic, &group, &bob, 1, 0).await;
     let mut messages = logic.messages();
-    messages
-        .delete_message(recall(&bob, &group, &message))
-        .await
-        .unwrap();
-    let again = refusal(
-        messages
-            .delete_message(recall(&bob, &group, &message))
-            .await,
-    );
-    assert_eq!(again, ErrorCode::MessageRecalled);
-    let seen = logic
-        .conversations()
-        .get_messages(page(&ann, &group, 0, 10, false))
-        .await
-        .unwrap();
-    assert!(
-        seen.get_ref()
-            .messages
-            .iter()
-            .all(|m| m.deleted && m.content.is_empty())
-    );
-    let [_, _, told, ..] = logic.events().await;
-    assert_eq!(told, ["message.recalled"]);
-}
+    let recall = DeleteMessageRequest {
+        message_id: message.clone(),
+        operator_id: bob.clone(),
+        conversation_id: group.clone(),
+        reason: "x".repeat(300),
+        client_msg_id: "c-9".into(),
+        resend: true,
+    };
+    let recalled = messages.delete_message(recall.clone()).await.unwrap();
+    let recalled = recalled.into_inner();
+    assert!(recalled.success && (recalled.seq_id, recalled.rev) == (1, 1));
+    // A caller of before changes may leave the conversation out.
+    let older = DeleteMessageRequest {
+        conversation_id: String::new(),
+        ..recall
+    };
+    messages.delete_message(older).await.unwrap();
+    let edit = EditMessageRequest {
+        message_id: message.clone(),
+        operator_id: bob.clone(),
+        conversation_id: group.clone(),
+        content: "better".into(),
+        ..Default::default()
+    };
+    let edited = messages.edit_message(edit.clone()).await.unwrap();
+    assert_eq!(edited.into_inner().message.unwrap().id, message);
+    let nowhere = EditMessageRequest {
+        message_id: "x".into(),
+        ..edit
+    };
+    let refused = refusal(messages.edit_message(nowhere).await);
+    assert_eq!(refused, ErrorCode::InvalidParams);
 
-#[tokio::test]
-async fn late_authors_and_others_do_not_recall_but_the_owner_does() {
-    let logic = Logic::start().await;
-    let [ann, bob, cat, dan] = logic.people(["ann", "bob", "cat", "dan"]).await;
-    let group = logic.group(&ann, &[&bob, &cat]).await;
-    let message = store(&logic, &group, &bob, 1, 600).await;
-    let mut messages = logic.messages();
-    for (who, code) in [
-        (&bob, ErrorCode::RecallTimeExceeded),
-        (&cat, ErrorCode::InsufficientPermission),
-        (&dan, ErrorCode::NotConversationMember),
-    ] {
-        let refused = refusal(messages.delete_message(recall(who, &group, &message)).await);
-        assert_eq!(refused, code);
-    }
-    messages
-        .delete_message(recall(&ann, &group, &message))
-        .await
-        .unwrap();
-    let unknown = refusal(
-        messages
-            .delete_message(recall(&ann, &group, "123456"))
-            .await,
-    );
-    assert_eq!(unknown, ErrorCode::MessageNotFound);
+    let wishes = logic.wishes.lock();
+    let kinds: Vec<_> = wishes.iter().map(|wish| wish.kind).collect();
+    use ChangeKind::{Edit, Recall};
+    assert_eq!(kinds, [Recall, Recall, Edit]);
+    assert!(wishes.iter().all(|w| w.conversation.to_string() == group));
+    assert!(wishes.iter().all(|w| w.target.to_string() == message));
+    let first = &wishes[0];
+    assert!(first.resend && first.client_msg_id == "c-9");
+    assert_eq!(first.content.len(), 200, "a reason is bounded");
+    assert_eq!(wishes[2].content, "better");
 }

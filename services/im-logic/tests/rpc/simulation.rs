@@ -190,7 +190,7 @@ fn start_logic(
     };
     let clock = Arc::clone(clock);
     let now = Arc::new(move || clock.load(Ordering::Relaxed));
-    let api = Api::with_clock(&config, &ports, Arc::new(Nowhere), now).unwrap();
+    let api = Api::with_clock(&config, &ports, Arc::new(Nowhere::default()), now).unwrap();
     AuthServiceClient::new(Channel::in_process(api.routes()))
 }
 

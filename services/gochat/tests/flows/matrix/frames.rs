@@ -1,5 +1,6 @@
 //! The handshake and the frames.
 
+use gochat_core::message::ChangeKind;
 use gochat_core::session::frame::ClientFrame;
 use serde_json::{Value, json};
 
@@ -11,6 +12,9 @@ use crate::kit::{PATIENCE, Socket, User};
 const FRAMES: &[(&str, [&str; 6])] = &[
     //                guest                      stranger                   member     muted           admin      owner
     ("send-message", ["NOT_CONVERSATION_MEMBER", "NOT_CONVERSATION_MEMBER", "ack",     "MEMBER_MUTED", "ack",     "ack"]),
+    // Of a message of the owner.
+    ("edit-message",   ["NOT_CONVERSATION_MEMBER", "NOT_CONVERSATION_MEMBER", "NOT_THE_AUTHOR",          "MEMBER_MUTED",            "NOT_THE_AUTHOR", "ack"]),
+    ("recall-message", ["NOT_CONVERSATION_MEMBER", "NOT_CONVERSATION_MEMBER", "INSUFFICIENT_PERMISSION", "INSUFFICIENT_PERMISSION", "ack",            "ack"]),
     ("mark-read",    ["NOT_CONVERSATION_MEMBER", "NOT_CONVERSATION_MEMBER", "moves",   "moves",        "moves",   "moves"]),
     ("typing",       ["nothing",                 "nothing",                 "relayed", "relayed",      "relayed", "relayed"]),
     ("stop-typing",  ["nothing",                 "nothing",                 "relayed", "relayed",      "relayed", "relayed"]),
@@ -23,6 +27,10 @@ const FRAMES: &[(&str, [&str; 6])] = &[
 fn row_of(frame: &ClientFrame<'_>) -> &'static str {
     match frame {
         ClientFrame::SendMessage(_) => "send-message",
+        ClientFrame::Change(change) => match change.kind {
+            ChangeKind::Edit => "edit-message",
+            ChangeKind::Recall => "recall-message",
+        },
         ClientFrame::MarkRead { .. } => "mark-read",
         ClientFrame::Typing(_) => "typing",
         ClientFrame::StopTyping(_) => "stop-typing",
@@ -33,7 +41,7 @@ fn row_of(frame: &ClientFrame<'_>) -> &'static str {
 
 #[test]
 fn every_frame_of_a_client_has_a_row() {
-    let data = r#"{"conversationId":"world","seqId":1,"content":"x","messageType":1,"token":"x"}"#;
+    let data = r#"{"conversationId":"world","seqId":1,"messageId":"1","content":"x","messageType":1,"token":"x"}"#;
     for (kind, _) in FRAMES {
         let text = format!(r#"{{"type":"{kind}","data":{data}}}"#);
         assert_eq!(row_of(&ClientFrame::parse(&text).unwrap()), *kind);
@@ -102,6 +110,13 @@ async fn outcome(cast: &Cast, stage: &Stage, kind: &str, actor: &User, expected:
         "send-message" => {
             socket.say(group, "hi", "c1").await;
             first_of(&mut socket, async || false, "message-ack", "ack").await
+        }
+        "edit-message" | "recall-message" => {
+            let wish = json!({
+                "conversationId": group, "messageId": stage.message, "content": "x", "client_msg_id": "c1",
+            });
+            socket.send(kind, wish).await;
+            first_of(&mut socket, async || false, "change-ack", "ack").await
         }
         "mark-read" => {
             socket

@@ -100,6 +100,10 @@ fn conversation(name: &str, n: &Names<'_>) -> Vec<u8> {
             user_id: n.caller,
             conversation_id: n.group
         }),
+        "ListChanges" => request!(ListChangesRequest {
+            user_id: n.caller,
+            conversation_id: n.group
+        }),
         "MarkAsRead" => request!(MarkAsReadRequest {
             user_id: n.caller,
             conversation_id: n.group,
@@ -187,6 +191,12 @@ fn message(name: &str, n: &Names<'_>) -> Vec<u8> {
             content: "hi",
             r#type: MessageType::Text,
             client_msg_id: fresh_name()
+        }),
+        "EditMessage" => request!(EditMessageRequest {
+            message_id: n.message,
+            operator_id: n.caller,
+            conversation_id: n.group,
+            content: "x".into()
         }),
         "DeleteMessage" => request!(DeleteMessageRequest {
             message_id: n.message,

@@ -12,6 +12,7 @@ const PARAM: &str = "INVALID_PARAMS";
 const GUEST: &str = "GUEST_NOT_ALLOWED";
 const OUT: &str = "NOT_CONVERSATION_MEMBER";
 const LOW: &str = "INSUFFICIENT_PERMISSION";
+const AUTHOR: &str = "NOT_THE_AUTHOR";
 const MUTED: &str = "MEMBER_MUTED";
 const STAYS: &str = "CANNOT_LEAVE_CONVERSATION";
 const THERE: &str = "USER_ALREADY_IN_CONVERSATION";
@@ -35,6 +36,7 @@ pub const RPCS: &[(&str, [&str; 8])] = &[
     ("ConversationService/GetMembers",                [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("ConversationService/LeaveConversation",         [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         STAYS]),
     ("ConversationService/GetMessages",               [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
+    ("ConversationService/ListChanges",               [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("ConversationService/MarkAsRead",                [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("ConversationService/GetReadBy",                 [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("ConversationService/UpdateOwnState",            [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
@@ -53,6 +55,7 @@ pub const RPCS: &[(&str, [&str; 8])] = &[
     ("ConversationService/ListJoinRequests",          [PARAM, PARAM, OUT,   OUT,         LOW,        LOW,        OK,         OK]),
     ("ConversationService/AnswerJoinRequest",         [PARAM, PARAM, OUT,   OUT,         LOW,        LOW,        OK,         OK]),
     ("MessageService/SendMessage",                    [PARAM, PARAM, OUT,   OUT,         OK,         MUTED,      OK,         OK]),
+    ("MessageService/EditMessage",                    [PARAM, PARAM, OUT,   OUT,         AUTHOR,     MUTED,      AUTHOR,     OK]),
     ("MessageService/DeleteMessage",                  [PARAM, PARAM, OUT,   OUT,         LOW,        LOW,        OK,         OK]),
     ("FriendService/SendFriendRequest",               [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
     // The request went to the member.

@@ -23,6 +23,7 @@ const NEW: Cell = (201, "");
 const GUEST: Cell = (403, "GUEST_NOT_ALLOWED");
 const OUT: Cell = (403, "NOT_CONVERSATION_MEMBER");
 const LOW: Cell = (403, "INSUFFICIENT_PERMISSION");
+const AUTHOR: Cell = (403, "NOT_THE_AUTHOR");
 const MUTED: Cell = (403, "MEMBER_MUTED");
 const STAYS: Cell = (403, "CANNOT_LEAVE_CONVERSATION");
 const WORLD: Cell = (403, "FORBIDDEN");
@@ -151,11 +152,13 @@ pub const ROWS: &[Row] = &[
     row("49", "GET", "/conversations/{group}/join-requests/{asker}", "", [GUEST, OUT, LOW, LOW, OK, OK]),
     row("50", "PUT", "/conversations/{group}/join-requests/{asker}", r#"{"action":"accept"}"#, [GUEST, OUT, LOW, LOW, OK, OK]),
     row("50a", "PUT", "/conversations/{group}/join-requests/{asker}", r#"{"action":"reject"}"#, [GUEST, OUT, LOW, LOW, OK, OK]),
+    row("51", "PUT", "/conversations/{group}/messages/{message}", r#"{"content":"x"}"#, [OUT, OUT, AUTHOR, MUTED, AUTHOR, OK]),
+    row("52", "GET", "/conversations/{group}/changes?after_rev=0", "", [OUT, OUT, OK, OK, OK, OK]),
     row("41b", "PUT", "/conversations/world/members/{target}/mute", r#"{"until":0}"#, [WORLD, WORLD, WORLD, WORLD, WORLD, WORLD]),
 ];
 
-/// The index of the contract, rows 1 to 50 in order, below `/api`.
-pub const ENDPOINTS: [(&str, &str); 50] = [
+/// The index of the contract, rows 1 to 52 in order, below `/api`.
+pub const ENDPOINTS: [(&str, &str); 52] = [
     ("POST", "/auth/register"),
     ("POST", "/auth/login"),
     ("POST", "/auth/guest"),
@@ -206,4 +209,6 @@ pub const ENDPOINTS: [(&str, &str); 50] = [
     ("GET", "/conversations/{id}/join-requests"),
     ("GET", "/conversations/{id}/join-requests/{userId}"),
     ("PUT", "/conversations/{id}/join-requests/{userId}"),
+    ("PUT", "/conversations/{id}/messages/{messageId}"),
+    ("GET", "/conversations/{id}/changes"),
 ];
