@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use gochat_core::membership::Role;
 
 use super::observe::{Observed, Place, Row, WORLD};
-use super::sessions;
+use super::{audit_changes, sessions};
 
 /// Everything that is wrong, in words.
 pub(super) fn audit(observed: &Observed) -> Vec<String> {
@@ -15,6 +15,7 @@ pub(super) fn audit(observed: &Observed) -> Vec<String> {
     no_duplicates(&truth, &mut wrong);
     acknowledged_is_there(observed, &truth, &mut wrong);
     contents_are_unchanged(observed, &truth, &mut wrong);
+    audit_changes::audit(observed, &truth, &mut wrong);
     pushes_agree_and_are_in_order(observed, &truth, &mut wrong);
     sdk_timelines_are_complete(observed, &truth, &mut wrong);
     unread_is_exact(observed, &truth, &mut wrong);
@@ -28,7 +29,8 @@ pub(super) fn audit(observed: &Observed) -> Vec<String> {
     wrong
 }
 
-type Truth<'a> = BTreeMap<Place, &'a [Row]>;
+/// History of each conversation.
+pub(super) type Truth<'a> = BTreeMap<Place, &'a [Row]>;
 
 /// I2: every reader sees the same history. The first one's stands for all.
 fn one_truth<'a>(observed: &'a Observed, wrong: &mut Vec<String>) -> Truth<'a> {
@@ -117,10 +119,10 @@ fn acknowledged_is_there(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec
     }
 }
 
-/// Nobody changed a word.
+/// Nobody changed a word but the authors.
 fn contents_are_unchanged(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<String>) {
     for rows in truth.values() {
-        for row in *rows {
+        for row in rows.iter().filter(|row| row.is_untouched()) {
             let sent = observed.sent.get(&row.client_id);
             if sent.is_some_and(|sent| *sent != row.content) {
                 wrong.push(format!(
@@ -142,10 +144,14 @@ fn pushes_agree_and_are_in_order(observed: &Observed, truth: &Truth<'_>, wrong: 
             ));
         }
         let mut orders: BTreeMap<Place, Order> = BTreeMap::new();
-        for (place, row, settled) in connection.in_order() {
-            orders.entry(place).or_default().push(row.seq, settled);
-            let rows = truth.get(&place).copied().unwrap_or_default();
-            if find(rows, row.seq) != Some(row) {
+        for (place, rev, settled) in connection.in_order() {
+            orders.entry(place).or_default().push(rev, settled);
+        }
+        for (place, row) in &connection.pushes {
+            let rows = truth.get(place).copied().unwrap_or_default();
+            let sent = observed.sent.get(&row.client_id);
+            let as_sent = sent.is_none_or(|sent| *sent == row.content);
+            if !as_sent || !find(rows, row.seq).is_some_and(|held| held.is_same(row)) {
                 wrong.push(format!(
                     "user {who} was pushed a number {} of conversation {place} that history doesn't hold like this", row.seq
                 ));
@@ -153,11 +159,8 @@ fn pushes_agree_and_are_in_order(observed: &Observed, truth: &Truth<'_>, wrong: 
         }
         for (place, order) in orders {
             if let Some((late, early)) = order.disorder {
-                let rows = truth.get(&place).copied().unwrap_or_default();
-                let own = find(rows, late).is_some_and(|row| row.is_by(who));
-                let whose = if own { "their own" } else { "somebody's" };
                 wrong.push(format!(
-                    "user {who} was pushed {whose} number {late} of conversation {place} after {early}; in all: {}",
+                    "user {who} was pushed rev {late} of conversation {place} after {early}; in all: {}",
                     order.runs()
                 ));
             }
@@ -172,11 +175,15 @@ pub(super) fn late_and_skipped(observed: &Observed) -> (usize, usize) {
     let (mut late, mut skipped) = (0, 0);
     for connection in &observed.connections {
         let mut orders: BTreeMap<Place, Order> = BTreeMap::new();
-        for (place, row, settled) in connection.in_order() {
-            orders.entry(place).or_default().push(row.seq, settled);
+        for (place, rev, settled) in connection.in_order() {
+            orders.entry(place).or_default().push(rev, settled);
         }
-        for (place, order) in &orders {
-            late += order.late;
+        late += orders.values().map(|order| order.late).sum::<usize>();
+        let mut messages: BTreeMap<Place, Order> = BTreeMap::new();
+        for (place, row) in &connection.pushes {
+            messages.entry(*place).or_default().push(row.seq, false);
+        }
+        for (place, order) in &messages {
             let rows = truth.get(place).copied().unwrap_or_default();
             let (first, last) = (order.seen.first(), order.seen.last());
             let within = rows
@@ -317,7 +324,7 @@ fn groups_have_one_owner(observed: &Observed, wrong: &mut Vec<String>) {
 }
 
 /// Rows are in order, so a number is found by its place or not at all.
-fn find(rows: &[Row], seq: u64) -> Option<&Row> {
+pub(super) fn find(rows: &[Row], seq: u64) -> Option<&Row> {
     let at = rows.binary_search_by_key(&seq, |row| row.seq).ok()?;
     rows.get(at)
 }

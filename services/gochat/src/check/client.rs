@@ -8,14 +8,18 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use gochat_core::session::frame::{AccessToken, ClientFrame, SendMessage, ServerFrame};
+use gochat_core::message::ChangeKind;
+use gochat_core::session::frame::{
+    AccessToken, ChangeMessage, ClientFrame, ErrorFrame, SendMessage, ServerFrame,
+};
 use hyper::Method;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use tokio::time::{interval, timeout};
 
-use super::load::{Control, Scene};
+use super::changes::{ChangeAck, Held, Own, Pen, Pending, RECALL_WITHIN, Told, Wish};
+use super::load::{Control, Pace, Scene};
 use super::observe::{Ack, Connection, Observed, Place, Row, Who};
 use super::socket::Socket;
 use crate::bench::Result;
@@ -44,7 +48,8 @@ struct Client {
     seen: BTreeMap<Place, u64>,
     /// HTTP requests under way: the socket is read meanwhile.
     asking: FuturesUnordered<Asking>,
-    settling: Duration,
+    pace: Pace,
+    pen: Pen,
 }
 
 type Asking = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -56,8 +61,21 @@ enum Answer {
         client_id: String,
         message_id: String,
         seq: u64,
+        rev: u64,
     },
     Read(Place, u64),
+    Changed {
+        client_id: String,
+        seq: u64,
+        rev: u64,
+    },
+    /// A change was refused for good, with the code.
+    NotChanged {
+        client_id: String,
+        code: String,
+    },
+    /// A page of changes.
+    CaughtUp(Place, Value),
 }
 
 struct Waiting {
@@ -71,8 +89,7 @@ pub(super) async fn run(
     who: Who,
     scene: Arc<Scene>,
     control: Arc<Control>,
-    rate: f64,
-    settling: Duration,
+    pace: Pace,
     random: StdRng,
 ) -> Result<Observed> {
     let places = scene.places_of(who);
@@ -87,10 +104,11 @@ pub(super) async fn run(
         made: 0,
         seen: BTreeMap::new(),
         asking: FuturesUnordered::new(),
-        settling,
+        pace,
+        pen: Pen::default(),
     };
     while !client.is_done() {
-        client.one_connection(rate).await;
+        client.one_connection().await;
         let pause = client.random.random_range(1..200);
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
@@ -100,17 +118,19 @@ pub(super) async fn run(
     client.control.writing.fetch_sub(1, Ordering::Relaxed);
     let unknown = client.waiting.keys().cloned().collect();
     client.observed.unknown = unknown;
+    client.observed.changes.unknown = client.pen.waiting.keys().cloned().collect();
     Ok(client.observed)
 }
 
 impl Client {
     fn is_done(&self) -> bool {
         let quiet = self.control.quiet.load(Ordering::Relaxed);
-        self.control.stop.load(Ordering::Relaxed) || (quiet && self.waiting.is_empty())
+        let answered = self.waiting.is_empty() && self.pen.waiting.is_empty();
+        self.control.stop.load(Ordering::Relaxed) || (quiet && answered)
     }
 
     /// Connects, talks for a while, and leaves without a word.
-    async fn one_connection(&mut self, rate: f64) {
+    async fn one_connection(&mut self) {
         let account = self.scene.users[self.who].clone();
         let device = format!("check-{}", self.random.random_range(0..3));
         let scene = self.scene.clone();
@@ -133,13 +153,13 @@ impl Client {
         };
         let opened = Instant::now();
         let leave = opened + Duration::from_millis(life);
-        let mut tick = interval(Duration::from_secs_f64(1.0 / rate.max(0.1)));
+        let mut tick = interval(Duration::from_secs_f64(1.0 / self.pace.rate.max(0.1)));
         if self.resend_all(&mut socket).await.is_ok() {
             while !self.is_done() && Instant::now() < leave {
                 let going = tokio::select! {
                     text = socket.next() => text.map(|text| {
-                        if opened.elapsed() >= self.settling {
-                            seen.settled.get_or_insert(seen.pushes.len());
+                        if opened.elapsed() >= self.pace.settling {
+                            seen.settled.get_or_insert(seen.order.len());
                         }
                         self.handle(&text, &mut seen);
                     }),
@@ -166,11 +186,19 @@ impl Client {
         if let Some(id) = overdue.map(|(id, _)| id.clone()) {
             return self.resend(&id, socket).await;
         }
-        if self.control.quiet.load(Ordering::Relaxed) || self.waiting.len() >= BACKLOG {
+        if let Some(id) = self.pen.overdue(RESEND) {
+            return self.send_change(&id, true, socket).await;
+        }
+        let waiting = self.waiting.len() + self.pen.waiting.len();
+        if self.control.quiet.load(Ordering::Relaxed) || waiting >= BACKLOG {
             return Ok(());
+        }
+        if self.random.random_bool(self.pace.changes) {
+            return self.change(socket).await;
         }
         match self.random.random_range(0..20) {
             0 => self.read_something(),
+            2 => self.catch_up(),
             1 => {
                 // A repetition nobody asked for: the server must recognise it.
                 if let Some(id) = self.waiting.keys().next().cloned() {
@@ -247,11 +275,147 @@ impl Client {
                     client_id,
                     message_id: message_id.to_owned(),
                     seq: message["seqId"].as_u64().unwrap_or(0),
+                    rev: 0,
                 },
                 _ => Answer::Nothing,
             }
         });
         Ok(())
+    }
+
+    /// Edits one of the last own messages, or takes it back.
+    async fn change(&mut self, socket: &mut Socket) -> std::io::Result<()> {
+        let drawn = self.random.random_range(0..usize::MAX);
+        let Some(own) = self.pen.choose(drawn).cloned() else {
+            return Ok(());
+        };
+        self.made += 1;
+        let id = format!("{:x}-{}-{}c", self.scene.run, self.who, self.made);
+        let recall = own.at.elapsed() < RECALL_WITHIN && self.random.random_bool(0.15);
+        let wish = Wish {
+            place: own.place,
+            message_id: own.message_id,
+            seq: own.seq,
+            recall,
+            content: if recall {
+                String::new()
+            } else {
+                format!("{} corrects as number {} ü", self.who, self.made)
+            },
+        };
+        let sent = Instant::now();
+        self.observed
+            .changes
+            .wishes
+            .insert(id.clone(), wish.clone());
+        self.pen.waiting.insert(id.clone(), Pending { wish, sent });
+        self.send_change(&id, false, socket).await
+    }
+
+    /// Sends a change, mostly by the socket, sometimes by HTTP.
+    async fn send_change(
+        &mut self,
+        id: &str,
+        resend: bool,
+        socket: &mut Socket,
+    ) -> std::io::Result<()> {
+        let by_http = self.random.random_range(0..4) == 0 && self.asking.len() < ASKING;
+        self.observed.resent += u64::from(resend);
+        let Some(pending) = self.pen.waiting.get_mut(id) else {
+            return Ok(());
+        };
+        pending.sent = Instant::now();
+        let wish = pending.wish.clone();
+        if by_http {
+            self.ask_change(id, wish, resend);
+            return Ok(());
+        }
+        let place = self.scene.places[wish.place].0.parse();
+        let (Ok(conversation_id), Ok(message_id)) = (place, wish.message_id.parse()) else {
+            return Ok(());
+        };
+        let mut out = Vec::new();
+        ClientFrame::Change(ChangeMessage {
+            conversation_id,
+            message_id,
+            kind: match wish.recall {
+                true => ChangeKind::Recall,
+                false => ChangeKind::Edit,
+            },
+            content: wish.content.into(),
+            extra: None,
+            client_msg_id: Some(id.into()),
+            resend,
+        })
+        .encode(&mut out);
+        socket.send(&out).await
+    }
+
+    fn ask_change(&mut self, id: &str, wish: Wish, resend: bool) {
+        let place = &self.scene.places[wish.place].0;
+        let path = format!("/conversations/{place}/messages/{}", wish.message_id);
+        let (method, path, body) = match wish.recall {
+            true => {
+                let query = format!("{path}?client_msg_id={id}&resend={resend}");
+                (Method::DELETE, query, None)
+            }
+            false => {
+                let body = json!({
+                    "content": wish.content, "client_msg_id": id, "resend": resend,
+                });
+                (Method::PUT, path, Some(body))
+            }
+        };
+        let client_id = id.to_owned();
+        self.ask_with(method, path, body, move |status, answer| {
+            let data = &answer["data"];
+            match (status, data["rev"].as_u64(), answer["code"].as_str()) {
+                // An edit is answered with the message as it is now, which may be of a later change: only the socket
+                // tells which number this one got.
+                (200, Some(rev), _) if wish.recall => Answer::Changed {
+                    client_id,
+                    seq: data["seqId"].as_u64().unwrap_or(0),
+                    rev,
+                },
+                (400..=428, _, code) => Answer::NotChanged {
+                    client_id,
+                    code: code.unwrap_or_default().to_owned(),
+                },
+                _ => Answer::Nothing,
+            }
+        });
+    }
+
+    /// Asks for what it may have missed.
+    fn catch_up(&mut self) {
+        if self.asking.len() >= ASKING {
+            return;
+        }
+        let place = self.places[self.random.random_range(0..self.places.len())];
+        let replica = self.observed.replicas.entry((self.who, place));
+        let after = replica.or_default().complete;
+        let id = &self.scene.places[place].0;
+        let path = format!("/conversations/{id}/changes?after_rev={after}&limit=200");
+        self.ask_with(
+            Method::GET,
+            path,
+            None,
+            move |status, mut answer| match status {
+                200 => Answer::CaughtUp(place, answer["data"].take()),
+                _ => Answer::Nothing,
+            },
+        );
+    }
+
+    /// Notes the state of a message, as it was told.
+    fn hold(&mut self, place: Place, seq: u64, rev: u64, content: &str, deleted: bool) {
+        let state = Held {
+            rev,
+            content: content.to_owned(),
+            deleted,
+        };
+        let replica = self.observed.replicas.entry((self.who, place));
+        replica.or_default().apply(seq, state);
     }
 
     fn read_something(&mut self) {
@@ -280,11 +444,21 @@ impl Client {
         body: Value,
         read: impl FnOnce(u16, Value) -> Answer + Send + 'static,
     ) {
+        self.ask_with(method, path, Some(body), read);
+    }
+
+    fn ask_with(
+        &mut self,
+        method: Method,
+        path: String,
+        body: Option<Value>,
+        read: impl FnOnce(u16, Value) -> Answer + Send + 'static,
+    ) {
         let token = self.scene.users[self.who].token();
         let gate = self.random.random_range(0..self.scene.gates.len());
         let api = self.scene.gate(gate).api.clone();
         self.asking.push(Box::pin(async move {
-            let asking = api.once(method, &path, &token, Some(&body));
+            let asking = api.once(method, &path, &token, body.as_ref());
             match timeout(PATIENCE, asking).await {
                 Ok(Ok((status, answer))) => read(status, answer),
                 _ => Answer::Nothing,
@@ -299,7 +473,19 @@ impl Client {
                 client_id,
                 message_id,
                 seq,
-            } => self.acknowledge(&client_id, message_id, seq),
+                rev,
+            } => self.acknowledge(&client_id, message_id, seq, rev),
+            Answer::Changed {
+                client_id,
+                seq,
+                rev,
+            } => self.acknowledge_change(&client_id, seq, rev),
+            Answer::NotChanged { client_id, code } => self.refuse_change(client_id, code),
+            Answer::CaughtUp(place, page) => {
+                self.observed.changes.pages += 1;
+                let replica = self.observed.replicas.entry((self.who, place));
+                replica.or_default().catch_up(&page);
+            }
             Answer::Read(place, seq) => {
                 let read = self.observed.read.entry((self.who, place)).or_default();
                 *read = seq.max(*read);
@@ -310,7 +496,28 @@ impl Client {
     fn handle(&mut self, text: &str, seen: &mut Connection) {
         match ServerFrame::parse(text) {
             Ok((ServerFrame::MessageAck(ack), _)) => {
-                self.acknowledge(&ack.client_msg_id, ack.message_id.into_owned(), ack.seq_id);
+                let (id, seq, rev) = (ack.message_id.into_owned(), ack.seq_id, ack.rev);
+                self.acknowledge(&ack.client_msg_id, id, seq, rev);
+            }
+            Ok((ServerFrame::ChangeAck(ack), _)) => {
+                self.acknowledge_change(&ack.client_msg_id, ack.seq_id, ack.rev);
+            }
+            Ok((ServerFrame::ErrorFrame(error), _)) => self.refused(&error),
+            Ok((ServerFrame::MessageChanged(changed), _)) => {
+                let Some(&place) = self.scene.place_of.get(&*changed.conversation_id) else {
+                    return;
+                };
+                let told = Told {
+                    seq: changed.seq_id,
+                    rev: changed.rev,
+                    message_id: changed.message_id.into_owned(),
+                    recall: changed.message.deleted,
+                    content: changed.message.content.unwrap_or_default().into_owned(),
+                };
+                let (seq, rev) = (told.seq, told.rev);
+                self.hold(place, seq, rev, &told.content, told.recall);
+                seen.order.push((place, rev));
+                seen.changes.push((place, told));
             }
             Ok((ServerFrame::NewMessage(message), _)) => {
                 let Some(&place) = self.scene.place_of.get(&*message.conversation_id) else {
@@ -325,8 +532,14 @@ impl Client {
                 }
                 let newest = self.seen.entry(place).or_default();
                 *newest = message.seq_id.max(*newest);
+                let (seq, rev) = (message.seq_id, message.rev);
+                self.hold(place, seq, rev, &message.content, false);
+                seen.order.push((place, rev));
                 let row = Row {
-                    seq: message.seq_id,
+                    seq,
+                    rev,
+                    deleted: false,
+                    edits: 0,
                     message_id: message.id.into_owned(),
                     sender: message.sender.id.into_owned(),
                     client_id: message.client_msg_id.into_owned(),
@@ -338,12 +551,56 @@ impl Client {
         }
     }
 
-    fn acknowledge(&mut self, id: &str, message_id: String, seq: u64) {
+    /// A refusal by the socket. Messages are sent again until they are accepted; a change may be
+    /// refused for good.
+    fn refused(&mut self, error: &ErrorFrame<'_>) {
+        if let Some(id) = &error.details.client_msg_id
+            && !error.details.retryable
+            && self.pen.waiting.contains_key(&**id)
+        {
+            self.refuse_change(id.to_string(), error.code.to_string());
+        }
+    }
+
+    fn refuse_change(&mut self, id: String, code: String) {
+        if self.pen.waiting.remove(&id).is_some() {
+            self.observed.changes.refused.insert(id, code);
+        }
+    }
+
+    fn acknowledge_change(&mut self, id: &str, seq: u64, rev: u64) {
+        if self.pen.waiting.remove(id).is_some() {
+            self.control.acknowledged.fetch_add(1, Ordering::Relaxed);
+        }
+        let Some(wish) = self.observed.changes.wishes.get(id).cloned() else {
+            return;
+        };
+        self.hold(wish.place, seq, rev, &wish.content, wish.recall);
+        self.observed.changes.acks.push(ChangeAck {
+            place: wish.place,
+            client_id: id.to_owned(),
+            message_id: wish.message_id,
+            seq,
+            rev,
+        });
+    }
+
+    fn acknowledge(&mut self, id: &str, message_id: String, seq: u64, rev: u64) {
         // A second acknowledgement must repeat the first: it is written down all the same.
         let place = match self.waiting.remove(id) {
             Some(waiting) => {
                 self.control.acknowledged.fetch_add(1, Ordering::Relaxed);
-                waiting.place
+                let place = waiting.place;
+                if rev > 0 {
+                    self.hold(place, seq, rev, &waiting.content, false);
+                }
+                self.pen.note(Own {
+                    place,
+                    message_id: message_id.clone(),
+                    seq,
+                    at: Instant::now(),
+                });
+                place
             }
             None => match self
                 .observed

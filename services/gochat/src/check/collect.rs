@@ -26,7 +26,18 @@ pub(super) async fn everything(scene: &Arc<Scene>, observed: &mut Observed) -> R
         let head = heads.entry(ack.place).or_default();
         *head = ack.seq.max(*head);
     }
-    settle(scene, &heads).await?;
+    let mut revs: BTreeMap<Place, u64> = BTreeMap::new();
+    for ack in &observed.changes.acks {
+        let head = revs.entry(ack.place).or_default();
+        *head = ack.rev.max(*head);
+    }
+    settle(scene, &heads, &revs).await?;
+    for place in 0..scene.places.len() {
+        let reader = scene.places[place].1[0];
+        let head = head_rev(scene, reader, place).await?;
+        observed.head_revs.insert(place, head);
+    }
+    catch_up(scene, observed).await?;
     let all: Vec<(Who, Place)> = scene
         .places
         .iter()
@@ -46,17 +57,51 @@ pub(super) async fn everything(scene: &Arc<Scene>, observed: &mut Observed) -> R
     Ok(())
 }
 
+/// Lets every client that holds messages fetch what it missed.
+async fn catch_up(scene: &Scene, observed: &mut Observed) -> Result<()> {
+    for ((who, place), replica) in &mut observed.replicas {
+        let (token, id) = (scene.users[*who].token(), &scene.places[*place].0);
+        loop {
+            let after = replica.complete;
+            let path = format!("/conversations/{id}/changes?after_rev={after}&limit=200");
+            let api = &scene.gate(*who).api;
+            let page = api.call(Method::GET, &path, &token, None).await?;
+            if replica.catch_up(&page) {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn head_rev(scene: &Scene, who: Who, place: Place) -> Result<u64> {
+    let id = &scene.places[place].0;
+    let path = format!("/conversations/{id}/changes?after_rev={}&limit=1", i64::MAX);
+    let token = &scene.users[who].token();
+    let api = &scene.gate(who).api;
+    let data = api.call(Method::GET, &path, token, None).await?;
+    Ok(data["headRev"].as_u64().unwrap_or(0))
+}
+
 /// Waits until history reaches what was acknowledged, and then stands still.
-async fn settle(scene: &Scene, heads: &BTreeMap<Place, u64>) -> Result<()> {
+async fn settle(
+    scene: &Scene,
+    heads: &BTreeMap<Place, u64>,
+    revs: &BTreeMap<Place, u64>,
+) -> Result<()> {
     let (mut before, mut calm) = (BTreeMap::new(), 0);
     for _ in 0..SETTLE_TRIES {
         let mut now = BTreeMap::new();
         for (place, (_, members)) in scene.places.iter().enumerate() {
-            now.insert(place, newest(scene, members[0], place).await?);
+            let reader = members[0];
+            let newest = newest(scene, reader, place).await?;
+            now.insert(place, (newest, head_rev(scene, reader, place).await?));
         }
-        let there = heads
-            .iter()
-            .all(|(place, head)| now.get(place) >= Some(head));
+        let reaches = |wanted: &BTreeMap<Place, u64>, of: fn(&(u64, u64)) -> u64| {
+            let mut wanted = wanted.iter();
+            wanted.all(|(place, head)| now.get(place).map(of) >= Some(*head))
+        };
+        let there = reaches(heads, |now| now.0) && reaches(revs, |now| now.1);
         calm = if there && now == before { calm + 1 } else { 0 };
         if calm >= 5 {
             return Ok(());
@@ -104,6 +149,9 @@ fn row(message: &Value) -> Row {
     let text = |field: &str| message[field].as_str().unwrap_or_default().to_owned();
     Row {
         seq: message["seqId"].as_u64().unwrap_or(0),
+        rev: message["rev"].as_u64().unwrap_or(0),
+        deleted: message["deleted"] == true,
+        edits: message["editCount"].as_u64().unwrap_or(0),
         message_id: text("id"),
         sender: text("senderId"),
         client_id: text("clientMsgId"),

@@ -51,6 +51,17 @@ impl Gate {
     }
 }
 
+/// How lively plain clients are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Acts per second.
+    pub(super) rate: f64,
+    /// Part of the acts that change a message, 0 to 1.
+    pub(super) changes: f64,
+    /// Time after opening in which pushes may come late.
+    pub(super) settling: Duration,
+}
+
 /// Signals between the run and its clients.
 #[derive(Debug)]
 pub(super) struct Control {
@@ -205,8 +216,12 @@ pub(super) fn start(
         let (scene, control) = (scene.clone(), control.clone());
         let random = StdRng::seed_from_u64(seed ^ (who as u64 + 1));
         if who < plain {
-            let settling = Duration::from_secs_f64(args.settling.clamp(0.0, 3600.0));
-            clients.spawn(client::run(who, scene, control, rate, settling, random));
+            let pace = Pace {
+                rate,
+                changes: args.changes.clamp(0.0, 1.0),
+                settling: Duration::from_secs_f64(args.settling.clamp(0.0, 3600.0)),
+            };
+            clients.spawn(client::run(who, scene, control, pace, random));
         } else {
             clients.spawn(sdk::run(who, scene, control, rate, random));
         }

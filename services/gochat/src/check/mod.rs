@@ -3,6 +3,8 @@
 //!
 //! Clients talk in single chats, groups and the world chat, leave and come back, and send again
 //! what was not acknowledged under the same client id, now over the socket and now by HTTP.
+//! They edit what they said and take some of it back (`changes`), and hold what they know of
+//! messages by what they are pushed and caught up on, which must be the truth in the end.
 //! Everything they are told is written down (`observe::Observed`); after the load every reader
 //! pages through every conversation; `audit` compares the two. Some clients are the SDK, whose
 //! timelines must come out complete by themselves. Beside the talk, groups of their own get
@@ -13,6 +15,8 @@
 //! audit, and the run must then end with a violation.
 
 mod audit;
+mod audit_changes;
+mod changes;
 mod client;
 mod cluster;
 mod collect;
@@ -83,6 +87,9 @@ pub struct CheckArgs {
     /// Messages per second of each client.
     #[arg(long, default_value_t = 10.0)]
     rate: f64,
+    /// Part of what plain clients do that changes a message: edits, and here and there a recall.
+    #[arg(long, default_value_t = 0.33)]
+    changes: f64,
     /// Seconds after opening in which messages from before may be pushed after newer ones. Gateways do that for two seconds;
     /// on a busy machine frames wait in sockets.
     #[arg(long, default_value_t = 8.0)]
@@ -173,6 +180,10 @@ async fn examine(system: &mut System, args: &CheckArgs, seed: u64) -> Result<boo
         "slowest_recovery_ms": system.slowest_recovery_ms(), "clients": args.clients,
         "conversations": scene.places.len(), "acknowledged": observed.acks.len(),
         "unacknowledged": observed.unknown.len(), "pushes": observed.pushed(),
+        "changes": observed.changes.acks.len(), "changes_refused": observed.changes.refused.len(),
+        "changes_unacknowledged": observed.changes.unknown.len(),
+        "change_pushes": observed.connections.iter().map(|c| c.changes.len()).sum::<usize>(),
+        "change_pages": observed.changes.pages,
         "late_pushes": late, "push_gaps": skipped,
         "commands": observed.commands.done, "commands_refused": observed.commands.refused,
         "commands_not_run": observed.commands.not_run,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gochat_core::ids::UserId;
 use gochat_core::membership::Role;
 
+use super::changes::{Changes, Replica, Told};
 use super::people::Outcomes;
 use super::sessions::{History, Rules};
 
@@ -28,6 +29,11 @@ pub(super) struct Ack {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) seq: u64,
+    /// Of its last change; of a push, of the message itself.
+    pub(super) rev: u64,
+    pub(super) deleted: bool,
+    /// How often it was edited.
+    pub(super) edits: u64,
     pub(super) message_id: String,
     pub(super) sender: String,
     pub(super) client_id: String,
@@ -35,6 +41,24 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// Whether both are the same message, however it was changed.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let key = |row: &Self| {
+            (
+                row.seq,
+                row.message_id.clone(),
+                row.sender.clone(),
+                row.client_id.clone(),
+            )
+        };
+        key(self) == key(other)
+    }
+
+    /// Whether nothing happened to it since it was sent.
+    pub(super) const fn is_untouched(&self) -> bool {
+        !self.deleted && self.edits == 0
+    }
+
     /// Whether a client of the run wrote it; client ids read `run-user-number`.
     pub(super) fn is_by(&self, who: Who) -> bool {
         let author = self.client_id.split('-').nth(1);
@@ -47,7 +71,11 @@ impl Row {
 pub(super) struct Connection {
     pub(super) who: Who,
     pub(super) pushes: Vec<(Place, Row)>,
-    /// Pushes that came before the connection had settled: what was on its way while it opened may be among
+    /// Changes of messages that were pushed.
+    pub(super) changes: Vec<(Place, Told)>,
+    /// `rev` of all pushes, messages and changes, in the order in which they came.
+    pub(super) order: Vec<(Place, u64)>,
+    /// Entries of `order` that came before the connection had settled: what was on its way while it opened may be among
     /// them, late. `None`: it never settled.
     pub(super) settled: Option<usize>,
     /// Pushes of conversations the user isn't in.
@@ -103,6 +131,12 @@ pub(super) struct Observed {
     pub(super) resent: u64,
     /// Highest read report that was answered with success.
     pub(super) read: BTreeMap<(Who, Place), u64>,
+    /// Changes of messages, and what became of them.
+    pub(super) changes: Changes,
+    /// What clients hold of messages by what they were pushed and caught up on.
+    pub(super) replicas: BTreeMap<(Who, Place), Replica>,
+    /// Newest `rev` of each conversation.
+    pub(super) head_revs: BTreeMap<Place, u64>,
     /// Timelines the SDK built by itself.
     pub(super) timelines: Vec<(Who, BTreeMap<Place, Vec<Row>>)>,
     /// History as each reader sees it.
@@ -125,11 +159,11 @@ pub(super) struct Observed {
 }
 
 impl Connection {
-    /// Its pushes, each with whether the connection had settled by then.
-    pub(super) fn in_order(&self) -> impl Iterator<Item = (Place, &Row, bool)> {
+    /// `rev` of its pushes, each with whether the connection had settled by then.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = (Place, u64, bool)> {
         let settled = self.settled.unwrap_or(usize::MAX);
-        let pushes = self.pushes.iter().enumerate();
-        pushes.map(move |(at, (place, row))| (*place, row, at >= settled))
+        let pushes = self.order.iter().enumerate();
+        pushes.map(move |(at, (place, rev))| (*place, *rev, at >= settled))
     }
 }
 
@@ -142,6 +176,8 @@ impl Observed {
         self.connections.extend(other.connections);
         self.resent += other.resent;
         self.read.extend(other.read);
+        self.changes.merge(other.changes);
+        self.replicas.extend(other.replicas);
         self.timelines.extend(other.timelines);
         self.clubs.extend(other.clubs);
         self.commands.add(&other.commands);

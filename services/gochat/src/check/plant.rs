@@ -5,7 +5,8 @@ use clap::ValueEnum;
 use gochat_core::ids::UserId;
 use gochat_core::membership::Role;
 
-use super::observe::{Connection, Observed};
+use super::changes::ChangeAck;
+use super::observe::{Connection, Observed, Row};
 use super::sessions::{Act, Answer, Line, Request, Socket};
 
 /// Which lie to tell.
@@ -53,6 +54,20 @@ pub(super) enum Plant {
     SecondPair,
     /// Somebody has a session that nobody made.
     GhostSession,
+    /// An acknowledged change is gone from everybody's history.
+    LostChange,
+    /// A change had effect twice.
+    ChangedTwice,
+    /// An older change of a message overwrote a newer one.
+    OlderChange,
+    /// An edit brought a recalled message back.
+    Resurrected,
+    /// A client holds a message as it was before its last change.
+    StaleClient,
+    /// Somebody was pushed another change than was made.
+    WrongChange,
+    /// A repeated change was acknowledged under another number.
+    SecondChange,
 }
 
 /// Tells the lie; it does nothing when there is nothing to lie about.
@@ -108,17 +123,22 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
         Plant::WrongAck => observed.acks.last_mut()?.seq += 1,
         Plant::Reorder => {
             let settled =
-                |c: &Connection| c.settled.map_or(0, |at| c.pushes.len().saturating_sub(at));
+                |c: &Connection| c.settled.map_or(0, |at| c.order.len().saturating_sub(at));
             let connection = observed.connections.iter_mut().max_by_key(|c| settled(c))?;
-            let pushes = connection.pushes.get_mut(connection.settled?..)?;
+            let pushes = connection.order.get_mut(connection.settled?..)?;
             let place = pushes.first()?.0;
             let mut same = pushes
                 .iter_mut()
-                .filter_map(|(p, row)| (*p == place).then_some(row));
+                .filter_map(|(p, rev)| (*p == place).then_some(rev));
             std::mem::swap(same.next()?, same.next()?);
         }
         Plant::Altered => {
-            observed.sent.get_mut(&ack.client_id)?.push('!');
+            let rows = observed.history.values().flatten();
+            let untouched = rows.filter(|row| row.is_untouched());
+            let id = untouched
+                .map(|row| row.client_id.clone())
+                .find(|id| observed.sent.contains_key(id))?;
+            observed.sent.get_mut(&id)?.push('!');
         }
         Plant::Unread => observed.lists.values_mut().last()?.unread += 1,
         Plant::PointerBack => {
@@ -161,6 +181,13 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
             crew.members.insert(second, Role::Owner);
             crew.count = crew.members.len() as u64;
         }
+        Plant::LostChange
+        | Plant::ChangedTwice
+        | Plant::OlderChange
+        | Plant::Resurrected
+        | Plant::StaleClient
+        | Plant::WrongChange
+        | Plant::SecondChange => return changes(observed, plant),
         Plant::Disorder => observed.unexplained.push("two commands".to_owned()),
         Plant::SignedOut => observed.signed_out.push("client".to_owned()),
         Plant::DroppedEnd
@@ -169,6 +196,79 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
         | Plant::OutlivingSocket
         | Plant::SecondPair
         | Plant::GhostSession => return sessions(observed, plant),
+    }
+    Some(())
+}
+
+/// Lies about changes.
+fn changes(observed: &mut Observed, plant: Plant) -> Option<()> {
+    // The last change of a message that was edited and not taken back.
+    let is_last = |ack: &&ChangeAck| {
+        let rows = observed
+            .history
+            .iter()
+            .filter(|((_, place), _)| *place == ack.place);
+        let mut rows = rows.flat_map(|(_, rows)| rows);
+        rows.any(|row| (row.seq, row.rev, row.deleted) == (ack.seq, ack.rev, false))
+    };
+    let ack = observed.changes.acks.iter().find(is_last)?.clone();
+    let everywhere = |observed: &mut Observed, lie: &dyn Fn(&mut Row)| {
+        let histories = observed.history.iter_mut();
+        for (_, rows) in histories.filter(|((_, place), _)| *place == ack.place) {
+            rows.iter_mut()
+                .filter(|row| row.seq == ack.seq)
+                .for_each(lie);
+        }
+        // Clients believe it.
+        let replicas = observed.replicas.iter_mut();
+        for (_, replica) in replicas.filter(|((_, place), _)| *place == ack.place) {
+            if let Some(held) = replica.messages.get_mut(&ack.seq) {
+                let mut row = Row {
+                    seq: ack.seq,
+                    rev: held.rev,
+                    deleted: held.deleted,
+                    edits: 1,
+                    message_id: String::new(),
+                    sender: String::new(),
+                    client_id: String::new(),
+                    content: held.content.clone(),
+                };
+                lie(&mut row);
+                (held.rev, held.deleted, held.content) = (row.rev, row.deleted, row.content);
+            }
+        }
+    };
+    match plant {
+        Plant::LostChange => everywhere(observed, &|row| {
+            (row.edits, row.rev) = (row.edits - 1, row.rev - 1);
+            row.content.push('?');
+        }),
+        Plant::ChangedTwice => {
+            everywhere(observed, &|row| row.edits += 1);
+            *observed.head_revs.get_mut(&ack.place)? += 1;
+        }
+        Plant::OlderChange => everywhere(observed, &|row| row.content = "as it was".into()),
+        Plant::Resurrected => {
+            let wish = observed.changes.wishes.get_mut(&ack.client_id)?;
+            wish.recall = true;
+        }
+        Plant::StaleClient => {
+            let mut replicas = observed.replicas.iter_mut();
+            let (_, replica) = replicas.find(|((_, place), _)| *place == ack.place)?;
+            replica.messages.get_mut(&ack.seq)?.content = "as it was".into();
+        }
+        Plant::WrongChange => {
+            let mut told = observed.connections.iter_mut().flat_map(|c| &mut c.changes);
+            told.next()?.1.content.push('!');
+        }
+        Plant::SecondChange => {
+            let again = ChangeAck {
+                rev: ack.rev + 1,
+                ..ack.clone()
+            };
+            observed.changes.acks.push(again);
+        }
+        _ => return None,
     }
     Some(())
 }
@@ -249,6 +349,7 @@ fn sessions(observed: &mut Observed, plant: Plant) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::super::audit::audit;
+    use super::super::changes::{Held, Replica, Told, Wish};
     use super::super::observe::{Ack, Crew, Listed, Row};
     use super::super::sessions::History;
     use super::*;
@@ -256,6 +357,9 @@ mod tests {
     fn row(seq: u64) -> Row {
         Row {
             seq,
+            rev: seq,
+            deleted: false,
+            edits: 0,
             message_id: format!("{}", 1000 + seq),
             sender: "7".into(),
             client_id: format!("c{seq}"),
@@ -299,8 +403,54 @@ mod tests {
 
     /// Two users who saw everything as it should be.
     fn clean() -> Observed {
-        let rows: Vec<Row> = (1..=9).map(row).collect();
+        let sent: Vec<Row> = (1..=9).map(row).collect();
+        let mut rows = sent.clone();
         let mut observed = Observed::default();
+        // The fourth was edited, and the fifth taken back.
+        (rows[3].rev, rows[3].edits, rows[3].content) = (10, 1, "edited".into());
+        (rows[4].rev, rows[4].deleted, rows[4].content) = (11, true, String::new());
+        let mut told = Vec::new();
+        for (row, id) in [(&rows[3], "e"), (&rows[4], "r")] {
+            let wish = Wish {
+                place: 0,
+                message_id: row.message_id.clone(),
+                seq: row.seq,
+                recall: row.deleted,
+                content: row.content.clone(),
+            };
+            told.push((
+                0,
+                Told {
+                    seq: row.seq,
+                    rev: row.rev,
+                    message_id: row.message_id.clone(),
+                    recall: row.deleted,
+                    content: row.content.clone(),
+                },
+            ));
+            observed.changes.wishes.insert(id.into(), wish);
+            observed.changes.acks.push(ChangeAck {
+                place: 0,
+                client_id: id.into(),
+                message_id: row.message_id.clone(),
+                seq: row.seq,
+                rev: row.rev,
+            });
+        }
+        observed.head_revs.insert(0, 11);
+        let held = rows.iter().map(|row| {
+            let held = Held {
+                rev: row.rev,
+                content: row.content.clone(),
+                deleted: row.deleted,
+            };
+            (row.seq, held)
+        });
+        let replica = Replica {
+            complete: 11,
+            messages: held.collect(),
+        };
+        observed.replicas.insert((0, 0), replica);
         for who in 0..2 {
             observed.history.insert((who, 0), rows.clone());
             let listed = Listed {
@@ -310,10 +460,12 @@ mod tests {
             };
             observed.lists.insert((who, 0), listed);
             observed.read.insert((who, 0), 4);
-            let pushes = rows.iter().map(|r| (0, r.clone())).collect();
+            let pushes = sent.iter().map(|r| (0, r.clone())).collect();
             observed.connections.push(Connection {
                 who,
                 pushes,
+                changes: told.clone(),
+                order: (1..=11).map(|rev| (0, rev)).collect(),
                 settled: Some(0),
                 strangers: vec![],
             });
@@ -331,7 +483,7 @@ mod tests {
         };
         observed.crews.push(("g_1".into(), Some(crew)));
         observed.histories.push(history());
-        for row in &rows {
+        for row in &sent {
             observed
                 .sent
                 .insert(row.client_id.clone(), row.content.clone());
@@ -362,8 +514,11 @@ mod tests {
     #[test]
     fn repeated_pushes_and_acks_are_legal() {
         let mut observed = clean();
-        let again = observed.connections[0].pushes[2].clone();
-        observed.connections[0].pushes.push(again);
+        let connection = &mut observed.connections[0];
+        connection.pushes.push(connection.pushes[2].clone());
+        connection.changes.push(connection.changes[0].clone());
+        connection.order.extend([(0, 3), (0, 10)]);
+        observed.changes.acks.push(observed.changes.acks[0].clone());
         observed.acks.push(observed.acks[0].clone());
         observed.unknown.insert("never arrived".into());
         assert_eq!(audit(&observed), Vec::<String>::new());

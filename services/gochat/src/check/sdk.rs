@@ -123,6 +123,9 @@ fn note(
     let place = *scene.place_of.get(&message.conversation_id.to_string())?;
     timeline.entry(place).or_default().push(Row {
         seq: message.seq_id,
+        rev: 0,
+        deleted: message.deleted,
+        edits: 0,
         message_id: message.id.to_string(),
         sender: message.sender_id.to_string(),
         client_id: message.client_msg_id,
