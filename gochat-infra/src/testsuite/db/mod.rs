@@ -150,6 +150,7 @@ fn message(id: ConversationId, seq: SeqId, sender: u64) -> NewMessage {
         client_msg_id: Some(format!("c{seq}")),
         extra: None,
         created_at: NOW + seq,
+        rev: seq,
     }
 }
 
@@ -164,7 +165,7 @@ fn run_of(
 }
 
 async fn save(db: &SharedDatabase, messages: Vec<NewMessage>, now: UnixMillis) {
-    db.save_batch(messages, now)
+    db.save_batch(messages, Vec::new(), now)
         .await
         .expect("messages are stored");
 }
