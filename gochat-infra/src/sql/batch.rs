@@ -95,8 +95,7 @@ impl Touched {
 
 /// Stored messages that came without a `rev`, in the order of the table.
 pub(crate) fn unnumbered(messages: &[NewMessage], outcomes: &[SaveOutcome]) -> Vec<usize> {
-    let is_wanted =
-        |at: &usize| messages[*at].rev == 0 && outcomes[*at] == SaveOutcome::Stored;
+    let is_wanted = |at: &usize| messages[*at].rev == 0 && outcomes[*at] == SaveOutcome::Stored;
     let mut wanted = order(messages);
     wanted.retain(is_wanted);
     wanted

@@ -127,7 +127,10 @@ async fn a_row_held_for_too_long_is_a_retryable_error() {
         .expect_err("the row is held");
     assert!(error.is_retryable(), "{error}");
     other.query_drop("ROLLBACK").await.expect("released");
-    let outcomes = subject.db.save_batch(vec![message(group(1), 1)], Vec::new(), NOW).await;
+    let outcomes = subject
+        .db
+        .save_batch(vec![message(group(1), 1)], Vec::new(), NOW)
+        .await;
     assert_eq!(
         outcomes.expect("free"),
         [SaveOutcome::Stored],
@@ -150,7 +153,10 @@ async fn a_pool_without_a_free_connection_answers_in_time() {
     other.query_drop(hold).await.expect("held");
     // Holds the lock on its new row and waits for the conversation's.
     let db = subject.db.clone();
-    let save = tokio::spawn(async move { db.save_batch(vec![message(group(1), 1)], Vec::new(), NOW).await });
+    let save = tokio::spawn(async move {
+        db.save_batch(vec![message(group(1), 1)], Vec::new(), NOW)
+            .await
+    });
     let taken = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO conversations%'";
     let deadline = Instant::now() + Duration::from_secs(10);
     while look.query_first::<u64, _>(taken).await.expect("a list") != Some(1) {

@@ -103,7 +103,10 @@ async fn a_primary_that_turned_read_only_is_a_retryable_error_until_it_is_one_ag
     assert!(error.is_retryable(), "{error}");
     subject.db.ping().await.expect("reads go on");
     server.admin("SET GLOBAL read_only = 0").await;
-    let saved = subject.db.save_batch(vec![message(group(1), 1)], Vec::new(), NOW).await;
+    let saved = subject
+        .db
+        .save_batch(vec![message(group(1), 1)], Vec::new(), NOW)
+        .await;
     assert_eq!(saved.expect("a primary again"), [SaveOutcome::Stored]);
 }
 

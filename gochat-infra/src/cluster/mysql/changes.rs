@@ -66,8 +66,7 @@ pub(super) async fn store(
     changes: &[NewChange],
     pending: &mut Pending,
 ) -> DbResult<Vec<SaveOutcome>> {
-    let stands: Vec<Stand> =
-        rows::<Stands, _>(conn, &binds![changes::places(changes)]).await?;
+    let stands: Vec<Stand> = rows::<Stands, _>(conn, &binds![changes::places(changes)]).await?;
     let (outcomes, changed) = changes::apply(changes, stands);
     write(conn, &changed).await?;
 
@@ -129,9 +128,6 @@ pub(super) async fn since(conn: &mut Conn, query: &ChangesQuery) -> DbResult<Cha
     Ok(history::changes(lines, limit))
 }
 
-pub(super) async fn purge(
-    conn: &mut Conn,
-    &(before, limit): &(UnixMillis, u32),
-) -> DbResult<u64> {
+pub(super) async fn purge(conn: &mut Conn, &(before, limit): &(UnixMillis, u32)) -> DbResult<u64> {
     Ok(execute::<Purge>(conn, &binds![At(before), limit]).await? as u64)
 }

@@ -12,10 +12,9 @@ use super::replica::Key;
 use super::run::{Around, work};
 use super::{MysqlDatabase, facts, groups, list, members};
 use crate::port::db::{
-    ConversationHead,
-    ConversationFacts, ConversationPatch, ConversationRow, ConversationStore, Created, DbError,
-    DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MAX_MEMBER_PAGE, MemberPage,
-    MemberRow, MembersQuery, NewConversation, SearchPage, SearchQuery,
+    ConversationFacts, ConversationHead, ConversationPatch, ConversationRow, ConversationStore,
+    Created, DbError, DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MAX_MEMBER_PAGE,
+    MemberPage, MemberRow, MembersQuery, NewConversation, SearchPage, SearchQuery,
 };
 use crate::sql::groups::{may_edit, refused, seen};
 use crate::sql::row::columns;
@@ -52,10 +51,7 @@ async fn by_id(conn: &mut Conn, id: &ConversationId) -> DbResult<Option<Conversa
     first::<ById, _>(conn, &binds![*id]).await
 }
 
-async fn heads(
-    conn: &mut Conn,
-    (ids, member): &(String, i64),
-) -> DbResult<Vec<ConversationHead>> {
+async fn heads(conn: &mut Conn, (ids, member): &(String, i64)) -> DbResult<Vec<ConversationHead>> {
     rows::<Heads, _>(conn, &binds![ids, *member]).await
 }
 

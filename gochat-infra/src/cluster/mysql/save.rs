@@ -134,7 +134,10 @@ async fn number(
     if wanted.is_empty() {
         return Ok(HashMap::new());
     }
-    let mut ids: Vec<_> = wanted.iter().map(|at| messages[*at].conversation_id).collect();
+    let mut ids: Vec<_> = wanted
+        .iter()
+        .map(|at| messages[*at].conversation_id)
+        .collect();
     ids.dedup();
     let heads: Vec<(ConversationId, Rev)> =
         rows::<HeadRevs, _>(conn, &binds![json_ids(ids)]).await?;

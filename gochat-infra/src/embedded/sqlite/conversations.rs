@@ -10,10 +10,9 @@ use gochat_core::membership::GroupCommand;
 use super::query::{binds, execute, first, json_ids, one, rows, statements};
 use super::{SqliteDatabase, facts, groups, list, members};
 use crate::port::db::{
-    ConversationHead,
-    ConversationFacts, ConversationPatch, ConversationRow, ConversationStore, Created, DbError,
-    DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MemberPage, MemberRow, MembersQuery,
-    NewConversation, SearchPage, SearchQuery,
+    ConversationFacts, ConversationHead, ConversationPatch, ConversationRow, ConversationStore,
+    Created, DbError, DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MemberPage,
+    MemberRow, MembersQuery, NewConversation, SearchPage, SearchQuery,
 };
 use crate::sql::groups::{may_edit, refused, seen};
 use crate::sql::row::columns;

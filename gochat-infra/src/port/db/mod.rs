@@ -44,9 +44,8 @@ use async_trait::async_trait;
 pub use audit::{AuditQuery, AuditRow, AuditStore, MAX_AUDIT_PAGE};
 pub use conversation::{
     AddMembers, AddOutcome, ConversationHead, ConversationPatch, ConversationRow,
-    ConversationStore, Created,
-    GroupOutcome, MemberEntry, MemberPage, MemberRow, MembersQuery, Mute, NewConversation,
-    PageStart, RemoveOutcome,
+    ConversationStore, Created, GroupOutcome, MemberEntry, MemberPage, MemberRow, MembersQuery,
+    Mute, NewConversation, PageStart, RemoveOutcome,
 };
 pub use error::{DbError, DbErrorKind, DbResult};
 pub use facts::{ConversationFacts, FactsOf, FactsRequest, RecentMessage, Resend, TargetRow};

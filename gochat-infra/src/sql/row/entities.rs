@@ -6,13 +6,13 @@ use gochat_core::receipt::MemberPointer;
 use gochat_core::token::{End, Session};
 
 use super::{FromRow, Reader, Source};
-use crate::sql::changes::Stand;
 use crate::port::db::{
     AuditRow, ConversationEntry, ConversationHead, ConversationRow, DbResult, EndedSession,
     FriendEntry, FriendRequestEntry, FriendRequestRow, InvitationRow, JoinRequestRow, LinkRow,
     MemberEntry, MemberRow, MessageEntry, MessageRow, PasswordRow, RecentMessage, SigningKeyRow,
     TargetRow, UserBrief, UserRow,
 };
+use crate::sql::changes::Stand;
 
 /// Reads a struct field by field; the order of the fields is the order of the columns.
 macro_rules! from_row_struct {
