@@ -107,6 +107,7 @@ impl Writer {
                 client_msg_id: Some(format!("{row:032x}")),
                 extra: None,
                 created_at: NOW + row / 50,
+                rev: row / self.conversations + 1,
             }
         })
         .collect()
@@ -130,7 +131,8 @@ async fn store(
             for _ in 0..each {
                 let messages = writer.batch(batch);
                 let began = Instant::now();
-                db.save_batch(messages, NOW + writer.written).await?;
+                db.save_batch(messages, Vec::new(), NOW + writer.written)
+                    .await?;
                 times.push(began.elapsed());
             }
             Ok::<_, DbError>((at, writer, times))

@@ -51,6 +51,7 @@ impl Plan {
             client_msg_id: Some(format!("{row:032x}")),
             extra: None,
             created_at: NOW + row / 50,
+            rev: row / self.conversations + 1,
         }
     }
 }
@@ -101,7 +102,11 @@ async fn store(db: &SqliteDatabase, plan: &Plan) -> DbResult<Duration> {
         let batch: Vec<_> = (row..end).map(|n| plan.message(n)).collect();
         row = end;
         let db = db.clone();
-        running.spawn(async move { db.save_batch(batch, NOW + row).await.map(|_| ()) });
+        running.spawn(async move {
+            db.save_batch(batch, Vec::new(), NOW + row)
+                .await
+                .map(|_| ())
+        });
         if running.len() >= 2 {
             running
                 .join_next()

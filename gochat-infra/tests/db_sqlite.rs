@@ -64,6 +64,7 @@ fn world_message(seq: u64) -> NewMessage {
         client_msg_id: None,
         extra: None,
         created_at: NOW,
+        rev: seq,
     }
 }
 
@@ -77,7 +78,7 @@ async fn what_was_answered_is_there_after_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let db = SqliteDatabase::open(options(&folder)).expect("a database");
     db.migrate_up(NOW).await.expect("a schema");
-    db.save_batch(vec![world_message(1)], NOW)
+    db.save_batch(vec![world_message(1)], Vec::new(), NOW)
         .await
         .expect("saved");
     db.close().await.expect("closed");
@@ -94,14 +95,14 @@ async fn a_dropped_caller_leaves_no_transaction_open() {
     let db = subject.db();
     for seq in 1..=200 {
         // Polled once, so that the job is handed over, and then dropped.
-        let save = db.save_batch(vec![world_message(seq)], NOW);
+        let save = db.save_batch(vec![world_message(seq)], Vec::new(), NOW);
         tokio::select! {
             biased;
             _ = save => {}
             () = std::future::ready(()) => {}
         }
     }
-    db.save_batch(vec![world_message(201)], NOW)
+    db.save_batch(vec![world_message(201)], Vec::new(), NOW)
         .await
         .expect("the writer goes on");
     let page = db
@@ -179,7 +180,7 @@ async fn a_file_that_stays_locked_is_unavailable_and_nothing_is_written() {
     db.migrate_up(NOW).await.expect("a schema");
     while_locked(&folder, async {
         let e = db
-            .save_batch(vec![world_message(1)], NOW)
+            .save_batch(vec![world_message(1)], Vec::new(), NOW)
             .await
             .expect_err("locked");
         assert_eq!(e.kind(), DbErrorKind::Unavailable);
@@ -190,7 +191,7 @@ async fn a_file_that_stays_locked_is_unavailable_and_nothing_is_written() {
         );
     })
     .await;
-    db.save_batch(vec![world_message(1)], NOW)
+    db.save_batch(vec![world_message(1)], Vec::new(), NOW)
         .await
         .expect("free again");
     assert_eq!(world_head(&db).await, 1);

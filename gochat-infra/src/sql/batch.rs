@@ -1,11 +1,11 @@
-//! What a batch of messages means for its conversations.
+//! What a batch of messages and changes means for its conversations.
 
-use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
-use hashbrown::HashMap;
+use gochat_core::ids::{ConversationId, MessageId, Rev, SeqId, UnixMillis, UserId};
+use hashbrown::{HashMap, HashSet};
 
-use crate::port::db::NewMessage;
+use crate::port::db::{NewChange, NewMessage, SaveOutcome};
 
-/// What the messages of one transaction mean for their conversations: written once, however many
+/// What the messages and changes of one transaction mean for their conversations: written once, however many
 /// batches touched the same conversation.
 #[derive(Default)]
 pub(crate) struct Pending {
@@ -19,10 +19,12 @@ pub(crate) struct Touched {
     pub(crate) id: ConversationId,
     /// The id as text.
     pub(crate) text: String,
-    /// Newest seq.
+    /// Newest seq that was stored or changed.
     pub(crate) head: SeqId,
     /// Its message.
     pub(crate) last: MessageId,
+    /// Newest number over messages and changes.
+    pub(crate) rev: Rev,
     /// Newest own seq per author.
     pub(crate) authors: HashMap<UserId, SeqId, ahash::RandomState>,
 }
@@ -61,19 +63,65 @@ impl Touched {
             text: id.to_string(),
             head: 0,
             last: MessageId::default(),
+            rev: 0,
             authors: HashMap::default(),
         }
     }
 
-    /// A message that is stored.
-    pub(crate) fn note(&mut self, message: &NewMessage) {
-        if message.seq_id > self.head {
-            self.head = message.seq_id;
-            self.last = message.id;
-        }
+    /// A message that is stored under this `rev`.
+    pub(crate) fn note(&mut self, message: &NewMessage, rev: Rev) {
+        self.move_to(message.seq_id, message.id, rev.max(message.seq_id));
         let own = self.authors.entry(message.sender_id).or_default();
         *own = (*own).max(message.seq_id);
     }
+
+    /// A change that was stored now.
+    pub(crate) fn note_change(&mut self, change: &NewChange) {
+        self.move_to(change.seq_id, change.message_id, change.rev);
+    }
+
+    fn move_to(&mut self, seq: SeqId, message: MessageId, rev: Rev) {
+        if seq > self.head {
+            (self.head, self.last) = (seq, message);
+        }
+        self.rev = self.rev.max(rev);
+    }
+
+    /// Whether it got messages, and not only changes.
+    pub(crate) fn has_messages(&self) -> bool {
+        !self.authors.is_empty()
+    }
+}
+
+/// Stored messages that came without a `rev`, in the order of the table.
+pub(crate) fn unnumbered(messages: &[NewMessage], outcomes: &[SaveOutcome]) -> Vec<usize> {
+    let is_wanted = |at: &usize| messages[*at].rev == 0 && outcomes[*at] == SaveOutcome::Stored;
+    let mut wanted = order(messages);
+    wanted.retain(is_wanted);
+    wanted
+}
+
+/// Numbers for the [`unnumbered`] messages: for each the first one behind the message before it
+/// that nothing of the batch has. `heads` are the newest numbers before the batch.
+pub(crate) fn number(
+    messages: &[NewMessage],
+    unnumbered: Vec<usize>,
+    changes: &[NewChange],
+    mut heads: HashMap<ConversationId, Rev>,
+) -> Vec<(usize, Rev)> {
+    let of_messages = messages.iter().map(|m| (m.conversation_id, m.rev));
+    let of_changes = changes.iter().map(|c| (c.conversation_id, c.rev));
+    let taken: HashSet<(ConversationId, Rev)> = of_messages.chain(of_changes).collect();
+    let next = |at: usize| {
+        let id = messages[at].conversation_id;
+        let head = heads.entry(id).or_default();
+        *head += 1;
+        while taken.contains(&(id, *head)) {
+            *head += 1;
+        }
+        (at, *head)
+    };
+    unnumbered.into_iter().map(next).collect()
 }
 
 /// The order of the table: neighbours meet the same page while it is at hand. The sort is stable,
@@ -96,6 +144,19 @@ pub(crate) fn alert_place(message: &NewMessage, stored: MessageId) {
     );
 }
 
+/// Counts and logs that a change is about a message that isn't stored: the sequencer must never let
+/// that happen.
+pub(crate) fn alert_missing(change: &NewChange) {
+    metrics::counter!("gochat_db_message_conflicts_total", "kind" => "missing").increment(1);
+    tracing::error!(
+        conversation = %change.conversation_id,
+        rev = change.rev,
+        seq_id = change.seq_id,
+        message_id = %change.message_id,
+        "a change is about a message that is not stored; it is refused"
+    );
+}
+
 /// Counts and logs that two messages carry one id: two processes made ids under one instance
 /// number, or the floor of ids was lost.
 pub(crate) fn alert_id(message: &NewMessage) {
@@ -106,4 +167,60 @@ pub(crate) fn alert_id(message: &NewMessage) {
         message_id = %message.id,
         "two messages carry one id; the newcomer is stored under its place all the same"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use gochat_core::message::ChangeKind;
+
+    use super::*;
+
+    fn message(seq: SeqId, rev: Rev) -> NewMessage {
+        NewMessage {
+            id: MessageId::new(seq).unwrap(),
+            conversation_id: ConversationId::World,
+            seq_id: seq,
+            sender_id: UserId::new(1).unwrap(),
+            message_type: 1,
+            content: String::new(),
+            client_msg_id: None,
+            extra: None,
+            created_at: 0,
+            rev,
+        }
+    }
+
+    fn change(rev: Rev) -> NewChange {
+        NewChange {
+            conversation_id: ConversationId::World,
+            rev,
+            kind: ChangeKind::Recall,
+            message_id: MessageId::new(1).unwrap(),
+            seq_id: 1,
+            sender_id: UserId::new(1).unwrap(),
+            client_msg_id: None,
+            content: String::new(),
+            extra: None,
+            edit_count: 0,
+            created_at: 0,
+        }
+    }
+
+    fn numbers(messages: &[NewMessage], changes: &[NewChange], head: Rev) -> Vec<(usize, Rev)> {
+        let stored = vec![SaveOutcome::Stored; messages.len()];
+        let heads = HashMap::from([(ConversationId::World, head)]);
+        number(messages, unnumbered(messages, &stored), changes, heads)
+    }
+
+    #[test]
+    fn messages_without_a_number_get_those_that_are_free() {
+        let plain = [message(5, 0), message(4, 0)];
+        assert_eq!(numbers(&plain, &[], 3), [(1, 4), (0, 5)]);
+        assert_eq!(numbers(&plain, &[], 9), [(1, 10), (0, 11)]);
+        // A sequencer that numbers takes over, or was there before.
+        let before = [message(4, 0), message(5, 5)];
+        assert_eq!(numbers(&before, &[change(6)], 3), [(0, 4)]);
+        let behind = [message(4, 4), message(5, 0)];
+        assert_eq!(numbers(&behind, &[change(5), change(6)], 3), [(1, 7)]);
+    }
 }

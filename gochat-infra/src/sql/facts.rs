@@ -2,16 +2,14 @@
 
 use std::borrow::Cow;
 
-use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixMillis, UserId};
+use gochat_core::ids::{ConversationId, ConversationKind, Rev, SeqId, UserId};
 use hashbrown::{HashMap, HashSet};
 
 use super::text::json_array;
 use crate::port::db::{
-    ConversationFacts, ConversationRow, FactsOf, FactsRequest, MemberRow, RecentMessage,
+    ConversationFacts, ConversationRow, FactsOf, FactsRequest, MemberRow, RecentMessage, Resend,
+    TargetRow,
 };
-
-/// A recent message as it is read: conversation, author, client id, id, seq, time.
-pub(crate) type RecentLine = (ConversationId, UserId, String, MessageId, SeqId, UnixMillis);
 
 /// Bytes of settings that take as much room in an answer as a row.
 const SETTINGS_PER_ROW: usize = 100;
@@ -24,17 +22,31 @@ pub(crate) struct Found {
     blocked: Vec<ConversationId>,
     recent: HashMap<ConversationId, Vec<RecentMessage>>,
     resends: HashMap<ConversationId, Vec<RecentMessage>>,
+    targets: HashMap<ConversationId, Vec<TargetRow>>,
 }
 
-/// The resends asked for: a JSON array of `[conversation, sender, client id]`; `None` when there are none.
+/// The resends asked for: a JSON array of `[conversation, sender, client id, 1 for a change, else 0]`; `None` when there
+/// are none.
 pub(crate) fn resends(request: &FactsRequest) -> Option<String> {
     let of = |asked: &FactsOf| {
         let id = asked.id;
-        let entry = |(sender, client): &(UserId, String)| {
-            let client = serde_json::Value::from(client.as_str());
-            format!("[\"{id}\",{sender},{client}]")
+        let entry = |resend: &Resend| {
+            let (sender, is_change) = (resend.sender, u8::from(resend.is_change));
+            let client = serde_json::Value::from(resend.client_msg_id.as_str());
+            format!("[\"{id}\",{sender},{client},{is_change}]")
         };
         asked.resends.iter().map(entry).collect::<Vec<_>>()
+    };
+    let entries: Vec<String> = request.conversations.iter().flat_map(of).collect();
+    (!entries.is_empty()).then(|| json_array(entries))
+}
+
+/// The targets asked for: a JSON array of `[conversation, message]`; `None` when there are none.
+pub(crate) fn targets(request: &FactsRequest) -> Option<String> {
+    let of = |asked: &FactsOf| {
+        let id = asked.id;
+        let entry = |message| format!("[\"{id}\",{message}]");
+        asked.targets.iter().map(entry).collect::<Vec<_>>()
     };
     let entries: Vec<String> = request.conversations.iter().flat_map(of).collect();
     (!entries.is_empty()).then(|| json_array(entries))
@@ -87,11 +99,12 @@ impl Found {
         // The row is stamped with every message.
         let is_recent = row.updated_at >= request.recent_since;
         let recent = match is_recent {
-            true => row.last_seq_id.min(u64::from(request.recent_max)),
+            true => row.last_rev.min(u64::from(request.recent_max)),
             false => 0,
         };
         let rows = usize::try_from(members + recent).unwrap_or(usize::MAX);
-        1 + rows + asked.resends.len() + row.settings.len() / SETTINGS_PER_ROW
+        let asked_for = asked.resends.len() + asked.targets.len();
+        1 + rows + asked_for + row.settings.len() / SETTINGS_PER_ROW
     }
 
     /// Whether the answer holds all members.
@@ -139,33 +152,47 @@ impl Found {
         self.blocked = found;
     }
 
-    /// Where the wanted newest messages begin. Seqs have no gaps, so the newest N are those above
-    /// head − N: a range, not a count.
-    pub(crate) fn windows(&self, request: &FactsRequest) -> Vec<(ConversationId, SeqId)> {
+    /// Where the wanted newest messages and changes begin: a seq and a rev. Neither has gaps, so
+    /// the newest N are those above head − N: a range, not a count.
+    pub(crate) fn windows(&self, request: &FactsRequest) -> Vec<(ConversationId, SeqId, Rev)> {
         if request.recent_max == 0 {
             return Vec::new();
         }
-        let recent = u64::from(request.recent_max);
+        let lowest = |head: u64| (head + 1).saturating_sub(u64::from(request.recent_max));
         self.rows
             .values()
-            .filter(|row| row.last_seq_id > 0)
-            .map(|row| (row.id, (row.last_seq_id + 1).saturating_sub(recent)))
+            .filter(|row| row.last_rev > 0)
+            .map(|row| (row.id, lowest(row.last_seq_id), lowest(row.last_rev)))
             .collect()
     }
 
-    /// Takes recent messages; those of one conversation oldest first.
-    pub(crate) fn recent(&mut self, found: Vec<RecentLine>) {
-        for line in found {
-            self.recent.entry(line.0).or_default().push(message(line));
+    /// Takes recent messages and changes in any order.
+    pub(crate) fn recent(&mut self, mut found: Vec<(ConversationId, RecentMessage)>) {
+        found.sort_unstable_by_key(|(_, message)| message.rev);
+        for (id, message) in found {
+            self.recent.entry(id).or_default().push(message);
         }
     }
 
-    /// Takes stored messages that were looked for, oldest first: the first of each counts.
-    pub(crate) fn resends(&mut self, found: Vec<RecentLine>) {
+    /// Takes stored messages and changes that were looked for: the first of each counts.
+    pub(crate) fn resends(&mut self, mut found: Vec<(ConversationId, RecentMessage)>) {
+        found.sort_unstable_by_key(|(_, message)| message.rev);
         let mut seen = HashSet::new();
-        for line in found {
-            if seen.insert((line.0, line.1, line.2.clone())) {
-                self.resends.entry(line.0).or_default().push(message(line));
+        for (id, message) in found {
+            let client = message.client_msg_id.clone();
+            if seen.insert((id, message.sender_id, client, message.is_change)) {
+                self.resends.entry(id).or_default().push(message);
+            }
+        }
+    }
+
+    /// Takes messages that are to be changed, newest copies of an id first: the first of each
+    /// counts.
+    pub(crate) fn targets(&mut self, found: Vec<(ConversationId, TargetRow)>) {
+        let mut seen = HashSet::new();
+        for (id, target) in found {
+            if seen.insert((id, target.message_id)) {
+                self.targets.entry(id).or_default().push(target);
             }
         }
     }
@@ -190,17 +217,7 @@ impl Found {
             blocked: self.blocked.contains(&id),
             recent: self.recent.remove(&id).unwrap_or_default(),
             resends: self.resends.remove(&id).unwrap_or_default(),
+            targets: self.targets.remove(&id).unwrap_or_default(),
         }
-    }
-}
-
-fn message(line: RecentLine) -> RecentMessage {
-    let (_, sender_id, client_msg_id, message_id, seq_id, created_at) = line;
-    RecentMessage {
-        sender_id,
-        client_msg_id,
-        message_id,
-        seq_id,
-        created_at,
     }
 }

@@ -1,8 +1,8 @@
 //! Pages of history.
 
-use gochat_core::ids::SeqId;
+use gochat_core::ids::{Rev, SeqId};
 
-use crate::port::db::{Direction, MessageEntry, MessagePage};
+use crate::port::db::{ChangesPage, Direction, MessageEntry, MessagePage};
 
 /// Messages a read with a type filter looks at.
 const FILTER_SPAN: u64 = 5_000;
@@ -35,5 +35,21 @@ pub(crate) fn page(mut messages: Vec<MessageEntry>, limit: u32, cut: Option<SeqI
         messages,
         has_more: next_seq_id.is_some(),
         next_seq_id,
+    }
+}
+
+/// Puts a page of changes together from lines of the head and a message, one more than `limit`.
+/// Without a message there is one line with the head, without a conversation none.
+pub(crate) fn changes(lines: Vec<(Rev, Option<MessageEntry>)>, limit: u32) -> ChangesPage {
+    let head_rev = lines.first().map_or(0, |(head, _)| *head);
+    let mut messages: Vec<MessageEntry> = lines.into_iter().filter_map(|line| line.1).collect();
+    // A join delivers its rows in any order.
+    messages.sort_unstable_by_key(|entry| entry.message.rev);
+    let has_more = messages.len() > limit as usize;
+    messages.truncate(limit as usize);
+    ChangesPage {
+        messages,
+        head_rev,
+        has_more,
     }
 }

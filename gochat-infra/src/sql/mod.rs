@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod batch;
+pub(crate) mod changes;
 pub(crate) mod facts;
 pub(crate) mod friends;
 pub(crate) mod groups;

@@ -36,6 +36,7 @@ pub(crate) fn message(id: ConversationId, seq: u64) -> NewMessage {
         client_msg_id: Some(format!("c{seq}")),
         extra: None,
         created_at: NOW + seq,
+        rev: seq,
     }
 }
 
@@ -81,7 +82,7 @@ async fn a_batch_that_loses_a_deadlock_is_run_again() {
 
     let db = subject.db.clone();
     let batch = vec![message(group(1), 1), message(group(2), 1)];
-    let save = tokio::spawn(async move { db.save_batch(batch, NOW).await });
+    let save = tokio::spawn(async move { db.save_batch(batch, Vec::new(), NOW).await });
     until_held(&mut look, 1).await;
     // The batch holds 1 and wants 2; this holds 2 and wants 1.
     let update = "UPDATE conversations SET name = 'won' WHERE id = 'g_1'";
@@ -121,12 +122,15 @@ async fn a_row_held_for_too_long_is_a_retryable_error() {
     other.query_drop(hold).await.expect("held");
     let error = subject
         .db
-        .save_batch(vec![message(group(1), 1)], NOW)
+        .save_batch(vec![message(group(1), 1)], Vec::new(), NOW)
         .await
         .expect_err("the row is held");
     assert!(error.is_retryable(), "{error}");
     other.query_drop("ROLLBACK").await.expect("released");
-    let outcomes = subject.db.save_batch(vec![message(group(1), 1)], NOW).await;
+    let outcomes = subject
+        .db
+        .save_batch(vec![message(group(1), 1)], Vec::new(), NOW)
+        .await;
     assert_eq!(
         outcomes.expect("free"),
         [SaveOutcome::Stored],
@@ -149,7 +153,10 @@ async fn a_pool_without_a_free_connection_answers_in_time() {
     other.query_drop(hold).await.expect("held");
     // Holds the lock on its new row and waits for the conversation's.
     let db = subject.db.clone();
-    let save = tokio::spawn(async move { db.save_batch(vec![message(group(1), 1)], NOW).await });
+    let save = tokio::spawn(async move {
+        db.save_batch(vec![message(group(1), 1)], Vec::new(), NOW)
+            .await
+    });
     let taken = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO conversations%'";
     let deadline = Instant::now() + Duration::from_secs(10);
     while look.query_first::<u64, _>(taken).await.expect("a list") != Some(1) {
@@ -178,7 +185,7 @@ async fn a_dropped_caller_leaves_no_transaction_open() {
     let db = subject.db.clone();
     for seq in 1..=200 {
         // Polled once, so that the work is handed over, and then dropped.
-        let save = db.save_batch(vec![message(ConversationId::World, seq)], NOW);
+        let save = db.save_batch(vec![message(ConversationId::World, seq)], Vec::new(), NOW);
         tokio::select! {
             biased;
             _ = save => {}
@@ -220,7 +227,7 @@ async fn batches_over_the_same_conversations_do_not_deadlock() {
         let db = subject.db.clone();
         running.spawn(async move {
             let saved = db
-                .save_batch(batch, NOW + round)
+                .save_batch(batch, Vec::new(), NOW + round)
                 .await
                 .expect("no deadlock");
             assert!(saved.iter().all(|outcome| *outcome == SaveOutcome::Stored));

@@ -38,7 +38,7 @@ async fn batches_repeated_over_kills_of_the_server_are_stored_exactly_once() {
             while !stop.load(Ordering::Relaxed) {
                 let seqs = batch * ROWS + 1..=(batch + 1) * ROWS;
                 let messages: Vec<_> = seqs.map(|seq| message(group(1), seq)).collect();
-                match db.save_batch(messages, NOW).await {
+                match db.save_batch(messages, Vec::new(), NOW).await {
                     Ok(outcomes) => {
                         assert!(outcomes.iter().all(|o| *o != SaveOutcome::Conflict));
                         batch += 1;
@@ -97,13 +97,16 @@ async fn a_primary_that_turned_read_only_is_a_retryable_error_until_it_is_one_ag
     server.admin("SET GLOBAL read_only = 1").await;
     let error = subject
         .db
-        .save_batch(vec![message(group(1), 1)], NOW)
+        .save_batch(vec![message(group(1), 1)], Vec::new(), NOW)
         .await
         .expect_err("read-only");
     assert!(error.is_retryable(), "{error}");
     subject.db.ping().await.expect("reads go on");
     server.admin("SET GLOBAL read_only = 0").await;
-    let saved = subject.db.save_batch(vec![message(group(1), 1)], NOW).await;
+    let saved = subject
+        .db
+        .save_batch(vec![message(group(1), 1)], Vec::new(), NOW)
+        .await;
     assert_eq!(saved.expect("a primary again"), [SaveOutcome::Stored]);
 }
 
@@ -125,7 +128,7 @@ async fn connections_that_were_cut_are_replaced_within_the_call() {
             .expect("cut");
         let saved = subject
             .db
-            .save_batch(vec![message(group(1), seq)], NOW)
+            .save_batch(vec![message(group(1), seq)], Vec::new(), NOW)
             .await;
         assert_eq!(saved.expect("a new connection"), [SaveOutcome::Stored]);
     }

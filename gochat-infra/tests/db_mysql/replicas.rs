@@ -90,7 +90,7 @@ async fn reads_go_to_a_replica_that_keeps_up_and_still_see_own_writes() {
     open(&subject.db, 2).await;
     subject
         .db
-        .save_batch(vec![message(group(1), 1)], NOW)
+        .save_batch(vec![message(group(1), 1)], Vec::new(), NOW)
         .await
         .expect("saved");
 
@@ -107,7 +107,7 @@ async fn reads_go_to_a_replica_that_keeps_up_and_still_see_own_writes() {
     replica.admin("STOP SLAVE SQL_THREAD").await;
     subject
         .db
-        .save_batch(vec![message(group(2), 1)], NOW)
+        .save_batch(vec![message(group(2), 1)], Vec::new(), NOW)
         .await
         .expect("saved");
     for _ in 0..50 {

@@ -47,7 +47,10 @@ async fn a_migration_that_was_cut_off_is_run_again() {
     let applied = subject.db.migrate_up(NOW).await.expect("healed");
     let all = subject.db.migration_status().await.expect("a status");
     assert_eq!(applied.len(), all.len(), "all of them");
-    let saved = subject.db.save_batch(vec![message(group(1), 1)], NOW).await;
+    let saved = subject
+        .db
+        .save_batch(vec![message(group(1), 1)], Vec::new(), NOW)
+        .await;
     saved.expect("the tables are there");
     let members: Option<u64> = conn
         .query_first("SELECT COUNT(*) FROM group_members WHERE group_id = 'g_1'")
@@ -117,7 +120,7 @@ async fn a_message_that_does_not_fit_is_refused_whole() {
     let batch = vec![message(group(1), 1), long];
     let error = subject
         .db
-        .save_batch(batch, NOW)
+        .save_batch(batch, Vec::new(), NOW)
         .await
         .expect_err("too long");
     assert_eq!(error.kind(), DbErrorKind::Internal);
@@ -144,7 +147,11 @@ async fn texts_of_any_script_and_size_come_back() {
         ..message(group(1), seq)
     });
     let batch: Vec<NewMessage> = batch.collect();
-    subject.db.save_batch(batch, NOW).await.expect("stored");
+    subject
+        .db
+        .save_batch(batch, Vec::new(), NOW)
+        .await
+        .expect("stored");
     let found = subject
         .db
         .latest_messages(&[group(1)], 3)

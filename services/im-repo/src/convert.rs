@@ -7,7 +7,7 @@ use gochat_core::receipt;
 use gochat_infra::port::db::{
     ConversationEntry, ConversationRow, FriendEntry, FriendRequestEntry, FriendRequestRow,
     InvitationRow, JoinRequestRow, LinkRow, MemberEntry, MemberRow, MessageEntry, MessageRow,
-    NewMessage, RecentMessage, UserBrief, UserRow, UserStatus,
+    RecentMessage, TargetRow, UserBrief, UserRow, UserStatus,
 };
 use gochat_infra::port::presence::Status as Presence;
 use gochat_proto::common::v1 as common;
@@ -105,6 +105,7 @@ pub(crate) fn conversation(row: &ConversationRow) -> common::Conversation {
         last_activity_at: seconds(row.updated_at),
         last_seq_id: wide(row.last_seq_id),
         version: wide(row.version),
+        last_rev: wide(row.last_rev),
         ..Default::default()
     }
 }
@@ -236,6 +237,20 @@ pub(crate) fn recent(row: &RecentMessage) -> repo::RecentMessage {
         message_id: row.message_id.to_string(),
         seq_id: wide(row.seq_id),
         created_at: seconds(row.created_at),
+        rev: wide(row.rev),
+        is_change: row.is_change,
+    }
+}
+
+/// What a change of a message is judged by.
+pub(crate) fn target(row: &TargetRow) -> repo::TargetFact {
+    repo::TargetFact {
+        message_id: row.message_id.as_i64(),
+        seq_id: wide(row.seq_id),
+        sender_id: row.sender_id.to_string(),
+        created_at: seconds(row.created_at),
+        deleted: row.deleted,
+        edit_count: narrow(row.edit_count),
     }
 }
 
@@ -254,6 +269,9 @@ pub(crate) fn message(entry: &MessageEntry) -> common::Message {
         extra: row.extra.clone().unwrap_or_default(),
         created_at: seconds(row.created_at),
         updated_at: seconds(row.updated_at),
+        rev: wide(row.rev),
+        edited_at: row.edited_at.map_or(0, seconds),
+        edit_count: narrow(row.edit_count),
     }
 }
 
@@ -272,30 +290,15 @@ pub(crate) fn repo_message(row: MessageRow, sender: Option<&UserBrief>) -> repo:
         extra: row.extra.unwrap_or_default(),
         client_msg_id: row.client_msg_id.unwrap_or_default(),
         sender: sender.map(user_info),
+        rev: wide(row.rev),
+        edited_at: row.edited_at.map_or(0, seconds),
+        edit_count: narrow(row.edit_count),
     }
 }
 
 /// A message with its author.
 pub(crate) fn repo_message_entry(entry: MessageEntry) -> repo::RepoMessage {
     repo_message(entry.message, entry.sender.as_ref())
-}
-
-/// The row a message becomes when it is stored.
-pub(crate) fn stored(message: &NewMessage) -> MessageRow {
-    let message = message.clone();
-    MessageRow {
-        id: message.id,
-        conversation_id: message.conversation_id,
-        seq_id: message.seq_id,
-        sender_id: message.sender_id,
-        message_type: message.message_type,
-        content: message.content,
-        client_msg_id: message.client_msg_id,
-        extra: message.extra,
-        deleted: false,
-        created_at: message.created_at,
-        updated_at: message.created_at,
-    }
 }
 
 /// A friend.

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gochat_core::error::Result;
-use gochat_core::ids::{ConversationId, SeqId, UserId};
-use gochat_infra::port::db::{NewMessage, SharedDatabase};
+use gochat_core::ids::{ConversationId, Rev, SeqId, UserId};
+use gochat_infra::port::db::{ConversationHead, NewChange, NewMessage, SharedDatabase};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
@@ -37,6 +37,24 @@ const LONGEST_AWAIT: Duration = Duration::from_secs(1);
 /// A conversation and a number in it.
 pub(crate) type Head = (ConversationId, SeqId);
 
+/// What a reader waits for in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owed {
+    /// A message.
+    Seq(SeqId),
+    /// A message or a change of one.
+    Rev(Rev),
+}
+
+impl Owed {
+    fn is_reached(self, head: &ConversationHead) -> bool {
+        match self {
+            Self::Seq(seq) => head.seq >= seq,
+            Self::Rev(rev) => head.rev >= rev,
+        }
+    }
+}
+
 /// Readers by the conversation they wait for.
 pub(crate) struct Heads {
     db: SharedDatabase,
@@ -57,14 +75,14 @@ struct Waiting {
 
 struct Waiter {
     ticket: u64,
-    owed: SeqId,
+    owed: Owed,
     tell: oneshot::Sender<()>,
 }
 
 /// A place among the waiters; dropping it frees the place.
 struct Place<'a> {
     heads: &'a Heads,
-    head: Head,
+    id: ConversationId,
     ticket: u64,
     reached: oneshot::Receiver<()>,
 }
@@ -72,12 +90,12 @@ struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut waiting = self.heads.waiting.lock();
-        if let Some(list) = waiting.by_id.get_mut(&self.head.0) {
+        if let Some(list) = waiting.by_id.get_mut(&self.id) {
             let before = list.len();
             list.retain(|waiter| waiter.ticket != self.ticket);
             let gone = before - list.len();
             if list.is_empty() {
-                waiting.by_id.remove(&self.head.0);
+                waiting.by_id.remove(&self.id);
             }
             self.heads.count.fetch_sub(gone, Ordering::Relaxed);
         }
@@ -113,7 +131,7 @@ impl Heads {
         }
         let ids: Vec<ConversationId> = owed.iter().map(|(id, _)| *id).collect();
         let heads = self.db.heads(member, &ids).await.map_err(failed)?;
-        let heads: HashMap<ConversationId, SeqId> = heads.into_iter().collect();
+        let heads: HashMap<_, SeqId> = heads.into_iter().map(|head| (head.id, head.seq)).collect();
         let is_late = |(id, seq): &Head| heads.get(id).is_some_and(|head| head < seq);
         let late: Vec<Head> = owed.into_iter().filter(is_late).collect();
         if late.is_empty() {
@@ -122,48 +140,71 @@ impl Heads {
         Ok(self.wait(late).await)
     }
 
+    /// Waits until a conversation has reached a number over messages and changes.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) async fn reach_rev(self: &Arc<Self>, id: ConversationId, rev: Rev) -> Result<()> {
+        let heads = self.db.heads(None, &[id]).await.map_err(failed)?;
+        let owed = Owed::Rev(rev);
+        if heads.first().is_some_and(|head| !owed.is_reached(head)) {
+            self.wait_for(&[(id, owed)]).await;
+        }
+        Ok(())
+    }
+
     /// Waits until numbers that were not reached a moment ago are, and returns those that were not
     /// in time.
-    pub(crate) async fn wait(self: &Arc<Self>, late: Vec<Head>) -> Vec<Head> {
-        let began = Instant::now();
-        let late = self.watched(late).await;
-        let outcome = if late.is_empty() { "reached" } else { "behind" };
-        metrics::counter!("gochat_repo_row_waits_total", "outcome" => outcome).increment(1);
-        metrics::histogram!("gochat_repo_row_wait_seconds").record(began.elapsed());
+    pub(crate) async fn wait(self: &Arc<Self>, mut late: Vec<Head>) -> Vec<Head> {
+        let owed: Vec<_> = late
+            .iter()
+            .map(|(id, seq)| (*id, Owed::Seq(*seq)))
+            .collect();
+        let mut reached = self.wait_for(&owed).await.into_iter();
+        late.retain(|_| !reached.next().unwrap_or(false));
         late
     }
 
-    async fn watched(self: &Arc<Self>, late: Vec<Head>) -> Vec<Head> {
-        if self.count.load(Ordering::Relaxed) + late.len() > self.most {
-            metrics::counter!("gochat_repo_row_waits_refused_total").increment(1);
-            return late;
-        }
-        let deadline = Instant::now() + self.longest;
-        let places: Vec<Place<'_>> = late.into_iter().map(|head| self.enter(head)).collect();
-        self.begun.one_more();
-        self.watch();
-        let mut behind = Vec::new();
-        for mut place in places {
-            let reached = tokio::time::timeout_at(deadline, &mut place.reached).await;
-            if !matches!(reached, Ok(Ok(()))) {
-                behind.push(place.head);
-            }
-        }
-        behind
+    /// Waits for numbers; whether each was reached in time.
+    async fn wait_for(self: &Arc<Self>, late: &[(ConversationId, Owed)]) -> Vec<bool> {
+        let began = Instant::now();
+        let reached = self.watched(late).await;
+        let all = reached.iter().all(|is_reached| *is_reached);
+        let outcome = if all { "reached" } else { "behind" };
+        metrics::counter!("gochat_repo_row_waits_total", "outcome" => outcome).increment(1);
+        metrics::histogram!("gochat_repo_row_wait_seconds").record(began.elapsed());
+        reached
     }
 
-    fn enter(&self, head: Head) -> Place<'_> {
+    async fn watched(self: &Arc<Self>, late: &[(ConversationId, Owed)]) -> Vec<bool> {
+        if self.count.load(Ordering::Relaxed) + late.len() > self.most {
+            metrics::counter!("gochat_repo_row_waits_refused_total").increment(1);
+            return vec![false; late.len()];
+        }
+        let deadline = Instant::now() + self.longest;
+        let places = late.iter().map(|(id, owed)| self.enter(*id, *owed));
+        let places: Vec<Place<'_>> = places.collect();
+        self.begun.one_more();
+        self.watch();
+        let mut reached = Vec::with_capacity(late.len());
+        for mut place in places {
+            let told = tokio::time::timeout_at(deadline, &mut place.reached).await;
+            reached.push(matches!(told, Ok(Ok(()))));
+        }
+        reached
+    }
+
+    fn enter(&self, id: ConversationId, owed: Owed) -> Place<'_> {
         let (tell, reached) = oneshot::channel();
         let mut waiting = self.waiting.lock();
         let ticket = waiting.next_ticket;
         waiting.next_ticket += 1;
-        let (id, owed) = head;
         let waiter = Waiter { ticket, owed, tell };
         waiting.by_id.entry(id).or_default().push(waiter);
         self.count.fetch_add(1, Ordering::Relaxed);
         Place {
             heads: self,
-            head,
+            id,
             ticket,
             reached,
         }
@@ -175,35 +216,50 @@ impl Heads {
         self.begun.other_than(seen).await
     }
 
-    /// Heads that the messages will bring and somebody may wait for, before they are given away.
-    /// Empty, and without cost, while nobody waits for anything.
-    pub(crate) fn awaited(&self, messages: &[NewMessage]) -> Vec<Head> {
+    /// Heads that a batch will bring and a reader may wait for, before it is given away. Empty, and
+    /// without cost, while no reader waits for anything.
+    pub(crate) fn awaited(
+        &self,
+        messages: &[NewMessage],
+        changes: &[NewChange],
+    ) -> Vec<ConversationHead> {
         if self.count.load(Ordering::Relaxed) == 0 {
             // A reader that enters after this is told by the watcher.
             return Vec::new();
         }
-        let head = |message: &NewMessage| (message.conversation_id, message.seq_id);
-        messages.iter().map(head).collect()
+        let of_message = |message: &NewMessage| ConversationHead {
+            id: message.conversation_id,
+            seq: message.seq_id,
+            // One that comes without a number gets this one or a greater one.
+            rev: message.rev.max(message.seq_id),
+        };
+        let of_change = |change: &NewChange| ConversationHead {
+            id: change.conversation_id,
+            seq: 0,
+            rev: change.rev,
+        };
+        let messages = messages.iter().map(of_message);
+        messages.chain(changes.iter().map(of_change)).collect()
     }
 
     /// These numbers are stored: their readers go on.
-    pub(crate) fn saved(&self, heads: &[Head]) {
+    pub(crate) fn saved(&self, heads: &[ConversationHead]) {
         if heads.is_empty() {
             return;
         }
         let mut waiting = self.waiting.lock();
-        for (id, seq) in heads {
-            let Some(list) = waiting.by_id.get_mut(id) else {
+        for head in heads {
+            let Some(list) = waiting.by_id.get_mut(&head.id) else {
                 continue;
             };
             let before = list.len();
-            for waiter in list.extract_if(.., |waiter| waiter.owed <= *seq) {
+            for waiter in list.extract_if(.., |waiter| waiter.owed.is_reached(head)) {
                 // A reader that has gone needs no answer.
                 let _ = waiter.tell.send(());
             }
             self.count.fetch_sub(before - list.len(), Ordering::Relaxed);
             if list.is_empty() {
-                waiting.by_id.remove(id);
+                waiting.by_id.remove(&head.id);
             }
         }
     }

@@ -44,6 +44,9 @@ use crate::shared::Shared;
 const NAMES_BATCH: u32 = 200;
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
+/// Milliseconds for which changes of messages are remembered: 30 days. A resend that comes later is
+/// not recognised.
+const CHANGES_LIFE_MS: u64 = 30 * DAY_MS;
 /// Rows changed per statement of a clean-up.
 const PURGE_BATCH: u32 = 1_000;
 
@@ -150,9 +153,9 @@ impl Service {
         self.shared.db.ping().await.is_ok()
     }
 
-    /// Completes names of older rows, removes expired sessions and frees names of deleted accounts
-    /// now and then, until `shutdown`. Expired sessions are never believed; this only keeps the
-    /// tables small.
+    /// Completes names of older rows, removes expired sessions, forgets old changes of messages and
+    /// frees names of deleted accounts now and then, until `shutdown`. Expired sessions are never
+    /// believed; this only keeps the tables small.
     pub async fn run(&self, shutdown: CancellationToken) {
         let pause = Duration::from_millis(self.shared.config.purge_interval_ms.max(1));
         loop {
@@ -164,6 +167,7 @@ impl Service {
             }
             self.clean_up(&shutdown).await;
             self.purge_places().await;
+            self.purge_changes(&shutdown).await;
         }
     }
 
@@ -172,6 +176,22 @@ impl Service {
         let before = now_ms().saturating_sub(PLACE_LIFE_MS);
         if let Err(error) = self.shared.db.purge_places(before, PURGE_BATCH).await {
             tracing::warn!(%error, "known places that ran out stay for now");
+        }
+    }
+
+    async fn purge_changes(&self, shutdown: &CancellationToken) {
+        let before = now_ms().saturating_sub(CHANGES_LIFE_MS);
+        while !shutdown.is_cancelled() {
+            match self.shared.db.purge_changes(before, PURGE_BATCH).await {
+                Ok(deleted) if deleted >= u64::from(PURGE_BATCH) => {
+                    tokio::task::yield_now().await;
+                }
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "changes that ran out stay for now");
+                    return;
+                }
+            }
         }
     }
 

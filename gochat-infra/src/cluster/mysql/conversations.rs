@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use gochat_core::conversation::{Revision, decide_edit};
 use gochat_core::error::ErrorCode;
-use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UnixMillis, UserId};
+use gochat_core::ids::{ConversationId, ConversationKind, UnixMillis, UserId};
 use gochat_core::membership::GroupCommand;
 
 use super::fault::{self, Class};
@@ -12,9 +12,9 @@ use super::replica::Key;
 use super::run::{Around, work};
 use super::{MysqlDatabase, facts, groups, list, members};
 use crate::port::db::{
-    ConversationFacts, ConversationPatch, ConversationRow, ConversationStore, Created, DbError,
-    DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MAX_MEMBER_PAGE, MemberPage,
-    MemberRow, MembersQuery, NewConversation, SearchPage, SearchQuery,
+    ConversationFacts, ConversationHead, ConversationPatch, ConversationRow, ConversationStore,
+    Created, DbError, DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MAX_MEMBER_PAGE,
+    MemberPage, MemberRow, MembersQuery, NewConversation, SearchPage, SearchQuery,
 };
 use crate::sql::groups::{may_edit, refused, seen};
 use crate::sql::row::columns;
@@ -34,11 +34,11 @@ statements! {
     );
     RevisionOf = "SELECT version, data_updated_at FROM conversations WHERE id = ?1";
     // ?1 JSON array of ids, ?2 a user or 0.
-    Heads = "SELECT c.id, c.last_seq_id FROM (SELECT DISTINCT id FROM \
+    Heads = concat!("SELECT c.id, c.last_seq_id, ", columns!(last_rev "c"), " FROM (SELECT DISTINCT id FROM \
              JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS (id VARCHAR(64) PATH '$')) j) d \
              STRAIGHT_JOIN conversations c ON c.id = d.id COLLATE utf8mb4_bin \
              WHERE ?2 = 0 OR c.type = 3 OR EXISTS (SELECT 1 FROM conversation_members m \
-                   WHERE m.user_id = ?2 AND m.conversation_id = c.id)";
+                   WHERE m.user_id = ?2 AND m.conversation_id = c.id)");
     Update = "UPDATE conversations SET name = COALESCE(?2, name), \
               avatar_url = COALESCE(?3, avatar_url), description = COALESCE(?4, description), \
               settings = COALESCE(?5, settings), updated_at = GREATEST(updated_at, ?6), \
@@ -51,10 +51,7 @@ async fn by_id(conn: &mut Conn, id: &ConversationId) -> DbResult<Option<Conversa
     first::<ById, _>(conn, &binds![*id]).await
 }
 
-async fn heads(
-    conn: &mut Conn,
-    (ids, member): &(String, i64),
-) -> DbResult<Vec<(ConversationId, SeqId)>> {
+async fn heads(conn: &mut Conn, (ids, member): &(String, i64)) -> DbResult<Vec<ConversationHead>> {
     rows::<Heads, _>(conn, &binds![ids, *member]).await
 }
 
@@ -202,7 +199,7 @@ impl ConversationStore for MysqlDatabase {
         &self,
         member: Option<UserId>,
         ids: &[ConversationId],
-    ) -> DbResult<Vec<(ConversationId, SeqId)>> {
+    ) -> DbResult<Vec<ConversationHead>> {
         let member = member.map_or(0, UserId::as_i64);
         self.read((json_ids(ids.iter().copied()), member), work!(heads))
             .await

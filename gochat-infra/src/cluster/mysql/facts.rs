@@ -1,4 +1,4 @@
-//! The facts the sequencer judges by, for many conversations in at most six statements of one
+//! The facts the sequencer judges by, for many conversations in at most seven statements of one
 //! snapshot.
 
 use super::query::{At, Conn, binds, json_array, json_ids, rows, statements};
@@ -11,6 +11,23 @@ macro_rules! ids {
     () => {
         "JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
              (n FOR ORDINALITY, id VARCHAR(64) PATH '$')) j"
+    };
+}
+
+/// `[[conversation, lowest seq, lowest rev], …]`.
+macro_rules! windows {
+    () => {
+        "JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
+             (id VARCHAR(64) PATH '$[0]', low BIGINT PATH '$[1]', low_rev BIGINT PATH '$[2]')) j"
+    };
+}
+
+/// `[[conversation, sender, client id, is a change], …]`.
+macro_rules! resends {
+    () => {
+        "JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
+             (id VARCHAR(64) PATH '$[0]', sender BIGINT PATH '$[1]', \
+              client VARCHAR(64) PATH '$[2]', is_change INT PATH '$[3]')) j"
     };
 }
 
@@ -43,25 +60,40 @@ statements! {
              (id VARCHAR(64) PATH '$[0]', a BIGINT PATH '$[1]', b BIGINT PATH '$[2]')) j \
          STRAIGHT_JOIN friendship_requests f \
               ON f.requester_id = j.b AND f.target_id = j.a AND f.status = 3";
-    // ?1 [[conversation, lowest seq], …], ?2 oldest instant
-    Recent = "SELECT m.conversation_id, m.sender_id, m.client_msg_id, m.id, m.seq_id, \
-              m.created_at FROM \
-         JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
-             (n FOR ORDINALITY, id VARCHAR(64) PATH '$[0]', low BIGINT PATH '$[1]')) j \
+    // ?1 [[conversation, lowest seq, lowest rev], …], ?2 oldest instant
+    Recent = concat!(
+        "SELECT ", columns!(recent_message "m"), " FROM ", windows!(), " \
          STRAIGHT_JOIN messages m ON m.conversation_id = j.id COLLATE utf8mb4_bin \
               AND m.seq_id >= j.low \
          WHERE m.created_at >= ?2 AND m.client_msg_id IS NOT NULL \
-         ORDER BY j.n, m.seq_id";
-    // ?1 [[conversation, sender, client id], …]
-    Resends = "SELECT m.conversation_id, m.sender_id, m.client_msg_id, m.id, m.seq_id, \
-              m.created_at FROM \
-         JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
-             (id VARCHAR(64) PATH '$[0]', sender BIGINT PATH '$[1]', \
-              client VARCHAR(64) PATH '$[2]')) j \
+              AND ", columns!(rev "m"), " >= j.low_rev \
+         UNION ALL SELECT ", columns!(recent_change "x"), " FROM ", windows!(), " \
+         STRAIGHT_JOIN message_changes x ON x.conversation_id = j.id COLLATE utf8mb4_bin \
+              AND x.rev >= j.low_rev \
+         WHERE x.created_at >= ?2 AND x.client_msg_id IS NOT NULL"
+    );
+    // ?1 [[conversation, sender, client id, is a change], …]
+    Resends = concat!(
+        "SELECT ", columns!(recent_message "m"), " FROM ", resends!(), " \
          STRAIGHT_JOIN messages m FORCE INDEX (idx_conv_sender_client) \
               ON m.conversation_id = j.id COLLATE utf8mb4_bin AND m.sender_id = j.sender \
               AND m.client_msg_id = j.client COLLATE utf8mb4_bin \
-         ORDER BY m.seq_id";
+         WHERE j.is_change = 0 \
+         UNION ALL SELECT ", columns!(recent_change "x"), " FROM ", resends!(), " \
+         STRAIGHT_JOIN message_changes x FORCE INDEX (idx_change_client) \
+              ON x.conversation_id = j.id COLLATE utf8mb4_bin AND x.sender_id = j.sender \
+              AND x.client_msg_id = j.client COLLATE utf8mb4_bin \
+         WHERE j.is_change = 1"
+    );
+    // ?1 [[conversation, id], …]
+    Targets = concat!(
+        "SELECT m.conversation_id, ", columns!(target "m"), " FROM \
+         JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
+             (conversation_id VARCHAR(64) PATH '$[0]', id BIGINT PATH '$[1]')) j \
+         STRAIGHT_JOIN messages m ON m.id = j.id \
+              AND m.conversation_id = j.conversation_id COLLATE utf8mb4_bin \
+         ORDER BY m.id_copy DESC"
+    );
 }
 
 pub(super) async fn load(
@@ -90,13 +122,16 @@ pub(super) async fn load(
     }
     let windows = found.windows(request);
     if !windows.is_empty() {
-        let range = |(id, lowest): &(_, _)| format!("[\"{id}\",{lowest}]");
+        let range = |(id, seq, rev): &(_, _, _)| format!("[\"{id}\",{seq},{rev}]");
         let ranges = json_array(windows.iter().map(range));
         let binds = binds![ranges, At(request.recent_since)];
         found.recent(rows::<Recent, _>(conn, &binds).await?);
     }
     if let Some(resends) = facts::resends(request) {
         found.resends(rows::<Resends, _>(conn, &binds![resends]).await?);
+    }
+    if let Some(targets) = facts::targets(request) {
+        found.targets(rows::<Targets, _>(conn, &binds![targets]).await?);
     }
     Ok(found.answer(request))
 }

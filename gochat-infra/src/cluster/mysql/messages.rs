@@ -8,10 +8,11 @@ use gochat_core::receipt::MemberPointer;
 use super::query::{At, Conn, binds, execute, first, json_array, json_ids, rows, statements};
 use super::replica::Key;
 use super::run::{Around, work};
-use super::{MysqlDatabase, pointers, save};
+use super::{MysqlDatabase, changes, pointers, save};
 use crate::port::db::{
-    DbError, DbResult, Direction, MAX_MEMBER_PAGE, MAX_PAGE, MessageEntry, MessagePage,
-    MessageStore, NewMessage, RangeQuery, ReadOutcome, RecallOutcome, SaveOutcome,
+    ChangesPage, ChangesQuery, DbError, DbResult, Direction, MAX_MEMBER_PAGE, MAX_PAGE,
+    MessageEntry, MessagePage, MessageStore, NewChange, NewMessage, RangeQuery, ReadOutcome,
+    RecallOutcome, SaveOutcome,
 };
 use crate::sql::history;
 use crate::sql::row::columns;
@@ -123,21 +124,23 @@ impl MessageStore for MysqlDatabase {
     async fn save_batch(
         &self,
         messages: Vec<NewMessage>,
+        changes: Vec<NewChange>,
         now: UnixMillis,
     ) -> DbResult<Vec<SaveOutcome>> {
-        if messages.is_empty() {
+        if messages.is_empty() && changes.is_empty() {
             return Ok(Vec::new());
         }
-        let mut keys: Vec<Key> = messages
-            .iter()
-            .map(|message| Key::Conversation(message.conversation_id))
-            .collect();
+        let of_messages = messages.iter().map(|message| message.conversation_id);
+        let of_changes = changes.iter().map(|change| change.conversation_id);
+        let ids = of_messages.chain(of_changes);
+        let mut keys: Vec<Key> = ids.map(Key::Conversation).collect();
         keys.dedup();
-        metrics::counter!("gochat_db_written_rows_total").increment(messages.len() as u64);
+        let rows = messages.len() + changes.len();
+        metrics::counter!("gochat_db_written_rows_total").increment(rows as u64);
         // A second run after a lost commit stores nothing twice; it may say `Duplicate` where the
         // first would have said `Stored`, which means the same to those who wait for the rows.
-        self.write(true, &keys, (messages, now), work!(save::store))
-            .await
+        let args = (messages, changes, now);
+        self.write(true, &keys, args, work!(save::store)).await
     }
 
     async fn message(
@@ -162,6 +165,20 @@ impl MessageStore for MysqlDatabase {
         }
         let key = Key::Conversation(query.conversation);
         self.read_late(key, Around::Nothing, query, work!(range))
+            .await
+    }
+
+    async fn changes(&self, query: ChangesQuery) -> DbResult<ChangesPage> {
+        if query.fresh {
+            return self.read(query, work!(changes::since)).await;
+        }
+        let key = Key::Conversation(query.conversation);
+        self.read_late(key, Around::Nothing, query, work!(changes::since))
+            .await
+    }
+
+    async fn purge_changes(&self, before: UnixMillis, limit: u32) -> DbResult<u64> {
+        self.write(true, &[], (before, limit), work!(changes::purge))
             .await
     }
 

@@ -48,6 +48,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(12, "+conversation_states", "0012_conversation_states"),
     migration!(14, "+invitation_links", "0014_invitation_links"),
     migration!(15, "+join_requests", "0015_join_requests"),
+    migration!(16, "+changes", "0016_changes"),
 ];
 
 /// Seconds to wait for another program that migrates.

@@ -25,6 +25,7 @@
 //! ```
 
 mod audit;
+mod changes;
 mod config;
 mod connect;
 mod conversations;

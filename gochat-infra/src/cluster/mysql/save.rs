@@ -3,42 +3,48 @@
 //! A batch is sorted into the order of the table and stored with as few multi-row inserts as fit.
 //! Normally nothing of it is there and that is all. When the server finds a place or an id taken,
 //! what is stored is looked up and only the rest is inserted; a message whose id stands elsewhere
-//! is stored as a copy of the id. Heads, read pointers and hidden chats follow with one statement
-//! each. Every refusal is an outcome; every error gives the whole transaction up.
+//! is stored as a copy of the id. Changes of messages follow, then heads, read pointers and hidden
+//! chats with one statement each. Every refusal is an outcome; every error gives the whole transaction up.
 //!
 //! The inserts are plain ones: `INSERT IGNORE` would also ignore a text that is too long.
 
-use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixMillis};
+use gochat_core::ids::{ConversationId, ConversationKind, MessageId, Rev, SeqId, UnixMillis};
 use hashbrown::{HashMap, HashSet};
 
+use super::changes;
 use super::fault::{self, Class};
 use super::query::{
     At, Bind, Conn, Rows, binds, execute, execute_rows, execute_some, json_array, json_ids, rows,
     statements,
 };
-use crate::port::db::{DbError, DbResult, NewMessage, SaveOutcome};
+use crate::port::db::{DbError, DbResult, NewChange, NewMessage, SaveOutcome};
 use crate::sql::batch::{self, Pending, Touched};
+use crate::sql::row::columns;
 
 const INSERT: Rows = Rows {
     head: "INSERT INTO messages (conversation_id, seq_id, id, sender_id, message_type, created_at, \
-           updated_at, client_msg_id, content, extra) VALUES ",
-    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+           updated_at, client_msg_id, content, extra, rev, changed_rev) VALUES ",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     tail: "",
 };
-const INSERT_WIDTH: usize = 10;
+const INSERT_WIDTH: usize = 12;
 
-// `data_updated_at` is the epoch when a message makes the row: nobody has edited it yet. The seq is
+// `data_updated_at` is the epoch when a message makes the row: nobody has edited it yet. The list
+// shows changes of the newest message, so incremental sync must report the conversation. The seq is
 // compared by all and must change last.
 const BUMP: Rows = Rows {
     head: "INSERT INTO conversations (id, type, last_seq_id, last_message_id, created_at, \
-           updated_at, data_updated_at, description, settings) VALUES ",
-    row: "(?, ?, ?, ?, ?, ?, '1970-01-01', '', '')",
+           updated_at, last_rev, data_updated_at, description, settings) VALUES ",
+    row: "(?, ?, ?, ?, ?, ?, ?, '1970-01-01', '', '')",
     tail: " ON DUPLICATE KEY UPDATE \
            last_message_id = IF(VALUES(last_seq_id) > last_seq_id, VALUES(last_message_id), last_message_id), \
-           updated_at = IF(VALUES(last_seq_id) > last_seq_id, GREATEST(updated_at, VALUES(updated_at)), updated_at), \
+           updated_at = IF(VALUES(last_seq_id) > last_seq_id OR (VALUES(last_seq_id) = last_seq_id \
+               AND VALUES(last_rev) > GREATEST(last_rev, last_seq_id)), \
+               GREATEST(updated_at, VALUES(updated_at)), updated_at), \
+           last_rev = GREATEST(last_rev, VALUES(last_rev)), \
            last_seq_id = GREATEST(last_seq_id, VALUES(last_seq_id))",
 };
-const BUMP_WIDTH: usize = 6;
+const BUMP_WIDTH: usize = 7;
 
 const READ_OWN: Rows = Rows {
     head: "INSERT INTO user_read_pointers (user_id, conversation_id, last_read_seq_id, updated_at) VALUES ",
@@ -63,9 +69,17 @@ statements! {
     // The id stands under another place: the message keeps it, told apart by the number of the
     // copy.
     InsertCopy = "INSERT INTO messages (conversation_id, seq_id, id, sender_id, message_type, created_at, \
-        updated_at, client_msg_id, content, extra, id_copy) \
-        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, MAX(id_copy) + 1 FROM messages WHERE id = ?3 \
-        HAVING COUNT(*) > 0";
+        updated_at, client_msg_id, content, extra, rev, changed_rev, id_copy) \
+        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?10, MAX(id_copy) + 1 FROM messages \
+        WHERE id = ?3 HAVING COUNT(*) > 0";
+    // ?1 [conversation, …]. The rows are locked: who numbers messages is alone.
+    HeadRevs = concat!(
+        "SELECT c.id, ", columns!(last_rev "c"), " FROM \
+         JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS (id VARCHAR(64) PATH '$')) j \
+         STRAIGHT_JOIN conversations c ON c.id = j.id COLLATE utf8mb4_bin FOR UPDATE"
+    );
+    Number = "UPDATE messages SET rev = ?3, changed_rev = ?3 \
+        WHERE conversation_id = ?1 AND seq_id = ?2";
     // Few chats are hidden at any time; members are found by the conversation.
     ShowAgain = "UPDATE JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
             (id VARCHAR(64) PATH '$')) j \
@@ -83,25 +97,60 @@ const ROUNDS: usize = 8;
 /// Stores a batch and what follows from it.
 pub(super) async fn store(
     conn: &mut Conn,
-    (messages, now): &(Vec<NewMessage>, UnixMillis),
+    (messages, changes, now): &(Vec<NewMessage>, Vec<NewChange>, UnixMillis),
 ) -> DbResult<Vec<SaveOutcome>> {
     let mut outcomes = vec![SaveOutcome::Stored; messages.len()];
     let Wanted { plain, mut copies } = distinct(messages, &mut outcomes);
     insert(conn, messages, plain, &mut copies, &mut outcomes).await?;
     insert_copies(conn, messages, copies, &mut outcomes).await?;
+    let numbered = number(conn, messages, changes, &outcomes).await?;
 
     let mut pending = Pending::default();
     pending.at(*now);
-    for (message, outcome) in messages.iter().zip(&outcomes) {
-        if *outcome != SaveOutcome::Conflict {
-            pending.of(message.conversation_id).note(message);
+    for (at, message) in messages.iter().enumerate() {
+        if outcomes[at] != SaveOutcome::Conflict {
+            let rev = numbered.get(&at).copied().unwrap_or(message.rev);
+            pending.of(message.conversation_id).note(message, rev);
         }
+    }
+    if !changes.is_empty() {
+        outcomes.extend(changes::store(conn, changes, &mut pending).await?);
     }
     let (touched, now) = pending.take();
     if !touched.is_empty() {
         follow(conn, &touched, now).await?;
     }
     Ok(outcomes)
+}
+
+/// Gives numbers to stored messages that came without one; returns the number of each.
+async fn number(
+    conn: &mut Conn,
+    messages: &[NewMessage],
+    changes: &[NewChange],
+    outcomes: &[SaveOutcome],
+) -> DbResult<HashMap<usize, Rev>> {
+    let wanted = batch::unnumbered(messages, outcomes);
+    if wanted.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut ids: Vec<_> = wanted
+        .iter()
+        .map(|at| messages[*at].conversation_id)
+        .collect();
+    ids.dedup();
+    let heads: Vec<(ConversationId, Rev)> =
+        rows::<HeadRevs, _>(conn, &binds![json_ids(ids)]).await?;
+    let numbered = batch::number(messages, wanted, changes, heads.into_iter().collect());
+    for &(at, rev) in &numbered {
+        let message = &messages[at];
+        // No number stands for the seq.
+        if rev != message.seq_id {
+            let binds = binds![message.conversation_id, message.seq_id, rev];
+            execute::<Number>(conn, &binds).await?;
+        }
+    }
+    Ok(numbered.into_iter().collect())
 }
 
 /// Messages of a batch that are still to be stored.
@@ -207,6 +256,7 @@ async fn insert_copies(
                     message.client_msg_id.as_ref(),
                     &message.content,
                     message.extra.as_ref(),
+                    message.rev,
                 ];
                 match execute::<InsertCopy>(conn, &values).await {
                     Ok(0) => return Err(DbError::internal("a copy of a message was not stored")),
@@ -235,6 +285,8 @@ fn columns(message: &NewMessage) -> [Bind<'_>; INSERT_WIDTH] {
         message.client_msg_id.as_ref(),
         &message.content,
         message.extra.as_ref(),
+        message.rev,
+        message.rev,
     ]
 }
 
@@ -283,7 +335,8 @@ async fn missing(
 async fn follow(conn: &mut Conn, touched: &[Touched], now: UnixMillis) -> DbResult<()> {
     let heads = touched.iter().flat_map(|c| {
         let kind = c.id.kind() as i32;
-        binds![c.text.as_str(), kind, c.head, c.last, At(now), At(now)]
+        let text = c.text.as_str();
+        binds![text, kind, c.head, c.last, At(now), At(now), c.rev]
     });
     let heads: Vec<Bind<'_>> = heads.collect();
     execute_rows(conn, &BUMP, BUMP_WIDTH, &heads).await?;
@@ -298,7 +351,7 @@ async fn follow(conn: &mut Conn, touched: &[Touched], now: UnixMillis) -> DbResu
     }
     execute_rows(conn, &READ_OWN, READ_OWN_WIDTH, &pointers).await?;
 
-    let singles = touched.iter().map(|c| c.id);
+    let singles = touched.iter().filter(|c| c.has_messages()).map(|c| c.id);
     let singles: Vec<_> = singles
         .filter(|id| id.kind() == ConversationKind::Single)
         .collect();

@@ -4,15 +4,15 @@ use async_trait::async_trait;
 use diesel::sqlite::SqliteConnection;
 use gochat_core::conversation::{Revision, decide_edit};
 use gochat_core::error::ErrorCode;
-use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UnixMillis, UserId};
+use gochat_core::ids::{ConversationId, ConversationKind, UnixMillis, UserId};
 use gochat_core::membership::GroupCommand;
 
 use super::query::{binds, execute, first, json_ids, one, rows, statements};
 use super::{SqliteDatabase, facts, groups, list, members};
 use crate::port::db::{
-    ConversationFacts, ConversationPatch, ConversationRow, ConversationStore, Created, DbError,
-    DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MemberPage, MemberRow, MembersQuery,
-    NewConversation, SearchPage, SearchQuery,
+    ConversationFacts, ConversationHead, ConversationPatch, ConversationRow, ConversationStore,
+    Created, DbError, DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MemberPage,
+    MemberRow, MembersQuery, NewConversation, SearchPage, SearchQuery,
 };
 use crate::sql::groups::{may_edit, refused, seen};
 use crate::sql::row::columns;
@@ -28,10 +28,10 @@ statements! {
     );
     RevisionOf = "SELECT version, data_updated_at FROM conversations WHERE id = ?1";
     // ?1 JSON array of ids, ?2 a user or 0.
-    Heads = "SELECT c.id, c.last_seq_id FROM conversations c \
+    Heads = concat!("SELECT c.id, c.last_seq_id, ", columns!(last_rev "c"), " FROM conversations c \
              WHERE c.id IN (SELECT value FROM json_each(?1)) \
              AND (?2 = 0 OR c.type = 3 OR EXISTS (SELECT 1 FROM conversation_members m \
-                  WHERE m.user_id = ?2 AND m.conversation_id = c.id))";
+                  WHERE m.user_id = ?2 AND m.conversation_id = c.id))");
     Update = "UPDATE conversations SET name = coalesce(?2, name), \
               avatar_url = coalesce(?3, avatar_url), description = coalesce(?4, description), \
               settings = coalesce(?5, settings), updated_at = max(updated_at, ?6), \
@@ -166,7 +166,7 @@ impl ConversationStore for SqliteDatabase {
         &self,
         member: Option<UserId>,
         ids: &[ConversationId],
-    ) -> DbResult<Vec<(ConversationId, SeqId)>> {
+    ) -> DbResult<Vec<ConversationHead>> {
         let ids = json_ids(ids.iter().copied());
         let member = member.map_or(0, UserId::as_i64);
         self.read(move |conn| rows::<Heads, _>(conn, &binds![&ids, member]))

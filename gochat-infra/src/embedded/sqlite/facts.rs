@@ -1,4 +1,4 @@
-//! The facts the sequencer judges by, for many conversations in at most six statements.
+//! The facts the sequencer judges by, for many conversations in at most seven statements.
 
 use diesel::connection::Connection as _;
 use diesel::sqlite::SqliteConnection;
@@ -30,18 +30,34 @@ statements! {
               ON (f.requester_id = j.value ->> 1 AND f.target_id = j.value ->> 2) \
               OR (f.requester_id = j.value ->> 2 AND f.target_id = j.value ->> 1) \
          WHERE f.status = 3";
-    // ?1 [[conversation, lowest seq], …], ?2 oldest instant
-    Recent = "SELECT m.conversation_id, m.sender_id, m.client_msg_id, m.id, m.seq_id, \
-              m.created_at FROM json_each(?1) j \
+    // ?1 [[conversation, lowest seq, lowest rev], …], ?2 oldest instant
+    Recent = concat!(
+        "SELECT ", columns!(recent_message "m"), " FROM json_each(?1) j \
          CROSS JOIN messages m ON m.conversation_id = j.value ->> 0 AND m.seq_id >= j.value ->> 1 \
          WHERE m.created_at >= ?2 AND m.client_msg_id IS NOT NULL \
-         ORDER BY j.key, m.seq_id";
-    // ?1 [[conversation, sender, client id], …]
-    Resends = "SELECT m.conversation_id, m.sender_id, m.client_msg_id, m.id, m.seq_id, \
-              m.created_at FROM json_each(?1) j \
+              AND ", columns!(rev "m"), " >= j.value ->> 2 \
+         UNION ALL SELECT ", columns!(recent_change "x"), " FROM json_each(?1) j \
+         CROSS JOIN message_changes x ON x.conversation_id = j.value ->> 0 \
+              AND x.rev >= j.value ->> 2 \
+         WHERE x.created_at >= ?2 AND x.client_msg_id IS NOT NULL"
+    );
+    // ?1 [[conversation, sender, client id, is a change], …]
+    Resends = concat!(
+        "SELECT ", columns!(recent_message "m"), " FROM json_each(?1) j \
          CROSS JOIN messages m ON m.conversation_id = j.value ->> 0 AND m.sender_id = j.value ->> 1 \
               AND m.client_msg_id = j.value ->> 2 \
-         ORDER BY m.seq_id";
+         WHERE j.value ->> 3 = 0 \
+         UNION ALL SELECT ", columns!(recent_change "x"), " FROM json_each(?1) j \
+         CROSS JOIN message_changes x ON x.conversation_id = j.value ->> 0 \
+              AND x.sender_id = j.value ->> 1 AND x.client_msg_id = j.value ->> 2 \
+         WHERE j.value ->> 3 = 1"
+    );
+    // ?1 [[conversation, id], …]
+    Targets = concat!(
+        "SELECT m.conversation_id, ", columns!(target "m"), " FROM json_each(?1) j \
+         CROSS JOIN messages m ON m.id = j.value ->> 1 AND m.conversation_id = j.value ->> 0 \
+         ORDER BY m.id_copy DESC"
+    );
 }
 
 pub(super) fn load(
@@ -73,12 +89,15 @@ pub(super) fn load(
         if !windows.is_empty() {
             let ranges = windows
                 .iter()
-                .map(|(id, lowest)| format!("[\"{id}\",{lowest}]"));
+                .map(|(id, seq, rev)| format!("[\"{id}\",{seq},{rev}]"));
             let binds = binds![json_array(ranges), request.recent_since];
             found.recent(rows::<Recent, _>(conn, &binds)?);
         }
         if let Some(resends) = facts::resends(request) {
             found.resends(rows::<Resends, _>(conn, &binds![resends])?);
+        }
+        if let Some(targets) = facts::targets(request) {
+            found.targets(rows::<Targets, _>(conn, &binds![targets])?);
         }
         Ok(found.answer(request))
     })

@@ -6,7 +6,7 @@ use diesel::sqlite::SqliteConnection;
 use tokio::sync::oneshot;
 
 use super::save;
-use crate::port::db::{DbError, DbErrorKind, DbResult, NewMessage, SaveOutcome};
+use crate::port::db::{DbError, DbErrorKind, DbResult, NewChange, NewMessage, SaveOutcome};
 use crate::sql::batch::Pending;
 use gochat_core::ids::UnixMillis;
 
@@ -89,9 +89,10 @@ struct Call<T, F> {
     reply: Reply<T>,
 }
 
-/// Storing messages: jobs of this kind share more than the commit.
+/// Storing messages and changes: jobs of this kind share more than the commit.
 struct Save {
     messages: Vec<NewMessage>,
+    changes: Vec<NewChange>,
     now: UnixMillis,
     reply: Reply<Vec<SaveOutcome>>,
 }
@@ -113,15 +114,17 @@ where
     )
 }
 
-/// A job that stores messages, and where its answer arrives.
+/// A job that stores messages and changes, and where its answer arrives.
 pub(super) fn save(
     messages: Vec<NewMessage>,
+    changes: Vec<NewChange>,
     now: UnixMillis,
 ) -> (Box<dyn Job>, oneshot::Receiver<DbResult<Vec<SaveOutcome>>>) {
     let (reply, answer) = Reply::new();
     (
         Box::new(Save {
             messages,
+            changes,
             now,
             reply,
         }),
@@ -161,7 +164,7 @@ where
 
 impl Job for Save {
     fn weight(&self) -> usize {
-        self.messages.len()
+        self.messages.len() + self.changes.len()
     }
 
     fn stands_alone(&self) -> bool {
@@ -172,7 +175,7 @@ impl Job for Save {
     fn run(&mut self, conn: &mut SqliteConnection, pending: &mut Pending) -> Verdict {
         match self
             .reply
-            .fill(|| save::store(conn, &self.messages, self.now, pending))
+            .fill(|| save::store(conn, &self.messages, &self.changes, self.now, pending))
         {
             Verdict::Keep => Verdict::Keep,
             Verdict::Undo | Verdict::Abort => Verdict::Abort,

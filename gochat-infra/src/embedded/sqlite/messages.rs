@@ -8,10 +8,11 @@ use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
 use gochat_core::receipt::MemberPointer;
 
 use super::query::{binds, execute, first, json_array, json_ids, rows, statements};
-use super::{SqliteDatabase, pointers};
+use super::{SqliteDatabase, changes, pointers};
 use crate::port::db::{
-    DbError, DbResult, Direction, MAX_MEMBER_PAGE, MAX_PAGE, MessageEntry, MessagePage, MessageRow,
-    MessageStore, NewMessage, RangeQuery, ReadOutcome, RecallOutcome, SaveOutcome,
+    ChangesPage, ChangesQuery, DbError, DbResult, Direction, MAX_MEMBER_PAGE, MAX_PAGE,
+    MessageEntry, MessagePage, MessageRow, MessageStore, NewChange, NewMessage, RangeQuery,
+    ReadOutcome, RecallOutcome, SaveOutcome,
 };
 use crate::sql::history;
 use crate::sql::row::columns;
@@ -100,9 +101,10 @@ impl MessageStore for SqliteDatabase {
     async fn save_batch(
         &self,
         messages: Vec<NewMessage>,
+        changes: Vec<NewChange>,
         now: UnixMillis,
     ) -> DbResult<Vec<SaveOutcome>> {
-        self.write_messages(messages, now).await
+        self.write_messages(messages, changes, now).await
     }
 
     async fn message(
@@ -116,6 +118,16 @@ impl MessageStore for SqliteDatabase {
 
     async fn messages(&self, query: RangeQuery) -> DbResult<MessagePage> {
         self.read(move |conn| range(conn, &query)).await
+    }
+
+    async fn changes(&self, query: ChangesQuery) -> DbResult<ChangesPage> {
+        self.read(move |conn| changes::since(conn, &query)).await
+    }
+
+    async fn purge_changes(&self, before: UnixMillis, limit: u32) -> DbResult<u64> {
+        let weight = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.write(weight, move |conn| changes::purge(conn, before, limit))
+            .await
     }
 
     async fn latest_messages(

@@ -17,6 +17,7 @@
 //! ```
 
 mod audit;
+mod changes;
 mod connect;
 mod conversations;
 mod facts;
@@ -60,7 +61,7 @@ pub use options::{SqliteOptions, Synchronous};
 use self::connect::Role;
 use self::job::Job;
 use crate::embedded::disk::{DiskGuard, REFUSAL};
-use crate::port::db::{Database, DbError, DbResult, NewMessage, SaveOutcome};
+use crate::port::db::{Database, DbError, DbResult, NewChange, NewMessage, SaveOutcome};
 
 /// The database in one SQLite file. Cheap to clone; the threads end when [`Database::close`] was
 /// called or the last clone is gone.
@@ -170,13 +171,14 @@ impl SqliteDatabase {
         self.write(weight, work).await
     }
 
-    /// Stores messages on the writing connection.
+    /// Stores messages and changes on the writing connection.
     async fn write_messages(
         &self,
         messages: Vec<NewMessage>,
+        changes: Vec<NewChange>,
         now: UnixMillis,
     ) -> DbResult<Vec<SaveOutcome>> {
-        let (job, answer) = job::save(messages, now);
+        let (job, answer) = job::save(messages, changes, now);
         send(self.lanes()?.write, job, answer).await
     }
 

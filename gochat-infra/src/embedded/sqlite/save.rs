@@ -1,35 +1,48 @@
 //! Storing messages: the hot path of the database.
 //!
-//! Per message one insert; per conversation and author of the *transaction* one upsert each. Every
-//! refusal is an outcome; every error gives the whole transaction up.
+//! Per message one insert; per conversation and author of the *transaction* one upsert each.
+//! Changes of messages follow the messages. Every refusal is an outcome; every error gives the whole transaction up.
 
 use std::time::{Duration, Instant};
 
 use diesel::sqlite::SqliteConnection;
-use gochat_core::ids::{ConversationKind, UnixMillis};
+use gochat_core::ids::{ConversationId, ConversationKind, Rev, UnixMillis};
+use hashbrown::HashMap;
 
+use super::changes;
 use super::query::{binds, execute, first, json_ids, statements};
-use crate::port::db::{DbError, DbResult, NewMessage, SaveOutcome};
+use crate::port::db::{DbError, DbResult, NewChange, NewMessage, SaveOutcome};
 use crate::sql::batch::{self, Pending, Touched};
+use crate::sql::row::columns;
 
 statements! {
     Insert = "INSERT INTO messages (conversation_id, seq_id, id, sender_id, message_type, \
-              created_at, updated_at, client_msg_id, content, extra) \
-              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
+              created_at, updated_at, client_msg_id, content, extra, rev, changed_rev) \
+              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?10) ON CONFLICT DO NOTHING";
     // The id stands under another place: the message keeps it, told apart by the number of the
     // copy.
     InsertCopy = "INSERT INTO messages (conversation_id, seq_id, id, sender_id, message_type, \
-              created_at, updated_at, client_msg_id, content, extra, id_copy) \
-              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, max(id_copy) + 1 \
+              created_at, updated_at, client_msg_id, content, extra, rev, changed_rev, id_copy) \
+              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?10, max(id_copy) + 1 \
               FROM messages WHERE id = ?3 HAVING count(*) > 0";
     IdAt = "SELECT id FROM messages WHERE conversation_id = ?1 AND seq_id = ?2";
-    // `data_updated_at` is 0 when a message makes the row: nobody has edited it yet.
+    HeadRev = concat!(
+        "SELECT ", columns!(last_rev "c"), " FROM conversations c WHERE c.id = ?1"
+    );
+    Number = "UPDATE messages SET rev = ?3, changed_rev = ?3 \
+              WHERE conversation_id = ?1 AND seq_id = ?2";
+    // `data_updated_at` is 0 when a message makes the row: nobody has edited it yet. The list shows
+    // changes of the newest message, so incremental sync must report the conversation.
     Bump = "INSERT INTO conversations (id, type, last_seq_id, last_message_id, created_at, \
-            updated_at, data_updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5, 0) \
-            ON CONFLICT DO UPDATE SET last_seq_id = excluded.last_seq_id, \
-            last_message_id = excluded.last_message_id, \
-            updated_at = max(conversations.updated_at, excluded.updated_at) \
-            WHERE excluded.last_seq_id > conversations.last_seq_id";
+            updated_at, data_updated_at, last_rev) VALUES (?1, ?2, ?3, ?4, ?5, ?5, 0, ?6) \
+            ON CONFLICT DO UPDATE SET last_seq_id = max(last_seq_id, excluded.last_seq_id), \
+            last_message_id = iif(excluded.last_seq_id > last_seq_id, \
+                excluded.last_message_id, last_message_id), \
+            updated_at = iif(excluded.last_seq_id >= last_seq_id, \
+                max(updated_at, excluded.updated_at), updated_at), \
+            last_rev = max(last_rev, excluded.last_rev) \
+            WHERE excluded.last_seq_id > last_seq_id \
+                OR excluded.last_rev > max(last_rev, last_seq_id)";
     ReadOwn = "INSERT INTO user_read_pointers \
             (user_id, conversation_id, last_read_seq_id, updated_at) VALUES (?1, ?2, ?3, ?4) \
             ON CONFLICT DO UPDATE SET last_read_seq_id = excluded.last_read_seq_id, \
@@ -40,10 +53,11 @@ statements! {
             WHERE hidden = 1 AND conversation_id IN (SELECT value FROM json_each(?1))";
 }
 
-/// Stores the messages; heads and pointers follow with [`flush`].
+/// Stores the messages, then the changes; heads and pointers follow with [`flush`].
 pub(super) fn store(
     conn: &mut SqliteConnection,
     messages: &[NewMessage],
+    changes: &[NewChange],
     now: UnixMillis,
     pending: &mut Pending,
 ) -> DbResult<Vec<SaveOutcome>> {
@@ -54,12 +68,49 @@ pub(super) fn store(
         let message = &messages[at];
         let touched = pending.of(message.conversation_id);
         outcomes[at] = insert(conn, &touched.text, message)?;
-        if outcomes[at] != SaveOutcome::Conflict {
-            touched.note(message);
-        }
         turn.give_way();
     }
+    let numbered = number(conn, messages, changes, &outcomes, pending)?;
+    for (at, message) in messages.iter().enumerate() {
+        if outcomes[at] != SaveOutcome::Conflict {
+            let rev = numbered.get(&at).copied().unwrap_or(message.rev);
+            pending.of(message.conversation_id).note(message, rev);
+        }
+    }
+    if !changes.is_empty() {
+        outcomes.extend(changes::store(conn, changes, pending, || turn.give_way())?);
+    }
     Ok(outcomes)
+}
+
+/// Gives numbers to stored messages that came without one; returns the number of each.
+fn number(
+    conn: &mut SqliteConnection,
+    messages: &[NewMessage],
+    changes: &[NewChange],
+    outcomes: &[SaveOutcome],
+    pending: &mut Pending,
+) -> DbResult<HashMap<usize, Rev>> {
+    let wanted = batch::unnumbered(messages, outcomes);
+    let mut heads: HashMap<ConversationId, Rev> = HashMap::new();
+    for &at in &wanted {
+        let id = messages[at].conversation_id;
+        if !heads.contains_key(&id) {
+            let touched = pending.of(id);
+            let stored: Option<Rev> = first::<HeadRev, _>(conn, &binds![&touched.text])?;
+            heads.insert(id, touched.rev.max(stored.unwrap_or(0)));
+        }
+    }
+    let numbered = batch::number(messages, wanted, changes, heads);
+    for &(at, rev) in &numbered {
+        let message = &messages[at];
+        // No number stands for the seq.
+        if rev != message.seq_id {
+            let binds = binds![message.conversation_id, message.seq_id, rev];
+            execute::<Number>(conn, &binds)?;
+        }
+    }
+    Ok(numbered.into_iter().collect())
 }
 
 /// Longest time for which the writer works without giving way to other threads.
@@ -99,6 +150,7 @@ fn insert(
         message.client_msg_id.as_ref(),
         &message.content,
         message.extra.as_ref(),
+        message.rev,
     ];
     if execute::<Insert>(conn, &values)? > 0 {
         return Ok(SaveOutcome::Stored);
@@ -134,7 +186,7 @@ pub(super) fn flush(conn: &mut SqliteConnection, pending: &mut Pending) -> DbRes
     }
     let singles = touched
         .iter()
-        .filter(|c| c.id.kind() == ConversationKind::Single);
+        .filter(|c| c.id.kind() == ConversationKind::Single && c.has_messages());
     let singles = json_ids(singles.map(|c| c.id));
     execute::<ShowAgain>(conn, &binds![&singles, now]).map(|_| ())
 }
@@ -143,7 +195,14 @@ fn write(conn: &mut SqliteConnection, touched: &Touched, now: UnixMillis) -> DbR
     let kind = touched.id.kind() as i32;
     execute::<Bump>(
         conn,
-        &binds![&touched.text, kind, touched.head, touched.last, now],
+        &binds![
+            &touched.text,
+            kind,
+            touched.head,
+            touched.last,
+            now,
+            touched.rev
+        ],
     )?;
     for (author, seq) in &touched.authors {
         execute::<ReadOwn>(conn, &binds![*author, &touched.text, *seq, now])?;

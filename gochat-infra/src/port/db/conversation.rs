@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use gochat_core::error::ErrorCode;
-use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixMillis, UserId};
+use gochat_core::ids::{
+    ConversationId, ConversationKind, MessageId, Rev, SeqId, UnixMillis, UserId,
+};
 use gochat_core::membership::{self as core, GroupAct, GroupCommand, GroupDecision, Role};
 
 use super::{
@@ -39,6 +41,19 @@ pub struct ConversationRow {
     pub updated_at: UnixMillis,
     /// Number of edits of name, avatar, description and settings so far.
     pub version: u64,
+    /// Number of the newest stored message or change of a message.
+    pub last_rev: Rev,
+}
+
+/// How far a conversation is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConversationHead {
+    /// Which conversation.
+    pub id: ConversationId,
+    /// Seq of the newest stored message.
+    pub seq: SeqId,
+    /// Number of the newest stored message or change of a message.
+    pub rev: Rev,
 }
 
 impl ConversationRow {
@@ -249,13 +264,13 @@ pub trait ConversationStore: Send + Sync {
     /// The conversations among `ids` that exist, in no particular order, each once.
     async fn conversations(&self, ids: &[ConversationId]) -> DbResult<Vec<ConversationRow>>;
 
-    /// The newest stored sequence number of each of `ids` that exists, never from a replica. With
+    /// The newest stored numbers of each of `ids` that exists, never from a replica. With
     /// `member` only of conversations this user is in; everybody is in the world chat.
     async fn heads(
         &self,
         member: Option<UserId>,
         ids: &[ConversationId],
-    ) -> DbResult<Vec<(ConversationId, SeqId)>>;
+    ) -> DbResult<Vec<ConversationHead>>;
 
     /// Changes name, avatar, description or settings and returns the new row.
     ///

@@ -1,6 +1,6 @@
 //! What the sequencer must know of a conversation before it judges a message.
 
-use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
+use gochat_core::ids::{ConversationId, MessageId, Rev, SeqId, UnixMillis, UserId};
 
 use super::{ConversationRow, MemberRow};
 
@@ -12,12 +12,12 @@ pub struct FactsRequest {
     /// Conversations up to this size are answered with all members, larger ones only with the
     /// asked senders.
     pub max_members: u32,
-    /// Newest messages per conversation for the idempotency window; 0 = none.
+    /// Newest messages and changes per conversation for the idempotency window; 0 = none.
     pub recent_max: u32,
-    /// No recent messages made before this instant.
+    /// No recent messages and changes made before this instant.
     pub recent_since: UnixMillis,
-    /// Maximum number of members, recent messages and resends of one answer, estimated before they
-    /// are read. An answer ends before the conversation with which it would be exceeded; the first
+    /// Maximum number of members, recent messages, resends and targets of one answer, estimated
+    /// before they are read. An answer ends before the conversation with which it would be exceeded; the first
     /// one is always answered.
     pub max_rows: usize,
 }
@@ -29,8 +29,22 @@ pub struct FactsOf {
     pub id: ConversationId,
     /// Users whose membership is needed even when the member list is too long.
     pub senders: Vec<UserId>,
-    /// Messages to look for, by author and the author's own id, however old.
-    pub resends: Vec<(UserId, String)>,
+    /// Messages and changes to look for, by author and the author's own id: messages however old,
+    /// changes as long as they are remembered.
+    pub resends: Vec<Resend>,
+    /// Messages that are to be changed.
+    pub targets: Vec<MessageId>,
+}
+
+/// A message or change that may be stored already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resend {
+    /// Author of the message or of the change.
+    pub sender: UserId,
+    /// The author's own id of it.
+    pub client_msg_id: String,
+    /// A change is meant, and not a message.
+    pub is_change: bool,
 }
 
 /// The facts of one conversation.
@@ -46,24 +60,48 @@ pub struct ConversationFacts {
     pub members_complete: bool,
     /// Single chats: one side blocked the other.
     pub blocked: bool,
-    /// Newest messages that carry a client id, oldest first.
+    /// Newest messages and changes that carry a client id, by ascending `rev`.
     pub recent: Vec<RecentMessage>,
-    /// Of each asked resend the stored message with the lowest number, if there is one. What isn't here is not stored up
-    /// to the row's newest number: both are of one snapshot.
+    /// Of each asked resend the stored message or change with the lowest number, if there is one. What isn't here is not
+    /// stored up to the row's newest number: both are of one snapshot.
     pub resends: Vec<RecentMessage>,
+    /// Those of the asked targets that are stored, of the same snapshot. Of several messages under
+    /// one id the one stored last is meant.
+    pub targets: Vec<TargetRow>,
 }
 
-/// A stored message as the idempotency window remembers it.
+/// What a change of a message is judged by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecentMessage {
-    /// Author.
-    pub sender_id: UserId,
-    /// The author's own id of the message.
-    pub client_msg_id: String,
+pub struct TargetRow {
     /// Id.
     pub message_id: MessageId,
     /// Position.
     pub seq_id: SeqId,
+    /// Author.
+    pub sender_id: UserId,
     /// When it was made.
     pub created_at: UnixMillis,
+    /// Recalled.
+    pub deleted: bool,
+    /// How often it was edited.
+    pub edit_count: u32,
+}
+
+/// A stored message or change as the idempotency window remembers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecentMessage {
+    /// Author of the message or of the change.
+    pub sender_id: UserId,
+    /// The author's own id of it.
+    pub client_msg_id: String,
+    /// The message, or the one that was changed.
+    pub message_id: MessageId,
+    /// Position of that message.
+    pub seq_id: SeqId,
+    /// The number that was acknowledged, over messages and changes of the conversation.
+    pub rev: Rev,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// A change, and not a message.
+    pub is_change: bool,
 }

@@ -1,7 +1,8 @@
 //! Messages and read pointers.
 
 use async_trait::async_trait;
-use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
+use gochat_core::ids::{ConversationId, MessageId, Rev, SeqId, UnixMillis, UserId};
+use gochat_core::message::ChangeKind;
 use gochat_core::receipt::MemberPointer;
 
 use super::{DbResult, UserBrief};
@@ -29,8 +30,15 @@ pub struct MessageRow {
     pub deleted: bool,
     /// When it was made.
     pub created_at: UnixMillis,
-    /// When it was made or recalled.
+    /// When it was made, edited or recalled.
     pub updated_at: UnixMillis,
+    /// Number of its last change, over messages and changes of the conversation; the number of the
+    /// message itself while it has no change.
+    pub rev: Rev,
+    /// When it was last edited.
+    pub edited_at: Option<UnixMillis>,
+    /// How often it was edited.
+    pub edit_count: u32,
 }
 
 /// A message together with its author.
@@ -63,18 +71,52 @@ pub struct NewMessage {
     pub extra: Option<String>,
     /// When it was made.
     pub created_at: UnixMillis,
+    /// Number over messages and changes of the conversation. 0 = the sequencer gives none: the
+    /// store gives the next one.
+    pub rev: Rev,
 }
 
-/// What became of one message of a batch.
+/// A change of a message, to be stored. The sequencer has judged it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewChange {
+    /// Of which conversation.
+    pub conversation_id: ConversationId,
+    /// Number over messages and changes of the conversation, from 1.
+    pub rev: Rev,
+    /// What it does.
+    pub kind: ChangeKind,
+    /// The message that is changed.
+    pub message_id: MessageId,
+    /// Position of that message.
+    pub seq_id: SeqId,
+    /// Who makes the change.
+    pub sender_id: UserId,
+    /// The operator's own id of the change.
+    pub client_msg_id: Option<String>,
+    /// Of an edit: what the message says from now on.
+    pub content: String,
+    /// Of an edit: JSON text.
+    pub extra: Option<String>,
+    /// Of an edit: how often the message was edited, with this edit.
+    pub edit_count: u32,
+    /// When it was made.
+    pub created_at: UnixMillis,
+}
+
+/// What became of one message or change of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SaveOutcome {
     /// Stored now.
     Stored,
-    /// Was stored before: the same id at the same place.
+    /// Was stored before: the same id at the same place, or a change that the message has had, or
+    /// a newer one.
     Duplicate,
     /// Refused: its place holds another message. This must never happen; the adapter counts it
     /// (`gochat_db_message_conflicts_total{kind="place"}`) and logs an error.
     Conflict,
+    /// Refused: the message that is changed isn't stored. This must never happen; the adapter
+    /// counts it (`gochat_db_message_conflicts_total{kind="missing"}`) and logs an error.
+    Missing,
 }
 
 /// Which way to read.
@@ -118,6 +160,30 @@ pub struct MessagePage {
     pub next_seq_id: Option<SeqId>,
 }
 
+/// Asks for what is new or changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangesQuery {
+    /// Of which conversation.
+    pub conversation: ConversationId,
+    /// The reader has everything up to and with this number.
+    pub after_rev: Rev,
+    /// At most this many, cut to [`MAX_CHANGES_PAGE`](super::MAX_CHANGES_PAGE).
+    pub limit: u32,
+    /// Never answered by a replica: the reader knows of a number that a page lacked.
+    pub fresh: bool,
+}
+
+/// A page of what is new or changed, of one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChangesPage {
+    /// Each message once, as it is now, by ascending [`rev`](MessageRow::rev).
+    pub messages: Vec<MessageEntry>,
+    /// Newest number of the conversation; 0 when it doesn't exist or is empty.
+    pub head_rev: Rev,
+    /// More follows the last message.
+    pub has_more: bool,
+}
+
 /// Answer of [`MessageStore::recall`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecallOutcome {
@@ -148,15 +214,23 @@ pub struct ReadOutcome {
 /// Messages by conversation and seq, and how far everybody has read.
 #[async_trait]
 pub trait MessageStore: Send + Sync {
-    /// Stores messages, in one transaction with what follows from them:
+    /// Stores messages, then changes of messages by ascending `rev`, in one transaction with what
+    /// follows from them:
     ///
-    /// * the conversation's head, last message and `updated_at` move forward (never back);
+    /// * the conversation's heads, last message and `updated_at` move forward (never back); a
+    ///   change moves `updated_at` when it changes the newest message;
     /// * the author's read pointer moves to the author's newest seq: who writes has read;
-    /// * a single chat hidden by one side shows again.
+    /// * a single chat hidden by one side shows again with a message.
     ///
-    /// One outcome per message in the order given. Idempotent: what is stored already is
-    /// [`SaveOutcome::Duplicate`], also within one batch, and moves nothing back. A conflict spoils
-    /// only its own message. A message whose id stands at another place is stored under its own
+    /// An edit replaces content and extra, a recall erases them for good: an edit after it only
+    /// counts as a change. Every change is remembered by its author and the author's own id.
+    ///
+    /// One outcome per message and then one per change, in the order given. Idempotent: what is
+    /// stored already is [`SaveOutcome::Duplicate`], also within one batch, and moves nothing back.
+    /// A refusal spoils only its own message or change. A message that comes without a `rev` gets
+    /// the next one when it is stored.
+    ///
+    /// A message whose id stands at another place is stored under its own
     /// place all the same, because it was acknowledged; the adapter counts it
     /// (`gochat_db_message_conflicts_total{kind="id"}`) and logs an error. The conversation row is
     /// made when it is missing, so that an acknowledged message can't get lost. `now` stamps
@@ -164,6 +238,7 @@ pub trait MessageStore: Send + Sync {
     async fn save_batch(
         &self,
         messages: Vec<NewMessage>,
+        changes: Vec<NewChange>,
         now: UnixMillis,
     ) -> DbResult<Vec<SaveOutcome>>;
 
@@ -179,6 +254,13 @@ pub trait MessageStore: Send + Sync {
     /// Messages by position.
     async fn messages(&self, query: RangeQuery) -> DbResult<MessagePage>;
 
+    /// Messages that are new or changed since a number.
+    async fn changes(&self, query: ChangesQuery) -> DbResult<ChangesPage>;
+
+    /// Forgets changes made before `before`, at most `limit` of them; returns how many. The
+    /// messages keep what the changes did; only a resend of such a change isn't recognised.
+    async fn purge_changes(&self, before: UnixMillis, limit: u32) -> DbResult<u64>;
+
     /// The newest `limit_each` messages of each conversation in one statement, newest first;
     /// messages of one conversation stand together. At most
     /// [`MAX_MEMBER_PAGE`](super::MAX_MEMBER_PAGE) in all.
@@ -188,7 +270,9 @@ pub trait MessageStore: Send + Sync {
         limit_each: u32,
     ) -> DbResult<Vec<MessageEntry>>;
 
-    /// Recalls a message: it keeps its place and loses its content for readers. Unread counts stay.
+    /// Recalls a message for sequencers that know no changes: it gets no number, so readers of
+    /// [`changes`](Self::changes) don't hear of it. The message keeps its place and loses its
+    /// content for readers. Unread counts stay.
     /// `MESSAGE_NOT_FOUND` when it isn't in that conversation. Doing it again changes nothing.
     async fn recall(
         &self,

@@ -10,7 +10,7 @@
 //! * Time is passed in (`now`, Unix milliseconds). No adapter asks a clock for business data.
 //! * Ids are produced by the caller; an adapter makes none.
 //! * A list answer never holds more than [`MAX_PAGE`] rows (the fan-out pages have
-//!   [`MAX_MEMBER_PAGE`]); larger limits are cut, not refused.
+//!   [`MAX_MEMBER_PAGE`], changes [`MAX_CHANGES_PAGE`]); larger limits are cut, not refused.
 //! * Reads see every write that was answered before they started.
 //! * `Err` means nothing changed, with one exception: [`DbErrorKind::Unavailable`] leaves it open.
 //!   All writes are therefore safe to repeat.
@@ -43,12 +43,12 @@ use async_trait::async_trait;
 
 pub use audit::{AuditQuery, AuditRow, AuditStore, MAX_AUDIT_PAGE};
 pub use conversation::{
-    AddMembers, AddOutcome, ConversationPatch, ConversationRow, ConversationStore, Created,
-    GroupOutcome, MemberEntry, MemberPage, MemberRow, MembersQuery, Mute, NewConversation,
-    PageStart, RemoveOutcome,
+    AddMembers, AddOutcome, ConversationHead, ConversationPatch, ConversationRow,
+    ConversationStore, Created, GroupOutcome, MemberEntry, MemberPage, MemberRow, MembersQuery,
+    Mute, NewConversation, PageStart, RemoveOutcome,
 };
 pub use error::{DbError, DbErrorKind, DbResult};
-pub use facts::{ConversationFacts, FactsOf, FactsRequest, RecentMessage};
+pub use facts::{ConversationFacts, FactsOf, FactsRequest, RecentMessage, Resend, TargetRow};
 pub use friend::{
     FriendEntry, FriendPage, FriendQuery, FriendRequestEntry, FriendRequestRow, FriendStatus,
     FriendStore, NewFriendRequest, RequestPage, RequestQuery, RequestSide, Respond,
@@ -60,8 +60,8 @@ pub use key::{KeyStore, SigningKeyRow};
 pub use link::{InvitationLinkStore, LinkRow, NewLink};
 pub use list::{ConversationEntry, ListPage, ListQuery, MAX_REMOVED, SearchPage, SearchQuery};
 pub use message::{
-    Direction, MessageEntry, MessagePage, MessageRow, MessageStore, NewMessage, RangeQuery,
-    ReadOutcome, RecallOutcome, SaveOutcome,
+    ChangesPage, ChangesQuery, Direction, MessageEntry, MessagePage, MessageRow, MessageStore,
+    NewChange, NewMessage, RangeQuery, ReadOutcome, RecallOutcome, SaveOutcome,
 };
 pub use migrate::{MigrationStatus, Migrator, is_additive};
 pub use own_state::{OwnOutcome, OwnStateStore};
@@ -77,6 +77,9 @@ pub use user::{
 
 /// Most rows a page of messages, conversations, friends or users holds.
 pub const MAX_PAGE: u32 = 100;
+
+/// Most rows a page of new and changed messages holds.
+pub const MAX_CHANGES_PAGE: u32 = 200;
 
 /// Most rows a page of members holds: fan-out walks large groups with these.
 pub const MAX_MEMBER_PAGE: u32 = 1_000;

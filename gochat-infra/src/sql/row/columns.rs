@@ -64,7 +64,22 @@ macro_rules! columns {
             $a,
             ".updated_at, ",
             $a,
-            ".version"
+            ".version, ",
+            columns!(last_rev $a)
+        )
+    };
+    // Rows from before changes have 0.
+    (last_rev $a:literal) => {
+        concat!(
+            "CASE WHEN ",
+            $a,
+            ".last_rev > ",
+            $a,
+            ".last_seq_id THEN ",
+            $a,
+            ".last_rev ELSE ",
+            $a,
+            ".last_seq_id END"
         )
     };
     (member $a:literal) => {
@@ -110,7 +125,69 @@ macro_rules! columns {
             $a,
             ".created_at, ",
             $a,
-            ".updated_at"
+            ".updated_at, ",
+            $a,
+            ".state_rev, ",
+            $a,
+            ".edited_at, ",
+            $a,
+            ".edit_count"
+        )
+    };
+    // As a recent message; rows from before changes have a `rev` of 0.
+    (recent_message $a:literal) => {
+        concat!(
+            $a,
+            ".conversation_id, ",
+            $a,
+            ".sender_id, ",
+            $a,
+            ".client_msg_id, ",
+            $a,
+            ".id, ",
+            $a,
+            ".seq_id, ",
+            columns!(rev $a),
+            ", ",
+            $a,
+            ".created_at, 0"
+        )
+    };
+    (rev $a:literal) => {
+        concat!("CASE ", $a, ".rev WHEN 0 THEN ", $a, ".seq_id ELSE ", $a, ".rev END")
+    };
+    (recent_change $a:literal) => {
+        concat!(
+            $a,
+            ".conversation_id, ",
+            $a,
+            ".sender_id, ",
+            $a,
+            ".client_msg_id, ",
+            $a,
+            ".message_id, ",
+            $a,
+            ".seq_id, ",
+            $a,
+            ".rev, ",
+            $a,
+            ".created_at, 1"
+        )
+    };
+    (target $a:literal) => {
+        concat!(
+            $a,
+            ".id, ",
+            $a,
+            ".seq_id, ",
+            $a,
+            ".sender_id, ",
+            $a,
+            ".created_at, ",
+            $a,
+            ".deleted, ",
+            $a,
+            ".edit_count"
         )
     };
     (session) => {

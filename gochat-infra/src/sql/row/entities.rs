@@ -7,10 +7,12 @@ use gochat_core::token::{End, Session};
 
 use super::{FromRow, Reader, Source};
 use crate::port::db::{
-    AuditRow, ConversationEntry, ConversationRow, DbResult, EndedSession, FriendEntry,
-    FriendRequestEntry, FriendRequestRow, InvitationRow, JoinRequestRow, LinkRow, MemberEntry,
-    MemberRow, MessageEntry, MessageRow, PasswordRow, SigningKeyRow, UserBrief, UserRow,
+    AuditRow, ConversationEntry, ConversationHead, ConversationRow, DbResult, EndedSession,
+    FriendEntry, FriendRequestEntry, FriendRequestRow, InvitationRow, JoinRequestRow, LinkRow,
+    MemberEntry, MemberRow, MessageEntry, MessageRow, PasswordRow, RecentMessage, SigningKeyRow,
+    TargetRow, UserBrief, UserRow,
 };
+use crate::sql::changes::Stand;
 
 /// Reads a struct field by field; the order of the fields is the order of the columns.
 macro_rules! from_row_struct {
@@ -28,15 +30,25 @@ from_row_struct!(UserRow, 9, {
     id, username, avatar_url, is_guest, status, created_at, updated_at, version, added_by,
 });
 from_row_struct!(UserBrief, 4, { id, username, avatar_url, is_guest });
-from_row_struct!(ConversationRow, 13, {
+from_row_struct!(ConversationRow, 14, {
     id, name, avatar_url, description, owner_id, member_count, settings, last_message_id,
-    last_seq_id, dissolved, created_at, updated_at, version,
+    last_seq_id, dissolved, created_at, updated_at, version, last_rev,
 });
+from_row_struct!(ConversationHead, 3, { id, seq, rev });
 from_row_struct!(MemberRow, 8, {
     conversation_id, user_id, role, muted, muted_until, hidden, joined_at, updated_at,
 });
 from_row_struct!(MemberEntry, 12, { member, user });
-from_row_struct!(MessageEntry, 15, { message, sender });
+from_row_struct!(MessageEntry, 18, { message, sender });
+from_row_struct!(RecentMessage, 7, {
+    sender_id, client_msg_id, message_id, seq_id, rev, created_at, is_change,
+});
+from_row_struct!(TargetRow, 6, {
+    message_id, seq_id, sender_id, created_at, deleted, edit_count,
+});
+from_row_struct!(Stand, 7, {
+    conversation_id, seq_id, id, rev, deleted, edited_at, edit_count,
+});
 from_row_struct!(InvitationRow, 6, {
     id, conversation_id, user_id, inviter_id, created_at, expires_at,
 });
@@ -74,7 +86,7 @@ impl FromRow for MemberPointer {
 }
 
 impl FromRow for MessageRow {
-    const WIDTH: usize = 11;
+    const WIDTH: usize = 14;
     fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
         let mut message = Self {
             id: reader.next()?,
@@ -88,6 +100,9 @@ impl FromRow for MessageRow {
             deleted: reader.next()?,
             created_at: reader.next()?,
             updated_at: reader.next()?,
+            rev: reader.next()?,
+            edited_at: reader.next()?,
+            edit_count: reader.next()?,
         };
         if message.deleted {
             message.content = String::new();
@@ -101,7 +116,7 @@ impl FromRow for MessageRow {
 pub(crate) struct Entry(pub(crate) ConversationEntry);
 
 impl FromRow for Entry {
-    const WIDTH: usize = 13 + 8 + 15 + 4 + 4 + 6;
+    const WIDTH: usize = 14 + 8 + 18 + 4 + 4 + 6;
 
     fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
         Ok(Self(ConversationEntry {

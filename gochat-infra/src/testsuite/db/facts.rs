@@ -1,13 +1,14 @@
 //! The sequencer's facts.
 
 use super::*;
-use crate::port::db::{ConversationFacts, FactsOf, FactsRequest};
+use crate::port::db::{ConversationFacts, FactsOf, FactsRequest, Resend};
 
 fn asking(asked: &[(ConversationId, &[u64])]) -> FactsRequest {
     let of = |(id, senders): &(ConversationId, &[u64])| FactsOf {
         id: *id,
         senders: senders.iter().copied().map(user).collect(),
         resends: Vec::new(),
+        targets: Vec::new(),
     };
     FactsRequest {
         conversations: asked.iter().map(of).collect(),
@@ -15,6 +16,15 @@ fn asking(asked: &[(ConversationId, &[u64])]) -> FactsRequest {
         recent_max: 4,
         recent_since: NOW,
         max_rows: usize::MAX,
+    }
+}
+
+/// A message that may be stored already.
+pub(super) fn resend(sender: u64, client_id: &str) -> Resend {
+    Resend {
+        sender: user(sender),
+        client_msg_id: client_id.to_owned(),
+        is_change: false,
     }
 }
 
@@ -108,11 +118,9 @@ pub async fn facts_find_resends_of_any_age(subject: Subject) {
     let wanted = ["c1", "it's \"ünlike\" c1", "C1", "nobody"];
     let mut request = asking(&[(group(1), &[]), (group(2), &[])]);
     (request.recent_max, request.recent_since) = (0, NOW + 1_000_000);
-    request.conversations[0].resends = wanted.map(|id| (user(1), id.to_owned())).to_vec();
-    request.conversations[0]
-        .resends
-        .push((user(2), "c1".into()));
-    request.conversations[1].resends = vec![(user(1), "c2".into())];
+    request.conversations[0].resends = wanted.map(|id| resend(1, id)).to_vec();
+    request.conversations[0].resends.push(resend(2, "c1"));
+    request.conversations[1].resends = vec![resend(1, "c2")];
     let found = facts(&db, request).await;
     let mut seqs: Vec<_> = found[0]
         .resends

@@ -3,7 +3,7 @@
 use gochat_core::ids::ConversationKind;
 
 use super::*;
-use crate::port::db::{ConversationEntry, ListPage, ListQuery, SearchQuery};
+use crate::port::db::{ConversationEntry, ConversationHead, ListPage, ListQuery, SearchQuery};
 
 fn query(who: u64) -> ListQuery {
     ListQuery::first(user(who), 50)
@@ -381,12 +381,14 @@ pub async fn heads_are_told_of_ones_own_conversations(subject: Subject) {
     ];
     let heads = async |member: Option<u64>| {
         let mut heads = db.heads(member.map(user), &all).await.expect("heads");
-        heads.sort_unstable();
+        heads.sort_unstable_by_key(|head| head.id);
         heads
     };
-    let world = (ConversationId::World, 4);
-    assert_eq!(heads(None).await, [(group(1), 4), (group(2), 4), world]);
-    assert_eq!(heads(Some(2)).await, [(group(1), 4), world]);
+    let head = |id| ConversationHead { id, seq: 4, rev: 4 };
+    let world = head(ConversationId::World);
+    let groups = [head(group(1)), head(group(2))];
+    assert_eq!(heads(None).await, [groups[0], groups[1], world]);
+    assert_eq!(heads(Some(2)).await, [groups[0], world]);
     assert_eq!(heads(Some(7)).await, [world]);
     assert!(db.heads(None, &[]).await.expect("heads").is_empty());
 }

@@ -10,14 +10,20 @@ pub async fn messages_are_stored_once(subject: Subject) {
     let db = subject.db();
     open(&db, single(1, 2), 1, &[]).await;
     let batch = run_of(single(1, 2), 1..=3, 1);
-    let first = db.save_batch(batch.clone(), NOW + 5).await.expect("saved");
+    let first = db
+        .save_batch(batch.clone(), Vec::new(), NOW + 5)
+        .await
+        .expect("saved");
     assert_eq!(first, [SaveOutcome::Stored; 3]);
     let row = db.conversation(single(1, 2)).await.expect("read");
-    let second = db.save_batch(batch, NOW + 99).await.expect("saved");
+    let second = db
+        .save_batch(batch, Vec::new(), NOW + 99)
+        .await
+        .expect("saved");
     assert_eq!(second, [SaveOutcome::Duplicate; 3]);
     assert_eq!(db.conversation(single(1, 2)).await.expect("read"), row);
     assert!(
-        db.save_batch(Vec::new(), NOW)
+        db.save_batch(Vec::new(), Vec::new(), NOW)
             .await
             .expect("nothing")
             .is_empty()
@@ -29,7 +35,7 @@ pub async fn duplicates_within_a_batch_are_told(subject: Subject) {
     let db = subject.db();
     open(&db, group(1), 1, &[]).await;
     let batch = run_of(group(1), [1, 2, 1, 3, 2], 1);
-    let outcomes = db.save_batch(batch, NOW).await.expect("saved");
+    let outcomes = db.save_batch(batch, Vec::new(), NOW).await.expect("saved");
     use SaveOutcome::{Duplicate, Stored};
     assert_eq!(outcomes, [Stored, Stored, Duplicate, Stored, Duplicate]);
 }
@@ -45,7 +51,10 @@ pub async fn another_message_at_a_taken_place_is_refused_alone(subject: Subject)
         ..message(group(1), 2, 2)
     };
     let batch = vec![thief, message(group(1), 3, 1)];
-    let outcomes = db.save_batch(batch, NOW + 1).await.expect("saved");
+    let outcomes = db
+        .save_batch(batch, Vec::new(), NOW + 1)
+        .await
+        .expect("saved");
     use SaveOutcome::{Conflict, Stored};
     assert_eq!(outcomes, [Conflict, Stored]);
     let page = history(&db, group(1), Direction::Ascending, None, 10).await;
@@ -75,11 +84,20 @@ pub async fn messages_with_one_id_are_all_stored(subject: Subject) {
         message(group(1), 3, 1),
         twin(group(1), 4, "c"),
     ];
-    let outcomes = db.save_batch(batch.clone(), NOW + 1).await.expect("saved");
+    let outcomes = db
+        .save_batch(batch.clone(), Vec::new(), NOW + 1)
+        .await
+        .expect("saved");
     assert_eq!(outcomes, [SaveOutcome::Stored; 3]);
-    let again = db.save_batch(batch, NOW + 2).await.expect("saved");
+    let again = db
+        .save_batch(batch, Vec::new(), NOW + 2)
+        .await
+        .expect("saved");
     assert_eq!(again, [SaveOutcome::Duplicate; 3]);
-    let again = db.save_batch(first, NOW + 2).await.expect("saved");
+    let again = db
+        .save_batch(first, Vec::new(), NOW + 2)
+        .await
+        .expect("saved");
     assert_eq!(again, [SaveOutcome::Duplicate; 2]);
     for (place, expected) in [(group(1), vec![1, 2, 3, 4]), (group(2), vec![1])] {
         let page = history(&db, place, Direction::Ascending, None, 10).await;
@@ -135,7 +153,11 @@ pub async fn racing_batches_leave_the_newest_head(subject: Subject) {
     let racers = (0..10_u64).rev().map(|n| {
         let db = db.clone();
         let batch = run_of(group(1), (n * 10 + 1)..=(n * 10 + 10), 1 + n % 3);
-        tokio::spawn(async move { db.save_batch(batch, NOW + n).await.expect("saved") })
+        tokio::spawn(async move {
+            db.save_batch(batch, Vec::new(), NOW + n)
+                .await
+                .expect("saved")
+        })
     });
     for racer in racers.collect::<Vec<_>>() {
         assert_eq!(racer.await.expect("no panic"), [SaveOutcome::Stored; 10]);

@@ -4,6 +4,7 @@
 //! An adapter runs them all with [`db_suite!`](crate::db_suite).
 
 mod audit;
+mod changes;
 mod commands;
 mod conversations;
 mod departures;
@@ -35,6 +36,7 @@ use crate::port::db::{
 };
 
 pub use audit::*;
+pub use changes::*;
 pub use commands::*;
 pub use conversations::*;
 pub use departures::*;
@@ -150,6 +152,7 @@ fn message(id: ConversationId, seq: SeqId, sender: u64) -> NewMessage {
         client_msg_id: Some(format!("c{seq}")),
         extra: None,
         created_at: NOW + seq,
+        rev: seq,
     }
 }
 
@@ -164,7 +167,7 @@ fn run_of(
 }
 
 async fn save(db: &SharedDatabase, messages: Vec<NewMessage>, now: UnixMillis) {
-    db.save_batch(messages, now)
+    db.save_batch(messages, Vec::new(), now)
         .await
         .expect("messages are stored");
 }
@@ -239,6 +242,20 @@ macro_rules! db_suite {
             latest_messages_come_per_conversation,
             a_recalled_message_keeps_its_place_and_loses_its_content,
             authors_are_named_once,
+            changes_are_stored_once,
+            a_message_and_its_changes_share_a_batch,
+            a_change_of_a_message_that_is_not_stored_is_refused_alone,
+            an_edit_after_a_recall_keeps_the_content_empty,
+            a_change_moves_the_list_only_with_the_newest_message,
+            what_is_new_or_changed_is_read_in_pages,
+            a_reader_who_pages_while_messages_change_misses_nothing,
+            rows_from_before_changes_are_found_by_their_seq,
+            a_message_without_a_number_gets_the_next_one,
+            histories_in_any_pieces_end_in_the_same_rows,
+            racing_writers_of_a_history_end_in_the_same_rows,
+            facts_recognise_changes,
+            facts_tell_targets,
+            old_changes_are_forgotten,
             a_pointer_never_moves_back_under_concurrency,
             a_pointer_never_passes_the_head,
             who_writes_has_read,

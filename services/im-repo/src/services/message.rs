@@ -1,10 +1,12 @@
 //! MessageService: history.
 
+mod changes;
+mod save;
+
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::history::{Held, Stretch};
-use gochat_core::ids::{ConversationId, SeqId, UnixMillis};
-use gochat_core::message::MessageType;
-use gochat_infra::port::db::{Direction, MessagePage, NewMessage, RangeQuery, SaveOutcome};
+use gochat_core::ids::SeqId;
+use gochat_infra::port::db::{Direction, MessagePage, RangeQuery};
 use gochat_proto::im::repo::v1::{message_service_server::MessageService, *};
 use hashbrown::HashSet;
 
@@ -13,9 +15,6 @@ use crate::rpc::{failed, serve};
 use crate::services::api;
 use crate::{args, convert, pages};
 
-/// Longest content in bytes: what the smallest column of all databases holds. Text has at most
-/// 5000 characters long before it gets here.
-const CONTENT_MAX: usize = 65_535;
 /// Longest client id in characters.
 const CLIENT_ID_MAX: usize = 64;
 /// Most conversations of one GetLatestMessages.
@@ -34,47 +33,13 @@ serve!(impl MessageService => MessageApi {
     get_message(GetMessageRequest) -> GetMessageResponse;
     get_conversation_messages(GetConversationMessagesRequest) -> GetConversationMessagesResponse;
     check_message_idempotency(CheckMessageIdempotencyRequest) -> CheckMessageIdempotencyResponse;
+    list_changes(ListChangesRequest) -> ListChangesResponse;
     get_latest_messages(GetLatestMessagesRequest) -> GetLatestMessagesResponse;
     delete_message(DeleteMessageRequest) -> DeleteMessageResponse;
     generate_seq_id(GenerateSeqIdRequest) -> GenerateSeqIdResponse;
     list_message_authors(ListMessageAuthorsRequest) -> ListMessageAuthorsResponse;
     await_readers(AwaitReadersRequest) -> AwaitReadersResponse;
 });
-
-/// A message as it is to be stored. The sequencer has judged it; this only keeps rows sane.
-fn parse(request: SaveMessageRequest, now: UnixMillis) -> Result<NewMessage> {
-    let seq_id = args::seq(request.seq_id, "seq_id")?;
-    if seq_id == 0 {
-        return Err(args::invalid("`seq_id` is missing."));
-    }
-    if MessageType::from_i32(request.message_type).is_none() {
-        return Err(ErrorCode::UnsupportedMessageType.into());
-    }
-    if request.content.len() > CONTENT_MAX || request.extra.len() > CONTENT_MAX {
-        return Err(ErrorCode::MessageTooLarge.into());
-    }
-    args::optional_text(&request.client_msg_id, "client_msg_id", CLIENT_ID_MAX)?;
-    let not_empty = |text: String| (!text.is_empty()).then_some(text);
-    Ok(NewMessage {
-        id: args::message(&request.message_id)?,
-        conversation_id: args::conversation(&request.conversation_id)?,
-        seq_id,
-        sender_id: args::user(&request.sender_id, "sender_id")?,
-        message_type: request.message_type,
-        content: request.content,
-        client_msg_id: not_empty(request.client_msg_id),
-        extra: not_empty(request.extra),
-        created_at: args::millis_or_none(request.created_at).unwrap_or(now),
-    })
-}
-
-/// A different message under a taken place.
-fn taken() -> Error {
-    Error::new(
-        ErrorCode::VersionConflict,
-        "Another message holds this place.",
-    )
-}
 
 /// Bounds of the request as lower and upper seq; 0 means none.
 fn bounds(start: SeqId, end: SeqId, ascending: bool) -> (Option<SeqId>, Option<SeqId>) {
@@ -106,83 +71,6 @@ fn lacking(query: &RangeQuery, page: &MessagePage, at_least: SeqId) -> Option<Se
 }
 
 impl MessageApi {
-    /// Stores what can be stored and lets go of cached heads.
-    async fn save(&self, messages: Vec<NewMessage>, now: UnixMillis) -> Result<Vec<SaveOutcome>> {
-        let mut touched: Vec<ConversationId> = messages
-            .iter()
-            .map(|message| message.conversation_id)
-            .collect();
-        touched.sort_unstable();
-        touched.dedup();
-        let awaited = self.shared.heads.awaited(&messages);
-        let db = self.shared.db.clone();
-        let saving = async move { db.save_batch(messages, now).await };
-        let outcomes = self.shared.conversations.change(touched, saving).await;
-        let outcomes = outcomes.map_err(failed)?;
-        self.shared.heads.saved(&awaited);
-        Ok(outcomes)
-    }
-
-    async fn save_message(&self, request: SaveMessageRequest) -> Result<SaveMessageResponse> {
-        let now = self.shared.now();
-        let message = parse(request, now)?;
-        let stored = convert::stored(&message);
-        let outcome = self.save(vec![message], now).await?.into_iter().next();
-        let row = match outcome.ok_or(Error::from(ErrorCode::Internal))? {
-            SaveOutcome::Stored => stored,
-            SaveOutcome::Conflict => return Err(taken()),
-            SaveOutcome::Duplicate => {
-                let place = Some(stored.conversation_id);
-                let entry = self
-                    .shared
-                    .db
-                    .message(stored.id, place)
-                    .await
-                    .map_err(failed)?;
-                entry
-                    .ok_or(Error::from(ErrorCode::MessageNotFound))?
-                    .message
-            }
-        };
-        Ok(SaveMessageResponse {
-            message: Some(convert::repo_message(row, None)),
-        })
-    }
-
-    pub(crate) async fn batch_save_messages(
-        &self,
-        request: BatchSaveMessagesRequest,
-    ) -> Result<BatchSaveMessagesResponse> {
-        args::batch(request.messages.len(), "messages")?;
-        let now = self.shared.now();
-        let mut answer = BatchSaveMessagesResponse::default();
-        let mut ids = Vec::with_capacity(request.messages.len());
-        let mut messages = Vec::with_capacity(request.messages.len());
-        for message in request.messages {
-            let id = message.message_id.clone();
-            match parse(message, now) {
-                Ok(message) => {
-                    ids.push(id);
-                    messages.push(message);
-                }
-                Err(error) => answer.failed.push(refused(id, &error)),
-            }
-        }
-        if messages.is_empty() {
-            return Ok(answer);
-        }
-        // An error of the whole batch means that nothing is known to be stored and that the same
-        // call may be repeated. Rows were made sane above, so none of them is the cause.
-        for (id, outcome) in ids.into_iter().zip(self.save(messages, now).await?) {
-            match outcome {
-                SaveOutcome::Stored => answer.saved_message_ids.push(id),
-                SaveOutcome::Duplicate => answer.duplicates.push(id),
-                SaveOutcome::Conflict => answer.failed.push(refused(id, &taken())),
-            }
-        }
-        Ok(answer)
-    }
-
     async fn get_message(&self, request: GetMessageRequest) -> Result<GetMessageResponse> {
         let id = args::message(&request.message_id)?;
         let place = match request.conversation_id.as_str() {
@@ -304,7 +192,8 @@ impl MessageApi {
         Ok(GetLatestMessagesResponse { messages, left_ids })
     }
 
-    /// Recalls. Whether the operator may was decided by the caller.
+    /// Recalls, for an im-logic that knows no changes. Whether the operator may was decided by the
+    /// caller.
     async fn delete_message(&self, request: DeleteMessageRequest) -> Result<DeleteMessageResponse> {
         let id = args::message(&request.message_id)?;
         let operator = args::user(&request.operator_id, "operator_id")?;
@@ -391,14 +280,6 @@ fn cut_latest(messages: &mut Vec<RepoMessage>, mut asked: Vec<String>) -> Vec<St
     asked.sort_unstable();
     asked.dedup();
     asked
-}
-
-fn refused(message_id: String, error: &Error) -> FailedMessage {
-    FailedMessage {
-        message_id,
-        reason: error.message.clone().into_owned(),
-        retryable: error.is_retryable(),
-    }
 }
 
 #[cfg(test)]

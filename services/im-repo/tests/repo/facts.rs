@@ -1,16 +1,18 @@
 //! ConversationService: what the sequencer loads.
 
 use gochat_core::error::ErrorCode;
-use gochat_proto::im::repo::v1::{FactsQuery, LoadConversationFactsRequest, ResendQuery};
+use gochat_proto::im::repo::v1::{
+    BatchSaveMessagesRequest, FactsQuery, LoadConversationFactsRequest, ResendQuery,
+};
 
-use crate::harness::{Repo, code};
+use crate::harness::{Repo, code, edit};
 
 fn query(id: &str, senders: &[&str], with_recent: bool) -> FactsQuery {
     FactsQuery {
         conversation_id: id.into(),
         sender_ids: senders.iter().map(ToString::to_string).collect(),
         with_recent,
-        resends: vec![],
+        ..Default::default()
     }
 }
 
@@ -77,6 +79,7 @@ async fn resends_are_looked_for_without_a_window() {
     let resend = |sender: &str, id: &str| ResendQuery {
         sender_id: sender.into(),
         client_msg_id: id.into(),
+        is_change: false,
     };
     let load = async |resends: Vec<ResendQuery>| {
         let queries = vec![FactsQuery {
@@ -101,6 +104,59 @@ async fn resends_are_looked_for_without_a_window() {
     for bad in [vec![resend(&bob, "")], vec![resend(&bob, "x"); 10_001]] {
         assert_eq!(code(load(bad).await), ErrorCode::InvalidParams);
     }
+}
+
+#[tokio::test]
+async fn changes_are_in_the_window_and_their_targets_are_told() {
+    let repo = Repo::start().await;
+    let [ann, bob] = repo.people(["ann", "bob"]).await;
+    let chat = repo.single(&ann, &bob).await;
+    repo.fill(&chat, &bob, 2).await;
+    let change = edit(&chat, &bob, 1, 3);
+    let target: i64 = change.message_id.parse().unwrap();
+    let request = BatchSaveMessagesRequest {
+        messages: vec![change],
+    };
+    repo.messages().batch_save_messages(request).await.unwrap();
+    let load = async |query: FactsQuery| {
+        let request = LoadConversationFactsRequest {
+            queries: vec![query],
+            recent_limit: 2,
+            ..Default::default()
+        };
+        repo.conversations().load_conversation_facts(request).await
+    };
+    let resends = vec![ResendQuery {
+        sender_id: bob.clone(),
+        client_msg_id: "x-3".into(),
+        is_change: true,
+    }];
+    let asked = FactsQuery {
+        resends,
+        target_ids: vec![target, target + 77, -1, 0],
+        ..query(&chat, &[], true)
+    };
+    let facts = load(asked).await.unwrap().into_inner().facts.remove(0);
+    assert_eq!((facts.last_seq_id, facts.last_rev), (2, 3));
+    let recent = facts.recent.iter();
+    let recent: Vec<_> = recent.map(|m| (m.rev, m.seq_id, m.is_change)).collect();
+    assert_eq!(recent, [(3, 1, true), (2, 2, false)], "newest first");
+    assert_eq!(facts.recent[0].client_msg_id, "x-3");
+    let resends = facts.resends.iter();
+    let resends: Vec<_> = resends.map(|m| (m.rev, m.is_change)).collect();
+    assert_eq!(resends, [(3, true)]);
+    assert!(facts.targets_answered);
+    let [told] = facts.targets.try_into().unwrap();
+    assert_eq!(
+        (told.message_id, told.seq_id, told.edit_count),
+        (target, 1, 1)
+    );
+    assert_eq!((told.sender_id, told.deleted), (bob, false));
+    let too_many = FactsQuery {
+        target_ids: vec![1; 10_001],
+        ..query(&chat, &[], false)
+    };
+    assert_eq!(code(load(too_many).await), ErrorCode::InvalidParams);
 }
 
 #[tokio::test]

@@ -199,6 +199,21 @@ pub(crate) fn message(conversation: &str, sender: &str, seq: i64) -> SaveMessage
         client_msg_id: format!("c-{seq}"),
         extra: String::new(),
         created_at: now(),
+        rev: seq,
+        ..Default::default()
+    }
+}
+
+/// An edit of a [`message`].
+pub(crate) fn edit(conversation: &str, sender: &str, seq: i64, rev: i64) -> SaveMessageRequest {
+    SaveMessageRequest {
+        message_type: 0,
+        content: format!("edit {rev}"),
+        client_msg_id: format!("x-{rev}"),
+        rev,
+        change: 1,
+        edit_count: 1,
+        ..message(conversation, sender, seq)
     }
 }
 

@@ -5,6 +5,7 @@
     reason = "short requests may name every field there is; helpers of tests are test code"
 )]
 
+mod changes;
 mod conversations;
 mod facts;
 mod friends;

@@ -29,7 +29,7 @@ use hashbrown::{HashMap, HashSet};
 use prost::Message;
 
 use self::page::{Page, PageKey};
-use self::task::Task;
+use self::task::{Head, Task};
 use crate::config::Fanout as Config;
 use crate::delivery::{self, Delivery};
 use crate::repo::Repo;
@@ -64,14 +64,22 @@ impl Fanout {
     async fn heads<'t>(
         &self,
         tasks: impl Iterator<Item = &'t Task>,
-    ) -> Result<HashMap<String, i64>> {
+    ) -> Result<HashMap<String, Head>> {
         let ids: HashSet<&str> = tasks.map(|task| task.conversation_id.as_str()).collect();
         let asked = ids.into_iter().map(|id| (id.to_owned(), Vec::new()));
         let facts = self.repo.facts_now(asked, 0).await?;
         Ok(facts
             .into_iter()
             .filter(|f| f.found)
-            .map(|f| (f.conversation_id, f.last_seq_id))
+            .map(|f| {
+                (
+                    f.conversation_id,
+                    Head {
+                        seq: f.last_seq_id,
+                        rev: f.last_rev,
+                    },
+                )
+            })
             .collect())
     }
 

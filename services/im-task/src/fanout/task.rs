@@ -11,6 +11,15 @@ use prost::Message;
 
 use super::page::PageKey;
 
+/// How far a conversation is in the database.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    /// Number of the newest message.
+    pub(super) seq: i64,
+    /// Number of the newest message or change of one; 0 from an im-repo that doesn't tell.
+    pub(super) rev: i64,
+}
+
 /// A task and what is known about its row.
 #[derive(Debug, Clone)]
 pub(super) struct Task {
@@ -71,13 +80,22 @@ impl Task {
     }
 
     /// Takes in how far conversations are in the database.
-    pub(super) fn learn(&mut self, heads: &HashMap<String, i64>) {
+    pub(super) fn learn(&mut self, heads: &HashMap<String, Head>) {
         if self.row == Row::Late {
             self.row = match heads.get(&self.conversation_id) {
                 None => Row::NoConversation,
-                Some(head) if *head >= self.seq_id => Row::There,
+                Some(head) if self.is_stored(*head) => Row::There,
                 Some(_) => Row::Late,
             };
+        }
+    }
+
+    /// Whether the row is written: of a message by its number, of a change, whose message is there
+    /// anyway, by its own.
+    fn is_stored(&self, head: Head) -> bool {
+        match self.message.as_ref().map_or(0, |message| message.rev) {
+            rev if rev > 0 && head.rev > 0 => head.rev >= rev,
+            _ => head.seq >= self.seq_id,
         }
     }
 
@@ -190,20 +208,36 @@ mod tests {
         Task::decode(task.encode_to_vec().into()).unwrap()
     }
 
-    fn heads(head: i64) -> HashMap<String, i64> {
-        HashMap::from([("g_5".to_owned(), head)])
+    fn heads(seq: i64, rev: i64) -> HashMap<String, Head> {
+        HashMap::from([("g_5".to_owned(), Head { seq, rev })])
     }
 
     #[test]
     fn a_task_whose_row_is_late_goes_out_early_and_its_repeat_waits() {
         let mut task = task(7);
-        task.learn(&heads(6));
+        task.learn(&heads(6, 0));
         assert!(task.is_due() && task.is_early());
         let mut repeat = task.repeat();
-        repeat.learn(&heads(6));
+        repeat.learn(&heads(6, 0));
         assert!(!repeat.is_due() && repeat.needs_row());
-        repeat.learn(&heads(7));
+        repeat.learn(&heads(7, 0));
         assert!(repeat.is_due() && !repeat.is_early());
+    }
+
+    #[test]
+    fn a_change_waits_for_its_own_row_and_not_for_that_of_its_message() {
+        let mut changed = task(7).task;
+        if let Some(message) = &mut changed.message {
+            message.rev = 12;
+        }
+        let task = Task::decode(changed.encode_to_vec().into()).unwrap();
+        let stored = |seq, rev| {
+            let mut task = task.repeat();
+            task.learn(&heads(seq, rev));
+            task.is_due()
+        };
+        assert!(!stored(9, 11) && stored(9, 12));
+        assert!(stored(7, 0), "an im-repo that doesn't tell");
     }
 
     #[test]

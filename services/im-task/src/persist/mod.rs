@@ -1,7 +1,7 @@
-//! Writing messages to the database.
+//! Writing messages, and changes of messages, to the database.
 //!
-//! Offsets are committed after the rows are written, and rows are idempotent on (conversation, seq): a batch that was
-//! written and not committed is written again without effect. im-logic reads `persist` from this group's committed
+//! Offsets are committed after the rows are written, and rows are idempotent on (conversation, seq) or, of changes,
+//! (conversation, rev): a batch that was written and not committed is written again without effect. im-logic reads `persist` from this group's committed
 //! offset on to find what is not in the database yet, so a commit before the write would lose acknowledged messages.
 //!
 //! A record of the sequencer that is refused stops its partition ([`crate::stopped`]); its number
@@ -21,8 +21,9 @@ use gochat_core::ids::{ConversationId, UserId};
 use gochat_infra::port::mq::{Batch, InRecord, OutRecord, TopicPartition};
 use gochat_infra::telemetry::{self, Context, Kind, Span};
 use gochat_infra::topics::TASK_PERSIST_GROUP;
-use gochat_proto::im::repo::v1::{BatchSaveMessagesRequest, SaveMessageRequest};
-use gochat_proto::mq::v1::PersistenceMessage;
+use gochat_proto::im::repo::v1::{BatchSaveMessagesRequest, FailedMessage, SaveMessageRequest};
+use gochat_proto::mq::v1::{ChangeKind, PersistenceMessage};
+use hashbrown::HashMap;
 use prost::Message;
 
 use self::recheck::Recheck;
@@ -78,16 +79,16 @@ impl Persist {
             {
                 Ok(answer) => {
                     metrics::persisted(answer.saved_message_ids.len());
-                    for failed in answer.failed {
-                        if failed.retryable {
-                            return Err(Error::new(ErrorCode::ServiceUnavailable, failed.reason));
+                    for (id, reason) in not_retryable(answer.failed)? {
+                        let is_named = |at: &usize| rows[*at].message.message_id.to_string() == id;
+                        let named: Vec<usize> = part.clone().filter(is_named).collect();
+                        match named[..] {
+                            [at] => refused.push((at, reason)),
+                            // A message and its changes carry one id: which of them was meant shows
+                            // when each is saved alone. Those that are written are written again
+                            // without effect.
+                            _ => parts.extend(named.into_iter().map(|at| at..at + 1)),
                         }
-                        // Several rows may carry one id; those that are written are written again
-                        // without effect.
-                        let named = part.clone().filter(|at| {
-                            rows[*at].message.message_id.to_string() == failed.message_id
-                        });
-                        refused.extend(named.map(|at| (at, failed.reason.clone())));
                     }
                 }
                 Err(error) if error.is_retryable() && error.code != ErrorCode::Internal => {
@@ -173,6 +174,18 @@ impl Handler for Persist {
     }
 }
 
+/// The reason of each id that was refused for good.
+///
+/// # Errors
+/// One was refused that can be tried again.
+fn not_retryable(failed: Vec<FailedMessage>) -> Result<HashMap<String, String>> {
+    let reason = |failed: FailedMessage| match failed.retryable {
+        true => Err(Error::new(ErrorCode::ServiceUnavailable, failed.reason)),
+        false => Ok((failed.message_id, failed.reason)),
+    };
+    failed.into_iter().map(reason).collect()
+}
+
 /// The span of a traced message from its record to its row.
 fn span(record: &InRecord, batch: usize) -> Option<Span> {
     let parent = Context::of(&record.record.headers)?;
@@ -199,10 +212,12 @@ fn is_behind(tp: &TopicPartition, record: &InRecord, refused: &[Refused]) -> boo
         .any(|refused| refused.tp == *tp && refused.offset <= record.offset)
 }
 
-/// Whether a record has what the sequencer gives every message before the acknowledgement: ids and
-/// a number.
+/// Whether a record has what the sequencer gives every message and change before the
+/// acknowledgement: ids and numbers. Of messages an older one gives no `rev`.
 fn is_sequenced(message: &PersistenceMessage) -> bool {
+    let is_change = message.change != ChangeKind::None as i32;
     message.message_id > 0
+        && (message.rev > 0 || !is_change)
         && message.seq_id > 0
         && message.conversation_id.parse::<ConversationId>().is_ok()
         && message.sender_id.parse::<UserId>().is_ok()
@@ -219,5 +234,8 @@ fn request(message: &PersistenceMessage) -> SaveMessageRequest {
         client_msg_id: message.client_msg_id.clone(),
         extra: message.extra.clone(),
         created_at: message.timestamp,
+        rev: message.rev,
+        change: message.change,
+        edit_count: message.edit_count,
     }
 }

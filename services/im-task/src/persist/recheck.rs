@@ -5,6 +5,8 @@
 //! was in it. So once the row is written, the message goes to every session of its recipients that was registered
 //! since; who registers later finds the row. Gateways leave out whom they have served lately.
 //!
+//! A change of a message goes the same way, to the same recipients and to the author of the message.
+//!
 //! The list of arrivals is read once per batch, so a message costs nothing for recipients who did not come or go.
 //!
 //! | message | is pushed again to |
@@ -24,7 +26,9 @@ use gochat_core::ids::{ConversationId, UserId};
 use gochat_infra::port::mq::{Headers, OutRecord};
 use gochat_infra::telemetry::Context;
 use gochat_infra::topics;
-use gochat_proto::mq::v1::{DownstreamMessage, FanoutTask, PersistenceMessage};
+use gochat_proto::mq::v1::{
+    ChangeKind, DownstreamKind, DownstreamMessage, FanoutTask, PersistenceMessage,
+};
 use hashbrown::{HashMap, HashSet};
 use prost::Message as _;
 
@@ -396,7 +400,7 @@ impl Waiting {
     }
 
     /// Everybody a direct push is for; in a large group, whose members are paged after the row is written, the
-    /// author alone.
+    /// author alone. Of a change: who made it, and the author of the message.
     fn recipients(&self) -> impl Iterator<Item = u64> {
         let pair = match self.conversation {
             ConversationId::Single(a, b) => [Some(a.get()), Some(b.get())],
@@ -408,6 +412,7 @@ impl Waiting {
         pair.into_iter()
             .flatten()
             .chain(message.sender_id.parse().ok())
+            .chain(message.author_id.parse().ok())
             .chain(offline)
             .chain(message.reached_user_ids.iter().copied())
     }
@@ -427,7 +432,13 @@ impl Waiting {
 
     fn body(&self) -> DownstreamMessage {
         let message = &self.message;
+        let is_change = message.change != ChangeKind::None as i32;
+        let kind = match is_change {
+            true => DownstreamKind::Change,
+            false => DownstreamKind::Message,
+        };
         DownstreamMessage {
+            kind: kind as i32,
             trace_id: message.trace_id.clone(),
             message_id: message.message_id,
             conversation_id: message.conversation_id.clone(),
@@ -441,6 +452,11 @@ impl Waiting {
             extra: message.extra.clone(),
             conversation_type: self.conversation.kind() as i32,
             again: true,
+            rev: message.rev,
+            change: message.change,
+            author_id: message.author_id.clone(),
+            sent_at: message.sent_at,
+            edit_count: message.edit_count,
             ..Default::default()
         }
     }

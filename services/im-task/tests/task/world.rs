@@ -16,7 +16,7 @@ use gochat_proto::im::repo::v1::message_service_client::MessageServiceClient;
 use gochat_proto::im::repo::v1::online_status_service_client::OnlineStatusServiceClient;
 use gochat_proto::im::repo::v1::user_service_client::UserServiceClient;
 use gochat_proto::im::repo::v1::*;
-use gochat_proto::mq::v1::{DownstreamMessage, PersistenceMessage};
+use gochat_proto::mq::v1::{ChangeKind, DownstreamMessage, PersistenceMessage};
 use im_task::{Config, Coord, Ports, Service};
 use prost::Message;
 use tempfile::TempDir;
@@ -166,13 +166,15 @@ impl World {
 
     /// What was written for a gateway: (seq, targets) in order.
     pub(crate) async fn downstream(&self, gateway: &str) -> Vec<(i64, Vec<String>)> {
+        let bodies = self.bodies(gateway).await.into_iter();
+        bodies.map(|m| (m.seq_id, m.target_user_ids)).collect()
+    }
+
+    /// The records that were written for a gateway, in order.
+    pub(crate) async fn bodies(&self, gateway: &str) -> Vec<DownstreamMessage> {
         let records = self.records(&topics::downstream(gateway)).await;
         let decode = |r: InRecord| DownstreamMessage::decode(r.record.value).unwrap();
-        records
-            .into_iter()
-            .map(decode)
-            .map(|m| (m.seq_id, m.target_user_ids))
-            .collect()
+        records.into_iter().map(decode).collect()
     }
 
     pub(crate) async fn user(&self, name: &str) -> String {
@@ -346,7 +348,31 @@ pub(crate) fn message(conversation: &str, sender: &str, seq: i64) -> Persistence
         seq_id: seq,
         client_msg_id: format!("c-{seq}"),
         timestamp: 1_700_000_000,
+        rev: seq,
         ..Default::default()
+    }
+}
+
+/// A sequenced change of a [`message`].
+pub(crate) fn change(
+    kind: ChangeKind,
+    conversation: &str,
+    operator: &str,
+    seq: i64,
+    rev: i64,
+) -> PersistenceMessage {
+    PersistenceMessage {
+        trace_id: format!("trace-x{rev}"),
+        message_type: 0,
+        content: format!("edit {rev}"),
+        client_msg_id: format!("x-{rev}"),
+        timestamp: 1_700_000_060,
+        rev,
+        change: kind as i32,
+        author_id: operator.into(),
+        sent_at: 1_700_000_000,
+        edit_count: 3,
+        ..message(conversation, operator, seq)
     }
 }
 

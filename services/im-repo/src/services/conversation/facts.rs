@@ -2,8 +2,8 @@
 //! caches facts itself and is told when they change, so its loads must see every commit.
 
 use gochat_core::error::Result;
-use gochat_core::ids::UserId;
-use gochat_infra::port::db::{ConversationFacts as Facts, FactsOf, FactsRequest};
+use gochat_core::ids::MessageId;
+use gochat_infra::port::db::{ConversationFacts as Facts, FactsOf, FactsRequest, Resend};
 use gochat_proto::im::repo::v1::*;
 
 use super::ConversationApi;
@@ -14,12 +14,14 @@ use crate::{args, convert, pages};
 const MEMBERS_MAX: u32 = 10_000;
 /// Most resends looked for in one call.
 const RESENDS_MAX: usize = 10_000;
+/// Most targets looked for in one call.
+const TARGETS_MAX: usize = 10_000;
 /// Longest client id.
 const CLIENT_ID_MAX: usize = 64;
-/// Most recent messages per conversation.
+/// Most recent messages and changes per conversation.
 const RECENT_MAX: u32 = 10_000;
-/// Maximum number of members, recent messages and resends of one answer. One takes 115 bytes at
-/// most, so the answer stays far below the 4 MiB that services accept from each other; a single
+/// Maximum number of members, recent messages, resends and targets of one answer. One takes 130
+/// bytes at most, so the answer stays far below the 4 MiB that services accept from each other; a single
 /// conversation always fits.
 const ROWS_MAX: usize = 20_000;
 /// Maximum size of an answer of more than one conversation, in bytes.
@@ -35,6 +37,12 @@ impl ConversationApi {
         if resends.sum::<usize>() > RESENDS_MAX {
             return Err(args::invalid(
                 "At most 10,000 `resends` are answered at once.",
+            ));
+        }
+        let targets = request.queries.iter().map(|query| query.target_ids.len());
+        if targets.sum::<usize>() > TARGETS_MAX {
+            return Err(args::invalid(
+                "At most 10,000 `target_ids` are answered at once.",
             ));
         }
         let load = FactsRequest {
@@ -59,6 +67,12 @@ impl ConversationApi {
                 id: args::conversation(&query.conversation_id)?,
                 senders: args::users(&query.sender_ids, "sender_ids")?,
                 resends: query.resends.iter().map(resend).collect::<Result<_>>()?,
+                // What is no id of a message is not stored.
+                targets: query
+                    .target_ids
+                    .iter()
+                    .filter_map(|id| MessageId::from_i64(*id))
+                    .collect(),
             };
             windows.push(query.with_recent);
             let list = if query.with_recent {
@@ -92,10 +106,14 @@ impl ConversationApi {
     }
 }
 
-fn resend(query: &ResendQuery) -> Result<(UserId, String)> {
+fn resend(query: &ResendQuery) -> Result<Resend> {
     let sender = args::user(&query.sender_id, "sender_id")?;
     let client_id = args::text(&query.client_msg_id, "client_msg_id", CLIENT_ID_MAX)?;
-    Ok((sender, client_id.to_owned()))
+    Ok(Resend {
+        sender,
+        client_msg_id: client_id.to_owned(),
+        is_change: query.is_change,
+    })
 }
 
 fn wire(facts: Facts) -> ConversationFacts {
@@ -107,6 +125,8 @@ fn wire(facts: Facts) -> ConversationFacts {
         recent: facts.recent.iter().rev().map(convert::recent).collect(),
         resends: facts.resends.iter().map(convert::recent).collect(),
         resends_answered: true,
+        targets: facts.targets.iter().map(convert::target).collect(),
+        targets_answered: true,
         blocked: facts.blocked,
         ..Default::default()
     };
@@ -122,10 +142,12 @@ fn wire(facts: Facts) -> ConversationFacts {
     answer.dissolved = row.dissolved;
     answer.member_count = convert::narrow(row.member_count);
     answer.last_seq_id = convert::wide(row.last_seq_id);
+    answer.last_rev = convert::wide(row.last_rev);
     answer.updated_at = convert::seconds(row.updated_at);
     // The row is stamped with every message: without the message itself this is the nearest
     // time that is not too early.
-    answer.last_message_at = match facts.recent.last() {
+    let newest = facts.recent.iter().rfind(|recent| !recent.is_change);
+    answer.last_message_at = match newest {
         Some(newest) if newest.seq_id == row.last_seq_id => convert::seconds(newest.created_at),
         _ if row.last_seq_id == 0 => 0,
         _ => answer.updated_at,

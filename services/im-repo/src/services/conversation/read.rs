@@ -88,6 +88,7 @@ impl ConversationApi {
             id,
             senders: Vec::new(),
             resends: Vec::new(),
+            targets: Vec::new(),
         };
         let request = FactsRequest {
             conversations: vec![of],
