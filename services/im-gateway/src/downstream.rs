@@ -28,6 +28,7 @@ use crate::groups::Push;
 use crate::metrics as names;
 use crate::recents::About;
 use crate::state::Gw;
+use crate::told::Numbers;
 use crate::ws::conn::{Conn, Sent};
 use crate::ws::newest::Spot;
 
@@ -381,7 +382,12 @@ impl<'a> Round<'a> {
     fn note_told(&self, message: &DownstreamMessage) -> u64 {
         let id = &message.conversation_id;
         let hash = self.gw.hash_of(id);
-        self.gw.told.note(hash, id, message.seq_id, message.rev);
+        let numbers = Numbers {
+            seq: message.seq_id,
+            rev: message.rev,
+            changed: if message.change == 0 { 0 } else { message.rev },
+        };
+        self.gw.told.note(hash, id, numbers);
         hash
     }
 

@@ -28,7 +28,7 @@ use crate::presence::Presence;
 use crate::recents::Recents;
 use crate::revocations::Revocations;
 use crate::tokens::Verifier;
-use crate::told::Told;
+use crate::told::{Numbers, Told};
 use crate::turns::Turns;
 use crate::typing::Typing;
 use crate::upstream::Queued;
@@ -98,19 +98,30 @@ impl Shared {
     /// lately, or what the reader says; 0 = none.
     pub(crate) fn told_of(&self, conversation: ConversationId, said: Option<i64>) -> i64 {
         let hash = self.hash_of(&conversation.to_string());
-        self.told.head(hash).0.max(said.unwrap_or(0))
+        self.told.head(hash).seq.max(said.unwrap_or(0))
     }
 
     /// The same for the `rev` of messages and changes.
     pub(crate) fn told_rev_of(&self, conversation: ConversationId, said: Option<i64>) -> i64 {
         let hash = self.hash_of(&conversation.to_string());
-        self.told.head(hash).1.max(said.unwrap_or(0))
+        self.told.head(hash).rev.max(said.unwrap_or(0))
+    }
+
+    /// The same for changes alone: a page of messages shows them as they are since then.
+    pub(crate) fn told_change_of(&self, conversation: ConversationId) -> i64 {
+        let hash = self.hash_of(&conversation.to_string());
+        self.told.head(hash).changed
     }
 
     /// Notes that a user was answered with a change of a conversation.
     pub(crate) fn note_change(&self, conversation: ConversationId, seq: i64, rev: i64) {
         let id = conversation.to_string();
-        self.told.note(self.hash_of(&id), &id, seq, rev);
+        let numbers = Numbers {
+            seq,
+            rev,
+            changed: rev,
+        };
+        self.told.note(self.hash_of(&id), &id, numbers);
     }
 
     /// Conversations with the numbers that the list of a user must reach: of what this gateway

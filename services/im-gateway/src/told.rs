@@ -38,6 +38,19 @@ struct Head {
     id: ConversationId,
     seq: i64,
     rev: i64,
+    /// `rev` of the newest change of a message: what history shows otherwise since then.
+    changed: i64,
+}
+
+/// Numbers that are named, or were.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Numbers {
+    /// Of messages.
+    pub(crate) seq: i64,
+    /// Of messages and changes.
+    pub(crate) rev: i64,
+    /// Of changes alone.
+    pub(crate) changed: i64,
 }
 
 /// The conversations an author was acknowledged in, as hashes; the oldest is overwritten.
@@ -95,7 +108,8 @@ impl Told {
     }
 
     /// Notes numbers that are about to be named. `hash` is that of `id`.
-    pub(crate) fn note(&self, hash: u64, id: &str, seq: i64, rev: i64) {
+    pub(crate) fn note(&self, hash: u64, id: &str, numbers: Numbers) {
+        let Numbers { seq, rev, changed } = numbers;
         if seq <= 0 {
             return;
         }
@@ -104,10 +118,17 @@ impl Told {
         if let Some(head) = heads.get_mut(&hash) {
             head.seq = head.seq.max(seq);
             head.rev = head.rev.max(rev);
+            head.changed = head.changed.max(changed);
         } else if heads.len() >= self.most {
             names::add(names::TOLD_DROPPED, 1);
         } else if let Ok(id) = id.parse() {
-            heads.insert(hash, Head { id, seq, rev });
+            let head = Head {
+                id,
+                seq,
+                rev,
+                changed,
+            };
+            heads.insert(hash, head);
         }
     }
 
@@ -124,10 +145,14 @@ impl Told {
         }
     }
 
-    /// The highest seqId and the highest `rev` of a conversation that may not be stored yet; 0 =
-    /// none.
-    pub(crate) fn head(&self, hash: u64) -> (i64, i64) {
-        self.find(hash).map_or((0, 0), |head| (head.seq, head.rev))
+    /// The highest numbers of a conversation that may not be stored yet; 0 = none.
+    pub(crate) fn head(&self, hash: u64) -> Numbers {
+        let head = self.find(hash).map(|head| Numbers {
+            seq: head.seq,
+            rev: head.rev,
+            changed: head.changed,
+        });
+        head.unwrap_or_default()
     }
 
     fn find(&self, hash: u64) -> Option<Head> {
@@ -220,6 +245,14 @@ async fn stored(gw: &Gw) -> MqResult<()> {
 mod tests {
     use super::*;
 
+    fn message(seq: i64) -> Numbers {
+        Numbers {
+            seq,
+            rev: seq,
+            changed: 0,
+        }
+    }
+
     fn user(n: u64) -> UserId {
         UserId::new(n).unwrap()
     }
@@ -239,27 +272,27 @@ mod tests {
     #[test]
     fn the_highest_number_counts_and_outlives_one_generation() {
         let told = told(1_000);
-        told.note(hash(2), "world", 9, 9);
-        told.note(hash(2), "world", 7, 7);
-        assert_eq!(told.head(hash(2)), 9);
+        told.note(hash(2), "world", message(9));
+        told.note(hash(2), "world", message(7));
+        assert_eq!(told.head(hash(2)).seq, 9);
         assert!(told.close());
-        assert_eq!(told.head(hash(2)), 9, "its row may not be stored yet");
-        told.note(hash(2), "world", 8, 8);
-        assert_eq!(told.head(hash(2)), 9);
+        assert_eq!(told.head(hash(2)).seq, 9, "its row may not be stored yet");
+        told.note(hash(2), "world", message(8));
+        assert_eq!(told.head(hash(2)).seq, 9);
         told.drop_stored();
-        assert_eq!(told.head(hash(2)), 8, "a generation that is younger stays");
+        assert_eq!(told.head(hash(2)).seq, 8, "a generation that is younger stays");
         assert!(told.close());
         told.drop_stored();
-        assert_eq!(told.head(hash(2)), 0);
+        assert_eq!(told.head(hash(2)).seq, 0);
         assert!(!told.close(), "nothing was told");
     }
 
     #[test]
     fn a_list_is_held_to_what_was_pushed_and_to_what_was_acknowledged() {
         let told = told(1_000);
-        told.note(hash(2), "g_2", 20, 20);
-        told.note(hash(4), "g_4", 40, 40);
-        told.note(hash(6), "g_6", 60, 60);
+        told.note(hash(2), "g_2", message(20));
+        told.note(hash(4), "g_4", message(40));
+        told.note(hash(6), "g_6", message(60));
         told.note_author(user(7), hash(4));
         told.close();
         told.note_author(user(7), hash(8));
@@ -274,7 +307,7 @@ mod tests {
     fn memory_is_bounded() {
         let told = told(SHARDS * 2);
         for n in 0..100 {
-            told.note(hash(n * 2), &format!("g_{}", n + 1), 1, 1);
+            told.note(hash(n * 2), &format!("g_{}", n + 1), message(1));
             told.note_author(user(1), hash(n * 2));
         }
         let shard = told.of_conversation(hash(0)).lock();
@@ -291,8 +324,8 @@ mod tests {
     #[test]
     fn numbers_that_are_none_are_not_noted() {
         let told = told(1_000);
-        told.note(hash(2), "world", 0, 0);
-        told.note(hash(4), "not an id", 3, 3);
-        assert_eq!((told.head(hash(2)), told.head(hash(4))), (0, 0));
+        told.note(hash(2), "world", message(0));
+        told.note(hash(4), "not an id", message(3));
+        assert_eq!((told.head(hash(2)).seq, told.head(hash(4)).seq), (0, 0));
     }
 }

@@ -140,17 +140,19 @@ impl Heads {
         Ok(self.wait(late).await)
     }
 
-    /// Waits until a conversation has reached a number over messages and changes.
+    /// Waits until a conversation has reached a number over messages and changes; whether it did in
+    /// time.
     ///
     /// # Errors
     /// Those of the database.
-    pub(crate) async fn reach_rev(self: &Arc<Self>, id: ConversationId, rev: Rev) -> Result<()> {
+    pub(crate) async fn reach_rev(self: &Arc<Self>, id: ConversationId, rev: Rev) -> Result<bool> {
         let heads = self.db.heads(None, &[id]).await.map_err(failed)?;
         let owed = Owed::Rev(rev);
-        if heads.first().is_some_and(|head| !owed.is_reached(head)) {
-            self.wait_for(&[(id, owed)]).await;
+        if heads.first().is_none_or(|head| owed.is_reached(head)) {
+            return Ok(true);
         }
-        Ok(())
+        let reached = self.wait_for(&[(id, owed)]).await;
+        Ok(reached.first() == Some(&true))
     }
 
     /// Waits until numbers that were not reached a moment ago are, and returns those that were not

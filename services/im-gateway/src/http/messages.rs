@@ -151,7 +151,7 @@ pub(super) async fn history(
         type_filter: vec![],
         at_least_seq_id: gw.told_of(id, params.at_least),
         around_seq_id: wish.around,
-        at_least_rev: gw.told_rev_of(id, None),
+        at_least_rev: gw.told_change_of(id),
     };
     let clients = &gw.backend.conversations;
     let call = gw

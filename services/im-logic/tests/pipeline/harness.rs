@@ -335,6 +335,9 @@ impl World {
                         client_msg_id: m.client_msg_id,
                         extra: m.extra,
                         created_at: m.timestamp,
+                        rev: m.rev,
+                        change: m.change,
+                        edit_count: m.edit_count,
                     }
                 })
                 .collect();

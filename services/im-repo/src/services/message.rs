@@ -91,8 +91,15 @@ impl MessageApi {
         let start = args::seq(request.start_seq_id, "start_seq_id")?;
         let end = args::seq(request.end_seq_id, "end_seq_id")?;
         let (from, to) = bounds(start, end, request.ascending);
+        let conversation = args::conversation(&request.conversation_id)?;
+        // Rows that are there may be as they were: a change can't be seen missing on the page.
+        let changed = args::seq(request.at_least_rev, "at_least_rev")?;
+        let is_changed = match changed {
+            0 => true,
+            rev => self.shared.heads.reach_rev(conversation, rev).await?,
+        };
         let query = RangeQuery {
-            conversation: args::conversation(&request.conversation_id)?,
+            conversation,
             from,
             to,
             direction: if request.ascending {
@@ -102,7 +109,7 @@ impl MessageApi {
             },
             limit: args::limit(request.limit, 20, 100),
             types: Vec::new(),
-            fresh: false,
+            fresh: changed > 0,
         };
         let at_least = args::seq(request.at_least_seq_id, "at_least_seq_id")?;
         let (page, behind) = self.page_reaching(query, at_least).await?;
@@ -114,7 +121,7 @@ impl MessageApi {
             next = seqs.get(messages.len()).copied();
         }
         Ok(GetConversationMessagesResponse {
-            behind,
+            behind: behind || !is_changed,
             has_more: next.is_some(),
             next_seq_id: next.map_or(0, convert::wide),
             messages,

@@ -196,7 +196,7 @@ fn message(name: &str, n: &Names<'_>) -> Vec<u8> {
             message_id: n.message,
             operator_id: n.caller,
             conversation_id: n.group,
-            content: "x".into()
+            content: "x"
         }),
         "DeleteMessage" => request!(DeleteMessageRequest {
             message_id: n.message,
