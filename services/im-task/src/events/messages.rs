@@ -103,6 +103,8 @@ impl Events {
             conversation_id: event.conversation_id.as_str().into(),
             message_id: message_id.into(),
             seq_id: recalled.seq_id.unsigned_abs(),
+            // Such an event comes from an im-logic that knows no changes.
+            rev: 0,
             operator_id: event.operator_id.as_str().into(),
         };
         self.tell_members(
