@@ -1,9 +1,10 @@
 //! Migrations that race, the dump for operators, and what the types refuse.
 
-use gochat_infra::cluster::mysql::{MysqlDatabase, dump};
+use gochat_core::message::ChangeKind;
+use gochat_infra::cluster::mysql::{MysqlDatabase, changes_statement, dump};
 use gochat_infra::port::db::{
-    ConversationStore as _, Database as _, DbErrorKind, MessageStore as _, Migrator as _,
-    NewMessage,
+    ChangesQuery, ConversationStore as _, Database as _, DbErrorKind, MessageStore as _,
+    Migrator as _, NewChange, NewMessage, SaveOutcome,
 };
 use mysql_async::prelude::Queryable as _;
 
@@ -163,4 +164,91 @@ async fn texts_of_any_script_and_size_come_back() {
         .map(|m| m.message.content.as_str())
         .collect();
     assert_eq!(found, texts);
+}
+
+/// Cost must not grow with what is behind the page.
+#[tokio::test]
+async fn a_page_of_changes_is_a_walk_along_its_index() {
+    let subject = migrated(|_| ()).await;
+    open(&subject.db, 1).await;
+    let batch = (1..=2_000).map(|seq| message(group(1), seq)).collect();
+    let saved = subject.db.save_batch(batch, Vec::new(), NOW).await;
+    saved.expect("stored");
+    let mut conn = subject.fresh.plain().await;
+    conn.query_drop("ANALYZE TABLE messages")
+        .await
+        .expect("done");
+    let binds = [("?1", "'g_1'"), ("?2", "100"), ("?3", "51")];
+    let fill = |text: String, (place, value)| text.replace(place, value);
+    let statement = binds.into_iter().fold(changes_statement().to_owned(), fill);
+    let plan: Vec<mysql_async::Row> = conn
+        .query(format!("EXPLAIN {statement}"))
+        .await
+        .expect("a plan");
+    let texts = plan.iter().map(|row| {
+        let text = |name| {
+            row.get::<Option<String>, _>(name)
+                .flatten()
+                .unwrap_or_default()
+        };
+        (text("table"), text("key"), text("Extra"))
+    });
+    let plan: Vec<(String, String, String)> = texts.collect();
+    let is_walk = |line: &(String, String, String)| {
+        line.0 == "messages" && line.1 == "idx_conv_state_rev" && line.2.contains("Using index")
+    };
+    assert!(plan.iter().any(is_walk), "{plan:?}");
+    assert!(
+        !plan.iter().any(|line| line.2.contains("filesort")),
+        "{plan:?}"
+    );
+}
+
+/// Changes carry texts of any script through a table of JSON.
+#[tokio::test]
+async fn edits_of_any_script_and_size_come_back() {
+    let subject = migrated(|_| ()).await;
+    open(&subject.db, 1).await;
+    let texts = [
+        "', \"; DROP TABLE users; -- \\ \\u0041".to_owned(),
+        "日本語 😀 \u{0} \u{1f} \u{7f} \n\t".to_owned(),
+        String::new(),
+        "ü\"".repeat(1_500_000),
+        "x".repeat(3_000_000),
+    ];
+    let batch = (1..=5).map(|seq| message(group(1), seq)).collect();
+    let edits = texts.iter().zip(1..).map(|(text, seq)| NewChange {
+        conversation_id: group(1),
+        rev: 5 + seq,
+        kind: ChangeKind::Edit,
+        message_id: message(group(1), seq).id,
+        seq_id: seq,
+        sender_id: message(group(1), seq).sender_id,
+        client_msg_id: None,
+        content: text.clone(),
+        extra: (!text.is_empty()).then(|| text.chars().take(100).collect()),
+        edit_count: 1,
+        created_at: NOW + 999 + seq,
+    });
+    let saved = subject.db.save_batch(batch, edits.collect(), NOW).await;
+    assert_eq!(saved.expect("stored"), [SaveOutcome::Stored; 10]);
+    let query = ChangesQuery {
+        conversation: group(1),
+        after_rev: 5,
+        limit: 10,
+        fresh: true,
+    };
+    let page = subject.db.changes(query).await.expect("a page");
+    let found = page.messages.iter().map(|entry| &entry.message);
+    for ((message, text), seq) in found.zip(&texts).zip(1..) {
+        assert!(message.content == *text, "text {seq}");
+        let extra: Option<String> = (!text.is_empty()).then(|| text.chars().take(100).collect());
+        assert!(message.extra == extra, "extra {seq}");
+        assert_eq!(message.edited_at, Some(NOW + 999 + seq));
+        assert_eq!(
+            (message.updated_at, message.deleted),
+            (NOW + 999 + seq, false)
+        );
+    }
+    assert_eq!(page.messages.len(), 5);
 }

@@ -22,7 +22,7 @@ DEALLOCATE PREPARE statement;
 SET @wanted = (SELECT COUNT(*) = 0 FROM information_schema.statistics
     WHERE table_schema = DATABASE() AND table_name = 'messages' AND index_name = 'idx_conv_state_rev');
 SET @statement = IF(@wanted,
-    'ALTER TABLE messages ADD INDEX idx_conv_state_rev (conversation_id, state_rev), ALGORITHM = INPLACE, LOCK = NONE',
+    'ALTER TABLE messages ADD INDEX idx_conv_state_rev (conversation_id, state_rev), ALGORITHM = INPLACE',
     'DO 0');
 PREPARE statement FROM @statement;
 EXECUTE statement;

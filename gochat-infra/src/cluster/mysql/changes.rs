@@ -13,6 +13,7 @@ use crate::sql::batch::Pending;
 use crate::sql::changes::{self, Changed, Stand};
 use crate::sql::history;
 use crate::sql::row::columns;
+use crate::sql::text::Statement as _;
 
 statements! {
     // ?1 [[conversation, seq, id], …]
@@ -118,6 +119,12 @@ fn line(row: &Changed<'_>) -> String {
         row.at,
     ]);
     line.to_string()
+}
+
+/// The statement that reads what is new or changed, for tests that look at its plan.
+#[doc(hidden)]
+pub fn changes_statement() -> &'static str {
+    Since::TEXT
 }
 
 /// Reads what is new or changed, in one statement and so of one snapshot.

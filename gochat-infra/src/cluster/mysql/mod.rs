@@ -60,6 +60,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 
+#[doc(hidden)]
+pub use self::changes::changes_statement;
 pub use self::config::{MysqlConfig, MysqlTls};
 pub use self::migrate::dump;
 

@@ -12,6 +12,20 @@ use crate::sql::changes::{self, Changed, Stand};
 use crate::sql::history;
 use crate::sql::row::columns;
 
+/// `?1` conversation, `?2` the number before the page, `?3` rows.
+macro_rules! since {
+    () => {
+        concat!(
+            "SELECT ", columns!(last_rev "c"), ", ", columns!(message "m"), ", ", columns!(brief "u"),
+            " FROM conversations c \
+             LEFT JOIN messages m INDEXED BY idx_conv_state_rev \
+                  ON m.conversation_id = c.id AND m.state_rev > ?2 \
+             LEFT JOIN users u ON u.id = m.sender_id \
+             WHERE c.id = ?1 ORDER BY m.state_rev LIMIT 0 + ?3"
+        )
+    };
+}
+
 statements! {
     // ?1 [[conversation, seq, id], …]
     Stands = "SELECT m.conversation_id, m.seq_id, m.id, m.state_rev, m.deleted, m.edited_at, \
@@ -24,14 +38,7 @@ statements! {
     Remember = "INSERT INTO message_changes (conversation_id, rev, sender_id, client_msg_id, \
                 message_id, seq_id, kind, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
                 ON CONFLICT DO NOTHING";
-    Since = concat!(
-        "SELECT ", columns!(last_rev "c"), ", ", columns!(message "m"), ", ", columns!(brief "u"),
-        " FROM conversations c \
-         LEFT JOIN messages m INDEXED BY idx_conv_state_rev \
-              ON m.conversation_id = c.id AND m.state_rev > ?2 \
-         LEFT JOIN users u ON u.id = m.sender_id \
-         WHERE c.id = ?1 ORDER BY m.state_rev LIMIT 0 + ?3"
-    );
+    Since = since!();
     Purge = "DELETE FROM message_changes WHERE (conversation_id, rev) IN \
              (SELECT conversation_id, rev FROM message_changes WHERE created_at < ?1 \
               ORDER BY created_at LIMIT 0 + ?2)";
@@ -100,4 +107,31 @@ pub(super) fn since(conn: &mut SqliteConnection, query: &ChangesQuery) -> DbResu
 
 pub(super) fn purge(conn: &mut SqliteConnection, before: UnixMillis, limit: u32) -> DbResult<u64> {
     Ok(execute::<Purge>(conn, &binds![before, limit])? as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::Connection as _;
+    use diesel::connection::SimpleConnection as _;
+
+    use super::*;
+    use crate::embedded::sqlite::dump;
+
+    statements! {
+        Plan = concat!("EXPLAIN QUERY PLAN ", since!());
+    }
+
+    /// Cost must not grow with what is behind the page.
+    #[test]
+    fn a_page_of_changes_is_a_walk_along_its_index() {
+        let mut conn = SqliteConnection::establish(":memory:").unwrap();
+        conn.batch_execute(&dump()).unwrap();
+        let binds = binds!["g_1", 1_i64, 51_i64];
+        let plan: Vec<(i64, i64, i64, String)> = rows::<Plan, _>(&mut conn, &binds).unwrap();
+        let plan: Vec<&str> = plan.iter().map(|line| line.3.as_str()).collect();
+        let walk = "USING INDEX idx_conv_state_rev (conversation_id=? AND state_rev>?)";
+        assert!(plan.iter().any(|line| line.contains(walk)), "{plan:?}");
+        let is_slow = |line: &&str| line.contains("TEMP B-TREE") || line.starts_with("SCAN");
+        assert!(!plan.iter().any(is_slow), "{plan:?}");
+    }
 }

@@ -103,7 +103,7 @@ impl Events {
             conversation_id: event.conversation_id.as_str().into(),
             message_id: message_id.into(),
             seq_id: recalled.seq_id.unsigned_abs(),
-            // An im-logic of before changes recalled it, past the sequencer.
+            // Such an event comes from an im-logic that knows no changes.
             rev: 0,
             operator_id: event.operator_id.as_str().into(),
         };

@@ -104,7 +104,7 @@ async fn a_change_the_sequencer_never_wrote_holds_its_message_not_up() {
     let dead = world.records(&dead_letters(TASK_PERSIST_GROUP)).await;
     assert_eq!(dead.len(), 1);
     let offset = dead[0].record.headers.find("X-DLQ-Offset");
-    assert_eq!(offset.map(|value| &value[..]), Some(&b"1"[..]));
+    assert_eq!(offset.map(|offset| &offset[..]), Some(&b"1"[..]));
 }
 
 #[tokio::test]

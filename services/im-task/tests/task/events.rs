@@ -227,8 +227,7 @@ async fn a_recall_is_told_to_all_members() {
         .await;
     let told = world.signalled("g2", 1).await;
     assert_eq!((told[0].0, &told[0].1), (Signal::MessageRecalled, &vec![b]));
-    let expected =
-        json!({ "conversationId": group, "messageId": "42", "seqId": 7, "operatorId": a });
+    let expected = json!({ "conversationId": group, "messageId": "42", "seqId": 7, "rev": 0, "operatorId": a });
     assert_eq!(data(&told[0].2), expected);
     all_done(&world).await;
     assert_eq!(world.signals("g1")[0].1, [a]);
