@@ -96,12 +96,13 @@ impl Found {
             true => u64::from(row.member_count),
             false => asked.senders.len() as u64,
         };
-        // The row is stamped with every message.
+        // The row is stamped with every message, but not with every change.
         let is_recent = row.updated_at >= request.recent_since;
         let recent = match is_recent {
-            true => row.last_rev.min(u64::from(request.recent_max)),
-            false => 0,
+            true => row.last_rev,
+            false => row.last_rev.saturating_sub(row.last_seq_id),
         };
+        let recent = recent.min(u64::from(request.recent_max));
         let rows = usize::try_from(members + recent).unwrap_or(usize::MAX);
         let asked_for = asked.resends.len() + asked.targets.len();
         1 + rows + asked_for + row.settings.len() / SETTINGS_PER_ROW

@@ -8,6 +8,8 @@
 //! The writers of rows collect messages while no reader waits. They keep a call of `AwaitReaders`
 //! open here, which is answered when a reader begins to wait.
 
+mod begun;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,9 +19,10 @@ use gochat_core::ids::{ConversationId, Rev, SeqId, UserId};
 use gochat_infra::port::db::{ConversationHead, NewChange, NewMessage, SharedDatabase};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use self::begun::Begun;
 use crate::config::Reads;
 use crate::rpc::failed;
 
@@ -29,10 +32,6 @@ const PAUSE: Duration = Duration::from_millis(3);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// Conversations the watcher looks at in one statement.
 const LOOK: usize = 1_000;
-
-/// Longest time that a call of `AwaitReaders` stays open. A process that stops waits for the end of
-/// open calls.
-const LONGEST_AWAIT: Duration = Duration::from_secs(1);
 
 /// A conversation and a number in it.
 pub(crate) type Head = (ConversationId, SeqId);
@@ -299,60 +298,5 @@ impl Heads {
             return None;
         }
         Some(waiting.by_id.keys().copied().collect())
-    }
-}
-
-/// Number of reads that began to wait since the start.
-#[derive(Default)]
-struct Begun(watch::Sender<i64>);
-
-impl Begun {
-    fn one_more(&self) {
-        self.0.send_modify(|begun| *begun += 1);
-    }
-
-    /// Resolves with the number as soon as it is another one than `seen`, and after
-    /// [`LONGEST_AWAIT`] in any case.
-    async fn other_than(&self, seen: i64) -> i64 {
-        let mut begun = self.0.subscribe();
-        let other = begun.wait_for(|begun| *begun != seen);
-        // The guard that `wait_for` resolves with holds a read lock, so it is dropped here. A
-        // second read lock, taken while a writer waits, would deadlock both threads.
-        let found = tokio::time::timeout(LONGEST_AWAIT, other)
-            .await
-            .is_ok_and(|told| told.is_ok());
-        // The sender lives as long as `self`: only the time can run out.
-        if found { *self.0.borrow() } else { seen }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc::channel;
-
-    use super::*;
-
-    #[test]
-    fn readers_that_begin_to_wait_meet_a_writer_that_asks() {
-        const READERS: i64 = 300_000;
-        let begun = Arc::new(Begun::default());
-        let (done, is_done) = channel();
-        let reader = Arc::clone(&begun);
-        std::thread::spawn(move || (0..READERS).for_each(|_| reader.one_more()));
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_time()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                let mut seen = 0;
-                while seen < READERS {
-                    seen = begun.other_than(seen).await;
-                }
-            });
-            done.send(()).unwrap();
-        });
-        let outcome = is_done.recv_timeout(Duration::from_secs(30));
-        assert!(outcome.is_ok(), "both threads stand still");
     }
 }

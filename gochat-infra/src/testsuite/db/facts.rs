@@ -103,6 +103,11 @@ pub async fn facts_are_answered_as_far_as_there_is_room(subject: Subject) {
     assert_eq!(answered(15, NOW).await, 1);
     assert_eq!(answered(0, NOW).await, 1);
     assert_eq!(answered(15, NOW + 1_000_000).await, 3, "nothing is recent");
+    // Changes of older messages don't stamp the row: any of them may be recent.
+    let changes = (11..=14).map(|rev| super::changes::edit(group(2), rev, 1));
+    let saved = db.save_batch(Vec::new(), changes.collect(), NOW).await;
+    saved.expect("saved");
+    assert_eq!(answered(15, NOW + 1_000_000).await, 2);
 }
 
 /// A repeat is found however old its first sending is, and nobody else's message is taken for it.

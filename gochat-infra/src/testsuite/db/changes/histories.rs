@@ -1,0 +1,108 @@
+//! Whole histories of messages and changes, however they are cut and repeated.
+
+use super::*;
+
+/// A history as a sequencer writes it: (messages, changes) of one record each, by their numbers.
+fn sequenced(
+    id: ConversationId,
+    mut seed: u64,
+    len: u64,
+) -> Vec<(Vec<NewMessage>, Vec<NewChange>)> {
+    let mut dice = move |sides: u64| {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % sides
+    };
+    let mut head = 0;
+    let record = |rev: u64| match (head, dice(5)) {
+        (0, _) | (_, 0..=2) => {
+            head += 1;
+            let mut new = message(id, head, 1);
+            new.rev = rev;
+            (vec![new], Vec::new())
+        }
+        (_, 3) => (Vec::new(), vec![edit(id, rev, 1 + dice(head))]),
+        _ => (Vec::new(), vec![recall(id, rev, 1 + dice(head))]),
+    };
+    (1..=len).map(record).collect()
+}
+
+/// Rows without what differs between conversations.
+async fn comparable(db: &SharedDatabase, id: ConversationId) -> Vec<MessageRow> {
+    let same = |row: MessageRow| MessageRow {
+        id: MessageId::default(),
+        conversation_id: ConversationId::World,
+        ..row
+    };
+    all(db, id).await.into_iter().map(same).collect()
+}
+
+/// Stores a history in pieces of random lengths, some of them again, as a writer does that starts
+/// anew from what it had committed.
+async fn store_in_pieces(db: SharedDatabase, id: ConversationId, len: u64, mut seed: u64) {
+    let history = sequenced(id, 7, len);
+    let mut next = 0;
+    while next < history.len() {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let back = (seed >> 40) as usize % 12;
+        let from = next.saturating_sub(back);
+        let to = (next + 1 + (seed >> 50) as usize % 20).min(history.len());
+        let (mut messages, mut changes) = (Vec::new(), Vec::new());
+        for (message, change) in &history[from..to] {
+            messages.extend(message.iter().cloned());
+            changes.extend(change.iter().cloned());
+        }
+        let outcomes = store(&db, messages, changes, NOW).await;
+        assert!(
+            outcomes
+                .iter()
+                .all(|outcome| matches!(outcome, Stored | Duplicate)),
+            "{outcomes:?}"
+        );
+        next = to;
+    }
+}
+
+/// However a history is cut and repeated, the rows are the same.
+pub async fn histories_in_any_pieces_end_in_the_same_rows(subject: Subject) {
+    let db = subject.db();
+    const LEN: u64 = 150;
+    for (messages, changes) in sequenced(group(1), 7, LEN) {
+        assert_eq!(store(&db, messages, changes, NOW).await, [Stored]);
+    }
+    let expected = comparable(&db, group(1)).await;
+    let head = row(&db, group(1)).await;
+    assert_eq!(head.last_rev, LEN);
+    for n in 2..=9 {
+        store_in_pieces(db.clone(), group(n), LEN, n).await;
+        assert_eq!(
+            comparable(&db, group(n)).await,
+            expected,
+            "pieces of seed {n}"
+        );
+        let row = row(&db, group(n)).await;
+        assert_eq!((row.last_rev, row.last_seq_id), (LEN, head.last_seq_id));
+        assert_eq!(
+            places(&since(&db, group(n), 0, 200).await),
+            places(&since(&db, group(1), 0, 200).await)
+        );
+    }
+}
+
+/// A writer that lost its partition may finish a batch beside the one that took over.
+pub async fn racing_writers_of_a_history_end_in_the_same_rows(subject: Subject) {
+    let db = subject.db();
+    store_in_pieces(db.clone(), group(1), 60, 1).await;
+    let racing = (1..=4).map(|seed| tokio::spawn(store_in_pieces(db.clone(), group(2), 60, seed)));
+    for writer in racing.collect::<Vec<_>>() {
+        writer.await.expect("no panic");
+    }
+    assert_eq!(
+        comparable(&db, group(2)).await,
+        comparable(&db, group(1)).await
+    );
+    assert_eq!(row(&db, group(2)).await.last_rev, 60);
+}
