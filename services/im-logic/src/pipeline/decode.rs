@@ -292,6 +292,8 @@ mod tests {
             kind: 0,
             conn_id: u64::MAX,
             resend: true,
+            change: 0,
+            target_id: 0,
         };
         assert_eq!(read, expected);
     }
