@@ -280,7 +280,11 @@ mod tests {
         told.note(hash(2), "world", message(8));
         assert_eq!(told.head(hash(2)).seq, 9);
         told.drop_stored();
-        assert_eq!(told.head(hash(2)).seq, 8, "a generation that is younger stays");
+        assert_eq!(
+            told.head(hash(2)).seq,
+            8,
+            "a generation that is younger stays"
+        );
         assert!(told.close());
         told.drop_stored();
         assert_eq!(told.head(hash(2)).seq, 0);

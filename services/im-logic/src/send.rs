@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, UserId};
-use gochat_core::message::{Draft, DraftLimits, Writer};
+use gochat_core::message::{ChangeKind, Draft, DraftLimits, MessageType, Writer};
 use gochat_core::text;
 use gochat_infra::port::mq::{
     self, Batch, Consumer, Headers, Mq, MqError, MqErrorKind, MqResult, OutRecord, Producer,
@@ -178,12 +178,21 @@ impl SendMessage for SendPath {
             true => uuid::Uuid::now_v7().to_string(),
             false => wish.client_msg_id,
         };
+        let content = text::into_nfc(wish.content);
+        let (limits, by) = (&self.limits, Writer::Client);
+        match wish.kind {
+            ChangeKind::Edit => {
+                let text = MessageType::Text.as_i32();
+                Draft::check(text, &content, &client_msg_id, &wish.extra, by, limits)?;
+            }
+            ChangeKind::Recall => Draft::check_id(&client_msg_id, limits)?,
+        }
         let message = UpstreamMessage {
             trace_id: self.trace_id(trace_id),
             user_id: wish.operator.to_string(),
             gateway_id: self.gateway_id.clone(),
             conversation_id: wish.conversation.to_string(),
-            content: text::into_nfc(wish.content),
+            content,
             client_msg_id,
             timestamp: clock::now_s(),
             extra: wish.extra,

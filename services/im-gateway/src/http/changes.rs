@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{Auth, Body, Id, Ids, Params, Trace};
 use super::objects::Message;
 use super::reply::{ApiError, ApiResult, Envelope, ErrorBody, Reply};
+use crate::clock;
 use crate::state::Gw;
 
 const LIMIT_DEFAULT: i32 = 50;
@@ -98,6 +99,7 @@ pub(super) async fn edit(
     Ids(id, message): Ids<ConversationId, MessageId>,
     Body(body): Body<EditBody>,
 ) -> ApiResult<Message> {
+    gw.limits.admit_send(me.user, id, clock::now_ms())?;
     let request = EditMessageRequest {
         conversation_id: id.to_string(),
         message_id: message.to_string(),
@@ -134,6 +136,7 @@ pub(super) async fn recall(
     Ids(id, message): Ids<ConversationId, MessageId>,
     Params(params): Params<RecallParams>,
 ) -> ApiResult<ChangeData> {
+    gw.limits.admit_send(me.user, id, clock::now_ms())?;
     let request = DeleteMessageRequest {
         message_id: message.to_string(),
         operator_id: me.user.to_string(),
