@@ -162,14 +162,15 @@ impl World {
                 let key = ClientKey::of_change(user(sender), &client.to_string());
                 let conversation = group(conversation);
                 // A repeat is about the same message; the first may be about one that isn't there.
-                let wishes = self.upstream.iter().filter_map(|record| match record {
+                let newest_first = self.upstream.iter().rev();
+                let mut wishes = newest_first.filter_map(|record| match record {
                     Record::Submit(s) if (s.conversation, s.key) == (conversation, key) => s.change,
                     _ => None,
                 });
                 let sent: Vec<_> = self.messages_of(conversation).collect();
                 let chosen = sent.get(usize::try_from(which).unwrap() % (sent.len() + 1));
                 let unknown = MessageId::new(1 << 40).unwrap();
-                let first = wishes.last().unwrap_or(Change {
+                let first = wishes.next().unwrap_or(Change {
                     kind: ChangeKind::ALL[kind],
                     target: chosen.map_or(unknown, |row| row.recorded.message_id),
                 });
