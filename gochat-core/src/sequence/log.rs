@@ -151,9 +151,14 @@ impl ConversationLog {
         }
     }
 
-    /// Author and numbers of a message inside the window. Looks at every entry of it.
-    pub fn message(&self, id: MessageId, now: UnixMillis) -> Option<(UserId, Assigned)> {
-        let entry = self.window.of(id, self.head, now)?;
+    /// Author and numbers of a message inside the window whose `rev` is above `after`.
+    pub fn message(
+        &self,
+        id: MessageId,
+        after: Rev,
+        now: UnixMillis,
+    ) -> Option<(UserId, Assigned)> {
+        let entry = self.window.of(id, after, self.head, now)?;
         Some((entry.sender(), self.assigned(entry)))
     }
 

@@ -129,9 +129,19 @@ impl Window {
         found.filter(|entry| entry.is_live(head, now))
     }
 
-    /// The live entry of this message. Its changes come later.
-    pub(super) fn of(&self, message: MessageId, head: Head, now: UnixMillis) -> Option<&Entry> {
-        let found = self.ring.iter().find(|entry| entry.message_id == message);
+    /// The live entry of this message above `after`. Its changes come later.
+    pub(super) fn of(
+        &self,
+        message: MessageId,
+        after: Rev,
+        head: Head,
+        now: UnixMillis,
+    ) -> Option<&Entry> {
+        let from = self.ring.partition_point(|entry| entry.rev(head) <= after);
+        let found = self
+            .ring
+            .range(from..)
+            .find(|entry| entry.message_id == message);
         found.filter(|entry| entry.is_live(head, now))
     }
 

@@ -52,6 +52,9 @@ pub enum Effect {
         message: Sequenced,
         /// Of a change: the facts of its message after it.
         changed: Option<Target>,
+        /// Of a change: what the message says now is not pushed. Some members may not read what was
+        /// said before they joined, and may read it in history if they may.
+        withheld: bool,
         /// Who may have to hear of it again once the row is written.
         later: Later,
     },

@@ -69,12 +69,15 @@ impl Emitter {
         effects: &mut Effects,
     ) {
         let (message, changed) = (out.message, out.changed);
+        let hides_earlier = slot.facts.as_ref().is_some_and(|facts| facts.hides_earlier);
+        let withheld = changed.is_some() && hides_earlier;
         let reached = match strategy(slot, out.live.gateways.len(), budget) {
             Strategy::Direct => {
                 let plan = self.plan_of(slot, out, effects);
                 effects.list.push(Effect::Persist {
                     message,
                     changed,
+                    withheld,
                     later: plan.later,
                 });
                 deliver(&self.deliveries[plan.deliveries], out, effects)
@@ -84,6 +87,7 @@ impl Emitter {
                 effects.list.push(Effect::Persist {
                     message,
                     changed,
+                    withheld,
                     later: Later {
                         members: true,
                         listed: true,
@@ -99,6 +103,7 @@ impl Emitter {
                 effects.list.push(Effect::Persist {
                     message,
                     changed,
+                    withheld,
                     later: Later {
                         members: true,
                         ..plan.later
@@ -112,6 +117,7 @@ impl Emitter {
                 effects.list.push(Effect::Persist {
                     message,
                     changed,
+                    withheld,
                     later: Later::default(),
                 });
                 broadcast(out, effects)

@@ -129,6 +129,8 @@ pub struct Facts {
     pub messages_per_minute: u32,
     /// How long an author may take a message back, in milliseconds; `None` where nobody may.
     pub recall_window: Option<u64>,
+    /// Members may not read what was said before they joined.
+    pub hides_earlier: bool,
     /// Who is in it.
     pub members: Members,
 }
@@ -143,6 +145,7 @@ impl Facts {
             guests_allowed: true,
             messages_per_minute: 0,
             recall_window: Some(RECALL_WINDOW_MS),
+            hides_earlier: false,
             members,
         }
     }

@@ -12,7 +12,7 @@ use super::{Limits, Live, View};
 use crate::error::{Error, ErrorCode};
 use crate::fanout::Strategy;
 use crate::ids::{ConversationId, MessageId, UnixMillis, UserId};
-use crate::message::{Target, Windows};
+use crate::message::{ChangeKind, Target, Windows};
 use crate::sequence::{Assigned, Head};
 
 /// A point in the stream of committed batches; see [`PartitionMachine::saved`].
@@ -450,7 +450,11 @@ impl PartitionMachine {
                 "A guest's message is too long; register an account to write more.",
             )));
         }
-        if let Some(pace) = &self.limits.pace {
+        // A recall takes away, and a message is taken back once: it costs nothing.
+        let is_free = submission
+            .change
+            .is_some_and(|change| change.kind == ChangeKind::Recall);
+        if let Some(pace) = self.limits.pace.as_ref().filter(|_| !is_free) {
             let charged = match slot.id {
                 ConversationId::World => {
                     let message = ToWorld {

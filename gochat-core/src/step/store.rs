@@ -116,7 +116,7 @@ impl Slot {
             return None;
         }
         // Not stored: a message of this moment, or none.
-        if let Some((author, sent)) = self.log.message(id, now) {
+        if let Some((author, sent)) = self.log.message(id, self.looked_to, now) {
             return Some(Some(Target {
                 seq: sent.seq,
                 author,

@@ -144,6 +144,9 @@ impl<M> Timeline<M> {
                 // Whatever lies between cursor and seq doesn't exist any more.
                 self.release_below(seq);
                 self.insert_next(seq, Some(message));
+            } else if let Some(aside) = self.aside.get_mut(&seq) {
+                // What is read now is no older than what was pushed: it may have been changed since.
+                *aside = Some(message);
             } else {
                 self.insert(seq, Some(message));
             }

@@ -25,6 +25,8 @@ pub(crate) struct Touched {
     pub(crate) last: MessageId,
     /// Newest number over messages and changes.
     pub(crate) rev: Rev,
+    /// It got changes of messages.
+    pub(crate) is_changed: bool,
     /// Newest own seq per author.
     pub(crate) authors: HashMap<UserId, SeqId, ahash::RandomState>,
 }
@@ -64,6 +66,7 @@ impl Touched {
             head: 0,
             last: MessageId::default(),
             rev: 0,
+            is_changed: false,
             authors: HashMap::default(),
         }
     }
@@ -77,6 +80,7 @@ impl Touched {
 
     /// A change that was stored now.
     pub(crate) fn note_change(&mut self, change: &NewChange) {
+        self.is_changed = true;
         self.move_to(change.seq_id, change.message_id, change.rev);
     }
 

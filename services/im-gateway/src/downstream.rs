@@ -30,7 +30,6 @@ use crate::recents::About;
 use crate::state::Gw;
 use crate::told::Numbers;
 use crate::ws::conn::{Conn, Sent};
-use crate::ws::newest::Spot;
 
 /// A reader of this gateway's topic, and where it will go on.
 pub(crate) type Subscription = (Box<dyn Consumer>, Vec<Progress>);
@@ -218,6 +217,7 @@ impl<'a> Round<'a> {
         }
         let to_world = message.conversation_type == ConversationKind::World as i32;
         let conversation = self.note_told(&message);
+        let is_change = message.kind() == DownstreamKind::Change;
         let (id, place) = (identity(&message, conversation), place(&message));
         if message.again && to_world && self.gw.broadcasts.supersedes(id, place) {
             return None;
@@ -231,7 +231,7 @@ impl<'a> Round<'a> {
         };
         let skip = origin.as_ref().map_or(0, |o| o.conn_id);
         if message.broadcast {
-            let before = match to_world {
+            let before = match to_world && !is_change {
                 true => self.gw.broadcasts.note_queued(place),
                 false => 0,
             };
@@ -243,8 +243,8 @@ impl<'a> Round<'a> {
                 .collect();
             return Some(ToMany::Broadcast(Broadcast {
                 message: id,
-                seq: place,
-                world: to_world,
+                seq: if is_change { 0 } else { place },
+                world: to_world && !is_change,
                 late_after,
                 frame,
                 skip,
@@ -412,11 +412,7 @@ impl<'a> Round<'a> {
         frame: &Bytes,
     ) {
         let gw = self.gw;
-        let spot = Spot {
-            conversation: about.conversation,
-            seq: about.seq,
-            again: late != Late::No,
-        };
+        let spot = about.spot(late != Late::No);
         gw.recents.remember(user, skip, about, frame);
         let (touched, before) = (&mut self.touched, self.delivered);
         let mut overflown = Vec::new();
@@ -492,13 +488,13 @@ fn identity(message: &DownstreamMessage, conversation: u64) -> i64 {
     i64::MIN | mixed as i64
 }
 
-/// Place in the order of messages and changes. Sequencers of before changes give none: then both
-/// numbers are one.
-const fn place(message: &DownstreamMessage) -> i64 {
-    if message.rev > 0 {
-        message.rev
-    } else {
-        message.seq_id
+/// Place in the order of messages. A change has none: it goes out however late it comes, because
+/// clients tell by its `rev` whether they know better, and some of them don't know `rev` and would
+/// never miss it.
+fn place(message: &DownstreamMessage) -> i64 {
+    match message.kind() {
+        DownstreamKind::Change => i64::MAX,
+        _ => message.seq_id,
     }
 }
 

@@ -105,6 +105,8 @@ pub(crate) fn message_changed(message: &DownstreamMessage, now_s: i64) -> Option
     );
     let text_of = |text| Cow::Borrowed::<str>(text);
     let is_edit = kind == ChangeKind::Edit;
+    // An edit always says something: what isn't here is for history to tell.
+    let is_withheld = is_edit && message.content.is_empty();
     let payload = MessageChanged {
         conversation_id: Cow::Borrowed(&message.conversation_id),
         message_id: Cow::Borrowed(&id),
@@ -115,7 +117,7 @@ pub(crate) fn message_changed(message: &DownstreamMessage, now_s: i64) -> Option
         message: ChangedMessage {
             id: Cow::Borrowed(&id),
             sender_id: Cow::Borrowed(&message.author_id),
-            content: Some(text_of(if is_edit { &message.content } else { "" })),
+            content: (!is_withheld).then(|| text_of(if is_edit { &message.content } else { "" })),
             extra: (is_edit && !message.extra.is_empty()).then(|| text_of(&message.extra)),
             deleted: kind == ChangeKind::Recall,
             edited_at: is_edit.then_some(message.timestamp),

@@ -65,13 +65,25 @@ type Shard = Mutex<HashMap<UserId, Sent, ahash::RandomState>>;
 pub(crate) struct About {
     /// The message; 0 = a signal, below 0 = a change.
     pub(crate) message: i64,
-    /// Its place among messages and changes of its conversation; signals come last.
+    /// Its place in its conversation; signals and changes come last.
     pub(crate) seq: i64,
     /// Hash of its conversation; 0 = a signal.
     pub(crate) conversation: u64,
 }
 
 impl About {
+    /// Where it stands in the order of messages of a connection; changes have no place there.
+    pub(crate) const fn spot(&self, again: bool) -> Spot {
+        if self.message < 0 {
+            return Spot::NONE;
+        }
+        Spot {
+            conversation: self.conversation,
+            seq: self.seq,
+            again,
+        }
+    }
+
     /// A signal: it may be about a message that has to be heard before.
     pub(crate) const SIGNAL: Self = Self {
         message: 0,
@@ -176,12 +188,7 @@ impl Recents {
                 of_world.push((about.seq, frame));
                 continue;
             }
-            let spot = Spot {
-                conversation: about.conversation,
-                seq: about.seq,
-                again: false,
-            };
-            conn.enqueue_message(&frame, gw.queue, spot);
+            conn.enqueue_message(&frame, gw.queue, about.spot(false));
         }
         gw.broadcasts.admit(gw, conn, of_world);
     }

@@ -163,6 +163,7 @@ impl Told {
         now.into_iter().chain(before).copied().reduce(|a, b| Head {
             seq: a.seq.max(b.seq),
             rev: a.rev.max(b.rev),
+            changed: a.changed.max(b.changed),
             ..a
         })
     }
@@ -331,5 +332,22 @@ mod tests {
         told.note(hash(2), "world", message(0));
         told.note(hash(4), "not an id", message(3));
         assert_eq!((told.head(hash(2)).seq, told.head(hash(4)).seq), (0, 0));
+    }
+
+    #[test]
+    fn a_change_is_owed_until_its_generation_goes_whatever_is_said_meanwhile() {
+        let told = Told::new(&config::Told::default());
+        let change = Numbers {
+            seq: 3,
+            rev: 15,
+            changed: 15,
+        };
+        told.note(hash(2), "g_2", change);
+        assert!(told.close());
+        told.note(hash(2), "g_2", message(16));
+        let head = told.head(hash(2));
+        assert_eq!((head.seq, head.rev, head.changed), (16, 16, 15));
+        told.drop_stored();
+        assert_eq!(told.head(hash(2)).changed, 0);
     }
 }

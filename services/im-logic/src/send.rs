@@ -202,7 +202,14 @@ impl SendMessage for SendPath {
             target_id: wish.target.as_i64(),
             ..Default::default()
         };
+        let target = message.target_id;
         let answer = accepted(self.exchange(message).await?)?;
+        if answer.message_id != target {
+            return Err(Error::new(
+                ErrorCode::InvalidParams,
+                "This client id was used for a change of another message.",
+            ));
+        }
         Ok(Changed {
             seq: answer.seq_id.unsigned_abs(),
             rev: answer.rev.unsigned_abs(),

@@ -1,5 +1,11 @@
 DROP TABLE IF EXISTS message_changes;
 SET @there = (SELECT COUNT(*) > 0 FROM information_schema.columns
+    WHERE table_schema = DATABASE() AND table_name = 'conversations' AND column_name = 'changed_at');
+SET @statement = IF(@there, 'ALTER TABLE conversations DROP COLUMN changed_at', 'DO 0');
+PREPARE statement FROM @statement;
+EXECUTE statement;
+DEALLOCATE PREPARE statement;
+SET @there = (SELECT COUNT(*) > 0 FROM information_schema.columns
     WHERE table_schema = DATABASE() AND table_name = 'conversations' AND column_name = 'last_rev');
 SET @statement = IF(@there, 'ALTER TABLE conversations DROP COLUMN last_rev', 'DO 0');
 PREPARE statement FROM @statement;

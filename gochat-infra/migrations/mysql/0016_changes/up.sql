@@ -38,6 +38,16 @@ PREPARE statement FROM @statement;
 EXECUTE statement;
 DEALLOCATE PREPARE statement;
 
+-- When a message was last changed: news of a sync, and no activity that moves the conversation in the list.
+SET @wanted = (SELECT COUNT(*) = 0 FROM information_schema.columns
+    WHERE table_schema = DATABASE() AND table_name = 'conversations' AND column_name = 'changed_at');
+SET @statement = IF(@wanted,
+    'ALTER TABLE conversations ADD COLUMN changed_at DATETIME(3) NOT NULL DEFAULT ''1970-01-01'', ALGORITHM = INSTANT',
+    'DO 0');
+PREPARE statement FROM @statement;
+EXECUTE statement;
+DEALLOCATE PREPARE statement;
+
 -- Recognises a change that is sent again. Rows are deleted by age.
 CREATE TABLE IF NOT EXISTS message_changes (
     conversation_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,

@@ -13,6 +13,8 @@ CREATE INDEX idx_conv_state_rev ON messages (conversation_id, state_rev);
 
 -- The newest rev; at least `last_seq_id`, whatever stands here.
 ALTER TABLE conversations ADD COLUMN last_rev INTEGER NOT NULL DEFAULT 0;
+-- When a message was last changed: news of a sync, and no activity that moves the conversation in the list.
+ALTER TABLE conversations ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0;
 
 -- Recognises a change that is sent again. Rows are deleted by age.
 CREATE TABLE message_changes (

@@ -137,7 +137,7 @@ statements! {
                          ORDER BY c.updated_at DESC, c.id DESC) AS place \
                  FROM (", joined!(), ") j STRAIGHT_JOIN conversations c ON c.id = j.id \
                  WHERE c.dissolved = 0 AND (?2 = 0 OR c.type = ?2) \
-                   AND (?3 = 0 OR c.updated_at > ?4 OR j.changed_at > ?4 OR EXISTS ( \
+                   AND (?3 = 0 OR c.updated_at > ?4 OR c.changed_at > ?4 OR j.changed_at > ?4 OR EXISTS ( \
                         SELECT 1 FROM user_read_pointers rp WHERE rp.user_id = ?1 \
                         AND rp.conversation_id = c.id AND rp.updated_at > ?4) \
                     OR c.id IN (SELECT os.conversation_id FROM conversation_states os \

@@ -29,22 +29,23 @@ const INSERT: Rows = Rows {
 };
 const INSERT_WIDTH: usize = 12;
 
-// `data_updated_at` is the epoch when a message makes the row: nobody has edited it yet. The list
-// shows changes of the newest message, so incremental sync must report the conversation. The seq is
-// compared by all and must change last.
+// `data_updated_at` is the epoch when a message makes the row: nobody has edited it yet. Every change
+// is news of a sync by `changed_at`; only one of the newest message, which the list shows, is
+// activity. The seq is compared by all and must change last.
 const BUMP: Rows = Rows {
     head: "INSERT INTO conversations (id, type, last_seq_id, last_message_id, created_at, \
-           updated_at, last_rev, data_updated_at, description, settings) VALUES ",
-    row: "(?, ?, ?, ?, ?, ?, ?, '1970-01-01', '', '')",
+           updated_at, last_rev, changed_at, data_updated_at, description, settings) VALUES ",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, '1970-01-01', '', '')",
     tail: " ON DUPLICATE KEY UPDATE \
            last_message_id = IF(VALUES(last_seq_id) > last_seq_id, VALUES(last_message_id), last_message_id), \
            updated_at = IF(VALUES(last_seq_id) > last_seq_id OR (VALUES(last_seq_id) = last_seq_id \
                AND VALUES(last_rev) > GREATEST(last_rev, last_seq_id)), \
                GREATEST(updated_at, VALUES(updated_at)), updated_at), \
            last_rev = GREATEST(last_rev, VALUES(last_rev)), \
+           changed_at = GREATEST(changed_at, VALUES(changed_at)), \
            last_seq_id = GREATEST(last_seq_id, VALUES(last_seq_id))",
 };
-const BUMP_WIDTH: usize = 7;
+const BUMP_WIDTH: usize = 8;
 
 const READ_OWN: Rows = Rows {
     head: "INSERT INTO user_read_pointers (user_id, conversation_id, last_read_seq_id, updated_at) VALUES ",
@@ -336,7 +337,8 @@ async fn follow(conn: &mut Conn, touched: &[Touched], now: UnixMillis) -> DbResu
     let heads = touched.iter().flat_map(|c| {
         let kind = c.id.kind() as i32;
         let text = c.text.as_str();
-        binds![text, kind, c.head, c.last, At(now), At(now), c.rev]
+        let changed = At(if c.is_changed { now } else { 0 });
+        binds![text, kind, c.head, c.last, At(now), At(now), c.rev, changed]
     });
     let heads: Vec<Bind<'_>> = heads.collect();
     execute_rows(conn, &BUMP, BUMP_WIDTH, &heads).await?;

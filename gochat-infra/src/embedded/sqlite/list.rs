@@ -94,7 +94,7 @@ statements! {
          mine(id, updated_at) AS MATERIALIZED ( \
              SELECT c.id, c.updated_at FROM joined j CROSS JOIN conversations c ON c.id = j.id \
              WHERE j.hidden = 0 AND c.dissolved = 0 AND (?2 = 0 OR c.type = ?2) \
-               AND (c.updated_at > ?3 OR j.changed_at > ?3 OR EXISTS ( \
+               AND (c.updated_at > ?3 OR c.changed_at > ?3 OR j.changed_at > ?3 OR EXISTS ( \
                     SELECT 1 FROM user_read_pointers p WHERE p.user_id = ?1 \
                     AND p.conversation_id = c.id AND p.updated_at > ?3) \
                  OR c.id IN (SELECT os.conversation_id FROM conversation_states os \

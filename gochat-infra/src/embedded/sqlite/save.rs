@@ -31,16 +31,19 @@ statements! {
     );
     Number = "UPDATE messages SET rev = ?3, changed_rev = ?3 \
               WHERE conversation_id = ?1 AND seq_id = ?2";
-    // `data_updated_at` is 0 when a message makes the row: nobody has edited it yet. The list shows
-    // changes of the newest message, so incremental sync must report the conversation.
+    // `data_updated_at` is 0 when a message makes the row: nobody has edited it yet. Every change is
+    // news of a sync by `changed_at`; only one of the newest message, which the list shows, is
+    // activity.
     Bump = "INSERT INTO conversations (id, type, last_seq_id, last_message_id, created_at, \
-            updated_at, data_updated_at, last_rev) VALUES (?1, ?2, ?3, ?4, ?5, ?5, 0, ?6) \
+            updated_at, data_updated_at, last_rev, changed_at) \
+            VALUES (?1, ?2, ?3, ?4, ?5, ?5, 0, ?6, ?7) \
             ON CONFLICT DO UPDATE SET last_seq_id = max(last_seq_id, excluded.last_seq_id), \
             last_message_id = iif(excluded.last_seq_id > last_seq_id, \
                 excluded.last_message_id, last_message_id), \
             updated_at = iif(excluded.last_seq_id >= last_seq_id, \
                 max(updated_at, excluded.updated_at), updated_at), \
-            last_rev = max(last_rev, excluded.last_rev) \
+            last_rev = max(last_rev, excluded.last_rev), \
+            changed_at = max(changed_at, excluded.changed_at) \
             WHERE excluded.last_seq_id > last_seq_id \
                 OR excluded.last_rev > max(last_rev, last_seq_id)";
     ReadOwn = "INSERT INTO user_read_pointers \
@@ -201,7 +204,8 @@ fn write(conn: &mut SqliteConnection, touched: &Touched, now: UnixMillis) -> DbR
             touched.head,
             touched.last,
             now,
-            touched.rev
+            touched.rev,
+            if touched.is_changed { now } else { 0 }
         ],
     )?;
     for (author, seq) in &touched.authors {

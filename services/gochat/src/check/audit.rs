@@ -144,8 +144,8 @@ fn pushes_agree_and_are_in_order(observed: &Observed, truth: &Truth<'_>, wrong: 
             ));
         }
         let mut orders: BTreeMap<Place, Order> = BTreeMap::new();
-        for (place, rev, settled) in connection.in_order() {
-            orders.entry(place).or_default().push(rev, settled);
+        for (place, seq, settled) in connection.in_order() {
+            orders.entry(place).or_default().push(seq, settled);
         }
         for (place, row) in &connection.pushes {
             let rows = truth.get(place).copied().unwrap_or_default();
@@ -160,7 +160,7 @@ fn pushes_agree_and_are_in_order(observed: &Observed, truth: &Truth<'_>, wrong: 
         for (place, order) in orders {
             if let Some((late, early)) = order.disorder {
                 wrong.push(format!(
-                    "user {who} was pushed rev {late} of conversation {place} after {early}; in all: {}",
+                    "user {who} was pushed number {late} of conversation {place} after {early}; in all: {}",
                     order.runs()
                 ));
             }
@@ -175,15 +175,11 @@ pub(super) fn late_and_skipped(observed: &Observed) -> (usize, usize) {
     let (mut late, mut skipped) = (0, 0);
     for connection in &observed.connections {
         let mut orders: BTreeMap<Place, Order> = BTreeMap::new();
-        for (place, rev, settled) in connection.in_order() {
-            orders.entry(place).or_default().push(rev, settled);
+        for (place, seq, settled) in connection.in_order() {
+            orders.entry(place).or_default().push(seq, settled);
         }
-        late += orders.values().map(|order| order.late).sum::<usize>();
-        let mut messages: BTreeMap<Place, Order> = BTreeMap::new();
-        for (place, row) in &connection.pushes {
-            messages.entry(*place).or_default().push(row.seq, false);
-        }
-        for (place, order) in &messages {
+        for (place, order) in &orders {
+            late += order.late;
             let rows = truth.get(place).copied().unwrap_or_default();
             let (first, last) = (order.seen.first(), order.seen.last());
             let within = rows

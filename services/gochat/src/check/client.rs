@@ -516,7 +516,6 @@ impl Client {
                 };
                 let (seq, rev) = (told.seq, told.rev);
                 self.hold(place, seq, rev, &told.content, told.recall);
-                seen.order.push((place, rev));
                 seen.changes.push((place, told));
             }
             Ok((ServerFrame::NewMessage(message), _)) => {
@@ -534,7 +533,7 @@ impl Client {
                 *newest = message.seq_id.max(*newest);
                 let (seq, rev) = (message.seq_id, message.rev);
                 self.hold(place, seq, rev, &message.content, false);
-                seen.order.push((place, rev));
+                seen.order.push((place, seq));
                 let row = Row {
                     seq,
                     rev,

@@ -73,7 +73,8 @@ pub(super) struct Connection {
     pub(super) pushes: Vec<(Place, Row)>,
     /// Changes of messages that were pushed.
     pub(super) changes: Vec<(Place, Told)>,
-    /// `rev` of all pushes, messages and changes, in the order in which they came.
+    /// Numbers of pushed messages in the order in which they came. Changes come in any order: their
+    /// `rev` tells which one is newer.
     pub(super) order: Vec<(Place, u64)>,
     /// Entries of `order` that came before the connection had settled: what was on its way while it opened may be among
     /// them, late. `None`: it never settled.
@@ -159,7 +160,7 @@ pub(super) struct Observed {
 }
 
 impl Connection {
-    /// `rev` of its pushes, each with whether the connection had settled by then.
+    /// Numbers of its pushes, each with whether the connection had settled by then.
     pub(super) fn in_order(&self) -> impl Iterator<Item = (Place, u64, bool)> {
         let settled = self.settled.unwrap_or(usize::MAX);
         let pushes = self.order.iter().enumerate();

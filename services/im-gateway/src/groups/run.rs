@@ -89,12 +89,10 @@ async fn spread(gw: &Gw, run: &[Push]) {
             .for_each(|push| memory.keep(push));
     }
     let all = merged(run);
-    let newest = run.iter().map(|push| push.about.seq).max();
-    let spot = Spot {
-        conversation: first.about.conversation,
-        seq: newest.unwrap_or_default(),
-        again: false,
-    };
+    // The newest message of the run; changes have no place in the order of messages.
+    let messages = run.iter().filter(|push| push.about.message >= 0);
+    let newest = messages.max_by_key(|push| push.about.seq);
+    let spot = newest.map_or(Spot::NONE, |push| push.about.spot(false));
     let mut conns = Vec::new();
     let mut delivered = 0;
     for users in first.audience.users().chunks(CHUNK) {
@@ -132,11 +130,7 @@ fn send_parts(gw: &Gw, run: &[Push], conn: &Arc<Conn>) -> (Sent, usize) {
         if push.again && gw.had(conn.user(), message) {
             continue;
         }
-        let spot = Spot {
-            conversation: push.about.conversation,
-            seq: push.about.seq,
-            again: push.again,
-        };
+        let spot = push.about.spot(push.again);
         sent = conn.send_message(&push.frame, gw.queue, spot);
         if sent != Sent::Accepted {
             break;

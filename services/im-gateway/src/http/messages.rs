@@ -47,6 +47,10 @@ pub(super) struct HistoryParams {
     /// what it told you itself; say it when you come from another one.
     #[serde(alias = "atLeast")]
     at_least: Option<i64>,
+    /// A `rev` of a change you know of: messages are shown as they are since then, or the answer says
+    /// that it is behind.
+    #[serde(alias = "atLeastRev")]
+    at_least_rev: Option<i64>,
 }
 
 /// A stretch of history.
@@ -151,7 +155,7 @@ pub(super) async fn history(
         type_filter: vec![],
         at_least_seq_id: gw.told_of(id, params.at_least),
         around_seq_id: wish.around,
-        at_least_rev: gw.told_change_of(id),
+        at_least_rev: gw.told_change_of(id).max(params.at_least_rev.unwrap_or(0)),
     };
     let clients = &gw.backend.conversations;
     let call = gw
@@ -202,6 +206,7 @@ impl Wish {
             params.after_seq,
             params.around_seq,
             params.at_least,
+            params.at_least_rev,
         ];
         if limit < 1 || positions.iter().flatten().any(|seq| *seq < 0) {
             return Err(ApiError::invalid("Limits start at 1, positions at 0."));
@@ -411,6 +416,7 @@ mod tests {
             around_seq: None,
             limit: None,
             at_least: None,
+            at_least_rev: None,
         })
         .unwrap()
     }
@@ -422,6 +428,7 @@ mod tests {
             around_seq: Some(around_seq),
             limit: None,
             at_least: None,
+            at_least_rev: None,
         });
         wish.ok().map(|wish| wish.around)
     }

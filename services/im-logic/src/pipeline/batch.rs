@@ -179,6 +179,7 @@ impl Writer<'_> {
             Effect::Persist {
                 message,
                 changed,
+                withheld,
                 later,
             } => {
                 let world = kind(source.message) == ConversationKind::World;
@@ -187,6 +188,7 @@ impl Writer<'_> {
                 let given = Given {
                     message,
                     changed: changed.as_ref(),
+                    withheld: *withheld,
                 };
                 self.encoder
                     .persist(source, given, later, gateways, effects)

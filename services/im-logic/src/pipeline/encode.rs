@@ -76,6 +76,8 @@ pub(super) struct Given<'a> {
     pub(super) message: &'a Sequenced,
     /// Of a change: the facts of its message after it.
     pub(super) changed: Option<&'a Target>,
+    /// What it says is stored and not pushed.
+    pub(super) withheld: bool,
 }
 
 impl Given<'_> {
@@ -148,6 +150,7 @@ impl Encoder {
         put_number(&mut out, 16, u64::from(later.members));
         put_number(&mut out, 17, message.rev);
         given.put_change(&mut out, 18, m);
+        put_number(&mut out, 22, u64::from(given.withheld));
         let value = out.as_slice().to_vec();
         self.scratch = out;
         source.out(self.topics.persist.clone(), value)
@@ -167,11 +170,13 @@ impl Encoder {
         } else {
             put_number(out, 16, DownstreamKind::Change as u64);
         }
-        put_bytes(out, 8, m.content.as_bytes());
+        if !given.withheld {
+            put_bytes(out, 8, m.content.as_bytes());
+            put_bytes(out, 12, m.extra.as_bytes());
+        }
         put_number(out, 9, message.seq);
         put_bytes(out, 10, m.client_msg_id.as_bytes());
         put_number(out, 11, message.at / 1000);
-        put_bytes(out, 12, m.extra.as_bytes());
         put_number(out, 19, kind_of(m.conversation_id) as u64);
         put_number(out, 24, message.rev);
         given.put_change(out, 25, m);

@@ -91,6 +91,7 @@ fn with_source<T>(
     let given = Given {
         message: &sequenced(),
         changed: None,
+        withheld: false,
     };
     let persist = encoder.persist(&source, given, &later, Some(&gateways), effects);
     f(&mut encoder, &source, persist)
@@ -179,6 +180,7 @@ fn a_change_names_its_message_and_has_no_type() {
     let given = Given {
         message: &sequenced(),
         changed: Some(&after),
+        withheld: false,
     };
     let (mut encoder, effects) = (Encoder::default(), users(1));
     let persist = encoder.persist(&source, given, &Later::default(), None, &effects);
@@ -192,6 +194,17 @@ fn a_change_names_its_message_and_has_no_type() {
     let facts = (&*read.author_id, read.sent_at, read.edit_count, read.change);
     assert_eq!(facts, ("7", 1_600_000_000, 2, 1));
     assert_eq!((&*read.content, read.rev), ("content", 400));
+
+    let withheld = Given {
+        withheld: true,
+        ..given
+    };
+    let persist = encoder.persist(&source, withheld, &Later::default(), None, &effects);
+    let stored = PersistenceMessage::decode(persist.record.value).unwrap();
+    assert_eq!((&*stored.content, stored.withheld), ("content", true));
+    let push = encoder.deliver(&source, "d".into(), false, &(0..1), &effects);
+    let read = DownstreamMessage::decode(push.record.value).unwrap();
+    assert_eq!((&*read.content, &*read.extra, read.rev), ("", "", 400));
 }
 
 #[test]

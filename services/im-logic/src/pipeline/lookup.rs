@@ -133,6 +133,13 @@ impl Lookup {
                 "im-repo left a question open.",
             ));
         }
+        // Numbers of an im-repo of before changes would be given twice.
+        if answer.facts.iter().any(|f| f.found && !f.targets_answered) {
+            return Err(Error::new(
+                ErrorCode::ServiceUnavailable,
+                "This im-repo is of a version before changes: upgrade it first.",
+            ));
+        }
         Ok(needs
             .iter()
             .zip(answer.facts)
@@ -294,6 +301,7 @@ fn facts_from(need: &Need, facts: &ConversationFacts, recall_window: u64) -> Fac
         guests_allowed: guests_allowed(&settings),
         messages_per_minute: messages_per_minute(&settings),
         recall_window: settings.recall_window(recall_window),
+        hides_earlier: settings.hides_earlier_from(Role::Member),
         members: members(need, facts),
     }
 }

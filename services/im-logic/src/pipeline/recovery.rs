@@ -42,7 +42,7 @@ impl Owned {
             if page.iter().any(is_uncounted) {
                 return Err(Error::new(
                     ErrorCode::ServiceUnavailable,
-                    "Messages of a sequencer without `rev` are not stored yet.",
+                    "Records of a sequencer of another version are not stored yet.",
                 ));
             }
             from = last.offset + 1;
@@ -79,10 +79,21 @@ impl Owned {
     }
 }
 
-/// Whether a sequencer of before changes wrote the record: only the database can tell its `rev`, as soon as it is
-/// stored.
+/// Whether only the database can tell what the record means, as soon as it is stored: a sequencer of before changes
+/// wrote it, without `rev`, or a later one, with a kind of change that isn't known here.
 fn is_uncounted(record: &InRecord) -> bool {
-    tail_record(record).is_some_and(|tail| tail.recorded.rev == 0)
+    let mut fields = Fields::of(&record.record.value);
+    let (mut seq, mut rev, mut change) = (0, 0, 0);
+    while let Ok(Some((tag, value))) = fields.next() {
+        match tag {
+            8 => seq = value.number().unwrap_or(0),
+            17 => rev = value.number().unwrap_or(0),
+            18 => change = value.number().unwrap_or(0),
+            _ => {}
+        }
+    }
+    let kind = i32::try_from(change).ok().and_then(ChangeKind::from_i32);
+    (seq > 0 && rev == 0) || (change != 0 && kind.is_none())
 }
 
 /// What the window needs of a `PersistenceMessage`. `None` can't happen with records of ours; a
@@ -212,9 +223,15 @@ mod tests {
         let key = ClientKey::of_change(UserId::new(8).unwrap(), "c");
         assert_eq!((tail.recorded.key, tail.recorded.rev), (key, 5));
         assert!(!is_uncounted(&read(&message)));
-        assert!(is_uncounted(&read(&PersistenceMessage {
+        let older = PersistenceMessage {
             rev: 0,
+            ..message.clone()
+        };
+        assert!(is_uncounted(&read(&older)));
+        let later = PersistenceMessage {
+            change: 99,
             ..message
-        })));
+        };
+        assert!(is_uncounted(&read(&later)));
     }
 }

@@ -22,6 +22,8 @@ const YOUNG_MS: u64 = 30_000;
 const LAG_TRIES: u32 = 12;
 /// … with this pause between.
 const LAG_WAIT: Duration = Duration::from_millis(40);
+/// Longest wait for the row of a change that was accepted.
+const READABLE_WITHIN: Duration = Duration::from_millis(1_500);
 /// Longest reason of a recall, in characters.
 const REASON_MAX_CHARS: usize = 200;
 
@@ -130,7 +132,8 @@ async fn readable(
         at_least_seq_id: seq,
         at_least_rev: rev,
     };
-    let page = app.repo.get_messages(query).await?;
+    let page = tokio::time::timeout(READABLE_WITHIN, app.repo.get_messages(query)).await;
+    let page = page.map_err(|_| ErrorCode::Timeout)??;
     let stored = page.messages.into_iter().find(|m| m.rev >= rev);
     stored.ok_or_else(|| ErrorCode::Timeout.into())
 }

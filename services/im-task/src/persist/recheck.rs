@@ -221,13 +221,15 @@ impl Recheck {
 
     fn outputs(&self, waiting: &VecDeque<Waiting>, now: &Now) -> Vec<OutRecord> {
         let mut outputs = Vec::new();
-        let mut lost_sight = None;
-        let mut left: HashMap<ConversationId, usize> = HashMap::new();
+        // Messages and changes apart: clients that don't know changes look for gaps in messages.
+        let mut lost_sight = [None, None];
+        let mut left: HashMap<(ConversationId, bool), usize> = HashMap::new();
+        let kind = |waiting: &Waiting| (waiting.conversation, waiting.is_change());
         for waiting in waiting {
-            *left.entry(waiting.conversation).or_default() += 1;
+            *left.entry(kind(waiting)).or_default() += 1;
         }
         for waiting in waiting {
-            let newer = left.entry(waiting.conversation).or_default();
+            let newer = left.entry(kind(waiting)).or_default();
             *newer -= 1;
             if *newer >= NEWEST {
                 continue;
@@ -236,7 +238,7 @@ impl Recheck {
                 self.broadcast_again(waiting, now, &mut outputs);
                 let known = self.arrivals.is_complete_since(waiting.since());
                 if waiting.is_late(now.ms) && !known {
-                    lost_sight = Some(waiting);
+                    lost_sight[usize::from(waiting.is_change())] = Some(waiting);
                 }
                 continue;
             }
@@ -250,7 +252,7 @@ impl Recheck {
             self.push(waiting, groups, now, &mut outputs);
         }
         // Nobody knows who came: the newest one tells everybody that something is missing.
-        if let Some(newest) = lost_sight {
+        for newest in lost_sight.into_iter().flatten() {
             let live = now.live.iter().map(String::as_str);
             self.broadcast(newest, live, &mut outputs);
         }
@@ -384,6 +386,10 @@ fn by_lookup(waiting: &Waiting, online: &HashMap<String, Vec<String>>) -> Groups
 }
 
 impl Waiting {
+    fn is_change(&self) -> bool {
+        self.message.change != ChangeKind::None as i32
+    }
+
     /// From when on a session may have been too late for the fan-out, Unix milliseconds.
     fn since(&self) -> i64 {
         self.message.timestamp * 1_000 - MARGIN_MS
@@ -432,8 +438,11 @@ impl Waiting {
 
     fn body(&self) -> DownstreamMessage {
         let message = &self.message;
-        let is_change = message.change != ChangeKind::None as i32;
-        let kind = match is_change {
+        let shown = |text: &String| match message.withheld {
+            true => String::new(),
+            false => text.clone(),
+        };
+        let kind = match self.is_change() {
             true => DownstreamKind::Change,
             false => DownstreamKind::Message,
         };
@@ -445,11 +454,11 @@ impl Waiting {
             sender_id: message.sender_id.clone(),
             sender_info: message.sender_info.clone(),
             message_type: message.message_type,
-            content: message.content.clone(),
+            content: shown(&message.content),
             seq_id: message.seq_id,
             client_msg_id: message.client_msg_id.clone(),
             timestamp: message.timestamp,
-            extra: message.extra.clone(),
+            extra: shown(&message.extra),
             conversation_type: self.conversation.kind() as i32,
             again: true,
             rev: message.rev,

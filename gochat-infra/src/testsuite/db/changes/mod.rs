@@ -278,7 +278,8 @@ pub async fn an_edit_after_a_recall_keeps_the_content_empty(subject: Subject) {
     );
 }
 
-/// The list shows the newest message: its change is news of the conversation, others are not.
+/// Every change is news of a sync; only one of the newest message, which the list shows, moves the
+/// conversation in the list.
 pub async fn a_change_moves_the_list_only_with_the_newest_message(subject: Subject) {
     let db = subject.db();
     open(&db, single(1, 2), 1, &[]).await;
@@ -287,6 +288,12 @@ pub async fn a_change_moves_the_list_only_with_the_newest_message(subject: Subje
     store(&db, Vec::new(), vec![edit(single(1, 2), 3, 1)], NOW + 50).await;
     let older = row(&db, single(1, 2)).await;
     assert_eq!((older.updated_at, older.last_rev), (NOW, 3));
+    let news = |after| ListQuery {
+        updated_after: Some(after),
+        ..super::query(1)
+    };
+    let told = async |after| super::list(&db, news(after)).await.entries.len();
+    assert_eq!((told(NOW + 49).await, told(NOW + 50).await), (1, 0));
     store(&db, Vec::new(), vec![recall(single(1, 2), 4, 2)], NOW + 60).await;
     let newest = row(&db, single(1, 2)).await;
     assert_eq!(

@@ -62,6 +62,7 @@ pub(super) async fn first_since(
         end_seq_id: 0,
         limit: 1,
         ascending: false,
+        at_least_rev: 0,
         ..range.clone()
     };
     let newest = app.repo.get_messages(newest).await?;
@@ -76,6 +77,7 @@ pub(super) async fn first_since(
             end_seq_id: 0,
             limit: 1,
             ascending: true,
+            at_least_rev: 0,
             ..range.clone()
         };
         let found = app
