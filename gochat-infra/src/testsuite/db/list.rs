@@ -5,7 +5,7 @@ use gochat_core::ids::ConversationKind;
 use super::*;
 use crate::port::db::{ConversationEntry, ConversationHead, ListPage, ListQuery, SearchQuery};
 
-fn query(who: u64) -> ListQuery {
+pub(super) fn query(who: u64) -> ListQuery {
     ListQuery::first(user(who), 50)
 }
 
@@ -13,7 +13,7 @@ fn ids(page: &ListPage) -> Vec<ConversationId> {
     page.entries.iter().map(|e| e.conversation.id).collect()
 }
 
-async fn list(db: &SharedDatabase, query: ListQuery) -> ListPage {
+pub(super) async fn list(db: &SharedDatabase, query: ListQuery) -> ListPage {
     db.list_for_user(query).await.expect("a page")
 }
 

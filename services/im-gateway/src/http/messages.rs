@@ -476,6 +476,7 @@ mod tests {
                     around_seq: None,
                     limit,
                     at_least: None,
+                    at_least_rev: None,
                 })
                 .is_err()
             );

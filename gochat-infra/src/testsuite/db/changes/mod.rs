@@ -288,11 +288,11 @@ pub async fn a_change_moves_the_list_only_with_the_newest_message(subject: Subje
     store(&db, Vec::new(), vec![edit(single(1, 2), 3, 1)], NOW + 50).await;
     let older = row(&db, single(1, 2)).await;
     assert_eq!((older.updated_at, older.last_rev), (NOW, 3));
-    let news = |after| ListQuery {
+    let news = |after| crate::port::db::ListQuery {
         updated_after: Some(after),
-        ..super::query(1)
+        ..super::list::query(1)
     };
-    let told = async |after| super::list(&db, news(after)).await.entries.len();
+    let told = async |after| super::list::list(&db, news(after)).await.entries.len();
     assert_eq!((told(NOW + 49).await, told(NOW + 50).await), (1, 0));
     store(&db, Vec::new(), vec![recall(single(1, 2), 4, 2)], NOW + 60).await;
     let newest = row(&db, single(1, 2)).await;
