@@ -187,7 +187,9 @@ fn form(message: &Upstream<'_>, limits: &DraftLimits) -> Result<Form> {
 fn change(message: &Upstream<'_>) -> Result<Change> {
     let unknown = || Error::new(ErrorCode::InvalidParams, "There is no such kind of change.");
     let kind = ChangeKind::from_i32(message.change).ok_or_else(unknown)?;
-    let target = MessageId::new(message.target_id).ok_or(ErrorCode::MessageNotFound)?;
+    // A record that names no message reads 0.
+    let target = MessageId::new(message.target_id).filter(|id| id.get() > 0);
+    let target = target.ok_or(ErrorCode::MessageNotFound)?;
     Ok(Change { kind, target })
 }
 

@@ -299,6 +299,7 @@ fn answers_go_to_the_origin_alone() {
         seq_id: 300,
         timestamp: 1_700_000_000,
         replay: true,
+        rev: 400,
         ..bare.clone()
     };
     assert_eq!(
