@@ -148,11 +148,21 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
             listed.unread = i64::try_from(listed.last_seq - listed.last_read).ok()?;
         }
         Plant::SdkGap => {
-            let mut timelines = observed
-                .timelines
-                .iter_mut()
-                .flat_map(|(_, t)| t.values_mut());
-            timelines.find(|rows| rows.len() > 2)?.remove(1);
+            // Messages that were taken back may be missing.
+            let histories = observed.history.iter();
+            let gone = histories.flat_map(|((_, place), rows)| {
+                let gone = rows.iter().filter(|row| row.deleted);
+                gone.map(|row| (*place, row.seq))
+            });
+            let gone: Vec<(usize, u64)> = gone.collect();
+            let timelines = observed.timelines.iter_mut();
+            let timelines = timelines.flat_map(|(_, timeline)| timeline.iter_mut());
+            let (rows, at) = timelines.into_iter().find_map(|(place, rows)| {
+                let is_due = |row: &Row| !gone.contains(&(*place, row.seq));
+                let at = (1..rows.len()).find(|at| is_due(&rows[*at]))?;
+                Some((rows, at))
+            })?;
+            rows.remove(at);
         }
         Plant::Leak => {
             observed
