@@ -214,8 +214,8 @@ async fn a_device_that_was_away_pays_for_messages_that_changed_and_not_for_chang
         });
         socket.send("edit-message", wish).await;
     }
-    for n in 0..5 {
-        let wish = json!({"conversationId": chat, "messageId": sent[n]["id"], "client_msg_id": format!("r{n}")});
+    for (n, message) in sent.iter().take(5).enumerate() {
+        let wish = json!({"conversationId": chat, "messageId": message["id"], "client_msg_id": format!("r{n}")});
         socket.send("recall-message", wish).await;
     }
     let last = socket
