@@ -126,7 +126,7 @@ impl Shared {
 
     /// Conversations with the numbers that the list of a user must reach: of what this gateway
     /// acknowledged or pushed to the user, what may not be stored yet.
-    pub(crate) fn told_to(&self, user: UserId) -> Vec<(ConversationId, i64)> {
+    pub(crate) fn told_to(&self, user: UserId) -> Vec<(ConversationId, Numbers)> {
         let mut pushed = self.table.with_user(user, |conns| {
             let pushed = conns.iter().flat_map(|conn| conn.pushed());
             pushed.collect::<Vec<u64>>()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gochat_core::error::ErrorCode;
+use gochat_proto::common::v1::ConversationHead;
 use gochat_proto::im::repo::v1::{
     BatchSaveMessagesRequest, BatchSaveMessagesResponse, ListChangesResponse, SaveMessageRequest,
 };
@@ -176,6 +177,40 @@ async fn a_reader_who_was_told_of_a_change_waits_for_it() {
     }
     let full = changes(&repo, &chat, 0, 1, 99).await;
     assert!(!full.behind, "a full page lacks nothing");
+}
+
+#[tokio::test]
+async fn a_list_waits_for_a_change_its_reader_was_told_of() {
+    let repo = Repo::start().await;
+    let [ann, bob] = repo.people(["ann", "bob"]).await;
+    let chat = repo.single(&ann, &bob).await;
+    repo.fill(&chat, &ann, 3).await;
+    let list = || async {
+        let told = ConversationHead {
+            conversation_id: chat.clone(),
+            seq_id: 3,
+            rev: 4,
+        };
+        let list = call!(
+            repo.conversations(),
+            get_user_conversations_with_details,
+            GetUserConversationsWithDetailsRequest {
+                user_id: bob.as_str(),
+                include_last_message: true,
+                at_least: vec![told],
+            }
+        );
+        let list = list.unwrap().into_inner();
+        let last = list.conversations[0].last_message.clone().unwrap();
+        (list.behind, last.content)
+    };
+    assert_eq!(list().await, (true, "message 3".to_owned()));
+    let store = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        save(&repo, vec![edit(&chat, &ann, 3, 4)]).await
+    };
+    let (seen, _) = tokio::join!(list(), store);
+    assert_eq!(seen, (false, "edit 4".to_owned()));
 }
 
 #[tokio::test]

@@ -71,8 +71,12 @@ impl ConversationApi {
         let start = pages::ListStart::of(&request.cursor)?;
         let told = args::heads(&request.at_least)?;
         let told: Vec<_> = told.into_iter().filter(|(_, seq)| *seq > 0).collect();
+        let user = args::user(&request.user_id, "user_id")?;
+        // An entry may be as it was: a change of its last message can't be seen missing on the page.
+        let changes = args::changes(&request.at_least)?;
+        let is_changed = self.shared.heads.reach_revs(Some(user), &changes).await?;
         let query = ListQuery {
-            user: args::user(&request.user_id, "user_id")?,
+            user,
             kind: args::kind_filter(request.type_filter)?,
             updated_after: args::changed_since(request.last_sync_time),
             after: start.entry,
@@ -103,7 +107,7 @@ impl ConversationApi {
         Ok(GetUserConversationsWithDetailsResponse {
             next_cursor: end.cursor(query.updated_after.is_some()),
             conversations,
-            behind: !late.is_empty(),
+            behind: !late.is_empty() || !is_changed,
             pagination: Some(Pagination {
                 page: convert::narrow(page),
                 page_size: convert::narrow(limit),
