@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from kit import User, patient, rnd
 
-PATIENCE = 20
+# Seconds; a process that is killed may be missed for ten.
+PATIENCE = 30
 # What clients show of a message. A recalled one shows neither text nor times of edits.
 FIELDS = ("seqId", "senderId", "content", "extra", "deleted", "editCount", "editedAt", "createdAt", "rev")
 
@@ -184,6 +185,7 @@ class Stage:
         self.stranger = Device(self.person())
 
     def person(self, url=None):
+        """A new user of one gateway."""
         return Person(url or self.urls[0], source=next(self.addresses))
 
     def people(self, count):

@@ -13,34 +13,52 @@ def show(stage):
     moving(stage, chat, a, author)
 
 
-def holds(user, chat, seq, rev, text, at_least=""):
-    """Whether what `user` reads holds a change."""
+def changes_hold(user, chat, seq, rev, text, at_least=""):
     seen = user.get(chat, f"/changes?after_rev={rev - 1}{at_least}")
     found = [(m["seqId"], m["content"], m["rev"]) for m in seen["messages"]]
     return found == [(seq, text, rev)] and seen["completeTo"] >= rev and not seen.get("behind")
 
 
+def history_holds(user, chat, seq, rev, text):
+    seen = user.shown(chat, seq)
+    return (seen["content"], seen["rev"]) == (text, rev)
+
+
+def list_holds(user, chat, seq, rev, text):
+    entry = user.listed(chat)
+    return (entry["lastMessage"]["content"], entry["lastSeqId"], entry["lastRev"]) == (text, seq, rev)
+
+
+def detail_holds(user, chat, seq, rev, text):
+    return user.get(chat, "")["lastRev"] == rev
+
+
+READS = [("changes", changes_hold), ("history", history_holds), ("list", list_holds), ("detail", detail_holds)]
+
+
 def own_writes(stage, chat, author, reader):
-    """Every second edit goes over HTTP."""
+    """Every second edit goes over HTTP. Each kind of read comes first in its turn: it may have to wait for the row, and then
+    the others need not."""
     a, b = author.user, reader.user
-    missed = {"the author's changes": 0, "the author's history": 0, "the author's list": 0, "the peer's changes": 0, "the peer's history": 0, "changes elsewhere": 0}
+    missed = dict.fromkeys([(who, what) for who in ("author", "peer") for what, _ in READS] + [("author", "changes elsewhere")], 0)
     for n in range(ROUNDS):
         said, text = author.say(chat, "draft"), f"version {n}"
-        if n % 2:
-            rev = a.edit(chat, said["messageId"], text)[1]["rev"]
-        else:
-            rev = author.edit(chat, said["messageId"], text)[1]["rev"]
-        moved = a.at(stage.urls[-1] if n % 4 else stage.urls[0])
-        missed["changes elsewhere"] += not holds(moved, chat, said["seqId"], rev, text, f"&at_least={rev}")
-        missed["the author's changes"] += not holds(a, chat, said["seqId"], rev, text)
-        missed["the author's history"] += a.shown(chat, said["seqId"]).get("content") != text
-        missed["the author's list"] += a.listed(chat)["lastMessage"]["content"] != text
-        reader.told("message-changed", rev)
-        missed["the peer's changes"] += not holds(b, chat, said["seqId"], rev, text)
-        missed["the peer's history"] += b.shown(chat, said["seqId"]).get("content") != text
-    for what, times in missed.items():
-        when = "after the push" if "peer" in what else "with at_least" if "elsewhere" in what else "after the ack"
-        stage.check(times == 0, f"{ROUNDS} edits, {what} right {when}", f"{times} misses")
+        rev = (a if n % 3 == 0 else author).edit(chat, said["messageId"], text)[1]["rev"]
+        place = (chat, said["seqId"], rev, text)
+        turn = READS[n % len(READS):] + READS[:n % len(READS)]
+        if n % 5 == 0:
+            missed["author", "changes elsewhere"] += not changes_hold(a.at(stage.urls[-1]), *place, f"&at_least={rev}")
+        for what, holds in turn:
+            missed["author", what] += not holds(a, *place)
+        author.edit(chat, said["messageId"], text := f"final {n}")
+        place = (chat, said["seqId"], rev + 1, text)
+        reader.told("message-changed", rev + 1)
+        for what, holds in turn:
+            missed["peer", what] += not holds(b, *place)
+    rev += 1
+    for (who, what), times in missed.items():
+        when = "after the push" if who == "peer" else "with at_least" if "elsewhere" in what else "after the ack"
+        stage.check(times == 0, f"{ROUNDS} edits, {what} of the {who} right {when}", f"{times} misses")
     ahead = a.get(chat, f"/changes?after_rev=0&at_least={rev + 5}")
     stage.check(ahead.get("behind") is True, "a rev that never comes is said to be missing")
     return rev

@@ -107,7 +107,7 @@ impl Shared {
         self.told.head(hash).rev.max(said.unwrap_or(0))
     }
 
-    /// The same for changes alone: a page of messages shows them as they are since then.
+    /// The same for changes alone: what shows messages shows them as they are since then.
     pub(crate) fn told_change_of(&self, conversation: ConversationId) -> i64 {
         let hash = self.hash_of(&conversation.to_string());
         self.told.head(hash).changed

@@ -283,6 +283,7 @@ pub(super) async fn detail(
         conversation_id: id.to_string(),
         include_members: id != ConversationId::World,
         at_least_seq_id: gw.told_of(id, params.at_least),
+        at_least_rev: gw.told_change_of(id),
     };
     let clients = &gw.backend.conversations;
     let call = gw

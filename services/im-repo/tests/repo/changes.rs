@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use gochat_core::error::ErrorCode;
 use gochat_proto::common::v1::ConversationHead;
+use gochat_proto::im::repo::v1::message_service_client::MessageServiceClient;
 use gochat_proto::im::repo::v1::{
-    BatchSaveMessagesRequest, BatchSaveMessagesResponse, ListChangesResponse, SaveMessageRequest,
+    BatchSaveMessagesRequest, BatchSaveMessagesResponse, GetConversationRequest,
+    ListChangesResponse, SaveMessageRequest,
 };
 
 use crate::call;
@@ -161,11 +163,7 @@ async fn a_reader_who_was_told_of_a_change_waits_for_it() {
             tokio::time::sleep(Duration::from_millis(50)).await;
             let messages = vec![edit(&chat, &ann, 2, rev)];
             let mut client = match elsewhere {
-                true => {
-                    gochat_proto::im::repo::v1::message_service_client::MessageServiceClient::new(
-                        repo.without_memory().await,
-                    )
-                }
+                true => MessageServiceClient::new(repo.without_memory().await),
                 false => repo.messages(),
             };
             let request = BatchSaveMessagesRequest { messages };
@@ -211,6 +209,35 @@ async fn a_list_waits_for_a_change_its_reader_was_told_of() {
     };
     let (seen, _) = tokio::join!(list(), store);
     assert_eq!(seen, (false, "edit 4".to_owned()));
+}
+
+#[tokio::test]
+async fn a_copy_of_a_conversation_is_held_to_a_change_that_another_instance_stores() {
+    let repo = Repo::start().await;
+    let [ann, bob] = repo.people(["ann", "bob"]).await;
+    let chat = repo.single(&ann, &bob).await;
+    repo.fill(&chat, &ann, 3).await;
+    let read = |told: i64| {
+        let request = GetConversationRequest {
+            conversation_id: chat.clone(),
+            at_least_seq_id: 3,
+            at_least_rev: told,
+        };
+        let mut client = repo.conversations();
+        async move {
+            let read = client.get_conversation(request).await.unwrap();
+            let conversation = read.into_inner().conversation.unwrap();
+            (conversation.last_rev, conversation.awaited_seq_id)
+        }
+    };
+    assert_eq!(read(0).await, (3, 0));
+    assert_eq!(read(4).await, (3, 3), "it says that it is behind");
+    let change = BatchSaveMessagesRequest {
+        messages: vec![edit(&chat, &ann, 3, 4)],
+    };
+    let mut elsewhere = MessageServiceClient::new(repo.without_memory().await);
+    elsewhere.batch_save_messages(change).await.unwrap();
+    assert_eq!(read(4).await, (4, 0));
 }
 
 #[tokio::test]
