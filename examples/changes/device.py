@@ -49,7 +49,7 @@ class Device:
     """A WebSocket of a user at one gateway. Every frame is kept in the order of its arrival."""
 
     def __init__(self, user):
-        self.user, self.frames, self.changed = user, [], threading.Condition()
+        self.user, self.frames, self.changed, self.opened = user, [], threading.Condition(), time.monotonic()
         self.socket = user.socket(device=rnd("device"))
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -119,6 +119,10 @@ class Device:
         self.socket.send("ping")
         assert self.wait(lambda frame: frame["type"] == "pong", start), "no pong"
 
+    def settle(self):
+        """Waits out the first two seconds, in which what a connection may have missed is told as well."""
+        time.sleep(max(0, self.opened + 2.5 - time.monotonic()))
+
     def of(self, chat, *kinds):
         """Frames about a conversation so far, of these types if any are named."""
         about = [f for f in list(self.frames) if (f.get("data") or {}).get("conversationId") == chat]
@@ -151,9 +155,9 @@ class Person(User):
         status, answer = self.do("DELETE", f"/conversations/{chat}/messages/{message}{query}")
         return status, answer.get("data") or answer
 
-    def shown(self, chat, seq):
+    def shown(self, chat, seq, more=""):
         """One message in history."""
-        page = self.get(chat, f"/messages?after_seq={seq - 1}&limit=1")["messages"]
+        page = self.get(chat, f"/messages?after_seq={seq - 1}&limit=1{more}")["messages"]
         return page[0] if page else {}
 
     def listed(self, chat):

@@ -19,8 +19,8 @@ def changes_hold(user, chat, seq, rev, text, at_least=""):
     return found == [(seq, text, rev)] and seen["completeTo"] >= rev and not seen.get("behind")
 
 
-def history_holds(user, chat, seq, rev, text):
-    seen = user.shown(chat, seq)
+def history_holds(user, chat, seq, rev, text, at_least=""):
+    seen = user.shown(chat, seq, at_least)
     return (seen["content"], seen["rev"]) == (text, rev)
 
 
@@ -40,14 +40,17 @@ def own_writes(stage, chat, author, reader):
     """Every second edit goes over HTTP. Each kind of read comes first in its turn: it may have to wait for the row, and then
     the others need not."""
     a, b = author.user, reader.user
-    missed = dict.fromkeys([(who, what) for who in ("author", "peer") for what, _ in READS] + [("author", "changes elsewhere")], 0)
+    missed = dict.fromkeys([(who, what) for who in ("author", "peer") for what, _ in READS] + [("author", f"{what} elsewhere") for what in ("changes", "history")], 0)
     for n in range(ROUNDS):
         said, text = author.say(chat, "draft"), f"version {n}"
         rev = (a if n % 3 == 0 else author).edit(chat, said["messageId"], text)[1]["rev"]
         place = (chat, said["seqId"], rev, text)
         turn = READS[n % len(READS):] + READS[:n % len(READS)]
+        moved = a.at(stage.urls[-1])
         if n % 5 == 0:
-            missed["author", "changes elsewhere"] += not changes_hold(a.at(stage.urls[-1]), *place, f"&at_least={rev}")
+            missed["author", "changes elsewhere"] += not changes_hold(moved, *place, f"&at_least={rev}")
+        elif n % 5 == 1:
+            missed["author", "history elsewhere"] += not history_holds(moved, *place, f"&at_least_rev={rev}")
         for what, holds in turn:
             missed["author", what] += not holds(a, *place)
         author.edit(chat, said["messageId"], text := f"final {n}")

@@ -1,4 +1,6 @@
 """Recalls by the author and by moderators: frames, erased texts, repeats, refusals."""
+import time
+
 from device import Device
 
 
@@ -12,6 +14,7 @@ def show(stage):
     by_author(stage, group, own, author, [by, *others])
     by_moderator(stage, group, own, owner, author, [own, *others])
     refusals(stage, group, owner, author, reader, own)
+    hidden(stage, owner)
     last = own.say(group, "the end of it")
     for device in (by, *others):
         device.told("new-message", last["rev"])
@@ -65,6 +68,28 @@ def by_moderator(stage, group, own, owner, author, others):
     stage.check(all(told), "the author and all others are told who recalled it", f"{sum(told)} of {len(told)} devices")
     reads = [erased(stage, group, user, said, "off topic") for user in (owner, author)]
     stage.check(all(reads), "what an edited message said is gone as well")
+
+
+def hidden(stage, owner):
+    """A group whose members don't read what was said before they joined."""
+    old, new = stage.people(2)
+    group = owner.group(old)
+    said = old.say(group, "early")
+    settings = owner.get(group, "")["settings"]
+    settings["group_settings"]["allow_member_view_history"] = False
+    status, answer = owner.do("PUT", f"/conversations/{group}", {"settings": settings})
+    assert status == 200, (status, answer)
+    # Joined in a later second than the message: that is how exactly it is known.
+    time.sleep(1.5)
+    owner.do("POST", f"/conversations/{group}/members", {"members": [new.id]})
+    device = Device(new)
+    rev = old.edit(group, said["id"], "early and secret")[1]["rev"]
+    told = device.told("message-changed", rev) or {"message": {"content": "no frame"}}
+    page = new.get(group, "/changes?after_rev=0")
+    shown = [m["id"] for m in page["messages"]]
+    stage.check(not told["message"].get("content") and said["id"] not in shown and page["completeTo"] >= rev,
+                "an edit of what was said before one joined isn't read where the group hides that", told["message"].get("content") or "")
+    stage.check("early and secret" in str(old.get(group, "/changes?after_rev=0")), "who was there reads it")
 
 
 def refusals(stage, group, owner, author, reader, own):
