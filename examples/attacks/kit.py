@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -225,6 +226,8 @@ class Socket:
             raise Refused(status, head)
         self.close_code = None
         self.bytes_read = 0
+        # Pongs are sent by whoever reads, perhaps while another thread sends.
+        self._sending = threading.Lock()
 
     def _exactly(self, n):
         while len(self.rest) < n:
@@ -241,7 +244,9 @@ class Socket:
         mask = os.urandom(4)
         n = len(payload)
         length = bytes([0x80 | n]) if n < 126 else struct.pack(">BH", 0xFE, n) if n < 65536 else struct.pack(">BQ", 0xFF, n)
-        self.s.sendall(bytes([0x80 | opcode]) + length + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload)))
+        frame = bytes([0x80 | opcode]) + length + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
+        with self._sending:
+            self.s.sendall(frame)
 
     def receive(self, timeout=5):
         """The next JSON frame, `None` after `timeout` seconds without one. Raises EOFError when the connection is over."""

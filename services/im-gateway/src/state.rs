@@ -107,7 +107,7 @@ impl Shared {
         self.told.head(hash).rev.max(said.unwrap_or(0))
     }
 
-    /// The same for changes alone: a page of messages shows them as they are since then.
+    /// The same for changes alone: what shows messages shows them as they are since then.
     pub(crate) fn told_change_of(&self, conversation: ConversationId) -> i64 {
         let hash = self.hash_of(&conversation.to_string());
         self.told.head(hash).changed
@@ -126,7 +126,7 @@ impl Shared {
 
     /// Conversations with the numbers that the list of a user must reach: of what this gateway
     /// acknowledged or pushed to the user, what may not be stored yet.
-    pub(crate) fn told_to(&self, user: UserId) -> Vec<(ConversationId, i64)> {
+    pub(crate) fn told_to(&self, user: UserId) -> Vec<(ConversationId, Numbers)> {
         let mut pushed = self.table.with_user(user, |conns| {
             let pushed = conns.iter().flat_map(|conn| conn.pushed());
             pushed.collect::<Vec<u64>>()

@@ -42,6 +42,16 @@ struct Head {
     changed: i64,
 }
 
+impl Head {
+    fn numbers(self) -> Numbers {
+        Numbers {
+            seq: self.seq,
+            rev: self.rev,
+            changed: self.changed,
+        }
+    }
+}
+
 /// Numbers that are named, or were.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Numbers {
@@ -147,12 +157,7 @@ impl Told {
 
     /// The highest numbers of a conversation that may not be stored yet; 0 = none.
     pub(crate) fn head(&self, hash: u64) -> Numbers {
-        let head = self.find(hash).map(|head| Numbers {
-            seq: head.seq,
-            rev: head.rev,
-            changed: head.changed,
-        });
-        head.unwrap_or_default()
+        self.find(hash).map(Head::numbers).unwrap_or_default()
     }
 
     fn find(&self, hash: u64) -> Option<Head> {
@@ -170,7 +175,11 @@ impl Told {
 
     /// What the list of a user must reach: conversations of `pushed` and those the user was
     /// acknowledged in, as far as their numbers may not be stored yet.
-    pub(crate) fn to_user(&self, user: UserId, mut pushed: Vec<u64>) -> Vec<(ConversationId, i64)> {
+    pub(crate) fn to_user(
+        &self,
+        user: UserId,
+        mut pushed: Vec<u64>,
+    ) -> Vec<(ConversationId, Numbers)> {
         let shard = self.of_author(user).lock();
         let acknowledged = [&shard.now, &shard.before].map(|g| g.authors.get(&user).copied());
         drop(shard);
@@ -181,7 +190,7 @@ impl Told {
         let heads = pushed.into_iter().filter(|hash| *hash != 0);
         let heads = heads.filter_map(|hash| self.find(hash));
         let heads = heads.take(MOST_OF_LIST);
-        heads.map(|head| (head.id, head.seq)).collect()
+        heads.map(|head| (head.id, head.numbers())).collect()
     }
 
     /// Closes the present generation; false when it is empty. To be called when the older one is
@@ -302,8 +311,9 @@ mod tests {
         told.close();
         told.note_author(user(7), hash(8));
         let mut list = told.to_user(user(7), vec![hash(2)]);
-        list.sort_unstable();
-        let ids: Vec<(String, i64)> = list.iter().map(|(id, n)| (id.to_string(), *n)).collect();
+        list.sort_unstable_by_key(|(_, numbers)| numbers.seq);
+        let seqs = list.iter().map(|(id, n)| (id.to_string(), n.seq));
+        let ids: Vec<(String, i64)> = seqs.collect();
         assert_eq!(ids, [("g_2".to_owned(), 20), ("g_4".to_owned(), 40)]);
         assert!(told.to_user(user(8), vec![]).is_empty());
     }
@@ -347,6 +357,8 @@ mod tests {
         told.note(hash(2), "g_2", message(16));
         let head = told.head(hash(2));
         assert_eq!((head.seq, head.rev, head.changed), (16, 16, 15));
+        let list = told.to_user(user(7), vec![hash(2)]);
+        assert_eq!(list, [("g_2".parse().unwrap(), head)]);
         told.drop_stored();
         assert_eq!(told.head(hash(2)).changed, 0);
     }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{
-    ConversationId, ConversationKind, GroupId, MessageId, RequestId, SeqId, UnixMillis, UserId,
+    ConversationId, ConversationKind, GroupId, MessageId, RequestId, Rev, SeqId, UnixMillis, UserId,
 };
 use gochat_core::membership::{Operator, Role};
 use gochat_core::reach::AddedBy;
@@ -102,6 +102,16 @@ pub(crate) fn heads(told: &[ConversationHead]) -> Result<Vec<(ConversationId, Se
         Ok((id, seq(head.seq_id, "at_least")?))
     };
     told.iter().map(head).collect()
+}
+
+/// Changes of messages that a reader was told of, beside its [`heads`].
+pub(crate) fn changes(told: &[ConversationHead]) -> Result<Vec<(ConversationId, Rev)>> {
+    let changed = told.iter().filter(|head| head.rev != 0);
+    let change = |head: &ConversationHead| {
+        let id = conversation(&head.conversation_id)?;
+        Ok((id, seq(head.rev, "at_least")?))
+    };
+    changed.map(change).collect()
 }
 
 /// A conversation id that must name a group.

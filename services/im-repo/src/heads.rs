@@ -145,13 +145,38 @@ impl Heads {
     /// # Errors
     /// Those of the database.
     pub(crate) async fn reach_rev(self: &Arc<Self>, id: ConversationId, rev: Rev) -> Result<bool> {
-        let heads = self.db.heads(None, &[id]).await.map_err(failed)?;
-        let owed = Owed::Rev(rev);
-        if heads.first().is_none_or(|head| owed.is_reached(head)) {
+        self.reach_revs(None, &[(id, rev)]).await
+    }
+
+    /// The same for several conversations. With `member`, conversations this user isn't in are left
+    /// out.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) async fn reach_revs(
+        self: &Arc<Self>,
+        member: Option<UserId>,
+        told: &[(ConversationId, Rev)],
+    ) -> Result<bool> {
+        if told.is_empty() {
             return Ok(true);
         }
-        let reached = self.wait_for(&[(id, owed)]).await;
-        Ok(reached.first() == Some(&true))
+        let ids: Vec<ConversationId> = told.iter().map(|(id, _)| *id).collect();
+        let heads = self.db.heads(member, &ids).await.map_err(failed)?;
+        let owed = told.iter().map(|(id, rev)| (*id, Owed::Rev(*rev)));
+        let is_late = |(id, owed): &(ConversationId, Owed)| {
+            let head = heads.iter().find(|head| head.id == *id);
+            head.is_some_and(|head| !owed.is_reached(head))
+        };
+        let late: Vec<_> = owed.filter(is_late).collect();
+        if late.is_empty() {
+            return Ok(true);
+        }
+        Ok(self
+            .wait_for(&late)
+            .await
+            .into_iter()
+            .all(|reached| reached))
     }
 
     /// Waits until numbers that were not reached a moment ago are, and returns those that were not

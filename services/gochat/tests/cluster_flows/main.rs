@@ -15,6 +15,7 @@ mod rig;
 
 mod arrivals;
 mod audit;
+mod changes;
 mod eviction;
 mod gateways;
 mod keys;

@@ -18,7 +18,7 @@ use super::objects::Conversation;
 use super::reply::{ApiError, ApiResult, Envelope, ErrorBody, Nothing, Reply};
 use super::version::IfMatch;
 use crate::state::Gw;
-use crate::told::MOST_OF_LIST;
+use crate::told::{MOST_OF_LIST, Numbers};
 
 const SIZE_DEFAULT: i32 = 20;
 const SIZE_MAX: i32 = 100;
@@ -60,7 +60,7 @@ pub(super) struct DetailParams {
 /// each.
 fn at_least(gw: &Gw, me: UserId, said: Option<&str>) -> Result<Vec<ConversationHead>, ApiError> {
     let wrong = || ApiError::invalid("`at_least` is a list of conversationId:seqId, at most 64.");
-    let mut heads: BTreeMap<ConversationId, i64> = BTreeMap::new();
+    let mut heads: BTreeMap<ConversationId, Numbers> = BTreeMap::new();
     for pair in said
         .unwrap_or_default()
         .split(',')
@@ -72,17 +72,19 @@ fn at_least(gw: &Gw, me: UserId, said: Option<&str>) -> Result<Vec<ConversationH
         if heads.len() >= MOST_OF_LIST {
             return Err(wrong());
         }
-        heads.insert(id, seq);
+        heads.entry(id).or_default().seq = seq;
     }
-    for (id, seq) in gw.told_to(me) {
+    for (id, numbers) in gw.told_to(me) {
         if heads.len() < MOST_OF_LIST || heads.contains_key(&id) {
             let head = heads.entry(id).or_default();
-            *head = seq.max(*head);
+            head.seq = head.seq.max(numbers.seq);
+            head.changed = numbers.changed;
         }
     }
-    let head = |(id, seq_id): (ConversationId, i64)| ConversationHead {
+    let head = |(id, numbers): (ConversationId, Numbers)| ConversationHead {
         conversation_id: id.to_string(),
-        seq_id,
+        seq_id: numbers.seq,
+        rev: numbers.changed,
     };
     Ok(heads.into_iter().map(head).collect())
 }
@@ -281,6 +283,7 @@ pub(super) async fn detail(
         conversation_id: id.to_string(),
         include_members: id != ConversationId::World,
         at_least_seq_id: gw.told_of(id, params.at_least),
+        at_least_rev: gw.told_change_of(id),
     };
     let clients = &gw.backend.conversations;
     let call = gw

@@ -111,7 +111,11 @@ impl MessageApi {
             types: Vec::new(),
             fresh: changed > 0,
         };
-        let at_least = args::seq(request.at_least_seq_id, "at_least_seq_id")?;
+        // Who waited in vain for a change doesn't wait again; the answer says that it is behind.
+        let at_least = match args::seq(request.at_least_seq_id, "at_least_seq_id")? {
+            seq if is_changed => seq,
+            _ => 0,
+        };
         let (page, behind) = self.page_reaching(query, at_least).await?;
         let seqs: Vec<SeqId> = page.messages.iter().map(|m| m.message.seq_id).collect();
         let messages = page.messages.into_iter();

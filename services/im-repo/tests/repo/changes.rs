@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use gochat_core::error::ErrorCode;
+use gochat_proto::common::v1::ConversationHead;
+use gochat_proto::im::repo::v1::message_service_client::MessageServiceClient;
 use gochat_proto::im::repo::v1::{
-    BatchSaveMessagesRequest, BatchSaveMessagesResponse, ListChangesResponse, SaveMessageRequest,
+    BatchSaveMessagesRequest, BatchSaveMessagesResponse, GetConversationRequest,
+    ListChangesResponse, SaveMessageRequest,
 };
 
 use crate::call;
@@ -160,11 +163,7 @@ async fn a_reader_who_was_told_of_a_change_waits_for_it() {
             tokio::time::sleep(Duration::from_millis(50)).await;
             let messages = vec![edit(&chat, &ann, 2, rev)];
             let mut client = match elsewhere {
-                true => {
-                    gochat_proto::im::repo::v1::message_service_client::MessageServiceClient::new(
-                        repo.without_memory().await,
-                    )
-                }
+                true => MessageServiceClient::new(repo.without_memory().await),
                 false => repo.messages(),
             };
             let request = BatchSaveMessagesRequest { messages };
@@ -176,6 +175,69 @@ async fn a_reader_who_was_told_of_a_change_waits_for_it() {
     }
     let full = changes(&repo, &chat, 0, 1, 99).await;
     assert!(!full.behind, "a full page lacks nothing");
+}
+
+#[tokio::test]
+async fn a_list_waits_for_a_change_its_reader_was_told_of() {
+    let repo = Repo::start().await;
+    let [ann, bob] = repo.people(["ann", "bob"]).await;
+    let chat = repo.single(&ann, &bob).await;
+    repo.fill(&chat, &ann, 3).await;
+    let list = || async {
+        let told = ConversationHead {
+            conversation_id: chat.clone(),
+            seq_id: 3,
+            rev: 4,
+        };
+        let list = call!(
+            repo.conversations(),
+            get_user_conversations_with_details,
+            GetUserConversationsWithDetailsRequest {
+                user_id: bob.as_str(),
+                include_last_message: true,
+                at_least: vec![told],
+            }
+        );
+        let list = list.unwrap().into_inner();
+        let last = list.conversations[0].last_message.clone().unwrap();
+        (list.behind, last.content)
+    };
+    assert_eq!(list().await, (true, "message 3".to_owned()));
+    let store = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        save(&repo, vec![edit(&chat, &ann, 3, 4)]).await
+    };
+    let (seen, _) = tokio::join!(list(), store);
+    assert_eq!(seen, (false, "edit 4".to_owned()));
+}
+
+#[tokio::test]
+async fn a_copy_of_a_conversation_is_held_to_a_change_that_another_instance_stores() {
+    let repo = Repo::start().await;
+    let [ann, bob] = repo.people(["ann", "bob"]).await;
+    let chat = repo.single(&ann, &bob).await;
+    repo.fill(&chat, &ann, 3).await;
+    let read = |told: i64| {
+        let request = GetConversationRequest {
+            conversation_id: chat.clone(),
+            at_least_seq_id: 3,
+            at_least_rev: told,
+        };
+        let mut client = repo.conversations();
+        async move {
+            let read = client.get_conversation(request).await.unwrap();
+            let conversation = read.into_inner().conversation.unwrap();
+            (conversation.last_rev, conversation.awaited_seq_id)
+        }
+    };
+    assert_eq!(read(0).await, (3, 0));
+    assert_eq!(read(4).await, (3, 3), "it says that it is behind");
+    let change = BatchSaveMessagesRequest {
+        messages: vec![edit(&chat, &ann, 3, 4)],
+    };
+    let mut elsewhere = MessageServiceClient::new(repo.without_memory().await);
+    elsewhere.batch_save_messages(change).await.unwrap();
+    assert_eq!(read(4).await, (4, 0));
 }
 
 #[tokio::test]

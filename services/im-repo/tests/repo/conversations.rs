@@ -213,6 +213,7 @@ async fn the_list_is_one_statement_and_shows_all_a_client_draws() {
     let told = ConversationHead {
         conversation_id: single.clone(),
         seq_id: 3,
+        rev: 0,
     };
     let before = repo.db.statements_run();
     let reached = repo

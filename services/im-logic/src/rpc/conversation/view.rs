@@ -1,7 +1,7 @@
 //! One conversation, as one user sees it.
 
 use gochat_core::error::Result;
-use gochat_core::ids::{ConversationId, SeqId, UserId};
+use gochat_core::ids::{ConversationId, Rev, SeqId, UserId};
 use gochat_core::membership::{Mute, Standing};
 use gochat_core::read::ReadPointer;
 use gochat_proto::common::v1::{Conversation, ConversationMember, User, UserInfo};
@@ -9,6 +9,7 @@ use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
 
 use super::super::parse;
+use super::history::wide;
 use super::visible;
 use crate::app::App;
 use crate::clock;
@@ -40,15 +41,21 @@ pub(crate) fn named_after_peer(conversation: Conversation) -> Conversation {
 
 /// The stored conversation.
 pub(crate) async fn stored(app: &App, id: ConversationId) -> Result<Conversation> {
-    stored_from(app, id, 0).await
+    stored_from(app, id, 0, 0).await
 }
 
-/// The stored conversation with everything up to a number; `awaited_seq_id` is set when the number
-/// was not reached in time.
-async fn stored_from(app: &App, id: ConversationId, at_least: SeqId) -> Result<Conversation> {
+/// The stored conversation with everything up to two numbers; `awaited_seq_id` is set when one of
+/// them was not reached in time.
+async fn stored_from(
+    app: &App,
+    id: ConversationId,
+    at_least: SeqId,
+    at_least_rev: Rev,
+) -> Result<Conversation> {
     let request = repo::GetConversationRequest {
         conversation_id: id.to_string(),
-        at_least_seq_id: i64::try_from(at_least).unwrap_or(i64::MAX),
+        at_least_seq_id: wide(at_least),
+        at_least_rev: wide(at_least_rev),
     };
     present(app.repo.get_conversation(request).await?.conversation)
 }
@@ -165,10 +172,12 @@ pub(super) async fn get(
     let user = parse::user(&request.user_id)?;
     let id = parse::conversation(&request.conversation_id)?;
     let told = parse::seq(request.at_least_seq_id)?;
+    let changed = parse::seq(request.at_least_rev)?;
     let facts = app.repo.facts(id, &[user]).await?;
     let standing = facts.readable_by(user)?;
     // The head comes from the database itself, the conversation perhaps from a copy.
-    let stored = stored_from(app, id, told.max(facts.head)).await?;
+    let (head, rev) = (told.max(facts.head), changed.max(facts.head_rev));
+    let stored = stored_from(app, id, head, rev).await?;
     let conversation = seen_by(app, stored, id, user).await?;
     let members = if request.include_members && id != ConversationId::World {
         let request = repo::GetConversationMembersRequest {

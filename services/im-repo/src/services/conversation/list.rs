@@ -25,13 +25,22 @@ impl ConversationApi {
     ) -> Result<GetConversationResponse> {
         let id = args::conversation(&request.conversation_id)?;
         let at_least = args::seq(request.at_least_seq_id, "at_least_seq_id")?;
+        let changed = args::seq(request.at_least_rev, "at_least_rev")?;
         let (mut conversation, _) = self.shared.conversations.one(id).await?;
-        if convert::wide(at_least) > conversation.last_seq_id {
-            let late = self.shared.heads.reach(None, vec![(id, at_least)]).await?;
+        let lacks_change = convert::wide(changed) > conversation.last_rev;
+        if convert::wide(at_least) > conversation.last_seq_id || lacks_change {
+            let heads = &self.shared.heads;
+            let late = heads.reach(None, vec![(id, at_least)]).await?;
+            // Nobody waits twice.
+            let is_changed = late.is_empty() && heads.reach_rev(id, changed).await?;
             // A copy may have been filled before the row came.
             self.shared.conversations.forget(&[id]).await;
             (conversation, _) = self.shared.conversations.one(id).await?;
-            conversation.awaited_seq_id = late.first().map_or(0, |(_, seq)| convert::wide(*seq));
+            conversation.awaited_seq_id = match late.first() {
+                Some((_, seq)) => convert::wide(*seq),
+                None if is_changed => 0,
+                None => conversation.last_seq_id,
+            };
         }
         Ok(GetConversationResponse {
             conversation: Some(conversation),
@@ -71,8 +80,9 @@ impl ConversationApi {
         let start = pages::ListStart::of(&request.cursor)?;
         let told = args::heads(&request.at_least)?;
         let told: Vec<_> = told.into_iter().filter(|(_, seq)| *seq > 0).collect();
+        let user = args::user(&request.user_id, "user_id")?;
         let query = ListQuery {
-            user: args::user(&request.user_id, "user_id")?,
+            user,
             kind: args::kind_filter(request.type_filter)?,
             updated_after: args::changed_since(request.last_sync_time),
             after: start.entry,
@@ -82,7 +92,10 @@ impl ConversationApi {
             removed_after: start.removed,
             heads_of: told.iter().map(|(id, _)| *id).collect(),
         };
-        let (list, late) = self.list_reaching(&query, told).await?;
+        // An entry may be as it was: a change of its last message can't be seen missing on the page.
+        let changes = args::changes(&request.at_least)?;
+        let is_changed = self.shared.heads.reach_revs(Some(user), &changes).await?;
+        let (list, late) = self.list_reaching(&query, told, is_changed).await?;
         let parts = ListParts {
             last_message: request.include_last_message,
             sender: request.include_sender_info,
@@ -103,7 +116,7 @@ impl ConversationApi {
         Ok(GetUserConversationsWithDetailsResponse {
             next_cursor: end.cursor(query.updated_after.is_some()),
             conversations,
-            behind: !late.is_empty(),
+            behind: !late.is_empty() || !is_changed,
             pagination: Some(Pagination {
                 page: convert::narrow(page),
                 page_size: convert::narrow(limit),
@@ -116,16 +129,17 @@ impl ConversationApi {
 
     /// A page of the list that shows what its reader was told of, and the numbers that stayed away.
     /// A page that lacks nothing is one statement; else the rows are waited for, within bounds, and
-    /// it is read again.
+    /// it is read again, unless its reader `may_wait` no longer.
     async fn list_reaching(
         &self,
         query: &ListQuery,
         told: Vec<Head>,
+        may_wait: bool,
     ) -> Result<(ListPage, Vec<Head>)> {
         let page = || self.shared.db.list_for_user(query.clone());
         let list = page().await.map_err(failed)?;
         let late = lacking(told, &list.heads);
-        if late.is_empty() {
+        if late.is_empty() || !may_wait {
             return Ok((list, late));
         }
         let told = late.clone();
