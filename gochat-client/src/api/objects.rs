@@ -72,7 +72,7 @@ pub struct Message {
     /// Unix seconds of the last edit; `None` when it was never edited.
     #[serde(default)]
     pub edited_at: Option<i64>,
-    /// How often it was edited.
+    /// Number of edits.
     #[serde(default)]
     pub edit_count: u32,
 }

@@ -61,13 +61,13 @@ impl ChangeKind {
 pub struct Target {
     /// Position in the conversation.
     pub seq: SeqId,
-    /// Who wrote the message.
+    /// Author of the message.
     pub author: UserId,
-    /// When the message was sent.
+    /// Time at which the message was sent.
     pub sent_at: UnixMillis,
     /// Whether the message was recalled.
     pub recalled: bool,
-    /// How often the message was edited.
+    /// Number of edits of the message.
     pub edits: u32,
 }
 

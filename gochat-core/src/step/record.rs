@@ -51,9 +51,9 @@ pub struct Submission {
 /// A wish to change a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
-    /// How.
+    /// Kind of the change.
     pub kind: ChangeKind,
-    /// Which message.
+    /// Identifier of the message.
     pub target: MessageId,
 }
 

@@ -42,11 +42,11 @@ pub trait SendMessage: Send + Sync {
 pub struct ChangeWish {
     /// Conversation of the message.
     pub conversation: ConversationId,
-    /// Which message.
+    /// Identifier of the message.
     pub target: MessageId,
-    /// Who wants it.
+    /// User that asks for it.
     pub operator: UserId,
-    /// What is to happen.
+    /// Kind of the change.
     pub kind: ChangeKind,
     /// Of an edit: what the message says from now on. Of a recall: the reason, for the log.
     pub content: String,
@@ -58,7 +58,7 @@ pub struct ChangeWish {
     pub resend: bool,
 }
 
-/// What a change was given.
+/// Numbers that a change was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Changed {
     /// Position of the message.

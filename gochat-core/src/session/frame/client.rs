@@ -69,9 +69,9 @@ pub struct SendMessage<'a> {
 pub struct ChangeMessage<'a> {
     /// Conversation of the message.
     pub conversation_id: ConversationId,
-    /// Which message.
+    /// Identifier of the message.
     pub message_id: MessageId,
-    /// What is to happen to it.
+    /// Kind of the change.
     pub kind: ChangeKind,
     /// Of an edit: what the message says from now on.
     pub content: Cow<'a, str>,

@@ -120,7 +120,7 @@ pub struct ChangedMessage<'a> {
     /// Unix seconds of the last edit; only with `edited`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edited_at: Option<i64>,
-    /// How often the message was edited.
+    /// Number of edits of the message.
     #[serde(default)]
     pub edit_count: u32,
     /// Unix seconds.

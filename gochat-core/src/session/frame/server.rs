@@ -246,7 +246,7 @@ frames! {
         #[serde(default)] rev: Rev,
         /// `edited` or `recalled`; others may follow.
         #[serde(borrow)] kind: Cow<'a, str>,
-        /// Who made the change.
+        /// User that made the change.
         #[serde(borrow, default)] operator_id: Cow<'a, str>,
         /// The message after the change, as far as the change determines it.
         #[serde(borrow, default)] message: ChangedMessage<'a>,

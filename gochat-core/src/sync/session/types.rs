@@ -106,7 +106,7 @@ pub struct Changed {
     pub rev: Rev,
     /// `edited` or `recalled`; kinds of newer servers are to be taken as "load it again".
     pub kind: String,
-    /// Who made the change.
+    /// User that made the change.
     pub operator_id: UserId,
     /// What the message says now; `None` when the change left it as it was.
     pub content: Option<String>,
@@ -114,7 +114,7 @@ pub struct Changed {
     pub extra: Option<String>,
     /// Unix seconds of the last edit; only of an edit.
     pub edited_at: Option<i64>,
-    /// How often the message was edited.
+    /// Number of edits of the message.
     pub edit_count: u32,
 }
 

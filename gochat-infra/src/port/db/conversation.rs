@@ -48,7 +48,7 @@ pub struct ConversationRow {
 /// How far a conversation is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConversationHead {
-    /// Which conversation.
+    /// Identifier of the conversation.
     pub id: ConversationId,
     /// Seq of the newest stored message.
     pub seq: SeqId,

@@ -83,7 +83,7 @@ pub struct TargetRow {
     pub created_at: UnixMillis,
     /// Recalled.
     pub deleted: bool,
-    /// How often it was edited.
+    /// Number of edits.
     pub edit_count: u32,
 }
 

@@ -12,7 +12,7 @@ use super::{DbResult, UserBrief};
 pub struct MessageRow {
     /// Id.
     pub id: MessageId,
-    /// Of which conversation.
+    /// Identifier of the conversation.
     pub conversation_id: ConversationId,
     /// Position in it.
     pub seq_id: SeqId,
@@ -37,7 +37,7 @@ pub struct MessageRow {
     pub rev: Rev,
     /// When it was last edited.
     pub edited_at: Option<UnixMillis>,
-    /// How often it was edited.
+    /// Number of edits.
     pub edit_count: u32,
 }
 
@@ -55,7 +55,7 @@ pub struct MessageEntry {
 pub struct NewMessage {
     /// Id.
     pub id: MessageId,
-    /// Of which conversation.
+    /// Identifier of the conversation.
     pub conversation_id: ConversationId,
     /// Position in it, from 1.
     pub seq_id: SeqId,
@@ -79,7 +79,7 @@ pub struct NewMessage {
 /// A change of a message, to be stored. The sequencer has judged it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewChange {
-    /// Of which conversation.
+    /// Identifier of the conversation.
     pub conversation_id: ConversationId,
     /// Number over messages and changes of the conversation, from 1.
     pub rev: Rev,
@@ -89,7 +89,7 @@ pub struct NewChange {
     pub message_id: MessageId,
     /// Position of that message.
     pub seq_id: SeqId,
-    /// Who makes the change.
+    /// User that makes the change.
     pub sender_id: UserId,
     /// The operator's own id of the change.
     pub client_msg_id: Option<String>,
@@ -132,7 +132,7 @@ pub enum Direction {
 /// Asks for messages by position. Both bounds are inclusive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RangeQuery {
-    /// Of which conversation.
+    /// Identifier of the conversation.
     pub conversation: ConversationId,
     /// Lowest seq; `None` = from the first.
     pub from: Option<SeqId>,
@@ -163,7 +163,7 @@ pub struct MessagePage {
 /// Asks for what is new or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangesQuery {
-    /// Of which conversation.
+    /// Identifier of the conversation.
     pub conversation: ConversationId,
     /// The reader has everything up to and with this number.
     pub after_rev: Rev,

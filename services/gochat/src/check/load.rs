@@ -51,7 +51,7 @@ impl Gate {
     }
 }
 
-/// How lively plain clients are.
+/// Rates of plain clients.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     /// Acts per second.

@@ -32,7 +32,7 @@ pub(super) struct Row {
     /// Of its last change; of a push, of the message itself.
     pub(super) rev: u64,
     pub(super) deleted: bool,
-    /// How often it was edited.
+    /// Number of edits.
     pub(super) edits: u64,
     pub(super) message_id: String,
     pub(super) sender: String,

@@ -126,7 +126,7 @@ pub(crate) struct Message {
     /// Unix seconds of the last edit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) edited_at: Option<i64>,
-    /// How often it was edited.
+    /// Number of edits.
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) edit_count: i32,
 }
