@@ -155,15 +155,36 @@ async fn the_world_chat_and_what_follows_an_event_are_traced_too() {
     a.delete(&path).await.data();
     let recalled = crate::kit::eventually("the recall's trace", async || {
         let spans = traces.spans();
-        let event = spans.iter().find(|span| span.name == "event")?;
-        let ours: Vec<_> = spans.iter().filter(|s| s.trace == event.trace).collect();
-        let request = ours.iter().find(|s| s.name.starts_with("DELETE "))?;
+        let request = spans.iter().find(|s| s.name.starts_with("DELETE "))?;
+        let ours: Vec<_> = spans.iter().filter(|s| s.trace == request.trace).collect();
         let rpc = "im.logic.v1.MessageService/DeleteMessage";
         let rpcs = ours.iter().filter(|s| s.name == rpc).count();
-        let push = ours.iter().find(|s| s.name == "push")?;
-        Some((request.parent.clone(), rpcs, push.parent == event.id))
+        let one = |name: &str| ours.iter().find(|s| s.name == name);
+        let (receive, sequence) = (one("receive")?, one("sequence")?);
+        let is_chain = sequence.parent == receive.id;
+        let pushed = ours.iter().filter(|s| s.name == "push");
+        let is_pushed = pushed.into_iter().any(|push| push.parent == sequence.id);
+        is_pushed.then(|| (request.parent.clone(), rpcs, is_chain))
     });
     assert_eq!(recalled.await, (String::new(), 2, true));
+
+    let chat = a.chat_with(&b).await;
+    a.say(&chat, CONTENT).await.data();
+    b.history_of(&chat, 1).await;
+    traces.forget();
+    b.put(
+        &format!("/conversations/{chat}/read"),
+        serde_json::json!({}),
+    )
+    .await
+    .data();
+    let read = crate::kit::eventually("the read's trace", async || {
+        let spans = traces.spans();
+        let event = spans.iter().find(|span| span.name == "event")?;
+        let request = spans.iter().find(|s| s.name.starts_with("PUT "))?;
+        Some((request.parent.clone(), event.trace == request.trace))
+    });
+    assert_eq!(read.await, (String::new(), true));
 }
 
 /// Only the log knows what was written: nothing about traces, unless the message is one of a trace.
