@@ -1,5 +1,7 @@
 //! A plain client: sends, resends, leaves, comes back, and writes down what it is told.
 
+mod changing;
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,17 +10,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use gochat_core::message::ChangeKind;
-use gochat_core::session::frame::{
-    AccessToken, ChangeMessage, ClientFrame, ErrorFrame, SendMessage, ServerFrame,
-};
+use gochat_core::session::frame::{AccessToken, ClientFrame, SendMessage, ServerFrame};
 use hyper::Method;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use tokio::time::{interval, timeout};
 
-use super::changes::{ChangeAck, Held, Own, Pen, Pending, RECALL_WITHIN, Told, Wish};
+use super::changes::{Own, Pen, Told};
 use super::load::{Control, Pace, Scene};
 use super::observe::{Ack, Connection, Observed, Place, Row, Who};
 use super::socket::Socket;
@@ -283,141 +282,6 @@ impl Client {
         Ok(())
     }
 
-    /// Edits one of the last own messages, or takes it back.
-    async fn change(&mut self, socket: &mut Socket) -> std::io::Result<()> {
-        let drawn = self.random.random_range(0..usize::MAX);
-        let Some(own) = self.pen.choose(drawn).cloned() else {
-            return Ok(());
-        };
-        self.made += 1;
-        let id = format!("{:x}-{}-{}c", self.scene.run, self.who, self.made);
-        let recall = own.at.elapsed() < RECALL_WITHIN && self.random.random_bool(0.15);
-        let wish = Wish {
-            place: own.place,
-            message_id: own.message_id,
-            seq: own.seq,
-            recall,
-            content: if recall {
-                String::new()
-            } else {
-                format!("{} corrects as number {} ü", self.who, self.made)
-            },
-        };
-        let sent = Instant::now();
-        self.observed
-            .changes
-            .wishes
-            .insert(id.clone(), wish.clone());
-        self.pen.waiting.insert(id.clone(), Pending { wish, sent });
-        self.send_change(&id, false, socket).await
-    }
-
-    /// Sends a change, mostly by the socket, sometimes by HTTP.
-    async fn send_change(
-        &mut self,
-        id: &str,
-        resend: bool,
-        socket: &mut Socket,
-    ) -> std::io::Result<()> {
-        let by_http = self.random.random_range(0..4) == 0 && self.asking.len() < ASKING;
-        self.observed.resent += u64::from(resend);
-        let Some(pending) = self.pen.waiting.get_mut(id) else {
-            return Ok(());
-        };
-        pending.sent = Instant::now();
-        let wish = pending.wish.clone();
-        if by_http {
-            self.ask_change(id, wish, resend);
-            return Ok(());
-        }
-        let place = self.scene.places[wish.place].0.parse();
-        let (Ok(conversation_id), Ok(message_id)) = (place, wish.message_id.parse()) else {
-            return Ok(());
-        };
-        let mut out = Vec::new();
-        ClientFrame::Change(ChangeMessage {
-            conversation_id,
-            message_id,
-            kind: match wish.recall {
-                true => ChangeKind::Recall,
-                false => ChangeKind::Edit,
-            },
-            content: wish.content.into(),
-            extra: None,
-            client_msg_id: Some(id.into()),
-            resend,
-        })
-        .encode(&mut out);
-        socket.send(&out).await
-    }
-
-    fn ask_change(&mut self, id: &str, wish: Wish, resend: bool) {
-        let place = &self.scene.places[wish.place].0;
-        let path = format!("/conversations/{place}/messages/{}", wish.message_id);
-        let (method, path, body) = match wish.recall {
-            true => {
-                let query = format!("{path}?client_msg_id={id}&resend={resend}");
-                (Method::DELETE, query, None)
-            }
-            false => {
-                let body = json!({
-                    "content": wish.content, "client_msg_id": id, "resend": resend,
-                });
-                (Method::PUT, path, Some(body))
-            }
-        };
-        let client_id = id.to_owned();
-        self.ask_with(method, path, body, move |status, answer| {
-            let data = &answer["data"];
-            match (status, data["rev"].as_u64(), answer["code"].as_str()) {
-                // An edit is answered with the message as it is now, which may be of a later change: only the socket
-                // tells which number this one got.
-                (200, Some(rev), _) if wish.recall => Answer::Changed {
-                    client_id,
-                    seq: data["seqId"].as_u64().unwrap_or(0),
-                    rev,
-                },
-                (400..=428, _, code) => Answer::NotChanged {
-                    client_id,
-                    code: code.unwrap_or_default().to_owned(),
-                },
-                _ => Answer::Nothing,
-            }
-        });
-    }
-
-    /// Asks for what it may have missed.
-    fn catch_up(&mut self) {
-        if self.asking.len() >= ASKING {
-            return;
-        }
-        let place = self.places[self.random.random_range(0..self.places.len())];
-        let replica = self.observed.replicas.entry((self.who, place));
-        let after = replica.or_default().complete;
-        let id = &self.scene.places[place].0;
-        let path = format!("/conversations/{id}/changes?after_rev={after}&limit=200");
-        self.ask_with(
-            Method::GET,
-            path,
-            None,
-            move |status, mut answer| match status {
-                200 => Answer::CaughtUp(place, answer["data"].take()),
-                _ => Answer::Nothing,
-            },
-        );
-    }
-
-    /// Notes the state of a message, as it was told.
-    fn hold(&mut self, place: Place, seq: u64, rev: u64, content: &str, deleted: bool) {
-        let state = Held {
-            rev,
-            content: content.to_owned(),
-            deleted,
-        };
-        let replica = self.observed.replicas.entry((self.who, place));
-        replica.or_default().apply(seq, state);
-    }
-
     fn read_something(&mut self) {
         let place = self.places[self.random.random_range(0..self.places.len())];
         let seq = self.seen.get(&place).copied();
@@ -548,40 +412,6 @@ impl Client {
             }
             _ => {}
         }
-    }
-
-    /// A refusal by the socket. Messages are sent again until they are accepted; a change may be
-    /// refused for good.
-    fn refused(&mut self, error: &ErrorFrame<'_>) {
-        if let Some(id) = &error.details.client_msg_id
-            && !error.details.retryable
-            && self.pen.waiting.contains_key(&**id)
-        {
-            self.refuse_change(id.to_string(), error.code.to_string());
-        }
-    }
-
-    fn refuse_change(&mut self, id: String, code: String) {
-        if self.pen.waiting.remove(&id).is_some() {
-            self.observed.changes.refused.insert(id, code);
-        }
-    }
-
-    fn acknowledge_change(&mut self, id: &str, seq: u64, rev: u64) {
-        if self.pen.waiting.remove(id).is_some() {
-            self.control.acknowledged.fetch_add(1, Ordering::Relaxed);
-        }
-        let Some(wish) = self.observed.changes.wishes.get(id).cloned() else {
-            return;
-        };
-        self.hold(wish.place, seq, rev, &wish.content, wish.recall);
-        self.observed.changes.acks.push(ChangeAck {
-            place: wish.place,
-            client_id: id.to_owned(),
-            message_id: wish.message_id,
-            seq,
-            rev,
-        });
     }
 
     fn acknowledge(&mut self, id: &str, message_id: String, seq: u64, rev: u64) {

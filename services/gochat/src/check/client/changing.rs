@@ -1,0 +1,185 @@
+//! The changes that a plain client makes and hears of.
+
+use std::time::Instant;
+
+use gochat_core::message::ChangeKind;
+use gochat_core::session::frame::{ChangeMessage, ClientFrame, ErrorFrame};
+use hyper::Method;
+use rand::Rng as _;
+use serde_json::json;
+
+use super::super::changes::{ChangeAck, Held, Pending, RECALL_WITHIN, Wish};
+use super::super::observe::Place;
+use super::super::socket::Socket;
+use super::{ASKING, Answer, Client, Ordering};
+
+impl Client {
+    /// Edits one of the last own messages, or takes it back.
+    pub(super) async fn change(&mut self, socket: &mut Socket) -> std::io::Result<()> {
+        let drawn = self.random.random_range(0..usize::MAX);
+        let Some(own) = self.pen.choose(drawn).cloned() else {
+            return Ok(());
+        };
+        self.made += 1;
+        let id = format!("{:x}-{}-{}c", self.scene.run, self.who, self.made);
+        let recall = own.at.elapsed() < RECALL_WITHIN && self.random.random_bool(0.15);
+        let wish = Wish {
+            place: own.place,
+            message_id: own.message_id,
+            seq: own.seq,
+            recall,
+            content: if recall {
+                String::new()
+            } else {
+                format!("{} corrects as number {} ü", self.who, self.made)
+            },
+        };
+        let sent = Instant::now();
+        self.observed
+            .changes
+            .wishes
+            .insert(id.clone(), wish.clone());
+        self.pen.waiting.insert(id.clone(), Pending { wish, sent });
+        self.send_change(&id, false, socket).await
+    }
+
+    /// Sends a change, mostly by the socket, sometimes by HTTP.
+    pub(super) async fn send_change(
+        &mut self,
+        id: &str,
+        resend: bool,
+        socket: &mut Socket,
+    ) -> std::io::Result<()> {
+        let by_http = self.random.random_range(0..4) == 0 && self.asking.len() < ASKING;
+        self.observed.resent += u64::from(resend);
+        let Some(pending) = self.pen.waiting.get_mut(id) else {
+            return Ok(());
+        };
+        pending.sent = Instant::now();
+        let wish = pending.wish.clone();
+        if by_http {
+            self.ask_change(id, wish, resend);
+            return Ok(());
+        }
+        let place = self.scene.places[wish.place].0.parse();
+        let (Ok(conversation_id), Ok(message_id)) = (place, wish.message_id.parse()) else {
+            return Ok(());
+        };
+        let mut out = Vec::new();
+        ClientFrame::Change(ChangeMessage {
+            conversation_id,
+            message_id,
+            kind: match wish.recall {
+                true => ChangeKind::Recall,
+                false => ChangeKind::Edit,
+            },
+            content: wish.content.into(),
+            extra: None,
+            client_msg_id: Some(id.into()),
+            resend,
+        })
+        .encode(&mut out);
+        socket.send(&out).await
+    }
+
+    fn ask_change(&mut self, id: &str, wish: Wish, resend: bool) {
+        let place = &self.scene.places[wish.place].0;
+        let path = format!("/conversations/{place}/messages/{}", wish.message_id);
+        let (method, path, body) = match wish.recall {
+            true => {
+                let query = format!("{path}?client_msg_id={id}&resend={resend}");
+                (Method::DELETE, query, None)
+            }
+            false => {
+                let body = json!({
+                    "content": wish.content, "client_msg_id": id, "resend": resend,
+                });
+                (Method::PUT, path, Some(body))
+            }
+        };
+        let client_id = id.to_owned();
+        self.ask_with(method, path, body, move |status, answer| {
+            let data = &answer["data"];
+            match (status, data["rev"].as_u64(), answer["code"].as_str()) {
+                // An edit is answered with the message as it is now, which may be of a later change: only the socket
+                // tells which number this one got.
+                (200, Some(rev), _) if wish.recall => Answer::Changed {
+                    client_id,
+                    seq: data["seqId"].as_u64().unwrap_or(0),
+                    rev,
+                },
+                (400..=428, _, code) => Answer::NotChanged {
+                    client_id,
+                    code: code.unwrap_or_default().to_owned(),
+                },
+                _ => Answer::Nothing,
+            }
+        });
+    }
+
+    /// Asks for what it may have missed.
+    pub(super) fn catch_up(&mut self) {
+        if self.asking.len() >= ASKING {
+            return;
+        }
+        let place = self.places[self.random.random_range(0..self.places.len())];
+        let replica = self.observed.replicas.entry((self.who, place));
+        let after = replica.or_default().complete;
+        let id = &self.scene.places[place].0;
+        let path = format!("/conversations/{id}/changes?after_rev={after}&limit=200");
+        self.ask_with(
+            Method::GET,
+            path,
+            None,
+            move |status, mut answer| match status {
+                200 => Answer::CaughtUp(place, answer["data"].take()),
+                _ => Answer::Nothing,
+            },
+        );
+    }
+
+    /// Notes the state of a message, as it was told.
+    pub(super) fn hold(&mut self, place: Place, seq: u64, rev: u64, content: &str, deleted: bool) {
+        let state = Held {
+            rev,
+            content: content.to_owned(),
+            deleted,
+        };
+        let replica = self.observed.replicas.entry((self.who, place));
+        replica.or_default().apply(seq, state);
+    }
+
+    /// A refusal by the socket. Messages are sent again until they are accepted; a change may be
+    /// refused for good.
+    pub(super) fn refused(&mut self, error: &ErrorFrame<'_>) {
+        if let Some(id) = &error.details.client_msg_id
+            && !error.details.retryable
+            && self.pen.waiting.contains_key(&**id)
+        {
+            self.refuse_change(id.to_string(), error.code.to_string());
+        }
+    }
+
+    pub(super) fn refuse_change(&mut self, id: String, code: String) {
+        if self.pen.waiting.remove(&id).is_some() {
+            self.observed.changes.refused.insert(id, code);
+        }
+    }
+
+    pub(super) fn acknowledge_change(&mut self, id: &str, seq: u64, rev: u64) {
+        if self.pen.waiting.remove(id).is_some() {
+            self.control.acknowledged.fetch_add(1, Ordering::Relaxed);
+        }
+        let Some(wish) = self.observed.changes.wishes.get(id).cloned() else {
+            return;
+        };
+        self.hold(wish.place, seq, rev, &wish.content, wish.recall);
+        self.observed.changes.acks.push(ChangeAck {
+            place: wish.place,
+            client_id: id.to_owned(),
+            message_id: wish.message_id,
+            seq,
+            rev,
+        });
+    }
+}
