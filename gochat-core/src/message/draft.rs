@@ -2,7 +2,7 @@
 
 use serde::de::IgnoredAny;
 
-use super::MessageType;
+use super::{ChangeKind, MessageType};
 use crate::error::{Error, ErrorCode, Result};
 
 /// Sizes a message may have.
@@ -69,12 +69,32 @@ impl<'a> Draft<'a> {
         !fits(self.content, limits.guest_chars)
     }
 
-    /// Checks the client id alone: all the form that a recall has.
+    /// Checks the form of a change: an edit may say what a text message may say, whatever the type
+    /// of its message, and a recall has no form but its client id. The draft is that of an edit.
+    ///
+    /// ```
+    /// use gochat_core::message::{ChangeKind, Draft, DraftLimits};
+    /// let check = |kind, text| Draft::check_change(kind, text, "c-1", "", &DraftLimits::default());
+    /// assert_eq!(check(ChangeKind::Edit, "better").unwrap().unwrap().content, "better");
+    /// assert!(check(ChangeKind::Edit, " ").is_err());
+    /// assert_eq!(check(ChangeKind::Recall, "").unwrap(), None);
+    /// ```
     ///
     /// # Errors
-    /// `INVALID_PARAMS`.
-    pub fn check_id(client_msg_id: &str, limits: &DraftLimits) -> Result<()> {
-        check_client_id(client_msg_id, limits.client_id_bytes)
+    /// Those of [`check`](Self::check).
+    pub fn check_change(
+        kind: ChangeKind,
+        content: &'a str,
+        client_msg_id: &'a str,
+        extra: &'a str,
+        limits: &DraftLimits,
+    ) -> Result<Option<Self>> {
+        if kind == ChangeKind::Recall {
+            check_client_id(client_msg_id, limits.client_id_bytes)?;
+            return Ok(None);
+        }
+        let (text, by) = (MessageType::Text.as_i32(), Writer::Client);
+        Self::check(text, content, client_msg_id, extra, by, limits).map(Some)
     }
 
     /// Checks type, content, client id and extra; an empty `extra` means there is none.

@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConnId, ConversationId, UserId};
-use gochat_core::message::{ChangeKind, Draft, DraftLimits, MessageType, Writer};
+use gochat_core::message::{ChangeKind, Draft, DraftLimits, Writer};
 use gochat_core::session::frame::{ChangeMessage, SendMessage};
 use gochat_core::text;
 use gochat_infra::port::mq::{Headers, MqError, OutRecord, Producer};
@@ -121,13 +121,7 @@ pub(crate) fn accept_change(
         ),
         ChangeKind::Recall => (Cow::Borrowed(""), String::new()),
     };
-    match change.kind {
-        ChangeKind::Edit => {
-            let (kind, by) = (MessageType::Text.as_i32(), Writer::Client);
-            Draft::check(kind, &content, &client_msg_id, &extra, by, &limits)?;
-        }
-        ChangeKind::Recall => Draft::check_id(&client_msg_id, &limits)?,
-    }
+    Draft::check_change(change.kind, &content, &client_msg_id, &extra, &limits)?;
     let record = UpstreamMessage {
         kind: UpstreamKind::Change as i32,
         change: change.kind.as_i32(),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, UserId};
-use gochat_core::message::{ChangeKind, Draft, DraftLimits, MessageType, Writer};
+use gochat_core::message::{Draft, DraftLimits, Writer};
 use gochat_core::text;
 use gochat_infra::port::mq::{
     self, Batch, Consumer, Headers, Mq, MqError, MqErrorKind, MqResult, OutRecord, Producer,
@@ -179,14 +179,8 @@ impl SendMessage for SendPath {
             false => wish.client_msg_id,
         };
         let content = text::into_nfc(wish.content);
-        let (limits, by) = (&self.limits, Writer::Client);
-        match wish.kind {
-            ChangeKind::Edit => {
-                let text = MessageType::Text.as_i32();
-                Draft::check(text, &content, &client_msg_id, &wish.extra, by, limits)?;
-            }
-            ChangeKind::Recall => Draft::check_id(&client_msg_id, limits)?,
-        }
+        let (extra, limits) = (&wish.extra, &self.limits);
+        Draft::check_change(wish.kind, &content, &client_msg_id, extra, limits)?;
         let message = UpstreamMessage {
             trace_id: self.trace_id(trace_id),
             user_id: wish.operator.to_string(),

@@ -3,7 +3,7 @@
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::fanout::GatewayIx;
 use gochat_core::ids::{ConversationId, MessageId};
-use gochat_core::message::{ChangeKind, Draft, DraftLimits, MessageType, Writer};
+use gochat_core::message::{ChangeKind, Draft, DraftLimits, Writer};
 use gochat_core::partition;
 use gochat_core::sequence::ClientKey;
 use gochat_core::step::{Change, Record, Submission};
@@ -154,33 +154,26 @@ struct Form {
 }
 
 fn form(message: &Upstream<'_>, limits: &DraftLimits) -> Result<Form> {
-    let change = match message.is_change() {
-        true => Some(change(message)?),
-        false => None,
-    };
-    let message_type = match change.map(|change| change.kind) {
-        Some(ChangeKind::Recall) => {
-            Draft::check_id(message.client_msg_id, limits)?;
-            return Ok(Form {
-                change,
-                long: false,
-            });
-        }
-        // What a message is doesn't change with what it says.
-        Some(ChangeKind::Edit) => MessageType::Text.as_i32(),
-        None => message.message_type,
-    };
     let Upstream {
+        message_type,
         content,
         client_msg_id,
         extra,
         ..
     } = *message;
-    let by = Writer::Client;
-    let draft = Draft::check(message_type, content, client_msg_id, extra, by, limits)?;
+    if !message.is_change() {
+        let by = Writer::Client;
+        let draft = Draft::check(message_type, content, client_msg_id, extra, by, limits)?;
+        return Ok(Form {
+            change: None,
+            long: draft.is_long(limits),
+        });
+    }
+    let change = change(message)?;
+    let draft = Draft::check_change(change.kind, content, client_msg_id, extra, limits)?;
     Ok(Form {
-        change,
-        long: draft.is_long(limits),
+        change: Some(change),
+        long: draft.is_some_and(|draft| draft.is_long(limits)),
     })
 }
 
