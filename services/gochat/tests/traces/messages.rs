@@ -180,11 +180,14 @@ async fn the_world_chat_and_what_follows_an_event_are_traced_too() {
     .data();
     let read = crate::kit::eventually("the read's trace", async || {
         let spans = traces.spans();
-        let event = spans.iter().find(|span| span.name == "event")?;
         let request = spans.iter().find(|s| s.name.starts_with("PUT "))?;
-        Some((request.parent.clone(), event.trace == request.trace))
+        // What led here may have events of its own, which end when they end.
+        let mut events = spans.iter().filter(|span| span.name == "event");
+        events
+            .any(|event| event.trace == request.trace)
+            .then(|| request.parent.clone())
     });
-    assert_eq!(read.await, (String::new(), true));
+    assert_eq!(read.await, String::new());
 }
 
 /// Only the log knows what was written: nothing about traces, unless the message is one of a trace.
