@@ -115,6 +115,8 @@ catalogue! {
     NotTheAuthor = 3008, "NOT_THE_AUTHOR", 403, PermissionDenied, false, "Only its author may edit a message.";
     EditTimeExceeded = 3009, "EDIT_TIME_EXCEEDED", 400, FailedPrecondition, false, "It is too late to edit this message.";
     TooManyEdits = 3010, "TOO_MANY_EDITS", 409, ResourceExhausted, false, "This message was edited as often as a message may be.";
+    ReactionNotAllowed = 3011, "REACTION_NOT_ALLOWED", 400, InvalidArgument, false, "A reaction is one emoji, or a name that the group allows.";
+    TooManyReactions = 3012, "TOO_MANY_REACTIONS", 409, ResourceExhausted, false, "A message has room for 20 kinds of reactions.";
     ConversationNotFound = 4000, "CONVERSATION_NOT_FOUND", 404, NotFound, false, "There is no such conversation.";
     NotConversationMember = 4001, "NOT_CONVERSATION_MEMBER", 403, PermissionDenied, false, "You are not a member of this conversation.";
     ConversationFull = 4002, "CONVERSATION_FULL", 403, ResourceExhausted, false, "The conversation has no room for more members.";

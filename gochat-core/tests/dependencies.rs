@@ -14,8 +14,10 @@ const ALLOWED: &[&str] = &[
     // normal forms, identifier rules, scripts and look-alikes are tables of the Unicode Consortium
     "precis-profiles",
     "unicode-normalization",
+    "unicode-properties",
     "unicode-script",
     "unicode-security",
+    "unicode-segmentation",
     // the hash of proofs of work: pure code, and nobody should write one more SHA-256
     "sha2",
     "digest",

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorCode, Result};
 use crate::ids::ConversationKind;
 use crate::membership::Role;
+use crate::message::Emoji;
 
 /// Members a group may have unless its settings say otherwise.
 pub const GROUP_MEMBERS_DEFAULT: u32 = 500;
@@ -12,6 +13,8 @@ pub const GROUP_MEMBERS_DEFAULT: u32 = 500;
 pub const GROUP_MEMBERS_MAX: u32 = 10_000;
 /// Longest announcement, in characters.
 const ANNOUNCEMENT_MAX_CHARS: usize = 2_000;
+/// Longest list of allowed reactions.
+const REACTIONS_LISTED_MAX: usize = 100;
 
 /// Settings of a group. Absent keys have their defaults, unknown keys are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +35,13 @@ pub struct GroupSettings {
     /// True if strangers may ask to join; absent means no.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_join_requests: Option<bool>,
+    /// Every member may pin messages; absent means only admins and the owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members_pin: Option<bool>,
+    /// What may be reacted with: emoji, and names of the application's own pictures. Absent means any
+    /// emoji and no name, an empty list that nobody reacts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reactions: Option<Vec<String>>,
     /// Shown at the top of the group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub announcement: Option<String>,
@@ -46,6 +56,8 @@ impl Default for GroupSettings {
             mute_all: false,
             allow_member_view_history: None,
             allow_join_requests: None,
+            members_pin: None,
+            reactions: None,
             announcement: None,
         }
     }
@@ -191,6 +203,24 @@ impl Settings {
             && role == Role::Member
     }
 
+    /// Whether every member may pin messages, and not only admins and the owner.
+    pub fn members_pin(&self) -> bool {
+        match self {
+            Self::Group(group) => group.members_pin == Some(true),
+            Self::Single(_) => true,
+            Self::World(_) => false,
+        }
+    }
+
+    /// What may be reacted with; `None` is any emoji and no name.
+    pub fn reactions(&self) -> Option<Box<[Emoji]>> {
+        let Self::Group(group) = self else {
+            return None;
+        };
+        let listed = group.reactions.as_ref()?;
+        Some(listed.iter().filter_map(|text| text.parse().ok()).collect())
+    }
+
     fn check(&self) -> Result<()> {
         let Self::Group(group) = self else {
             return Ok(());
@@ -199,6 +229,15 @@ impl Settings {
             return Err(Error::new(
                 ErrorCode::InvalidParams,
                 "A group has room for 2 to 10000 members.",
+            ));
+        }
+        let reactions = group.reactions.as_deref().unwrap_or_default();
+        if reactions.len() > REACTIONS_LISTED_MAX
+            || reactions.iter().any(|text| text.parse::<Emoji>().is_err())
+        {
+            return Err(Error::new(
+                ErrorCode::InvalidParams,
+                "A list of reactions has at most 100 emoji and names.",
             ));
         }
         let announcement = group.announcement.as_deref().unwrap_or_default();
@@ -258,6 +297,29 @@ mod tests {
         for open in ["{}", r#"{"allow_member_view_history":true}"#] {
             assert!(!group(open).hides_earlier_from(Role::Member));
         }
+    }
+
+    #[test]
+    fn a_group_says_who_pins_and_what_is_reacted_with() {
+        let group = |json: &str| {
+            let json = format!(r#"{{"group_settings":{json}}}"#);
+            Settings::parse(ConversationKind::Group, &json)
+        };
+        let plain = group("{}").unwrap();
+        assert_eq!((plain.members_pin(), plain.reactions()), (false, None));
+        let open = group(r#"{"members_pin":true,"reactions":["👍","parrot"]}"#).unwrap();
+        let listed = ["👍", "parrot"].map(|text| text.parse().unwrap());
+        assert_eq!(
+            (open.members_pin(), open.reactions()),
+            (true, Some(listed.into()))
+        );
+        let code = |json| group(json).map_err(|error| error.code);
+        assert_eq!(
+            code(r#"{"reactions":["no way"]}"#),
+            Err(ErrorCode::InvalidParams)
+        );
+        let long = format!(r#"{{"reactions":[{}"a"]}}"#, r#""a","#.repeat(100));
+        assert_eq!(code(&long), Err(ErrorCode::InvalidParams));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::de::IgnoredAny;
 
-use super::{ChangeKind, MessageType};
+use super::{ChangeKind, Emoji, MessageType};
 use crate::error::{Error, ErrorCode, Result};
 
 /// Sizes a message may have.
@@ -63,6 +63,17 @@ pub struct Draft<'a> {
     pub extra: Option<&'a str>,
 }
 
+/// A change whose form is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeForm<'a> {
+    /// What the message says from now on.
+    Edit(Draft<'a>),
+    /// A reaction, put or taken back.
+    Reaction(Emoji),
+    /// A change that says nothing.
+    Plain,
+}
+
 impl<'a> Draft<'a> {
     /// Whether the content is longer than guests may write.
     pub fn is_long(&self, limits: &DraftLimits) -> bool {
@@ -70,31 +81,39 @@ impl<'a> Draft<'a> {
     }
 
     /// Checks the form of a change: an edit may say what a text message may say, whatever the type
-    /// of its message, and a recall has no form but its client id. The draft is that of an edit.
+    /// of its message, the content of a reaction is its emoji, and the others have no form but their
+    /// client id.
     ///
     /// ```
-    /// use gochat_core::message::{ChangeKind, Draft, DraftLimits};
+    /// use gochat_core::message::{ChangeForm, ChangeKind, Draft, DraftLimits};
     /// let check = |kind, text| Draft::check_change(kind, text, "c-1", "", &DraftLimits::default());
-    /// assert_eq!(check(ChangeKind::Edit, "better").unwrap().unwrap().content, "better");
+    /// let Ok(ChangeForm::Edit(draft)) = check(ChangeKind::Edit, "better") else { panic!() };
+    /// assert_eq!(draft.content, "better");
     /// assert!(check(ChangeKind::Edit, " ").is_err());
-    /// assert_eq!(check(ChangeKind::Recall, "").unwrap(), None);
+    /// assert_eq!(check(ChangeKind::React, "👍"), Ok(ChangeForm::Reaction("👍".parse().unwrap())));
+    /// assert!(check(ChangeKind::React, "yes!").is_err());
+    /// assert_eq!(check(ChangeKind::Recall, ""), Ok(ChangeForm::Plain));
     /// ```
     ///
     /// # Errors
-    /// Those of [`check`](Self::check).
+    /// Those of [`check`](Self::check), and `REACTION_NOT_ALLOWED`.
     pub fn check_change(
         kind: ChangeKind,
         content: &'a str,
         client_msg_id: &'a str,
         extra: &'a str,
         limits: &DraftLimits,
-    ) -> Result<Option<Self>> {
-        if kind == ChangeKind::Recall {
-            check_client_id(client_msg_id, limits.client_id_bytes)?;
-            return Ok(None);
+    ) -> Result<ChangeForm<'a>> {
+        if kind == ChangeKind::Edit {
+            let (text, by) = (MessageType::Text.as_i32(), Writer::Client);
+            let draft = Self::check(text, content, client_msg_id, extra, by, limits);
+            return draft.map(ChangeForm::Edit);
         }
-        let (text, by) = (MessageType::Text.as_i32(), Writer::Client);
-        Self::check(text, content, client_msg_id, extra, by, limits).map(Some)
+        check_client_id(client_msg_id, limits.client_id_bytes)?;
+        match kind.is_reaction() {
+            true => content.parse().map(ChangeForm::Reaction),
+            false => Ok(ChangeForm::Plain),
+        }
     }
 
     /// Checks type, content, client id and extra; an empty `extra` means there is none.

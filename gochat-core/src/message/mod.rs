@@ -5,8 +5,14 @@
 
 mod change;
 mod draft;
+mod emoji;
 mod kind;
+mod state;
+mod tally;
 
-pub use change::{ChangeKind, EDIT_WINDOW_MS, EDITS_MAX, RECALL_WINDOW_MS, Target, Windows};
-pub use draft::{Draft, DraftLimits, Writer};
+pub use change::{ChangeKind, EDIT_WINDOW_MS, EDITS_MAX, RECALL_WINDOW_MS, Windows};
+pub use draft::{ChangeForm, Draft, DraftLimits, Writer};
+pub use emoji::{EMOJI_BYTES_MAX, Emoji};
 pub use kind::MessageType;
+pub use state::{PINS_MAX, State, Target, Wish};
+pub use tally::{REACTION_KINDS_MAX, REACTIONS_PER_USER_MAX, Tally};

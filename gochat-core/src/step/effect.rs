@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
+use super::record::Changed;
 use crate::error::Error;
 use crate::fanout::GatewayIx;
 use crate::ids::{MessageId, Rev, SeqId, UnixMillis, UserId};
-use crate::message::Target;
 
 /// A record of the batch together with what its message or change was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +50,9 @@ pub enum Effect {
     Persist {
         /// Which message.
         message: Sequenced,
-        /// Of a change: the facts of its message after it.
-        changed: Option<Target>,
-        /// Of a change: what the message says now is not pushed. Some members may not read what was
+        /// Of a change: what it makes of its message.
+        changed: Option<Box<Changed>>,
+        /// Of an edit: what the message says now is not pushed. Some members may not read what was
         /// said before they joined, and may read it in history if they may.
         withheld: bool,
         /// Who may have to hear of it again once the row is written.

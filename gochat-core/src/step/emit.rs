@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use super::effect::{Effect, Effects, Later, Sequenced, Users};
+use super::record::Changed;
 use super::store::Slot;
 use super::{Live, View};
 use crate::fanout::{Budget, Delivery, GatewayIx, Planner, Strategy};
 use crate::ids::{ConversationId, UserId};
-use crate::message::Target;
+use crate::message::ChangeKind;
 
 /// Direct plans of the running batch: one per conversation, shared by its messages.
 #[derive(Debug, Default)]
@@ -45,7 +46,7 @@ pub(super) fn with_members<R>(slot: &Slot, f: impl FnOnce(&[UserId]) -> R) -> R 
 /// A new message or change on its way out.
 pub(super) struct Outgoing<'a, V> {
     pub(super) message: Sequenced,
-    pub(super) changed: Option<Target>,
+    pub(super) changed: Option<Box<Changed>>,
     pub(super) author: UserId,
     /// The author's gateway.
     pub(super) gateway: GatewayIx,
@@ -65,12 +66,14 @@ impl Emitter {
         &mut self,
         slot: &mut Slot,
         budget: &Budget,
-        out: &Outgoing<'_, V>,
+        mut out: Outgoing<'_, V>,
         effects: &mut Effects,
     ) {
-        let (message, changed) = (out.message, out.changed);
+        let (message, changed) = (out.message, out.changed.take());
+        let out = &out;
         let hides_earlier = slot.facts.as_ref().is_some_and(|facts| facts.hides_earlier);
-        let withheld = changed.is_some() && hides_earlier;
+        let is_edit = changed.as_ref().is_some_and(|c| c.kind == ChangeKind::Edit);
+        let withheld = is_edit && hides_earlier;
         let reached = match strategy(slot, out.live.gateways.len(), budget) {
             Strategy::Direct => {
                 let plan = self.plan_of(slot, out, effects);

@@ -2,10 +2,10 @@
 
 use hashbrown::HashMap;
 
-use super::record::Sender;
+use super::record::{Change, Sender};
 use crate::error::{Error, ErrorCode, Result};
 use crate::ids::{ConversationId, UnixMillis, UserId};
-use crate::message::{ChangeKind, RECALL_WINDOW_MS};
+use crate::message::{ChangeKind, Emoji, RECALL_WINDOW_MS};
 
 /// Most memberships remembered of a group that is too large to list; beyond, all are forgotten.
 const ASKED_MOST: usize = 4096;
@@ -131,6 +131,10 @@ pub struct Facts {
     pub recall_window: Option<u64>,
     /// Members may not read what was said before they joined.
     pub hides_earlier: bool,
+    /// Everybody may pin, not only admins and the owner.
+    pub members_pin: bool,
+    /// What may be reacted with; `None` is any emoji and no name.
+    pub reactions: Option<Box<[Emoji]>>,
     /// Who is in it.
     pub members: Members,
 }
@@ -146,6 +150,8 @@ impl Facts {
             messages_per_minute: 0,
             recall_window: Some(RECALL_WINDOW_MS),
             hides_earlier: false,
+            members_pin: true,
+            reactions: None,
             members,
         }
     }
@@ -170,11 +176,13 @@ impl Facts {
 
     /// Rough memory in units of 8 bytes.
     pub(super) fn weight(&self) -> usize {
-        match &self.members {
-            Members::Implicit => 0,
-            Members::All(list) => list.ids.len() + 3 * list.special.len(),
-            Members::Asked(known) => 6 * known.len(),
-        }
+        let reactions = self.reactions.as_ref().map_or(0, |listed| 6 * listed.len());
+        reactions
+            + match &self.members {
+                Members::Implicit => 0,
+                Members::All(list) => list.ids.len() + 3 * list.special.len(),
+                Members::Asked(known) => 6 * known.len(),
+            }
     }
 
     /// Whether `user` may send to `conversation` now.
@@ -209,24 +217,46 @@ impl Facts {
     }
 
     /// Whether `user` may change messages of `conversation` in this way now, and with which standing.
-    /// An edit speaks, and is judged like a message. Taking back is open to members who may not
-    /// speak.
+    /// Edits, reactions and pins speak, and are judged like a message. Taking back is open to members
+    /// who may not speak. In the world chat nobody pins.
     ///
     /// # Errors
     /// The first reason against it. Retryable ones mean the judgement has to wait.
     pub fn judge_change(
         &self,
         conversation: ConversationId,
-        kind: ChangeKind,
+        change: Change,
         user: UserId,
         sender: Sender,
         now: UnixMillis,
     ) -> Result<Standing> {
-        match kind {
-            ChangeKind::Edit => self.judge(conversation, user, sender, now)?,
-            ChangeKind::Recall => judge_account(sender)?,
+        match change.kind {
+            ChangeKind::Recall | ChangeKind::Unreact => judge_account(sender)?,
+            _ => self.judge(conversation, user, sender, now)?,
         }
-        self.standing(conversation, user)
+        let standing = self.standing(conversation, user)?;
+        match change.kind {
+            ChangeKind::React => self.judge_reaction(change.emoji)?,
+            ChangeKind::Pin | ChangeKind::Unpin => {
+                let is_open = self.members_pin && conversation != ConversationId::World;
+                if !is_open && !standing.privileged {
+                    return Err(ErrorCode::InsufficientPermission.into());
+                }
+            }
+            _ => {}
+        }
+        Ok(standing)
+    }
+
+    fn judge_reaction(&self, emoji: Option<Emoji>) -> Result<()> {
+        let allowed = match (emoji, &self.reactions) {
+            (None, _) => false,
+            (Some(emoji), Some(listed)) => listed.contains(&emoji),
+            (Some(emoji), None) => !emoji.is_name(),
+        };
+        allowed
+            .then_some(())
+            .ok_or_else(|| ErrorCode::ReactionNotAllowed.into())
     }
 
     fn standing(&self, conversation: ConversationId, user: UserId) -> Result<Standing> {

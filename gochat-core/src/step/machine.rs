@@ -6,13 +6,13 @@ use super::effect::{Effect, Effects, Sequenced};
 use super::emit::{self, Emitter, Outgoing};
 use super::facts::Facts;
 use super::pace::{ToWorld, WorldPace};
-use super::record::{Change, Loaded, Need, Record, Sender, Submission, TailRecord};
+use super::record::{Change, Changed, Loaded, Need, Record, Sender, Submission, TailRecord};
 use super::store::{Slot, SlotIx, Store};
 use super::{Limits, Live, View};
 use crate::error::{Error, ErrorCode};
 use crate::fanout::Strategy;
 use crate::ids::{ConversationId, MessageId, UnixMillis, UserId};
-use crate::message::{ChangeKind, Target, Windows};
+use crate::message::{ChangeKind, State, Windows, Wish};
 use crate::sequence::{Assigned, Head};
 
 /// A point in the stream of committed batches; see [`PartitionMachine::saved`].
@@ -132,7 +132,7 @@ impl PartitionMachine {
                 recorded, changed, ..
             } in records
             {
-                if let Some(after) = *changed {
+                if let Some(after) = changed {
                     slot.targets()
                         .recover(recorded.message_id, after, self.mark);
                 }
@@ -216,12 +216,16 @@ impl PartitionMachine {
                     senders: Vec::new(),
                     resends: Vec::new(),
                     targets: Vec::new(),
+                    reactors: Vec::new(),
                     refresh: true,
                 });
                 needs.len() - 1
             });
             needs[need].refresh &= usable && !resend && target.is_none();
             needs[need].targets.extend(target);
+            let is_reaction = submission.change.is_some_and(|c| c.kind.is_reaction());
+            let reactor = target.filter(|_| is_reaction).map(|id| (id, sender));
+            needs[need].reactors.extend(reactor);
             if resend {
                 needs[need].resends.push(place);
             }
@@ -234,6 +238,8 @@ impl PartitionMachine {
             need.senders.dedup();
             need.targets.sort_unstable();
             need.targets.dedup();
+            need.reactors.sort_unstable();
+            need.reactors.dedup();
         }
         needs
     }
@@ -253,9 +259,7 @@ impl PartitionMachine {
         slot.looked = loaded.resends;
         if let Some(found) = loaded.targets {
             slot.targets_asked = true;
-            for (id, target) in found {
-                slot.targets().learn(id, target);
-            }
+            slot.targets().learn(found);
         }
         let Some(facts) = loaded.facts else {
             slot.absent = true;
@@ -366,7 +370,7 @@ impl PartitionMachine {
                         live,
                     };
                     let slot = self.store.slot_mut(ix);
-                    self.emitter.emit(slot, &self.limits.fanout, &out, effects);
+                    self.emitter.emit(slot, &self.limits.fanout, out, effects);
                 }
                 Ok(Admission::Replay(message)) => {
                     effects.list.push(Effect::Ack {
@@ -483,9 +487,10 @@ impl PartitionMachine {
             return Ok(Admission::New(ix, sequenced(assigned), None));
         };
         let (key, target) = (submission.key, change.target);
-        let assigned = slot.log.append_change(key, target, to.seq, self.now);
-        slot.targets().change(target, from, to);
-        Ok(Admission::New(ix, sequenced(assigned), Some(to)))
+        let seq = to.state.target.seq;
+        let assigned = slot.log.append_change(key, target, seq, self.now);
+        slot.targets().change(target, from, &to);
+        Ok(Admission::New(ix, sequenced(assigned), Some(Box::new(to))))
     }
 
     /// The transaction stands: what was assigned is final.
@@ -558,7 +563,7 @@ impl PartitionMachine {
     }
 }
 
-/// The facts of a message before and after a change that is allowed.
+/// The state of a message before and after a change that is allowed.
 fn judge_change(
     slot: &Slot,
     facts: &Facts,
@@ -567,24 +572,36 @@ fn judge_change(
     sender: Sender,
     now: UnixMillis,
     edit: u64,
-) -> Result<(Target, Target), Error> {
-    let Change { kind, target } = change;
-    let standing = facts.judge_change(slot.id, kind, operator, sender, now)?;
-    let found = slot.target(target, now);
-    let target = found
+) -> Result<(State, Changed), Error> {
+    let Change { kind, emoji, .. } = change;
+    let standing = facts.judge_change(slot.id, change, operator, sender, now)?;
+    let found = slot.state(change, operator, now);
+    let state = found
         .ok_or(ErrorCode::ServiceUnavailable)?
         .ok_or(ErrorCode::MessageNotFound)?;
     let windows = Windows {
         edit,
         recall: facts.recall_window,
     };
-    target.judge(kind, operator, standing.privileged, now, windows)?;
-    Ok((target, target.after(kind)))
+    state.judge(&Wish {
+        kind,
+        emoji,
+        operator,
+        moderator: standing.privileged,
+        now,
+        windows,
+    })?;
+    let changed = Changed {
+        kind,
+        operator,
+        state: state.clone().after(kind, emoji),
+    };
+    Ok((state, changed))
 }
 
 enum Admission {
-    /// The third is there for a change: the facts of its message after it.
-    New(SlotIx, Sequenced, Option<Target>),
+    /// The third is there for a change: what it makes of its message.
+    New(SlotIx, Sequenced, Option<Box<Changed>>),
     Replay(Sequenced),
     Refused(Error),
 }

@@ -61,7 +61,9 @@ pub use effect::{Effect, Effects, Later, Sequenced, Users};
 pub use facts::{Facts, MemberList, Members, Standing};
 pub use machine::{Mark, PartitionMachine};
 pub use pace::Pace;
-pub use record::{Change, Loaded, Looked, Need, Record, Sender, Submission, TailRecord};
+pub use record::{
+    Change, Changed, Found, Loaded, Looked, Need, Record, Sender, Submission, TailRecord,
+};
 
 use crate::fanout::{Budget, GatewayIx, Presence};
 use crate::ids::UserId;

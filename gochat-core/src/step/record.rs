@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::fanout::GatewayIx;
 use crate::ids::{ConversationId, MessageId, UserId};
-use crate::message::{ChangeKind, Target};
+use crate::message::{ChangeKind, Emoji, State, Target};
 use crate::sequence::{ClientKey, Head, Recorded};
 
 use super::facts::Facts;
@@ -55,6 +55,19 @@ pub struct Change {
     pub kind: ChangeKind,
     /// Identifier of the message.
     pub target: MessageId,
+    /// Emoji of a reaction.
+    pub emoji: Option<Emoji>,
+}
+
+/// A change that is allowed, and what it makes of its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// Kind of the change.
+    pub kind: ChangeKind,
+    /// User that makes the change.
+    pub operator: UserId,
+    /// The state after it.
+    pub state: State,
 }
 
 impl Submission {
@@ -78,6 +91,8 @@ pub struct Need {
     pub resends: Vec<usize>,
     /// Messages that are to be changed and whose facts aren't known. Distinct.
     pub targets: Vec<MessageId>,
+    /// Messages that are to be reacted to, and by whom: the user's own reactions are asked for. Distinct.
+    pub reactors: Vec<(MessageId, UserId)>,
     /// Facts are there and may be used on when no answer comes; they are only old.
     pub refresh: bool,
 }
@@ -92,11 +107,21 @@ pub struct Loaded {
     pub recent: Vec<Recorded>,
     /// What was found of the resends that were asked for.
     pub resends: Vec<Looked>,
-    /// Those of the messages to be changed that are stored, as of `head`; `None` when they were not
-    /// looked for.
-    pub targets: Option<Vec<(MessageId, Target)>>,
+    /// What is stored of the messages to be changed, as of `head`; `None` when it was not looked for.
+    pub targets: Option<Found>,
     /// Facts; `None` when there is no such conversation.
     pub facts: Option<Facts>,
+}
+
+/// What the database knows of messages that are to be changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// Those of the messages asked for that are stored.
+    pub messages: Vec<(MessageId, Target)>,
+    /// Own reactions of users to messages. Who isn't listed has none.
+    pub own: Vec<(MessageId, UserId, Vec<Emoji>)>,
+    /// Number of pinned messages of the conversation.
+    pub pins: u32,
 }
 
 /// What the database knows of one message or change that may be a repeat.
@@ -109,14 +134,14 @@ pub struct Looked {
 }
 
 /// A message or a change found in the tail of `persist` when a partition is taken over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TailRecord {
     /// Which conversation.
     pub conversation: ConversationId,
     /// What was assigned.
     pub recorded: Recorded,
-    /// Of a change: the facts of its message after it.
-    pub changed: Option<Target>,
+    /// Of a change: what it made of its message.
+    pub changed: Option<Changed>,
 }
 
 /// What the step must know about an author beyond the conversation.

@@ -3,10 +3,10 @@
 use hashbrown::HashMap;
 
 use super::facts::Facts;
-use super::record::{Looked, Submission};
+use super::record::{Change, Looked, Submission};
 use super::targets::Targets;
-use crate::ids::{ConversationId, MessageId, Rev, UnixMillis};
-use crate::message::Target;
+use crate::ids::{ConversationId, MessageId, Rev, UnixMillis, UserId};
+use crate::message::{State, Target};
 use crate::ratelimit::TokenBucket;
 use crate::sequence::{Assigned, ClientKey, ConversationLog};
 
@@ -102,28 +102,50 @@ impl Slot {
     /// The message that a change is about and whose facts must be looked up before it is judged.
     pub(super) fn must_ask_target(&self, wish: &Submission, now: UnixMillis) -> Option<MessageId> {
         let id = wish.change?.target;
-        let is_known = self.targets.as_ref().is_some_and(|t| t.get(id).is_some());
+        let is_known = self.targets.as_ref().is_some_and(|t| t.covers(wish));
         (!is_known && self.log.find(&wish.key, now).is_none()).then_some(id)
+    }
+
+    /// What a change is judged by; the outer `None` when it isn't known, the inner one when there is
+    /// no such message.
+    pub(super) fn state(
+        &self,
+        change: Change,
+        user: UserId,
+        now: UnixMillis,
+    ) -> Option<Option<State>> {
+        let Some(target) = self.target(change.target, now)? else {
+            return Some(None);
+        };
+        let targets = self.targets.as_deref();
+        let own = targets.and_then(|targets| targets.own(change.target, user));
+        let own = match change.kind.is_reaction() {
+            true => own.cloned().or_else(|| self.targets_asked.then(Vec::new))?,
+            false => Vec::new(),
+        };
+        let pins = match change.kind.moves_pins() {
+            true => targets.and_then(Targets::pins)?,
+            false => 0,
+        };
+        Some(Some(State { target, own, pins }))
     }
 
     /// Facts of a message that is to be changed; the outer `None` when they aren't known: nobody
     /// asked, or what is stored and what the window holds don't meet.
-    pub(super) fn target(&self, id: MessageId, now: UnixMillis) -> Option<Option<Target>> {
-        if let Some(known) = self.targets.as_ref().and_then(|targets| targets.get(id)) {
-            return Some(Some(known));
+    fn target(&self, id: MessageId, now: UnixMillis) -> Option<Option<Target>> {
+        if let Some(known) = self
+            .targets
+            .as_ref()
+            .and_then(|targets| targets.message(id))
+        {
+            return Some(Some(known.clone()));
         }
         if !self.targets_asked {
             return None;
         }
         // Not stored: a message of this moment, or none.
         if let Some((author, sent)) = self.log.message(id, self.looked_to, now) {
-            return Some(Some(Target {
-                seq: sent.seq,
-                author,
-                sent_at: sent.at,
-                recalled: false,
-                edits: 0,
-            }));
+            return Some(Some(Target::new(sent.seq, author, sent.at)));
         }
         (self.log.known_from(now) <= self.looked_to.saturating_add(1)).then_some(None)
     }

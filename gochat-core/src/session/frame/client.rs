@@ -64,7 +64,8 @@ pub struct SendMessage<'a> {
     pub resend: bool,
 }
 
-/// The data of `edit-message` and `recall-message`. Only its shape is checked here.
+/// The data of `edit-message`, `recall-message`, `react`, `pin-message` and `unpin-message`. Only its
+/// shape is checked here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeMessage<'a> {
     /// Conversation of the message.
@@ -73,7 +74,7 @@ pub struct ChangeMessage<'a> {
     pub message_id: MessageId,
     /// Kind of the change.
     pub kind: ChangeKind,
-    /// Of an edit: what the message says from now on.
+    /// Of an edit: what the message says from now on. Of a reaction: its emoji.
     pub content: Cow<'a, str>,
     /// Of an edit: JSON text that travels with the message.
     pub extra: Option<Cow<'a, str>>,
@@ -156,6 +157,10 @@ struct ChangeData<'a> {
     message_snake: Option<Text<'a>>,
     #[serde(borrow, default)]
     content: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    emoji: Option<Text<'a>>,
+    #[serde(default)]
+    remove: Option<bool>,
     #[serde(rename = "client_msg_id", borrow, default)]
     client_id: Option<Text<'a>>,
     #[serde(rename = "clientMsgId", borrow, default)]
@@ -236,6 +241,9 @@ fn read(text: &str) -> Result<ClientFrame<'_>, Fault> {
         "send-message" => send_message(data.ok_or(Fault::Form)?),
         "edit-message" => change(data.ok_or(Fault::Form)?, ChangeKind::Edit),
         "recall-message" => change(data.ok_or(Fault::Form)?, ChangeKind::Recall),
+        "react" => change(data.ok_or(Fault::Form)?, ChangeKind::React),
+        "pin-message" => change(data.ok_or(Fault::Form)?, ChangeKind::Pin),
+        "unpin-message" => change(data.ok_or(Fault::Form)?, ChangeKind::Unpin),
         "ping" => Ok(ClientFrame::Ping),
         "mark-read" => {
             let place = place(data)?;
@@ -307,9 +315,14 @@ fn change(data: &str, kind: ChangeKind) -> Result<ClientFrame<'_>, Fault> {
     // A text that is no id names no message.
     let message = data.message.or(data.message_snake).ok_or(Fault::Form)?.0;
     let message_id = message.parse().map_err(|_| ErrorCode::MessageNotFound)?;
-    let content = match (kind, data.content) {
-        (ChangeKind::Edit, content) => content.ok_or(Fault::Form)?.0,
-        (ChangeKind::Recall, _) => Cow::Borrowed(""),
+    let kind = match data.remove {
+        Some(true) if kind == ChangeKind::React => ChangeKind::Unreact,
+        _ => kind,
+    };
+    let content = match kind {
+        ChangeKind::Edit => data.content.ok_or(Fault::Form)?.0,
+        ChangeKind::React | ChangeKind::Unreact => data.emoji.ok_or(Fault::Form)?.0,
+        ChangeKind::Recall | ChangeKind::Pin | ChangeKind::Unpin => Cow::Borrowed(""),
     };
     let client_id = data
         .client_id

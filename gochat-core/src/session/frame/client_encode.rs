@@ -38,6 +38,10 @@ struct ChangeOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    emoji: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    remove: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     client_msg_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extra: Option<&'a str>,
@@ -81,14 +85,20 @@ impl ClientFrame<'_> {
                 write("send-message", Some(data), out);
             }
             Self::Change(change) => {
-                let (kind, content) = match change.kind {
-                    ChangeKind::Edit => ("edit-message", Some(&*change.content)),
-                    ChangeKind::Recall => ("recall-message", None),
+                let kind = match change.kind {
+                    ChangeKind::Edit => "edit-message",
+                    ChangeKind::Recall => "recall-message",
+                    ChangeKind::React | ChangeKind::Unreact => "react",
+                    ChangeKind::Pin => "pin-message",
+                    ChangeKind::Unpin => "unpin-message",
                 };
+                let text = Some(&*change.content);
                 let data = ChangeOut {
                     conversation_id: change.conversation_id,
                     message_id: change.message_id.to_string(),
-                    content,
+                    content: text.filter(|_| change.kind == ChangeKind::Edit),
+                    emoji: text.filter(|_| change.kind.is_reaction()),
+                    remove: change.kind == ChangeKind::Unreact,
                     client_msg_id: change.client_msg_id.as_deref(),
                     extra: change.extra.as_deref(),
                     resend: change.resend,

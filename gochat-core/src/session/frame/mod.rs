@@ -14,7 +14,7 @@ mod server;
 mod tests;
 
 pub use client::{AccessToken, ChangeMessage, ClientFrame, FrameError, SendMessage};
-pub use objects::{ChangedMessage, ConversationChange, Member, Sender, User};
+pub use objects::{ChangedMessage, ConversationChange, Member, ReactionCount, Sender, User};
 pub use server::{
     Authenticated, ChangeAck, ConversationState, ConversationUpdated, ErrorDetails, ErrorFrame,
     FriendAdded, FriendRemoved, FriendRequest, GroupInvitation, IDS_MAX, JoinRequest,

@@ -123,7 +123,23 @@ pub struct ChangedMessage<'a> {
     /// Number of edits of the message.
     #[serde(default)]
     pub edit_count: u32,
+    /// How often each emoji stands under the message now; only with `reaction`.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub reactions: Option<Vec<ReactionCount<'a>>>,
+    /// Whether the message is pinned now; only with `pinned` and `unpinned`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<bool>,
     /// Unix seconds.
     #[serde(default)]
     pub created_at: i64,
+}
+
+/// How often an emoji stands under a message.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReactionCount<'a> {
+    /// The emoji, or the name that stands for one.
+    #[serde(borrow)]
+    pub emoji: Cow<'a, str>,
+    /// Number of users.
+    pub count: u32,
 }

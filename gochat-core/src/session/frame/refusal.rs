@@ -70,6 +70,14 @@ pub(super) const fn fields_of(kind: &str) -> &'static [Field] {
         field(&["extra"], Form::Text, false),
         RESEND,
     ];
+    const REACT: &[Field] = &[
+        CLIENT_ID,
+        CONVERSATION,
+        MESSAGE,
+        field(&["emoji"], Form::Text, true),
+        field(&["remove"], Form::Flag, false),
+        RESEND,
+    ];
     const READ: &[Field] = &[
         CONVERSATION,
         field(&["seqId", "seq_id"], Form::Position, true),
@@ -79,7 +87,8 @@ pub(super) const fn fields_of(kind: &str) -> &'static [Field] {
     match kind.as_bytes() {
         b"send-message" => SEND,
         b"edit-message" => EDIT,
-        b"recall-message" => RECALL,
+        b"recall-message" | b"pin-message" | b"unpin-message" => RECALL,
+        b"react" => REACT,
         b"mark-read" => READ,
         b"typing" | b"stop-typing" => PLACE,
         b"authenticate" => TOKEN,
@@ -135,7 +144,7 @@ struct Object<'a> {
 }
 
 /// Every name that means something, in an envelope or in its data.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 19] = [
     "type",
     "data",
     "client_msg_id",
@@ -149,6 +158,8 @@ const NAMES: [&str; 17] = [
     "messageType",
     "message_type",
     "extra",
+    "emoji",
+    "remove",
     "resend",
     "seqId",
     "seq_id",

@@ -244,10 +244,17 @@ frames! {
         #[serde(default)] seq_id: SeqId,
         /// Number of the change, over messages and changes.
         #[serde(default)] rev: Rev,
-        /// `edited` or `recalled`; others may follow.
+        /// `edited`, `recalled`, `reaction`, `pinned` or `unpinned`; others may follow.
         #[serde(borrow)] kind: Cow<'a, str>,
-        /// User that made the change.
+        /// User that made the change. Empty when the frame stands for changes of several users.
         #[serde(borrow, default)] operator_id: Cow<'a, str>,
+        /// Emoji of a reaction; absent when the frame stands for several.
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")] emoji: Option<Cow<'a, str>>,
+        /// The reaction was taken back.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")] removed: bool,
+        /// Numbers of all changes that the frame stands for, ascending, when there are several: many reactions
+        /// to one message are told together. `rev` is the last of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")] revs: Vec<Rev>,
         /// The message after the change, as far as the change determines it.
         #[serde(borrow, default)] message: ChangedMessage<'a>,
     }

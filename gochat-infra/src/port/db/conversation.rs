@@ -43,6 +43,8 @@ pub struct ConversationRow {
     pub version: u64,
     /// Number of the newest stored message or change of a message.
     pub last_rev: Rev,
+    /// Number of pinned messages.
+    pub pinned_count: u32,
 }
 
 /// How far a conversation is stored.

@@ -1,6 +1,7 @@
 //! What the sequencer must know of a conversation before it judges a message.
 
 use gochat_core::ids::{ConversationId, MessageId, Rev, SeqId, UnixMillis, UserId};
+use gochat_core::message::{Emoji, Tally};
 
 use super::{ConversationRow, MemberRow};
 
@@ -34,6 +35,8 @@ pub struct FactsOf {
     pub resends: Vec<Resend>,
     /// Messages that are to be changed.
     pub targets: Vec<MessageId>,
+    /// Messages that are to be reacted to, and by whom.
+    pub reactors: Vec<(MessageId, UserId)>,
 }
 
 /// A message or change that may be stored already.
@@ -68,6 +71,19 @@ pub struct ConversationFacts {
     /// Those of the asked targets that are stored, of the same snapshot. Of several messages under
     /// one id the one stored last is meant.
     pub targets: Vec<TargetRow>,
+    /// Reactions of the asked reactors, of the same snapshot.
+    pub reactors: Vec<ReactorRow>,
+}
+
+/// A reaction of a user who is about to react to the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReactorRow {
+    /// The message.
+    pub message_id: MessageId,
+    /// The user.
+    pub user_id: UserId,
+    /// What the user reacted with.
+    pub emoji: Emoji,
 }
 
 /// What a change of a message is judged by.
@@ -85,6 +101,10 @@ pub struct TargetRow {
     pub deleted: bool,
     /// Number of edits.
     pub edit_count: u32,
+    /// Pinned.
+    pub pinned: bool,
+    /// Reactions.
+    pub reactions: Tally,
 }
 
 /// A stored message or change as the idempotency window remembers it.

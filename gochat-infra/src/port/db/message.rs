@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use gochat_core::ids::{ConversationId, MessageId, Rev, SeqId, UnixMillis, UserId};
-use gochat_core::message::ChangeKind;
+use gochat_core::message::{ChangeKind, Emoji, Tally};
 use gochat_core::receipt::MemberPointer;
 
 use super::{DbResult, UserBrief};
 
-/// A stored message. Content and extra are empty once it was recalled.
+/// A stored message. Content, extra and reactions are empty once it was recalled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageRow {
     /// Id.
@@ -39,6 +39,10 @@ pub struct MessageRow {
     pub edited_at: Option<UnixMillis>,
     /// Number of edits.
     pub edit_count: u32,
+    /// Pinned.
+    pub pinned: bool,
+    /// Reactions.
+    pub reactions: Tally,
 }
 
 /// A message together with its author.
@@ -93,12 +97,16 @@ pub struct NewChange {
     pub sender_id: UserId,
     /// The operator's own id of the change.
     pub client_msg_id: Option<String>,
-    /// Of an edit: what the message says from now on.
+    /// Of an edit: what the message says from now on. Of a reaction: its emoji.
     pub content: String,
     /// Of an edit: JSON text.
     pub extra: Option<String>,
-    /// Of an edit: how often the message was edited, with this edit.
+    /// How often the message was edited, with this change.
     pub edit_count: u32,
+    /// Whether the message is pinned after it.
+    pub pinned: bool,
+    /// The reactions to the message after it.
+    pub reactions: Tally,
     /// When it was made.
     pub created_at: UnixMillis,
 }
@@ -184,6 +192,45 @@ pub struct ChangesPage {
     pub has_more: bool,
 }
 
+/// Asks who reacted to a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReactionsQuery {
+    /// Identifier of the conversation.
+    pub conversation: ConversationId,
+    /// Identifier of the message.
+    pub message: MessageId,
+    /// Only reactions with this emoji.
+    pub emoji: Option<Emoji>,
+    /// Reactions made after this number.
+    pub after_rev: Rev,
+    /// At most this many, cut to [`MAX_PAGE`](super::MAX_PAGE).
+    pub limit: u32,
+}
+
+/// A reaction to a message, with its user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReactionEntry {
+    /// Number of the change that put it there.
+    pub rev: Rev,
+    /// User that reacted.
+    pub user_id: UserId,
+    /// What the user reacted with.
+    pub emoji: Emoji,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// The user; `None` when the account row is missing.
+    pub user: Option<UserBrief>,
+}
+
+/// Pinned messages, of one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PinsPage {
+    /// The one that was pinned last first.
+    pub messages: Vec<MessageEntry>,
+    /// Newest number of the conversation; 0 when it doesn't exist or is empty.
+    pub head_rev: Rev,
+}
+
 /// Answer of [`MessageStore::recall`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecallOutcome {
@@ -222,8 +269,10 @@ pub trait MessageStore: Send + Sync {
     /// * the author's read pointer moves to the author's newest seq: who writes has read;
     /// * a single chat hidden by one side shows again with a message.
     ///
-    /// An edit replaces content and extra, a recall erases them for good: an edit after it only
-    /// counts as a change. Every change is remembered by its author and the author's own id.
+    /// An edit replaces content and extra. A recall erases them and all reactions for good and takes
+    /// the pin off: a change after it only counts as a change. A reaction is put or taken away, a pin
+    /// set or taken off; the message keeps the tally and the pin that its newest change brings, and the
+    /// conversation counts its pins. Every change is remembered by its author and the author's own id.
     ///
     /// One outcome per message and then one per change, in the order given. Idempotent: what is
     /// stored already is [`SaveOutcome::Duplicate`], also within one batch, and moves nothing back.
@@ -256,6 +305,22 @@ pub trait MessageStore: Send + Sync {
 
     /// Messages that are new or changed since a number.
     async fn changes(&self, query: ChangesQuery) -> DbResult<ChangesPage>;
+
+    /// Who reacted to a message, by ascending number of the reaction.
+    async fn reactions(&self, query: ReactionsQuery) -> DbResult<Vec<ReactionEntry>>;
+
+    /// What a user reacted with to some messages of a conversation, at most
+    /// [`MAX_CHANGES_PAGE`](super::MAX_CHANGES_PAGE) messages.
+    async fn own_reactions(
+        &self,
+        conversation: ConversationId,
+        user: UserId,
+        messages: &[MessageId],
+    ) -> DbResult<Vec<(MessageId, Emoji)>>;
+
+    /// The pinned messages of a conversation, at most
+    /// [`PINS_MAX`](gochat_core::message::PINS_MAX). `fresh` = never answered by a replica.
+    async fn pins(&self, conversation: ConversationId, fresh: bool) -> DbResult<PinsPage>;
 
     /// Forgets changes made before `before`, at most `limit` of them; returns how many. The
     /// messages keep what the changes did; only a resend of such a change isn't recognised.

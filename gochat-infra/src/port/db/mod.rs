@@ -48,7 +48,9 @@ pub use conversation::{
     Mute, NewConversation, PageStart, RemoveOutcome,
 };
 pub use error::{DbError, DbErrorKind, DbResult};
-pub use facts::{ConversationFacts, FactsOf, FactsRequest, RecentMessage, Resend, TargetRow};
+pub use facts::{
+    ConversationFacts, FactsOf, FactsRequest, ReactorRow, RecentMessage, Resend, TargetRow,
+};
 pub use friend::{
     FriendEntry, FriendPage, FriendQuery, FriendRequestEntry, FriendRequestRow, FriendStatus,
     FriendStore, NewFriendRequest, RequestPage, RequestQuery, RequestSide, Respond,
@@ -61,7 +63,8 @@ pub use link::{InvitationLinkStore, LinkRow, NewLink};
 pub use list::{ConversationEntry, ListPage, ListQuery, MAX_REMOVED, SearchPage, SearchQuery};
 pub use message::{
     ChangesPage, ChangesQuery, Direction, MessageEntry, MessagePage, MessageRow, MessageStore,
-    NewChange, NewMessage, RangeQuery, ReadOutcome, RecallOutcome, SaveOutcome,
+    NewChange, NewMessage, PinsPage, RangeQuery, ReactionEntry, ReactionsQuery, ReadOutcome,
+    RecallOutcome, SaveOutcome,
 };
 pub use migrate::{MigrationStatus, Migrator, is_additive};
 pub use own_state::{OwnOutcome, OwnStateStore};
