@@ -6,6 +6,7 @@
 
 mod changes;
 mod fanout;
+mod reactions;
 mod resends;
 mod rules;
 mod simulation;

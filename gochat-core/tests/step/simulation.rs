@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use gochat_core::fanout::Budget;
 use gochat_core::ids::{ConversationId, MessageId, Rev, SeqId, UserId};
-use gochat_core::message::{ChangeKind, EDIT_WINDOW_MS, Target};
+use gochat_core::message::{ChangeKind, EDIT_WINDOW_MS, Emoji, State, Target};
 use gochat_core::sequence::{ClientKey, Head, Recorded, WINDOW_MS};
 use gochat_core::step::*;
 use proptest::prelude::*;
@@ -66,7 +66,7 @@ fn event() -> impl Strategy<Value = Event> {
         6 => (0..4u64, 1..4u64, 0..12u8).prop_map(|(conversation, sender, client)| {
             Event::Produce { conversation, sender, client }
         }),
-        4 => (0..4u64, 1..4u64, 0..12u8, 0..2usize, 0..20u64)
+        6 => (0..4u64, 1..4u64, 0..24u8, 0..6usize, 0..20u64)
             .prop_map(|(conversation, sender, client, kind, which)| {
                 Event::Change { conversation, sender, client, kind, which }
             }),
@@ -82,12 +82,54 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Row {
     conversation: ConversationId,
     recorded: Recorded,
-    changed: Option<Target>,
-    kind: Option<ChangeKind>,
+    changed: Option<Changed>,
+    change: Option<Change>,
+}
+
+/// The state of a conversation after some rows: the definition, replayed.
+#[derive(Debug, Default)]
+struct Truth {
+    targets: BTreeMap<MessageId, Target>,
+    own: BTreeMap<(MessageId, UserId), Vec<Emoji>>,
+    pins: u32,
+}
+
+impl Truth {
+    fn of(rows: &[Row], conversation: ConversationId) -> Self {
+        let mut truth = Self::default();
+        for row in rows.iter().filter(|row| row.conversation == conversation) {
+            let (id, who) = (row.recorded.message_id, row.recorded.key.sender);
+            match row.change {
+                None => {
+                    let target = Target::new(row.recorded.seq, who, row.recorded.at);
+                    truth.targets.insert(id, target);
+                }
+                Some(change) => {
+                    let before = truth.state(id, who).expect("what is changed was sent");
+                    let after = before.after(change.kind, change.emoji);
+                    truth.pins = after.pins;
+                    truth.targets.insert(id, after.target);
+                    match change.kind {
+                        ChangeKind::Recall => truth.own.retain(|(of, _), _| *of != id),
+                        _ => drop(truth.own.insert((id, who), after.own)),
+                    }
+                }
+            }
+        }
+        truth
+    }
+
+    fn state(&self, id: MessageId, who: UserId) -> Option<State> {
+        Some(State {
+            target: self.targets.get(&id)?.clone(),
+            own: self.own.get(&(id, who)).cloned().unwrap_or_default(),
+            pins: self.pins,
+        })
+    }
 }
 
 /// The partition and everything around its owner.
@@ -170,9 +212,12 @@ impl World {
                 let sent: Vec<_> = self.messages_of(conversation).collect();
                 let chosen = sent.get(usize::try_from(which).unwrap() % (sent.len() + 1));
                 let unknown = MessageId::new(1 << 40).unwrap();
+                let kind = ChangeKind::ALL[kind];
+                let emoji = ["👍", "🎉", "😀", "🔥", "👀"][usize::from(client) % 5];
                 let first = wishes.next().unwrap_or(Change {
-                    kind: ChangeKind::ALL[kind],
+                    kind,
                     target: chosen.map_or(unknown, |row| row.recorded.message_id),
+                    emoji: kind.is_reaction().then(|| emoji.parse().unwrap()),
                 });
                 self.produce(conversation, key, Some(first));
             }
@@ -218,25 +263,7 @@ impl World {
 
     fn messages_of(&self, conversation: ConversationId) -> impl Iterator<Item = &Row> {
         let rows = self.persist.iter();
-        rows.filter(move |row| row.conversation == conversation && row.kind.is_none())
-    }
-
-    /// The state of a message after these rows: the definition, replayed.
-    fn replay(rows: &[Row], conversation: ConversationId, id: MessageId) -> Option<Target> {
-        let about = rows
-            .iter()
-            .filter(|row| row.conversation == conversation && row.recorded.message_id == id);
-        about.fold(None, |state, row| match (row.kind, state) {
-            (None, _) => Some(Target {
-                seq: row.recorded.seq,
-                author: row.recorded.key.sender,
-                sent_at: row.recorded.at,
-                recalled: false,
-                edits: 0,
-            }),
-            (Some(kind), Some(state)) => Some(state.after(kind)),
-            (Some(_), None) => panic!("a change of a message that isn't there"),
-        })
+        rows.filter(move |row| row.conversation == conversation && row.change.is_none())
     }
 
     /// What `LoadConversationFacts` answers: only what im-task has written, and of that only the newest for the window.
@@ -250,11 +277,17 @@ impl World {
             seq: stored.iter().map(|r| r.seq).max().unwrap_or(0),
             rev: stored.iter().map(|r| r.rev).max().unwrap_or(0),
         };
-        let state = |id: &MessageId| {
-            let state = Self::replay(&self.persist[..self.saved], conversation, *id)?;
-            Some((*id, state))
+        let truth = Truth::of(&self.persist[..self.saved], conversation);
+        let target = |id: &MessageId| Some((*id, truth.targets.get(id)?.clone()));
+        let own = |(id, who): &(MessageId, UserId)| {
+            let own = truth.own.get(&(*id, *who))?;
+            Some((*id, *who, own.clone()))
         };
-        let targets = Some(need.targets.iter().filter_map(state).collect());
+        let targets = Some(Found {
+            messages: need.targets.iter().filter_map(target).collect(),
+            own: need.reactors.iter().filter_map(own).collect(),
+            pins: truth.pins,
+        });
         let resends = need.resends.iter().map(|at| {
             let Record::Submit(Submission { key, .. }) = records[*at] else {
                 panic!("only messages are repeated");
@@ -343,20 +376,28 @@ impl World {
                         rev,
                         at,
                     };
-                    let before = Self::replay(&self.persist, conversation, message_id);
-                    let kind = submission.change.map(|change| change.kind);
-                    if let Some(kind) = kind {
+                    if let Some(Change { kind, emoji, .. }) = submission.change {
+                        let truth = Truth::of(&self.persist, conversation);
+                        let before = truth.state(message_id, key.sender);
                         let before = before.expect("only what was sent is changed");
-                        assert!(!before.recalled, "nothing follows a recall");
-                        let is_own = before.author == key.sender;
-                        assert!(is_own, "nobody changes the messages of others");
-                        assert_eq!(*changed, Some(before.after(kind)));
+                        assert!(!before.target.recalled, "nothing follows a recall");
+                        let is_own = before.target.author == key.sender;
+                        let for_all = !matches!(kind, ChangeKind::Edit | ChangeKind::Recall);
+                        assert!(is_own || for_all, "nobody edits the messages of others");
+                        let (made, after) = (changed.as_ref().unwrap(), before.after(kind, emoji));
+                        assert_eq!(made.state.target, after.target);
+                        if kind.is_reaction() {
+                            assert_eq!(made.state.own, after.own);
+                        }
+                        if kind.moves_pins() {
+                            assert_eq!(made.state.pins, after.pins);
+                        }
                     }
                     self.persist.push(Row {
                         conversation,
                         recorded,
-                        changed: *changed,
-                        kind,
+                        changed: changed.as_deref().cloned(),
+                        change: submission.change,
                     });
                     let ack = (message_id, seq, rev);
                     let first = self.acks.insert((conversation, key), ack);
@@ -391,7 +432,7 @@ impl World {
         let mark = self.owner.recover(tail.map(|row| TailRecord {
             conversation: row.conversation,
             recorded: row.recorded,
-            changed: row.changed,
+            changed: row.changed.clone(),
         }));
         self.marks = vec![(mark, self.persist.len())];
     }
@@ -402,10 +443,10 @@ impl World {
         let mut ids = HashSet::new();
         for row in &self.persist {
             let head = heads.entry(row.conversation).or_default();
-            let (place, kind) = (row.conversation, row.kind);
+            let place = row.conversation;
             head.rev += 1;
             assert_eq!(row.recorded.rev, head.rev, "gap or repeat in {place}");
-            if kind.is_none() {
+            if row.change.is_none() {
                 head.seq += 1;
                 assert_eq!(row.recorded.seq, head.seq, "gap or repeat in {place}");
                 let is_new = ids.insert(row.recorded.message_id);

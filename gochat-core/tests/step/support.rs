@@ -59,6 +59,8 @@ pub(crate) struct Bench {
     pub(crate) effects: Effects,
     pub(crate) now: UnixMillis,
     next_id: u64,
+    /// Client ids of wishes so far.
+    pub(crate) wishes: u64,
 }
 
 impl Bench {
@@ -75,6 +77,7 @@ impl Bench {
             effects: Effects::default(),
             now: NOW,
             next_id: 1000,
+            wishes: 0,
         }
     }
 

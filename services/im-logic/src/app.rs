@@ -48,7 +48,8 @@ pub struct ChangeWish {
     pub operator: UserId,
     /// Kind of the change.
     pub kind: ChangeKind,
-    /// Of an edit: what the message says from now on. Of a recall: the reason, for the log.
+    /// Of an edit: what the message says from now on. Of a reaction: its emoji. Of a recall: the
+    /// reason, for the log.
     pub content: String,
     /// Of an edit: JSON text; empty when there is none.
     pub extra: String,

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, UserId};
-use gochat_core::message::{Draft, DraftLimits, Writer};
+use gochat_core::message::{ChangeForm, Draft, DraftLimits, Writer};
 use gochat_core::text;
 use gochat_infra::port::mq::{
     self, Batch, Consumer, Headers, Mq, MqError, MqErrorKind, MqResult, OutRecord, Producer,
@@ -180,7 +180,11 @@ impl SendMessage for SendPath {
         };
         let content = text::into_nfc(wish.content);
         let (extra, limits) = (&wish.extra, &self.limits);
-        Draft::check_change(wish.kind, &content, &client_msg_id, extra, limits)?;
+        let form = Draft::check_change(wish.kind, &content, &client_msg_id, extra, limits)?;
+        let content = match form {
+            ChangeForm::Reaction(emoji) => emoji.to_string(),
+            ChangeForm::Edit(_) | ChangeForm::Plain => content,
+        };
         let message = UpstreamMessage {
             trace_id: self.trace_id(trace_id),
             user_id: wish.operator.to_string(),

@@ -350,10 +350,33 @@ fn frames_have_the_fields_of_the_contract() {
             created_at: 16,
             ..ChangedMessage::default()
         },
+        ..MessageChanged::default()
     };
     assert_eq!(
         text_of(&changed),
         r#"{"type":"message-changed","data":{"conversationId":"world","messageId":"11","seqId":5,"rev":7,"kind":"edited","operatorId":"3","message":{"id":"11","senderId":"3","content":"ho","deleted":false,"editedAt":17,"editCount":1,"createdAt":16}},"timestamp":17}"#
+    );
+    let reacted = MessageChanged {
+        rev: 9,
+        kind: "reaction".into(),
+        emoji: Some("👍".into()),
+        removed: true,
+        revs: vec![8, 9],
+        message: ChangedMessage {
+            id: "11".into(),
+            sender_id: "3".into(),
+            reactions: Some(vec![ReactionCount {
+                emoji: "🎉".into(),
+                count: 2,
+            }]),
+            created_at: 16,
+            ..ChangedMessage::default()
+        },
+        ..changed
+    };
+    assert_eq!(
+        text_of(&reacted),
+        r#"{"type":"message-changed","data":{"conversationId":"world","messageId":"11","seqId":5,"rev":9,"kind":"reaction","operatorId":"3","emoji":"👍","removed":true,"revs":[8,9],"message":{"id":"11","senderId":"3","deleted":false,"editCount":0,"reactions":[{"emoji":"🎉","count":2}],"createdAt":16}},"timestamp":17}"#
     );
     let read = MessageRead {
         conversation_id: "world".into(),
@@ -514,6 +537,24 @@ fn changes_are_read_as_they_are_written() {
     );
     assert_eq!(silent.error.message, "`content` is missing.");
     assert_eq!(silent.client_msg_id.as_deref(), Some("c"));
+    let react = r#"{"type":"react","data":{"conversationId":"world","messageId":"11","emoji":"👍","remove":true,"client_msg_id":"c3"}}"#;
+    let ClientFrame::Change(taken_back) = ClientFrame::parse(react).unwrap() else {
+        panic!("not a change");
+    };
+    assert_eq!(
+        (taken_back.kind, &*taken_back.content),
+        (ChangeKind::Unreact, "👍")
+    );
+    let mut out = Vec::new();
+    ClientFrame::Change(taken_back).encode(&mut out);
+    assert_eq!(String::from_utf8(out).unwrap(), react);
+    let no_emoji = r#"{"type":"react","data":{"conversationId":"world","messageId":"11"}}"#;
+    assert!(refused(no_emoji).error.message.contains("emoji"));
+    let pin = r#"{"type":"unpin-message","data":{"conversationId":"world","messageId":"11"}}"#;
+    let ClientFrame::Change(unpin) = ClientFrame::parse(pin).unwrap() else {
+        panic!("not a change");
+    };
+    assert_eq!(unpin.kind, ChangeKind::Unpin);
     let nothing = refused(r#"{"type":"recall-message","data":{"conversationId":"world"}}"#);
     assert_eq!(nothing.error.message, "`messageId` is missing.");
     let nowhere =

@@ -187,7 +187,7 @@ impl Writer<'_> {
                 let gateways = to_all.then_some(&*self.gateways);
                 let given = Given {
                     message,
-                    changed: changed.as_ref(),
+                    changed: changed.as_deref(),
                     withheld: *withheld,
                 };
                 self.encoder

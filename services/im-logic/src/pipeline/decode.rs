@@ -3,7 +3,7 @@
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::fanout::GatewayIx;
 use gochat_core::ids::{ConversationId, MessageId};
-use gochat_core::message::{ChangeKind, Draft, DraftLimits, Writer};
+use gochat_core::message::{ChangeForm, ChangeKind, Draft, DraftLimits, Writer};
 use gochat_core::partition;
 use gochat_core::sequence::ClientKey;
 use gochat_core::step::{Change, Record, Submission};
@@ -169,11 +169,21 @@ fn form(message: &Upstream<'_>, limits: &DraftLimits) -> Result<Form> {
             long: draft.is_long(limits),
         });
     }
-    let change = change(message)?;
-    let draft = Draft::check_change(change.kind, content, client_msg_id, extra, limits)?;
+    let mut change = change(message)?;
+    let form = Draft::check_change(change.kind, content, client_msg_id, extra, limits)?;
+    let mut long = false;
+    match form {
+        ChangeForm::Edit(draft) => long = draft.is_long(limits),
+        // Gateways write the usual spelling: what is stored is what was judged.
+        ChangeForm::Reaction(emoji) if emoji.as_str() != content => {
+            return Err(ErrorCode::ReactionNotAllowed.into());
+        }
+        ChangeForm::Reaction(emoji) => change.emoji = Some(emoji),
+        ChangeForm::Plain => {}
+    }
     Ok(Form {
         change: Some(change),
-        long: draft.is_some_and(|draft| draft.is_long(limits)),
+        long,
     })
 }
 
@@ -183,7 +193,11 @@ fn change(message: &Upstream<'_>) -> Result<Change> {
     // A record that names no message reads 0.
     let target = MessageId::new(message.target_id).filter(|id| id.get() > 0);
     let target = target.ok_or(ErrorCode::MessageNotFound)?;
-    Ok(Change { kind, target })
+    Ok(Change {
+        kind,
+        target,
+        emoji: None,
+    })
 }
 
 #[cfg(test)]
@@ -252,6 +266,15 @@ mod tests {
         let says_nothing = refused(&empty(ChangeKind::Edit));
         assert_eq!(says_nothing, Some(ErrorCode::MessageEmpty));
         assert_eq!(refused(&empty(ChangeKind::Recall)), None);
+        let reacts = |emoji: &str| UpstreamMessage {
+            change: ChangeKind::React.as_i32(),
+            content: emoji.into(),
+            ..edit()
+        };
+        let none = Some(ErrorCode::ReactionNotAllowed);
+        assert_eq!(refused(&reacts("👍")), None);
+        assert_eq!(refused(&reacts("hello there")), none);
+        assert_eq!(refused(&reacts("\u{2764}")), none, "not the usual spelling");
     }
 
     fn judge(message: &UpstreamMessage) -> Record {

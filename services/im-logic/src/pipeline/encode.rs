@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gochat_core::error::Error;
 use gochat_core::ids::ConversationKind;
-use gochat_core::message::Target;
-use gochat_core::step::{Effects, Later, Sequenced, Users};
+use gochat_core::message::Tally;
+use gochat_core::step::{Changed, Effects, Later, Sequenced, Users};
 use gochat_infra::port::mq::{Headers, InRecord, MAX_RECORD_BYTES, OutRecord, Record};
 use gochat_infra::topics;
 use gochat_proto::mq::v1::DownstreamKind;
@@ -74,8 +74,8 @@ pub(super) struct Source<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Given<'a> {
     pub(super) message: &'a Sequenced,
-    /// Of a change: the facts of its message after it.
-    pub(super) changed: Option<&'a Target>,
+    /// Of a change: what it makes of its message.
+    pub(super) changed: Option<&'a Changed>,
     /// What it says is stored and not pushed.
     pub(super) withheld: bool,
 }
@@ -83,12 +83,39 @@ pub(super) struct Given<'a> {
 impl Given<'_> {
     /// Appends what only changes have; the fields stand together, from `tag` on.
     fn put_change(&self, out: &mut Vec<u8>, tag: u32, m: &Upstream<'_>) {
-        if let Some(after) = self.changed {
+        if let Some(Changed { state, .. }) = self.changed {
+            let after = &state.target;
             put_number(out, tag, m.change as u64);
             put_decimal(out, tag + 1, after.author.get());
             put_number(out, tag + 2, after.sent_at / 1000);
             put_number(out, tag + 3, u64::from(after.edits));
         }
+    }
+
+    /// Appends the state after a change, as far as it is stored and a new owner needs it.
+    fn put_state(&self, out: &mut Vec<u8>) {
+        let Some(Changed { kind, state, .. }) = self.changed else {
+            return;
+        };
+        put_tally(out, 23, &state.target.reactions);
+        put_number(out, 24, u64::from(state.target.pinned));
+        for emoji in &state.own {
+            put_bytes(out, 25, emoji.as_str().as_bytes());
+        }
+        if kind.moves_pins() {
+            put_number(out, 26, u64::from(state.pins));
+        }
+    }
+}
+
+/// Appends a list of `ReactionCount`.
+fn put_tally(out: &mut Vec<u8>, tag: u32, tally: &Tally) {
+    let mut count = Vec::new();
+    for (emoji, users) in tally.counts() {
+        count.clear();
+        put_bytes(&mut count, 1, emoji.as_str().as_bytes());
+        put_number(&mut count, 2, u64::from(*users));
+        put_bytes(out, tag, &count);
     }
 }
 
@@ -151,6 +178,7 @@ impl Encoder {
         put_number(&mut out, 17, message.rev);
         given.put_change(&mut out, 18, m);
         put_number(&mut out, 22, u64::from(given.withheld));
+        given.put_state(&mut out);
         let value = out.as_slice().to_vec();
         self.scratch = out;
         source.out(self.topics.persist.clone(), value)
@@ -180,6 +208,9 @@ impl Encoder {
         put_number(out, 19, kind_of(m.conversation_id) as u64);
         put_number(out, 24, message.rev);
         given.put_change(out, 25, m);
+        if let Some(changed) = given.changed {
+            put_tally(out, 29, &changed.state.target.reactions);
+        }
     }
 
     /// The prepared body for users of one gateway.

@@ -1,8 +1,9 @@
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{MessageId, UserId};
-use gochat_core::message::ChangeKind;
+use gochat_core::message::{ChangeKind, Emoji, State, Target};
 use gochat_proto::mq::v1::{
-    DownstreamMessage, FanoutTask, MessageError, Origin, PersistenceMessage, UpstreamKind, UserInfo,
+    DownstreamMessage, FanoutTask, MessageError, Origin, PersistenceMessage, ReactionCount,
+    UpstreamKind, UserInfo,
 };
 use prost::Message;
 
@@ -170,12 +171,24 @@ fn a_change_names_its_message_and_has_no_type() {
         author: Some(&author),
         headers: &Headers::none(),
     };
-    let after = Target {
-        seq: 300,
-        author: UserId::new(7).unwrap(),
-        sent_at: 1_600_000_000_000,
-        recalled: false,
+    let thumb: Emoji = "👍".parse().unwrap();
+    let (mut target, author_id) = (Tally::default(), UserId::new(7).unwrap());
+    target.add(thumb);
+    target.add(thumb);
+    let target = Target {
         edits: 2,
+        pinned: true,
+        reactions: target,
+        ..Target::new(300, author_id, 1_600_000_000_000)
+    };
+    let after = Changed {
+        kind: ChangeKind::Pin,
+        operator: author_id,
+        state: State {
+            target,
+            own: vec![thumb],
+            pins: 9,
+        },
     };
     let given = Given {
         message: &sequenced(),
@@ -188,12 +201,22 @@ fn a_change_names_its_message_and_has_no_type() {
     let facts = (&*read.author_id, read.sent_at, read.edit_count, read.change);
     assert_eq!(facts, ("7", 1_600_000_000, 2, 1));
     assert_eq!((read.message_type, read.seq_id, read.rev), (0, 300, 400));
+    let tally = vec![ReactionCount {
+        emoji: "👍".into(),
+        count: 2,
+    }];
+    assert_eq!((read.reactions, read.pinned), (tally.clone(), true));
+    assert_eq!(
+        (&*read.own_reactions, read.pin_count),
+        (&["👍".to_owned()][..], 9)
+    );
     let push = encoder.deliver(&source, "d".into(), false, &(0..1), &effects);
     let read = DownstreamMessage::decode(push.record.value).unwrap();
     assert_eq!(read.kind(), DownstreamKind::Change);
     let facts = (&*read.author_id, read.sent_at, read.edit_count, read.change);
     assert_eq!(facts, ("7", 1_600_000_000, 2, 1));
     assert_eq!((&*read.content, read.rev), ("content", 400));
+    assert_eq!(read.reactions, tally);
 
     let withheld = Given {
         withheld: true,

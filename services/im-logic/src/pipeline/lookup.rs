@@ -8,9 +8,9 @@ use gochat_core::conversation::Settings;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, MessageId, UnixMillis, UserId};
 use gochat_core::membership::Role;
-use gochat_core::message::Target;
+use gochat_core::message::{Emoji, Tally, Target};
 use gochat_core::sequence::{ClientKey, Head, Recorded, WINDOW_MESSAGES, WINDOW_MS};
-use gochat_core::step::{Facts, Loaded, Looked, Members, Need, Standing};
+use gochat_core::step::{Facts, Found, Loaded, Looked, Members, Need, Standing};
 use gochat_infra::rpc::{Channel, busy, error_from};
 use gochat_proto::common::v1::User;
 use gochat_proto::im::repo::v1::conversation_service_client::ConversationServiceClient;
@@ -18,8 +18,8 @@ use gochat_proto::im::repo::v1::online_status_service_client::OnlineStatusServic
 use gochat_proto::im::repo::v1::user_service_client::UserServiceClient;
 use gochat_proto::im::repo::v1::{
     ConversationFacts, FactsQuery, GetUsersOnlineStatusRequest, GetUsersRequest,
-    ListOnlineGatewaysRequest, LoadConversationFactsRequest, MemberFact, OnlineStatus,
-    RecentMessage, ResendQuery, TargetFact,
+    ListOnlineGatewaysRequest, LoadConversationFactsRequest, MemberFact, OnlineStatus, ReactorFact,
+    ReactorQuery, RecentMessage, ResendQuery, TargetFact,
 };
 use hashbrown::HashMap;
 use tonic::{Response, Status};
@@ -226,12 +226,14 @@ fn query(asked: &Question<'_>) -> FactsQuery {
         is_change: resend.is_change,
     });
     let targets = need.targets.iter().take(TARGETS);
+    let reactors = need.reactors.iter().take(TARGETS);
     FactsQuery {
         conversation_id: need.conversation.to_string(),
         sender_ids: texts(&need.senders),
         with_recent: need.with_recent,
         resends: resends.collect(),
         target_ids: targets.map(|id| id.as_i64()).collect(),
+        reactors: reactors.map(reactor).collect(),
     }
 }
 
@@ -252,24 +254,44 @@ fn loaded(asked: &Question<'_>, facts: ConversationFacts, recall_window: u64) ->
     }
 }
 
-/// `None` when nobody looked for all of them: im-repo is of a version without changes, or too many were asked for.
-fn targets(need: &Need, facts: &ConversationFacts) -> Option<Vec<(MessageId, Target)>> {
-    let is_answered = facts.targets_answered && need.targets.len() <= TARGETS;
-    is_answered.then(|| facts.targets.iter().filter_map(target).collect())
+fn reactor((message, user): &(MessageId, UserId)) -> ReactorQuery {
+    ReactorQuery {
+        message_id: message.as_i64(),
+        user_id: user.to_string(),
+    }
+}
+
+/// `None` when nobody looked for all of them: im-repo is of a version without changes, reactions or pins, or too many were
+/// asked for.
+fn targets(need: &Need, facts: &ConversationFacts) -> Option<Found> {
+    let few = need.targets.len().max(need.reactors.len()) <= TARGETS;
+    let is_answered = facts.targets_answered && (facts.reactions_answered || !facts.found);
+    (few && is_answered).then(|| Found {
+        messages: facts.targets.iter().filter_map(target).collect(),
+        own: facts.reactors.iter().filter_map(own).collect(),
+        pins: u32::try_from(facts.pinned_count).unwrap_or(0),
+    })
+}
+
+fn own(fact: &ReactorFact) -> Option<(MessageId, UserId, Vec<Emoji>)> {
+    let id = MessageId::new(u64::try_from(fact.message_id).ok()?)?;
+    let emoji = fact.emoji.iter().filter_map(|text| text.parse().ok());
+    Some((id, fact.user_id.parse().ok()?, emoji.collect()))
 }
 
 fn target(fact: &TargetFact) -> Option<(MessageId, Target)> {
     let id = MessageId::new(u64::try_from(fact.message_id).ok()?)?;
-    Some((
-        id,
-        Target {
-            seq: u64::try_from(fact.seq_id).ok()?,
-            author: fact.sender_id.parse().ok()?,
-            sent_at: u64::try_from(fact.created_at).ok()?.saturating_mul(1000),
-            recalled: fact.deleted,
-            edits: u32::try_from(fact.edit_count).ok()?,
-        },
-    ))
+    let seq = u64::try_from(fact.seq_id).ok()?;
+    let sent_at = u64::try_from(fact.created_at).ok()?.saturating_mul(1000);
+    let counts = fact.reactions.iter().map(|r| (r.emoji.as_str(), r.count));
+    let target = Target {
+        recalled: fact.deleted,
+        edits: u32::try_from(fact.edit_count).ok()?,
+        pinned: fact.pinned,
+        reactions: counts.collect::<Tally>(),
+        ..Target::new(seq, fact.sender_id.parse().ok()?, sent_at)
+    };
+    Some((id, target))
 }
 
 /// Nothing when im-repo is of a version that doesn't look for resends: they are refused then, retryably, and another
@@ -302,6 +324,8 @@ fn facts_from(need: &Need, facts: &ConversationFacts, recall_window: u64) -> Fac
         messages_per_minute: messages_per_minute(&settings),
         recall_window: settings.recall_window(recall_window),
         hides_earlier: settings.hides_earlier_from(Role::Member),
+        members_pin: settings.members_pin(),
+        reactions: settings.reactions(),
         members: members(need, facts),
     }
 }
@@ -393,6 +417,7 @@ mod tests {
             refresh: false,
             resends: vec![],
             targets: vec![],
+            reactors: vec![],
             senders: vec![user(1), user(2)],
         };
         let asked = Question {
@@ -426,6 +451,7 @@ mod tests {
             refresh: false,
             resends: vec![0, 1],
             targets: vec![],
+            reactors: vec![],
             senders: vec![],
         };
         let asked = Question {
@@ -455,6 +481,7 @@ mod tests {
                 refresh: false,
                 resends: vec![0, 1],
                 targets: vec![],
+                reactors: vec![],
                 senders: vec![],
             },
             resends: vec![resend("a"), resend("b")],

@@ -2,13 +2,13 @@
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::MessageId;
-use gochat_core::message::{ChangeKind, Target};
+use gochat_core::message::{ChangeKind, Emoji, State, Tally, Target};
 use gochat_core::sequence::{ClientKey, Recorded};
-use gochat_core::step::{Limits, Mark, PartitionMachine, TailRecord};
+use gochat_core::step::{Changed, Limits, Mark, PartitionMachine, TailRecord};
 use gochat_infra::port::mq::{InRecord, Mq, MqResult, TopicPartition};
 use gochat_infra::topics;
 
-use super::wire::Fields;
+use super::wire::{Fields, Value};
 
 /// Records of one read.
 const PAGE: usize = 4_096;
@@ -103,6 +103,7 @@ fn tail_record(record: &InRecord) -> Option<TailRecord> {
     let (mut conversation, mut sender, mut client_id) = ("", "", "");
     let (mut message_id, mut seq, mut at) = (0, 0, 0);
     let (mut rev, mut change, mut author, mut sent_at, mut edits) = (0, 0, "", 0, 0);
+    let (mut counts, mut pinned, mut own, mut pins) = (Vec::new(), false, Vec::new(), 0);
     while let Some((tag, value)) = fields.next().ok()? {
         match tag {
             2 => message_id = value.number()?,
@@ -116,6 +117,10 @@ fn tail_record(record: &InRecord) -> Option<TailRecord> {
             19 => author = value.text()?,
             20 => sent_at = value.number()?,
             21 => edits = value.number()?,
+            23 => counts.push(count(value)?),
+            24 => pinned = value.number()? != 0,
+            25 => own.push(value.text()?.parse::<Emoji>().ok()?),
+            26 => pins = value.number()?,
             _ => {}
         }
     }
@@ -123,12 +128,19 @@ fn tail_record(record: &InRecord) -> Option<TailRecord> {
     let (key, changed) = match i32::try_from(change).ok()? {
         0 => (ClientKey::new(sender, client_id), None),
         change => {
-            let after = Target {
-                seq,
-                author: author.parse().ok()?,
-                sent_at: sent_at.saturating_mul(1000),
-                recalled: ChangeKind::from_i32(change)? == ChangeKind::Recall,
+            let kind = ChangeKind::from_i32(change)?;
+            let target = Target {
+                recalled: kind == ChangeKind::Recall,
                 edits: u32::try_from(edits).ok()?,
+                pinned,
+                reactions: Tally::from_iter(counts),
+                ..Target::new(seq, author.parse().ok()?, sent_at.saturating_mul(1000))
+            };
+            let pins = u32::try_from(pins).ok()?;
+            let after = Changed {
+                kind,
+                operator: sender,
+                state: State { target, own, pins },
             };
             (ClientKey::of_change(sender, client_id), Some(after))
         }
@@ -148,11 +160,28 @@ fn tail_record(record: &InRecord) -> Option<TailRecord> {
     })
 }
 
+/// A `ReactionCount`.
+fn count(value: Value<'_>) -> Option<(&str, u32)> {
+    let Value::Bytes(bytes) = value else {
+        return None;
+    };
+    let (mut emoji, mut count) = ("", 0);
+    let mut fields = Fields::of(bytes);
+    while let Some((tag, value)) = fields.next().ok()? {
+        match tag {
+            1 => emoji = value.text()?,
+            2 => count = value.number()?,
+            _ => {}
+        }
+    }
+    Some((emoji, u32::try_from(count).ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use gochat_core::ids::UserId;
     use gochat_infra::port::mq::Record;
-    use gochat_proto::mq::v1::PersistenceMessage;
+    use gochat_proto::mq::v1::{PersistenceMessage, ReactionCount};
     use prost::Message;
 
     use super::*;
@@ -204,6 +233,7 @@ mod tests {
             author_id: "7".into(),
             sent_at: 1_600_000_000,
             edit_count: 1,
+            pin_count: 4,
             ..Default::default()
         };
         let read = |message: &PersistenceMessage| InRecord {
@@ -212,14 +242,40 @@ mod tests {
             record: Record::new("world", message.encode_to_vec()),
         };
         let tail = tail_record(&read(&message)).unwrap();
-        let expected = Target {
-            seq: 3,
-            author: UserId::new(7).unwrap(),
-            sent_at: 1_600_000_000_000,
+        let target = Target {
             recalled: true,
             edits: 1,
+            ..Target::new(3, UserId::new(7).unwrap(), 1_600_000_000_000)
+        };
+        let state = State {
+            target,
+            own: vec![],
+            pins: 4,
+        };
+        let expected = Changed {
+            kind: ChangeKind::Recall,
+            operator: UserId::new(8).unwrap(),
+            state: state.clone(),
         };
         assert_eq!(tail.changed, Some(expected));
+        let reaction = PersistenceMessage {
+            change: ChangeKind::React.as_i32(),
+            reactions: vec![ReactionCount {
+                emoji: "👍".into(),
+                count: 5,
+            }],
+            own_reactions: vec!["👍".into()],
+            pinned: true,
+            ..message.clone()
+        };
+        let after = tail_record(&read(&reaction))
+            .unwrap()
+            .changed
+            .unwrap()
+            .state;
+        assert_eq!(after.own, ["👍".parse().unwrap()]);
+        assert_eq!(after.target.reactions, Tally::from_iter([("👍", 5)]));
+        assert!(after.target.pinned && !after.target.recalled);
         let key = ClientKey::of_change(UserId::new(8).unwrap(), "c");
         assert_eq!((tail.recorded.key, tail.recorded.rev), (key, 5));
         assert!(!is_uncounted(&read(&message)));

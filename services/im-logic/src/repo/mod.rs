@@ -161,6 +161,9 @@ calls! {
     again conversations.search_conversations(SearchConversationsRequest)
         -> SearchConversationsResponse as search_conversations;
 
+    again messages.list_reactions(ListReactionsRequest) -> ListReactionsResponse as reactions;
+    again messages.list_own_reactions(ListOwnReactionsRequest) -> ListOwnReactionsResponse as own_reactions;
+    again messages.list_pins(ListPinsRequest) -> ListPinsResponse as pins;
     again messages.get_message(GetMessageRequest) -> GetMessageResponse as get_message;
     again messages.get_conversation_messages(GetConversationMessagesRequest)
         -> GetConversationMessagesResponse as get_messages;

@@ -1,4 +1,6 @@
-//! `MessageService`: sending, editing and recalling.
+//! `MessageService`: sending, and changing what was sent.
+
+mod reactions;
 
 use std::time::Duration;
 
@@ -33,6 +35,10 @@ super::service! {
         send_message(SendMessageRequest) -> SendMessageResponse = send;
         edit_message(EditMessageRequest) -> EditMessageResponse = edit;
         delete_message(DeleteMessageRequest) -> DeleteMessageResponse = recall;
+        react(ReactRequest) -> ReactResponse = reactions::react;
+        pin_message(PinMessageRequest) -> PinMessageResponse = reactions::pin;
+        list_reactions(ListReactionsRequest) -> ListReactionsResponse = reactions::list;
+        list_pins(ListPinsRequest) -> ListPinsResponse = reactions::pins;
     }
 }
 
@@ -108,8 +114,11 @@ async fn edit(app: &App, request: pb::EditMessageRequest) -> Result<pb::EditMess
     };
     let changed = app.sender.change(wish, &crate::trace::current()).await?;
     let stored = readable(app, conversation, changed).await?;
+    let mut messages = [super::conversation::history::message(stored)];
+    super::conversation::mine::mark(app, operator, &mut messages).await?;
+    let [message] = messages;
     Ok(pb::EditMessageResponse {
-        message: Some(super::conversation::history::message(stored)),
+        message: Some(message),
     })
 }
 

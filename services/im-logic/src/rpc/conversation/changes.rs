@@ -6,7 +6,7 @@ use gochat_proto::im::repo::v1 as repo;
 
 use super::super::parse;
 use super::history::message;
-use super::visible;
+use super::{mine, visible};
 use crate::app::App;
 
 const LIMIT_DEFAULT: i32 = 50;
@@ -36,8 +36,10 @@ pub(super) async fn list(
     let page = app.repo.list_changes(query).await?;
     let is_shown = |m: &repo::RepoMessage| since.is_none_or(|since| m.created_at >= since);
     let messages = page.messages.into_iter().filter(is_shown);
+    let mut messages: Vec<_> = messages.map(message).collect();
+    mine::mark(app, user, &mut messages).await?;
     Ok(pb::ListChangesResponse {
-        messages: messages.map(message).collect(),
+        messages,
         complete_to: page.complete_to,
         head_rev: page.head_rev.max(known),
         has_more: page.has_more,

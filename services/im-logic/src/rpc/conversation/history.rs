@@ -7,7 +7,7 @@ use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
 
 use super::super::parse;
-use super::{around, visible};
+use super::{around, mine, visible};
 use crate::app::App;
 
 const LIMIT_DEFAULT: i32 = 50;
@@ -37,7 +37,9 @@ pub(super) async fn get(
             rev: request.at_least_rev,
             since: visible::since(app, &facts, id, user).await?,
         };
-        return Ok(around::read(app, wish).await?.answer(wish.head));
+        let mut answer = around::read(app, wish).await?.answer(wish.head);
+        mine::mark(app, user, &mut answer.messages).await?;
+        return Ok(answer);
     }
     let range = repo::GetConversationMessagesRequest {
         conversation_id: id.to_string(),
@@ -62,13 +64,11 @@ pub(super) async fn get(
     let wanted = |m: &repo::RepoMessage| {
         request.type_filter.is_empty() || request.type_filter.contains(&m.message_type)
     };
+    let messages = page.messages.into_iter().filter(wanted);
+    let mut messages: Vec<_> = messages.map(message).collect();
+    mine::mark(app, user, &mut messages).await?;
     Ok(pb::GetMessagesResponse {
-        messages: page
-            .messages
-            .into_iter()
-            .filter(wanted)
-            .map(message)
-            .collect(),
+        messages,
         has_more: page.has_more,
         next_seq_id: next,
         prev_seq_id: prev,
@@ -123,6 +123,8 @@ pub(crate) fn message(stored: repo::RepoMessage) -> Message {
         rev: stored.rev,
         edited_at: stored.edited_at,
         edit_count: stored.edit_count,
+        reactions: stored.reactions,
+        pinned: stored.pinned,
     }
 }
 

@@ -69,6 +69,7 @@ fn row(conversation: Conversation, with_unread: bool) -> pb::ConversationOptimiz
         last_read_seq_id: c.last_read_seq_id,
         last_seq_id: c.last_seq_id,
         last_rev: c.last_rev,
+        pinned_count: c.pinned_count,
         peer: c.peer,
         version: c.version,
         settings: c.settings,

@@ -11,11 +11,12 @@ pub(super) mod info;
 mod links;
 mod list;
 pub(super) mod members;
+pub(super) mod mine;
 mod own_state;
 mod read;
 mod read_by;
 pub(super) mod view;
-mod visible;
+pub(super) mod visible;
 
 use gochat_proto::im::logic::v1 as pb;
 use pb::conversation_service_server::ConversationService;

@@ -10,7 +10,7 @@ use gochat_proto::im::repo::v1 as repo;
 
 use super::super::parse;
 use super::history::wide;
-use super::visible;
+use super::{mine, visible};
 use crate::app::App;
 use crate::clock;
 use crate::repo::present;
@@ -88,7 +88,9 @@ pub(crate) async fn seen_by(
     conversation.unread_count = i64::try_from(unread).unwrap_or(i64::MAX);
     conversation.my_membership = membership;
     conversation.peer = peer;
-    Ok(named_after_peer(conversation))
+    let mut conversation = named_after_peer(conversation);
+    mine::mark(app, user, conversation.last_message.as_mut_slice()).await?;
+    Ok(conversation)
 }
 
 /// Read pointers of the user and, in a single chat, of the peer.

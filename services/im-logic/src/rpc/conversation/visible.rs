@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::repo::Facts;
 
 /// Returns the first Unix second whose messages `user` may read; `None` when all are open.
-pub(super) async fn since(
+pub(crate) async fn since(
     app: &App,
     facts: &Facts,
     id: ConversationId,
