@@ -19,6 +19,7 @@ use gochat_infra::telemetry::{Context, Kind, Span};
 use gochat_infra::topics;
 use gochat_proto::mq::v1::{self, DownstreamKind, DownstreamMessage, Origin};
 use prost::Message as _;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::broadcast::Broadcast;
@@ -26,6 +27,7 @@ use crate::clock;
 use crate::frames;
 use crate::groups::Push;
 use crate::metrics as names;
+use crate::reactions::{self, Held, Outcome};
 use crate::recents::About;
 use crate::state::Gw;
 use crate::told::Numbers;
@@ -117,23 +119,34 @@ async fn deliver(gw: &Gw, batch: &Batch) {
             Ok(message) => {
                 let context = Context::of(&record.record.headers);
                 let span = context.map(|parent| push(gw, parent, &message));
-                match round.take(message) {
-                    // Its span ends when the last socket has it.
-                    Some(ToMany::Broadcast(broadcast)) => {
-                        gw.broadcasts.publish(broadcast, span).await;
-                    }
-                    Some(ToMany::Group(push)) => {
-                        // Acknowledgements of this round don't wait for room.
-                        if !gw.groups.has_room() {
-                            round.flush();
-                        }
-                        gw.groups.publish(push, span).await;
-                    }
-                    None => round.spans.extend(span),
+                for held in round.held_before(&message) {
+                    let many = round.push(held.message, held.skip, &held.revs);
+                    round.publish(many, None).await;
+                }
+                let many = round.take(message);
+                round.publish(many, span).await;
+                for held in std::mem::take(&mut round.full) {
+                    let many = round.push(held.message, held.skip, &held.revs);
+                    round.publish(many, None).await;
                 }
             }
             Err(error) => tracing::warn!(%error, "a downstream record can't be decoded"),
         }
+    }
+    round.finish();
+}
+
+/// Tells reactions that were held.
+pub(crate) async fn tell(gw: &Gw, held: Vec<Held>) {
+    let mut round = Round::new(gw);
+    for Held {
+        message,
+        skip,
+        revs,
+    } in held
+    {
+        let many = round.push(message, skip, &revs);
+        round.publish(many, None).await;
     }
     round.finish();
 }
@@ -189,6 +202,8 @@ struct Round<'a> {
     missed: usize,
     /// The first message of the round that went to users of this gateway; 0 = none.
     oldest: i64,
+    /// Reactions of a window that is full.
+    full: Vec<Held>,
 }
 
 impl<'a> Round<'a> {
@@ -201,6 +216,7 @@ impl<'a> Round<'a> {
             delivered: 0,
             missed: 0,
             oldest: 0,
+            full: Vec::new(),
         }
     }
 
@@ -215,21 +231,32 @@ impl<'a> Round<'a> {
             DownstreamKind::Signal => return self.signal(message.signal.take()?),
             DownstreamKind::Ack | DownstreamKind::Error => return None,
         }
+        self.note_told(&message);
+        let skip = origin.as_ref().map_or(0, |o| o.conn_id);
+        if reactions::is_reaction(&message) && self.hold(&message, skip) {
+            return None;
+        }
+        let rev = message.rev;
+        self.push(message, skip, &[rev])
+    }
+
+    /// Queues a frame that stands for these numbers, for all receivers of its record but one connection;
+    /// what another task writes is handed back.
+    fn push(&mut self, message: DownstreamMessage, skip: ConnId, revs: &[i64]) -> Option<ToMany> {
         let to_world = message.conversation_type == ConversationKind::World as i32;
-        let conversation = self.note_told(&message);
+        let conversation = self.gw.hash_of(&message.conversation_id);
         let is_change = message.kind() == DownstreamKind::Change;
         let (id, place) = (identity(&message, conversation), place(&message));
         if message.again && to_world && self.gw.broadcasts.supersedes(id, place) {
             return None;
         }
-        let Some(frame) = self.frame(&message) else {
+        let Some(frame) = self.frame(&message, revs) else {
             tracing::warn!(
                 kind = message.change,
                 "a change of an unknown kind can't be shown"
             );
             return None;
         };
-        let skip = origin.as_ref().map_or(0, |o| o.conn_id);
         if message.broadcast {
             let before = match to_world && !is_change {
                 true => self.gw.broadcasts.note_queued(place),
@@ -287,9 +314,69 @@ impl<'a> Round<'a> {
         None
     }
 
-    fn frame(&self, message: &DownstreamMessage) -> Option<Bytes> {
+    /// Hands what the record made to the task that writes it, if it is not written here.
+    async fn publish(&mut self, many: Option<ToMany>, span: Option<Span>) {
+        match many {
+            // Its span ends when the last socket has it.
+            Some(ToMany::Broadcast(broadcast)) => {
+                self.gw.broadcasts.publish(broadcast, span).await;
+            }
+            Some(ToMany::Group(push)) => {
+                // Acknowledgements of this round don't wait for room.
+                if !self.gw.groups.has_room() {
+                    self.flush();
+                }
+                self.gw.groups.publish(push, span).await;
+            }
+            None => self.spans.extend(span),
+        }
+    }
+
+    /// Reactions that have to be told before this record.
+    fn held_before(&self, message: &DownstreamMessage) -> Vec<Held> {
         match message.kind() {
-            DownstreamKind::Change => frames::message_changed(message, self.now_s),
+            DownstreamKind::Message | DownstreamKind::Change
+                if !reactions::is_reaction(message) =>
+            {
+                let conversation = self.gw.hash_of(&message.conversation_id);
+                self.gw.reactions.before(conversation)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Lets a reaction wait for others, but for the other devices of who made it. False when it is to be
+    /// told now.
+    fn hold(&mut self, message: &DownstreamMessage, skip: ConnId) -> bool {
+        let conversation = self.gw.hash_of(&message.conversation_id);
+        let taken = self
+            .gw
+            .reactions
+            .take(conversation, message, skip, Instant::now());
+        if let Outcome::Now = taken {
+            return false;
+        }
+        if let (Ok(operator), Some(frame)) = (
+            message.sender_id.parse::<UserId>(),
+            self.frame(message, &[message.rev]),
+        ) && self.gw.table.with_user(operator, |conns| !conns.is_empty())
+        {
+            let about = About {
+                message: identity(message, conversation),
+                seq: place(message),
+                conversation,
+            };
+            self.queue_for_user(operator, skip, about, Late::No, &frame);
+        }
+        if let Outcome::Full(held) = taken {
+            self.full.extend(held);
+        }
+        true
+    }
+
+    fn frame(&self, message: &DownstreamMessage, revs: &[i64]) -> Option<Bytes> {
+        match message.kind() {
+            DownstreamKind::Change => frames::message_changed(message, revs, self.now_s),
             _ => Some(frames::new_message(message, self.now_s)),
         }
     }

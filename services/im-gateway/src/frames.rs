@@ -7,7 +7,7 @@ use gochat_core::error::{Error, ErrorCode};
 use gochat_core::message::ChangeKind;
 use gochat_core::session::frame::{
     self, ChangeAck, ChangedMessage, ErrorFrame, MessageAck, MessageChanged, MessageRecalled,
-    NewMessage, Sender, ServerPayload,
+    NewMessage, ReactionCount, Sender, ServerPayload,
 };
 use gochat_core::session::wire::{MAX_HEADER, Opcode, encode_header};
 use gochat_core::signal::{Change, Signal};
@@ -95,9 +95,15 @@ pub(crate) fn change_ack(message: &DownstreamMessage, now_s: i64) -> Bytes {
 }
 
 /// The `message-changed` frame of a downstream record; behind it, for clients that don't know it,
-/// `message-recalled` when it was recalled. `None` for a kind of change this version doesn't know.
-pub(crate) fn message_changed(message: &DownstreamMessage, now_s: i64) -> Option<Bytes> {
+/// `message-recalled` when it was recalled. `revs` are the numbers it stands for: of several reactions
+/// nobody's is named. `None` for a kind of change this version doesn't know.
+pub(crate) fn message_changed(
+    message: &DownstreamMessage,
+    revs: &[i64],
+    now_s: i64,
+) -> Option<Bytes> {
     let kind = ChangeKind::from_i32(message.change)?;
+    let is_one = revs.len() < 2;
     let id = message.message_id.to_string();
     let (seq_id, rev) = (
         u64::try_from(message.seq_id).unwrap_or_default(),
@@ -105,6 +111,7 @@ pub(crate) fn message_changed(message: &DownstreamMessage, now_s: i64) -> Option
     );
     let text_of = |text| Cow::Borrowed::<str>(text);
     let is_edit = kind == ChangeKind::Edit;
+    let is_recall = kind == ChangeKind::Recall;
     // An edit always says something: what isn't here is for history to tell.
     let is_withheld = is_edit && message.content.is_empty();
     let payload = MessageChanged {
@@ -113,22 +120,37 @@ pub(crate) fn message_changed(message: &DownstreamMessage, now_s: i64) -> Option
         seq_id,
         rev,
         kind: Cow::Borrowed(kind.name()),
-        operator_id: Cow::Borrowed(&message.sender_id),
+        operator_id: Cow::Borrowed(if is_one { &message.sender_id } else { "" }),
+        emoji: (kind.is_reaction() && is_one).then(|| text_of(&message.content)),
+        removed: kind == ChangeKind::Unreact && is_one,
+        revs: match is_one {
+            true => Vec::new(),
+            false => revs.iter().map(|rev| rev.unsigned_abs()).collect(),
+        },
         message: ChangedMessage {
             id: Cow::Borrowed(&id),
             sender_id: Cow::Borrowed(&message.author_id),
-            content: (!is_withheld).then(|| text_of(if is_edit { &message.content } else { "" })),
+            content: match is_recall {
+                true => Some(Cow::Borrowed("")),
+                false => (is_edit && !is_withheld).then(|| text_of(&message.content)),
+            },
             extra: (is_edit && !message.extra.is_empty()).then(|| text_of(&message.extra)),
-            deleted: kind == ChangeKind::Recall,
+            deleted: is_recall,
             edited_at: is_edit.then_some(message.timestamp),
             edit_count: u32::try_from(message.edit_count).unwrap_or_default(),
+            reactions: kind.is_reaction().then(|| counts(message)),
+            pinned: match kind {
+                ChangeKind::Pin => Some(true),
+                ChangeKind::Unpin => Some(false),
+                _ => None,
+            },
             created_at: message.sent_at,
         },
     };
     let changed = text(384 + message.content.len() + message.extra.len(), |out| {
         frame::encode(&payload, now_s, out);
     });
-    if is_edit {
+    if !is_recall {
         return Some(changed);
     }
     let recalled = MessageRecalled {
@@ -140,6 +162,14 @@ pub(crate) fn message_changed(message: &DownstreamMessage, now_s: i64) -> Option
     };
     let both = [changed, frame(&recalled, now_s)];
     Some(both.concat().into())
+}
+
+fn counts(message: &DownstreamMessage) -> Vec<ReactionCount<'_>> {
+    let counts = message.reactions.iter().map(|reaction| ReactionCount {
+        emoji: Cow::Borrowed(&reaction.emoji),
+        count: reaction.count,
+    });
+    counts.collect()
 }
 
 /// The frame of a signal whose payload is the frame's data.
@@ -241,7 +271,7 @@ mod tests {
             ..Default::default()
         };
         let parse = |text: &str| ServerFrame::parse(text).map(|(frame, _)| format!("{frame:?}"));
-        let bytes = message_changed(&edit, 10).unwrap();
+        let bytes = message_changed(&edit, &[], 10).unwrap();
         let (ServerFrame::MessageChanged(c), _) = ServerFrame::parse(json_of(&bytes)).unwrap()
         else {
             panic!("not a change")
@@ -254,7 +284,7 @@ mod tests {
             change: ChangeKind::Recall.as_i32(),
             ..edit
         };
-        let bytes = message_changed(&recall, 10).unwrap();
+        let bytes = message_changed(&recall, &[], 10).unwrap();
         // 126 announces a length of two bytes; the second frame is short.
         assert_eq!(bytes[1], 126);
         let length = usize::from(u16::from_be_bytes([bytes[2], bytes[3]]));
@@ -266,11 +296,36 @@ mod tests {
         );
         let second = parse(json_of(&Bytes::copy_from_slice(second))).unwrap();
         assert!(second.starts_with("MessageRecalled"), "{second}");
+        let reaction = DownstreamMessage {
+            change: ChangeKind::React.as_i32(),
+            content: "👍".into(),
+            reactions: vec![gochat_proto::mq::v1::ReactionCount {
+                emoji: "👍".into(),
+                count: 5,
+            }],
+            ..recall.clone()
+        };
+        let read = |revs: &[i64]| {
+            let bytes = message_changed(&reaction, revs, 10).unwrap();
+            let text = json_of(&bytes).to_owned();
+            let (ServerFrame::MessageChanged(c), _) = ServerFrame::parse(&text).unwrap() else {
+                panic!("not a change")
+            };
+            assert_eq!(c.message.reactions.as_ref().unwrap()[0].count, 5);
+            assert_eq!((&*c.kind, &c.message.content), ("reaction", &None));
+            (
+                c.operator_id.into_owned(),
+                c.emoji.map(Cow::into_owned),
+                c.revs,
+            )
+        };
+        assert_eq!(read(&[9]), ("7".into(), Some("👍".into()), vec![]));
+        assert_eq!(read(&[8, 9]), (String::new(), None, vec![8, 9]));
         let unknown = DownstreamMessage {
             change: 99,
             ..recall
         };
-        assert!(message_changed(&unknown, 10).is_none());
+        assert!(message_changed(&unknown, &[], 10).is_none());
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::limits::Limits;
 use crate::peers::Peers;
 use crate::presence::{self, Presence};
 use crate::pusher::Pusher;
+use crate::reactions::{self, Reactions};
 use crate::recents::Recents;
 use crate::revocations::{self, Revocations};
 use crate::state::{Gw, Shared};
@@ -201,6 +202,7 @@ impl Gateway {
         ));
         workers.spawn(groups::run(gw.clone(), queues.groups, working.clone()));
         workers.spawn(downstream::run(gw.clone(), downstream, working.clone()));
+        workers.spawn(reactions::run(gw.clone(), working.clone()));
         workers.spawn(presence::run_registering(
             gw.clone(),
             queues.registrations,
@@ -286,6 +288,7 @@ pub(crate) fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
         conversations: ahash::RandomState::new(),
         recents: Recents::new(config.replay.clone()),
         groups,
+        reactions: Reactions::default(),
         told: Told::new(&config.told),
         turns: Turns::new(),
         held_bytes: Default::default(),

@@ -37,6 +37,7 @@ mod metrics;
 mod peers;
 mod presence;
 mod pusher;
+mod reactions;
 mod recents;
 mod revocations;
 mod server;

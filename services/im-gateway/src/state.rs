@@ -25,6 +25,7 @@ use crate::limits::Limits;
 use crate::metrics as names;
 use crate::peers::Peers;
 use crate::presence::Presence;
+use crate::reactions::Reactions;
 use crate::recents::Recents;
 use crate::revocations::Revocations;
 use crate::tokens::Verifier;
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) broadcasts: Broadcasts,
     pub(crate) recents: Recents,
     pub(crate) groups: Groups,
+    /// Reactions that are told together.
+    pub(crate) reactions: Reactions,
     /// Numbers users were told of that may not be stored yet.
     pub(crate) told: Told,
     /// Where numbered pages of lists ended.

@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConnId, ConversationId, UserId};
-use gochat_core::message::{ChangeKind, Draft, DraftLimits, Writer};
+use gochat_core::message::{ChangeForm, Draft, DraftLimits, Writer};
 use gochat_core::session::frame::{ChangeMessage, SendMessage};
 use gochat_core::text;
 use gochat_infra::port::mq::{Headers, MqError, OutRecord, Producer};
@@ -114,19 +114,18 @@ pub(crate) fn accept_change(
 ) -> Result<(), Error> {
     let client_msg_id = own_id(change.client_msg_id);
     let limits = DraftLimits::default();
-    let (content, extra) = match change.kind {
-        ChangeKind::Edit => (
-            normal(change.content),
-            change.extra.unwrap_or_default().into_owned(),
-        ),
-        ChangeKind::Recall => (Cow::Borrowed(""), String::new()),
+    let (content, extra) = (normal(change.content), change.extra.unwrap_or_default());
+    let form = Draft::check_change(change.kind, &content, &client_msg_id, &extra, &limits)?;
+    let (content, extra) = match form {
+        ChangeForm::Edit(_) => (content.into_owned(), extra.into_owned()),
+        ChangeForm::Reaction(emoji) => (emoji.to_string(), String::new()),
+        ChangeForm::Plain => (String::new(), String::new()),
     };
-    Draft::check_change(change.kind, &content, &client_msg_id, &extra, &limits)?;
     let record = UpstreamMessage {
         kind: UpstreamKind::Change as i32,
         change: change.kind.as_i32(),
         target_id: change.message_id.as_i64(),
-        content: content.into_owned(),
+        content,
         client_msg_id,
         extra,
         resend: change.resend,

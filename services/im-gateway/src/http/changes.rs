@@ -36,12 +36,12 @@ pub(super) struct EditBody {
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct RecallParams {
+pub(super) struct ChangeParams {
     /// Your own id for the change, at most 64 bytes: sending again with it is harmless.
     #[serde(alias = "clientMsgId")]
-    client_msg_id: Option<String>,
+    pub(super) client_msg_id: Option<String>,
     /// Say `true` whenever it may have been sent before with this id.
-    resend: Option<bool>,
+    pub(super) resend: Option<bool>,
 }
 
 /// Place and number of a change.
@@ -67,6 +67,16 @@ pub(super) struct ChangesParams {
     /// what it told you itself; say it when you come from another one.
     #[serde(alias = "atLeast")]
     at_least: Option<i64>,
+}
+
+impl ChangeData {
+    pub(super) fn new(message: MessageId, seq_id: i64, rev: i64) -> Self {
+        Self {
+            message_id: message.to_string(),
+            seq_id,
+            rev,
+        }
+    }
 }
 
 /// Messages that are new or changed.
@@ -125,7 +135,7 @@ pub(super) async fn edit(
 
 /// Recalls a message for everybody, and answers once that is durable.
 #[utoipa::path(delete, path = "/conversations/{conversationId}/messages/{messageId}", tag = "messages",
-    params(("conversationId" = String, Path), ("messageId" = String, Path), RecallParams),
+    params(("conversationId" = String, Path), ("messageId" = String, Path), ChangeParams),
     security(("bearer" = [])), responses((status = 200, body = Envelope<ChangeData>),
     (status = 400, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
     (status = 409, body = ErrorBody), (status = 429, body = ErrorBody), (status = 504, body = ErrorBody)))]
@@ -134,7 +144,7 @@ pub(super) async fn recall(
     trace: Trace,
     Auth(me): Auth,
     Ids(id, message): Ids<ConversationId, MessageId>,
-    Params(params): Params<RecallParams>,
+    Params(params): Params<ChangeParams>,
 ) -> ApiResult<ChangeData> {
     gw.limits.admit_send(me.user, id, clock::now_ms())?;
     let request = DeleteMessageRequest {
@@ -153,11 +163,7 @@ pub(super) async fn recall(
         });
     let r = call.await?;
     gw.note_change(id, r.seq_id, r.rev);
-    Ok(Reply::ok(ChangeData {
-        message_id: message.to_string(),
-        seq_id: r.seq_id,
-        rev: r.rev,
-    }))
+    Ok(Reply::ok(ChangeData::new(message, r.seq_id, r.rev)))
 }
 
 /// Messages that are new or changed since a `rev`, each once, as it is now. A month away costs the

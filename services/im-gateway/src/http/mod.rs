@@ -17,6 +17,7 @@ mod messages;
 pub(crate) mod middleware;
 mod objects;
 mod own_state;
+mod reactions;
 mod read_by;
 pub(crate) mod reply;
 mod sessions;
@@ -93,6 +94,10 @@ fn api() -> OpenApiRouter<Gw> {
         .routes(routes!(messages::history, messages::send))
         .routes(routes!(changes::edit, changes::recall))
         .routes(routes!(changes::changes))
+        .routes(routes!(reactions::react, reactions::unreact))
+        .routes(routes!(reactions::reactions))
+        .routes(routes!(reactions::pins))
+        .routes(routes!(reactions::pin, reactions::unpin))
         .routes(routes!(messages::mark_read))
         .routes(routes!(read_by::read_by))
         .routes(routes!(own_state::update_my))

@@ -129,6 +129,33 @@ pub(crate) struct Message {
     /// Number of edits.
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) edit_count: i32,
+    /// At most 20 kinds, in the order of first use; absent when nobody reacted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) reactions: Vec<Reaction>,
+    /// Stands on the list of pins of its conversation.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) pinned: bool,
+}
+
+/// How often an emoji stands under a message.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Reaction {
+    /// One emoji, or a name that the group allows.
+    emoji: String,
+    /// Number of users.
+    count: u32,
+    /// You are among them. Always false in the last messages of a list of conversations.
+    mine: bool,
+}
+
+impl From<common::Reaction> for Reaction {
+    fn from(reaction: common::Reaction) -> Self {
+        Self {
+            emoji: reaction.emoji,
+            count: reaction.count,
+            mine: reaction.mine,
+        }
+    }
 }
 
 const fn is_zero(count: &i32) -> bool {
@@ -157,6 +184,8 @@ impl From<common::Message> for Message {
             rev: m.rev,
             edited_at: (m.edited_at > 0).then_some(m.edited_at),
             edit_count: m.edit_count,
+            reactions: m.reactions.into_iter().map(Into::into).collect(),
+            pinned: m.pinned,
         }
     }
 }
@@ -181,6 +210,8 @@ impl From<RepoMessage> for Message {
             rev: m.rev,
             edited_at: (m.edited_at > 0).then_some(m.edited_at),
             edit_count: m.edit_count,
+            reactions: m.reactions.into_iter().map(Into::into).collect(),
+            pinned: m.pinned,
         }
     }
 }
@@ -289,6 +320,9 @@ pub(crate) struct Conversation {
     last_seq_id: i64,
     /// Number of the newest message or change of a message.
     last_rev: i64,
+    /// Number of pinned messages.
+    #[serde(skip_serializing_if = "is_zero")]
+    pinned_count: i32,
     /// Highest `seqId` that the peer of a single chat has read; absent where that isn't shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     peer_last_read_seq_id: Option<i64>,
@@ -337,6 +371,7 @@ impl From<common::Conversation> for Conversation {
             last_read_seq_id: c.last_read_seq_id,
             last_seq_id: c.last_seq_id,
             last_rev: c.last_rev,
+            pinned_count: c.pinned_count,
             peer_last_read_seq_id: c.peer_last_read_seq_id,
             behind: c.awaited_seq_id > 0,
             head_seq_id: (c.awaited_seq_id > 0).then_some(c.awaited_seq_id),
@@ -373,6 +408,7 @@ impl From<logic::ConversationOptimized> for Conversation {
             last_read_seq_id: c.last_read_seq_id,
             last_seq_id: c.last_seq_id,
             last_rev: c.last_rev,
+            pinned_count: c.pinned_count,
             awaited_seq_id: c.awaited_seq_id,
             peer_last_read_seq_id: c.peer_last_read_seq_id,
             my: c.my,

@@ -43,6 +43,9 @@ fn act(gw: &Gw, conn: &Arc<Conn>, frame: ClientFrame<'_>) {
         ClientFrame::Change(change) => match change.kind {
             ChangeKind::Edit => "edit-message",
             ChangeKind::Recall => "recall-message",
+            ChangeKind::React | ChangeKind::Unreact => "react",
+            ChangeKind::Pin => "pin-message",
+            ChangeKind::Unpin => "unpin-message",
         },
         ClientFrame::Ping => "ping",
         ClientFrame::MarkRead { .. } => "mark-read",

@@ -1,0 +1,276 @@
+//! Reactions are told together: a message that many people react to would else be pushed to everybody
+//! once per reaction.
+//!
+//! The first reaction in a conversation goes out at once and opens a window. Those that follow within it are
+//! held, one frame per message, with the counts of the newest and the numbers of all. They go out when the
+//! window ends, or before anything else of the conversation, so that clients see numbers in order. What
+//! is lost with a gateway was on its way to sockets that are lost with it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use gochat_core::ids::ConnId;
+use gochat_core::message::ChangeKind;
+use gochat_proto::mq::v1::{DownstreamKind, DownstreamMessage};
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::downstream;
+use crate::state::Gw;
+
+/// How long reactions are held at most.
+const HOLD: Duration = Duration::from_millis(250);
+/// How often windows that end are looked for, while there are any.
+const TICK: Duration = Duration::from_millis(50);
+/// Conversations with a window at most; reactions in others go out at once.
+const WINDOWS_MAX: usize = 10_000;
+/// Reactions that one window holds at most: then they go out.
+const HELD_MAX: usize = 1_000;
+
+/// The newest of some reactions to one message.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    /// Its record, without origin.
+    pub(crate) message: DownstreamMessage,
+    /// Connection that made it, when it is the only one; 0 = nobody is left out.
+    pub(crate) skip: ConnId,
+    /// Numbers of all of them, ascending.
+    pub(crate) revs: Vec<i64>,
+}
+
+impl Held {
+    /// Whether a reaction is to the same message and for the same receivers. Those of others are told apart: who left
+    /// in between hears nothing of what came after.
+    fn is_for_those_of(&self, message: &DownstreamMessage) -> bool {
+        let held = &self.message;
+        held.message_id == message.message_id
+            && held.broadcast == message.broadcast
+            && held.exclude_user_ids == message.exclude_user_ids
+            && held.target_user_id == message.target_user_id
+            && held.target_user_ids == message.target_user_ids
+            && held.member_ids == message.member_ids
+    }
+}
+
+struct Window {
+    until: Instant,
+    held: Vec<Held>,
+    count: usize,
+}
+
+/// Windows by conversation.
+#[derive(Default)]
+pub(crate) struct Reactions {
+    windows: Mutex<HashMap<u64, Window>>,
+    /// Number of windows, for those who find none.
+    open: AtomicUsize,
+    opened: Notify,
+}
+
+/// Whether a record tells of a reaction for the first time.
+pub(crate) fn is_reaction(message: &DownstreamMessage) -> bool {
+    let kind = ChangeKind::from_i32(message.change);
+    let is_change = message.kind == DownstreamKind::Change as i32;
+    is_change && !message.again && kind.is_some_and(ChangeKind::is_reaction)
+}
+
+/// What becomes of a reaction.
+pub(crate) enum Outcome {
+    /// It is to be told now.
+    Now,
+    /// It is told later, together with others.
+    Later,
+    /// The same, and the window is full: these are to be told now.
+    Full(Vec<Held>),
+}
+
+impl Reactions {
+    /// Takes a reaction made by connection `skip`, 0 when no connection is to be left out.
+    pub(crate) fn take(
+        &self,
+        conversation: u64,
+        message: &DownstreamMessage,
+        skip: ConnId,
+        now: Instant,
+    ) -> Outcome {
+        let mut windows = self.windows.lock();
+        let Some(window) = windows.get_mut(&conversation) else {
+            if windows.len() < WINDOWS_MAX {
+                let window = Window {
+                    until: now + HOLD,
+                    held: Vec::new(),
+                    count: 0,
+                };
+                windows.insert(conversation, window);
+                self.open.store(windows.len(), Ordering::Release);
+                self.opened.notify_one();
+            }
+            return Outcome::Now;
+        };
+        window.count += 1;
+        match window
+            .held
+            .iter_mut()
+            .find(|held| held.is_for_those_of(message))
+        {
+            Some(held) => {
+                held.message.clone_from(message);
+                held.revs.push(message.rev);
+                held.skip = 0;
+            }
+            None => window.held.push(Held {
+                message: message.clone(),
+                skip,
+                revs: vec![message.rev],
+            }),
+        }
+        if window.count < HELD_MAX {
+            return Outcome::Later;
+        }
+        window.count = 0;
+        Outcome::Full(std::mem::take(&mut window.held))
+    }
+
+    /// What has to be told before anything else of the conversation.
+    pub(crate) fn before(&self, conversation: u64) -> Vec<Held> {
+        if self.open.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        let mut windows = self.windows.lock();
+        let Some(window) = windows.get_mut(&conversation) else {
+            return Vec::new();
+        };
+        window.count = 0;
+        std::mem::take(&mut window.held)
+    }
+
+    /// What is due. A window that held something stays open for another while, others end.
+    fn due(&self, now: Instant) -> Vec<Held> {
+        let mut due = Vec::new();
+        let mut windows = self.windows.lock();
+        windows.retain(|_, window| {
+            if window.until > now {
+                return true;
+            }
+            let goes_on = !window.held.is_empty();
+            due.append(&mut window.held);
+            (window.until, window.count) = (now + HOLD, 0);
+            goes_on
+        });
+        self.open.store(windows.len(), Ordering::Release);
+        due
+    }
+
+    fn is_idle(&self) -> bool {
+        self.open.load(Ordering::Acquire) == 0
+    }
+}
+
+/// Tells what was held until the gateway stops.
+pub(crate) async fn run(gw: Gw, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = gw.reactions.opened.notified() => {}
+        }
+        while !gw.reactions.is_idle() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(TICK) => {}
+            }
+            downstream::tell(&gw, gw.reactions.due(Instant::now())).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reaction(message_id: i64, rev: i64) -> DownstreamMessage {
+        DownstreamMessage {
+            kind: DownstreamKind::Change as i32,
+            change: ChangeKind::React.as_i32(),
+            message_id,
+            rev,
+            ..Default::default()
+        }
+    }
+
+    fn told(held: &[Held]) -> Vec<(i64, Vec<i64>, u64)> {
+        let one = |held: &Held| (held.message.rev, held.revs.clone(), held.skip);
+        held.iter().map(one).collect()
+    }
+
+    #[test]
+    fn the_first_goes_out_and_others_wait_for_the_end_of_the_window() {
+        let (reactions, start) = (Reactions::default(), Instant::now());
+        let take = |message, rev, skip| reactions.take(1, &reaction(message, rev), skip, start);
+        assert!(matches!(take(7, 1, 9), Outcome::Now));
+        for (message, rev, skip) in [(7, 2, 9), (8, 3, 9), (7, 4, 9)] {
+            assert!(matches!(take(message, rev, skip), Outcome::Later));
+        }
+        assert!(reactions.due(start + HOLD / 2).is_empty());
+        let due = reactions.due(start + HOLD);
+        // Made by one connection: it is left out, unless others react too.
+        assert_eq!(told(&due), [(4, vec![2, 4], 0), (3, vec![3], 9)]);
+        assert!(
+            matches!(take(7, 5, 9), Outcome::Later),
+            "the window goes on"
+        );
+        assert_eq!(told(&reactions.due(start + 2 * HOLD)), [(5, vec![5], 9)]);
+        assert!(reactions.due(start + 3 * HOLD).is_empty() && reactions.is_idle());
+        assert!(matches!(take(7, 6, 9), Outcome::Now));
+    }
+
+    #[test]
+    fn what_is_held_goes_out_before_anything_else_of_the_conversation() {
+        let (reactions, start) = (Reactions::default(), Instant::now());
+        for rev in 1..4 {
+            reactions.take(1, &reaction(7, rev), 0, start);
+        }
+        assert!(reactions.before(2).is_empty());
+        assert_eq!(told(&reactions.before(1)), [(3, vec![2, 3], 0)]);
+        assert!(reactions.before(1).is_empty());
+    }
+
+    #[test]
+    fn reactions_for_other_receivers_are_told_apart() {
+        let (reactions, start) = (Reactions::default(), Instant::now());
+        let to = |users: &[&str], rev| DownstreamMessage {
+            target_user_ids: users.iter().map(ToString::to_string).collect(),
+            ..reaction(7, rev)
+        };
+        for record in [
+            to(&[], 0),
+            to(&["1"], 1),
+            to(&["2"], 1),
+            to(&["1"], 2),
+            to(&["1", "3"], 3),
+        ] {
+            reactions.take(1, &record, 0, start);
+        }
+        let held = reactions.before(1);
+        assert_eq!(
+            told(&held),
+            [(2, vec![1, 2], 0), (1, vec![1], 0), (3, vec![3], 0)]
+        );
+    }
+
+    #[test]
+    fn a_window_holds_a_thousand() {
+        let (reactions, start) = (Reactions::default(), Instant::now());
+        reactions.take(1, &reaction(7, 0), 0, start);
+        for rev in 1..1_000 {
+            let taken = reactions.take(1, &reaction(7, rev), 0, start);
+            assert!(matches!(taken, Outcome::Later), "{rev}");
+        }
+        let Outcome::Full(held) = reactions.take(1, &reaction(7, 1_000), 0, start) else {
+            panic!("not full");
+        };
+        assert_eq!(held[0].revs.len(), 1_000);
+    }
+}
