@@ -26,6 +26,7 @@ mod paging;
 mod presence;
 mod proof;
 mod races;
+mod reactions;
 mod read;
 mod reads;
 mod recall;

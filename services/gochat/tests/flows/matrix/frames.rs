@@ -15,6 +15,9 @@ const FRAMES: &[(&str, [&str; 6])] = &[
     // Of a message of the owner.
     ("edit-message",   ["NOT_CONVERSATION_MEMBER", "NOT_CONVERSATION_MEMBER", "NOT_THE_AUTHOR",          "MEMBER_MUTED",            "NOT_THE_AUTHOR", "ack"]),
     ("recall-message", ["NOT_CONVERSATION_MEMBER", "NOT_CONVERSATION_MEMBER", "INSUFFICIENT_PERMISSION", "INSUFFICIENT_PERMISSION", "ack",            "ack"]),
+    ("react",          ["NOT_CONVERSATION_MEMBER", "NOT_CONVERSATION_MEMBER", "ack",                     "MEMBER_MUTED",            "ack",            "ack"]),
+    ("pin-message",    ["NOT_CONVERSATION_MEMBER", "NOT_CONVERSATION_MEMBER", "INSUFFICIENT_PERMISSION", "MEMBER_MUTED",            "ack",            "ack"]),
+    ("unpin-message",  ["NOT_CONVERSATION_MEMBER", "NOT_CONVERSATION_MEMBER", "INSUFFICIENT_PERMISSION", "MEMBER_MUTED",            "ack",            "ack"]),
     ("mark-read",    ["NOT_CONVERSATION_MEMBER", "NOT_CONVERSATION_MEMBER", "moves",   "moves",        "moves",   "moves"]),
     ("typing",       ["nothing",                 "nothing",                 "relayed", "relayed",      "relayed", "relayed"]),
     ("stop-typing",  ["nothing",                 "nothing",                 "relayed", "relayed",      "relayed", "relayed"]),
@@ -30,6 +33,9 @@ fn row_of(frame: &ClientFrame<'_>) -> &'static str {
         ClientFrame::Change(change) => match change.kind {
             ChangeKind::Edit => "edit-message",
             ChangeKind::Recall => "recall-message",
+            ChangeKind::React | ChangeKind::Unreact => "react",
+            ChangeKind::Pin => "pin-message",
+            ChangeKind::Unpin => "unpin-message",
         },
         ClientFrame::MarkRead { .. } => "mark-read",
         ClientFrame::Typing(_) => "typing",
@@ -41,7 +47,7 @@ fn row_of(frame: &ClientFrame<'_>) -> &'static str {
 
 #[test]
 fn every_frame_of_a_client_has_a_row() {
-    let data = r#"{"conversationId":"world","seqId":1,"messageId":"1","content":"x","messageType":1,"token":"x"}"#;
+    let data = r#"{"conversationId":"world","seqId":1,"messageId":"1","content":"x","emoji":"👍","messageType":1,"token":"x"}"#;
     for (kind, _) in FRAMES {
         let text = format!(r#"{{"type":"{kind}","data":{data}}}"#);
         assert_eq!(row_of(&ClientFrame::parse(&text).unwrap()), *kind);
@@ -111,9 +117,9 @@ async fn outcome(cast: &Cast, stage: &Stage, kind: &str, actor: &User, expected:
             socket.say(group, "hi", "c1").await;
             first_of(&mut socket, async || false, "message-ack", "ack").await
         }
-        "edit-message" | "recall-message" => {
+        "edit-message" | "recall-message" | "react" | "pin-message" | "unpin-message" => {
             let wish = json!({
-                "conversationId": group, "messageId": stage.message, "content": "x", "client_msg_id": "c1",
+                "conversationId": group, "messageId": stage.message, "content": "x", "emoji": "👍", "client_msg_id": "c1",
             });
             socket.send(kind, wish).await;
             first_of(&mut socket, async || false, "change-ack", "ack").await

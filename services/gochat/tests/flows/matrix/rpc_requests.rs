@@ -203,6 +203,26 @@ fn message(name: &str, n: &Names<'_>) -> Vec<u8> {
             operator_id: n.caller,
             conversation_id: n.group
         }),
+        "React" => request!(ReactRequest {
+            message_id: n.message,
+            operator_id: n.caller,
+            conversation_id: n.group,
+            emoji: "👍"
+        }),
+        "PinMessage" => request!(PinMessageRequest {
+            message_id: n.message,
+            operator_id: n.caller,
+            conversation_id: n.group
+        }),
+        "ListReactions" => request!(ListReactionsRequest {
+            message_id: n.message,
+            user_id: n.caller,
+            conversation_id: n.group
+        }),
+        "ListPins" => request!(ListPinsRequest {
+            user_id: n.caller,
+            conversation_id: n.group
+        }),
         _ => panic!("no request for MessageService/{name}"),
     }
 }

@@ -57,6 +57,10 @@ pub const RPCS: &[(&str, [&str; 8])] = &[
     ("MessageService/SendMessage",                    [PARAM, PARAM, OUT,   OUT,         OK,         MUTED,      OK,         OK]),
     ("MessageService/EditMessage",                    [PARAM, PARAM, OUT,   OUT,         AUTHOR,     MUTED,      AUTHOR,     OK]),
     ("MessageService/DeleteMessage",                  [PARAM, PARAM, OUT,   OUT,         LOW,        LOW,        OK,         OK]),
+    ("MessageService/React",                          [PARAM, PARAM, OUT,   OUT,         OK,         MUTED,      OK,         OK]),
+    ("MessageService/PinMessage",                     [PARAM, PARAM, OUT,   OUT,         LOW,        MUTED,      OK,         OK]),
+    ("MessageService/ListReactions",                  [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
+    ("MessageService/ListPins",                       [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("FriendService/SendFriendRequest",               [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
     // The request went to the member.
     ("FriendService/HandleFriendRequest",             [PARAM, PARAM, GUEST, NO_REQUEST,  OK,         NO_REQUEST, NO_REQUEST, NO_REQUEST]),

@@ -154,11 +154,17 @@ pub const ROWS: &[Row] = &[
     row("50a", "PUT", "/conversations/{group}/join-requests/{asker}", r#"{"action":"reject"}"#, [GUEST, OUT, LOW, LOW, OK, OK]),
     row("51", "PUT", "/conversations/{group}/messages/{message}", r#"{"content":"x"}"#, [OUT, OUT, AUTHOR, MUTED, AUTHOR, OK]),
     row("52", "GET", "/conversations/{group}/changes?after_rev=0", "", [OUT, OUT, OK, OK, OK, OK]),
+    row("53", "PUT", "/conversations/{group}/messages/{message}/reactions/%F0%9F%91%8D", "", [OUT, OUT, OK, MUTED, OK, OK]),
+    row("54", "DELETE", "/conversations/{group}/messages/{message}/reactions/%F0%9F%91%8D", "", [OUT, OUT, OK, OK, OK, OK]),
+    row("55", "GET", "/conversations/{group}/messages/{message}/reactions", "", [OUT, OUT, OK, OK, OK, OK]),
+    row("56", "GET", "/conversations/{group}/pins", "", [OUT, OUT, OK, OK, OK, OK]),
+    row("57", "PUT", "/conversations/{group}/pins/{message}", "", [OUT, OUT, LOW, MUTED, OK, OK]),
+    row("58", "DELETE", "/conversations/{group}/pins/{message}", "", [OUT, OUT, LOW, MUTED, OK, OK]),
     row("41b", "PUT", "/conversations/world/members/{target}/mute", r#"{"until":0}"#, [WORLD, WORLD, WORLD, WORLD, WORLD, WORLD]),
 ];
 
-/// The index of the contract, rows 1 to 52 in order, below `/api`.
-pub const ENDPOINTS: [(&str, &str); 52] = [
+/// The index of the contract, rows 1 to 58 in order, below `/api`.
+pub const ENDPOINTS: [(&str, &str); 58] = [
     ("POST", "/auth/register"),
     ("POST", "/auth/login"),
     ("POST", "/auth/guest"),
@@ -211,4 +217,16 @@ pub const ENDPOINTS: [(&str, &str); 52] = [
     ("PUT", "/conversations/{id}/join-requests/{userId}"),
     ("PUT", "/conversations/{id}/messages/{messageId}"),
     ("GET", "/conversations/{id}/changes"),
+    (
+        "PUT",
+        "/conversations/{id}/messages/{messageId}/reactions/{emoji}",
+    ),
+    (
+        "DELETE",
+        "/conversations/{id}/messages/{messageId}/reactions/{emoji}",
+    ),
+    ("GET", "/conversations/{id}/messages/{messageId}/reactions"),
+    ("GET", "/conversations/{id}/pins"),
+    ("PUT", "/conversations/{id}/pins/{messageId}"),
+    ("DELETE", "/conversations/{id}/pins/{messageId}"),
 ];
