@@ -5,40 +5,49 @@ import random
 import threading
 import time
 import uuid
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from kit import User, patient, rnd
 
 # Seconds; a process that is killed may be missed for ten.
 PATIENCE = 30
-# What clients show of a message. A recalled one shows neither text nor times of edits.
-FIELDS = ("seqId", "senderId", "content", "extra", "deleted", "editCount", "editedAt", "createdAt", "rev")
+# What clients show of a message, by the parts that pushes tell: a push is about one part, a recall and what is read about all of
+# them. A recalled message shows neither text nor times of edits.
+TEXT = ("content", "extra", "editCount", "editedAt")
+FIELDS = ("seqId", "senderId", *TEXT, "deleted", "reactions", "pinned", "createdAt")
 
 
 class Messages:
-    """A client's copy of one conversation: of two states of a message, the one with the higher rev stays."""
+    """A client's copy of one conversation: of two states of a part of a message, the one with the higher rev stays."""
 
     def __init__(self):
-        self.states, self.told = {}, 0
+        self.states, self.revs, self.told = {}, {}, 0
 
-    def take(self, message):
-        """Takes a message as reads, `new-message` and `message-changed` show it."""
+    def take(self, message, fields=FIELDS):
+        """Takes a message as reads and `new-message` show it, or these fields of it."""
         self.told += 1
         state = {field: message.get(field) for field in FIELDS}
         state["content"], state["extra"] = state["content"] or "", state["extra"] or ""
         state["deleted"], state["editCount"] = bool(state["deleted"]), state["editCount"] or 0
+        state["pinned"] = bool(state["pinned"])
+        state["reactions"] = [(r["emoji"], r["count"]) for r in state["reactions"] or []]
         if state["deleted"]:
             state["editedAt"] = None
-        known = self.states.get(message["id"])
-        if known is None or state["rev"] >= known["rev"]:
-            self.states[message["id"]] = state
+        known = self.states.setdefault(message["id"], {"rev": 0})
+        revs = self.revs.setdefault(message["id"], {})
+        for field in fields:
+            if message["rev"] >= revs.get(field, 0):
+                known[field], revs[field] = state[field], message["rev"]
+        known["rev"] = max(known["rev"], message["rev"])
 
     def take_frame(self, frame):
         data = frame["data"]
         if frame["type"] == "new-message":
             self.take(data)
-        elif frame["type"] == "message-changed":
-            self.take({**data["message"], "id": data["messageId"], "seqId": data["seqId"], "rev": data["rev"]})
+        elif frame["type"] == "message-changed" and data["messageId"] in self.states:
+            parts = {"edited": TEXT, "reaction": ("reactions",), "pinned": ("pinned",), "unpinned": ("pinned",)}
+            message = {**data["message"], "id": data["messageId"], "seqId": data["seqId"], "rev": data["rev"]}
+            self.take(message, parts.get(data["kind"], FIELDS))
 
     def differences(self, other):
         """Ids of messages that the two don't have in the same state."""
@@ -108,6 +117,9 @@ class Device:
     def recall(self, chat, message, **more):
         return self.act("recall-message", conversationId=chat, messageId=message, **more)
 
+    def react(self, chat, message, emoji, **more):
+        return self.act("react", conversationId=chat, messageId=message, emoji=emoji, **more)
+
     def told(self, kind, rev, patience=PATIENCE):
         """Data of the frame of this type and rev; `None` when it doesn't come."""
         frame = self.wait(lambda f: f["type"] == kind and f["data"].get("rev") == rev, 0, patience)
@@ -153,6 +165,15 @@ class Person(User):
 
     def recall(self, chat, message, query=""):
         status, answer = self.do("DELETE", f"/conversations/{chat}/messages/{message}{query}")
+        return status, answer.get("data") or answer
+
+    def react(self, chat, message, emoji, remove=False):
+        path = f"/conversations/{chat}/messages/{message}/reactions/{quote(emoji)}"
+        status, answer = self.do("DELETE" if remove else "PUT", path)
+        return status, answer.get("data") or answer
+
+    def pin(self, chat, message, remove=False):
+        status, answer = self.do("DELETE" if remove else "PUT", f"/conversations/{chat}/pins/{message}")
         return status, answer.get("data") or answer
 
     def shown(self, chat, seq, more=""):
