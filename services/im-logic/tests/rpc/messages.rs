@@ -228,3 +228,128 @@ async fn recalls_and_edits_go_the_way_of_messages() {
     assert_eq!(first.content.len(), 200, "a reason is bounded");
     assert_eq!(wishes[2].content, "better");
 }
+
+#[tokio::test]
+async fn reactions_and_pins_go_the_way_of_messages() {
+    let logic = Logic::start().await;
+    let [ann, bob] = logic.people(["ann", "bob"]).await;
+    let group = logic.group(&ann, &[&bob]).await;
+    let message = store(&logic, &group, &bob, 1, 0).await;
+    let mut messages = logic.messages();
+    let react = |remove| ReactRequest {
+        conversation_id: group.clone(),
+        message_id: message.clone(),
+        operator_id: ann.clone(),
+        emoji: "👍".into(),
+        remove,
+        ..Default::default()
+    };
+    let reacted = messages.react(react(false)).await.unwrap().into_inner();
+    assert_eq!((reacted.seq_id, reacted.rev), (1, 1));
+    messages.react(react(true)).await.unwrap();
+    let pin = |remove| PinMessageRequest {
+        conversation_id: group.clone(),
+        message_id: message.clone(),
+        operator_id: ann.clone(),
+        remove,
+        client_msg_id: "p-1".into(),
+        resend: true,
+    };
+    messages.pin_message(pin(false)).await.unwrap();
+    messages.pin_message(pin(true)).await.unwrap();
+    let wishes = logic.wishes.lock();
+    let kinds: Vec<_> = wishes.iter().map(|wish| wish.kind).collect();
+    use ChangeKind::{Pin, React, Unpin, Unreact};
+    assert_eq!(kinds, [React, Unreact, Pin, Unpin]);
+    assert_eq!(wishes[0].content, "👍");
+    assert!(wishes[2].resend && wishes[2].client_msg_id == "p-1");
+    assert!(wishes.iter().all(|w| w.operator.to_string() == ann));
+}
+
+#[tokio::test]
+async fn who_reacted_and_what_is_pinned_is_told_to_members() {
+    let logic = Logic::start().await;
+    let [ann, bob, cat] = logic.people(["ann", "bob", "cat"]).await;
+    let group = logic.group(&ann, &[&bob]).await;
+    let message = store(&logic, &group, &bob, 1, 0).await;
+    let count = |emoji: &str, count| gochat_proto::common::v1::Reaction {
+        emoji: emoji.into(),
+        count,
+        mine: false,
+    };
+    let change = |rev, change: ChangeKind, sender: &str, reactions| repo::SaveMessageRequest {
+        message_id: message.clone(),
+        conversation_id: group.clone(),
+        sender_id: sender.into(),
+        content: "👍".into(),
+        seq_id: 1,
+        client_msg_id: format!("x{rev}"),
+        rev,
+        change: change.as_i32(),
+        reactions,
+        pinned: change == ChangeKind::Pin,
+        ..Default::default()
+    };
+    let batch = repo::BatchSaveMessagesRequest {
+        messages: vec![
+            change(2, ChangeKind::React, &bob, vec![count("👍", 1)]),
+            change(3, ChangeKind::React, &ann, vec![count("👍", 2)]),
+            change(4, ChangeKind::Pin, &ann, vec![count("👍", 2)]),
+        ],
+    };
+    let saved = logic.stored().batch_save_messages(batch).await.unwrap();
+    assert!(saved.into_inner().failed.is_empty());
+    let mut messages = logic.messages();
+    let list = |user: &str, cursor: &str| ListReactionsRequest {
+        user_id: user.into(),
+        conversation_id: group.clone(),
+        message_id: message.clone(),
+        cursor: cursor.into(),
+        limit: 1,
+        ..Default::default()
+    };
+    let first = messages
+        .list_reactions(list(&ann, ""))
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(first.has_more);
+    let rest = messages
+        .list_reactions(list(&ann, &first.next_cursor))
+        .await
+        .unwrap();
+    let rest = rest.into_inner();
+    let who = |page: &ListReactionsResponse| page.reactions[0].user.clone().unwrap().id;
+    assert_eq!(
+        (who(&first), who(&rest), rest.has_more),
+        (bob.clone(), ann.clone(), false)
+    );
+    let stranger = refusal(messages.list_reactions(list(&cat, "")).await);
+    assert_eq!(stranger, ErrorCode::NotConversationMember);
+    let bad = refusal(messages.list_reactions(list(&ann, "x")).await);
+    assert_eq!(bad, ErrorCode::InvalidParams);
+    let pins = ListPinsRequest {
+        user_id: bob.clone(),
+        conversation_id: group.clone(),
+        at_least_rev: 0,
+    };
+    let pins = messages
+        .list_pins(pins)
+        .await
+        .unwrap()
+        .into_inner()
+        .messages;
+    assert!(pins.len() == 1 && pins[0].pinned);
+    let mut conversations = logic.conversations();
+    for (user, mine) in [(&ann, true), (&bob, true), (&cat, false)] {
+        let read = conversations
+            .get_messages(page(user, &group, 1, 10, true))
+            .await;
+        let Ok(read) = read else {
+            assert!(!mine);
+            continue;
+        };
+        let shown = &read.into_inner().messages[0].reactions;
+        assert_eq!((shown[0].count, shown[0].mine), (2, mine));
+    }
+}
