@@ -1,20 +1,30 @@
 //! The invariants of changes, as functions from observations to violations.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use gochat_core::message::ChangeKind;
 
 use super::audit::{Truth, find};
-use super::changes::{ChangeAck, Wish};
-use super::observe::{Observed, Place, Row};
+use super::changes::{ChangeAck, Counts, Wish};
+use super::observe::{Observed, Place, Row, Who};
 
-/// Refusals that a wish may meet: another one of the author's came first, or time ran out.
-const REFUSALS: [&str; 3] = ["MESSAGE_RECALLED", "RECALL_TIME_EXCEEDED", "RATE_LIMITED"];
+/// Refusals that a wish may meet: another change came first, there was no room, or time ran out.
+const REFUSALS: [&str; 5] = [
+    "MESSAGE_RECALLED",
+    "RECALL_TIME_EXCEEDED",
+    "TOO_MANY_REACTIONS",
+    "TOO_MANY_PINS",
+    "RATE_LIMITED",
+];
 
 /// Everything that is wrong, in words.
 pub(super) fn audit(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<String>) {
     let acks = one_number_each(observed, wrong);
-    revs_are_gapless(observed, truth, wrong);
-    states_follow_from_changes(observed, truth, &acks, wrong);
-    pushes_tell_what_was_done(observed, &acks, wrong);
+    let fates = fates(observed, &acks);
+    revs_are_gapless(observed, truth, &fates, wrong);
+    states_follow_from_changes(truth, &fates, wrong);
+    reactions_are_whose_they_are(observed, truth, &fates, wrong);
+    pushes_tell_what_was_done(observed, &acks, &fates, wrong);
     clients_hold_the_truth(observed, truth, wrong);
     for (id, code) in &observed.changes.refused {
         if !REFUSALS.contains(&&**code) {
@@ -49,20 +59,6 @@ fn one_number_each<'a>(
     first
 }
 
-/// Every `rev` is a message or a change: the newest is the number of both.
-fn revs_are_gapless(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<String>) {
-    for (place, rows) in truth {
-        let changes = rows.iter().map(|row| row.edits + u64::from(row.deleted));
-        let expected = rows.len() as u64 + changes.sum::<u64>();
-        let head = observed.head_revs.get(place).copied().unwrap_or(expected);
-        if head != expected {
-            wrong.push(format!(
-                "conversation {place} has rev {head}, and {expected} messages and changes"
-            ));
-        }
-    }
-}
-
 /// What is known about one message.
 #[derive(Default)]
 struct Fate<'a> {
@@ -72,14 +68,11 @@ struct Fate<'a> {
     open: Vec<&'a Wish>,
 }
 
-/// The state of every message follows from its changes, in the order of their numbers.
-fn states_follow_from_changes(
-    observed: &Observed,
-    truth: &Truth<'_>,
-    acks: &HashMap<&str, &ChangeAck>,
-    wrong: &mut Vec<String>,
-) {
-    let mut fates: BTreeMap<(Place, u64), Fate<'_>> = BTreeMap::new();
+/// By conversation and place in it.
+type Fates<'a> = BTreeMap<(Place, u64), Fate<'a>>;
+
+fn fates<'a>(observed: &'a Observed, acks: &HashMap<&str, &ChangeAck>) -> Fates<'a> {
+    let mut fates: Fates<'a> = BTreeMap::new();
     for (id, wish) in &observed.changes.wishes {
         let fate = fates.entry((wish.place, wish.seq)).or_default();
         if let Some(ack) = acks.get(id.as_str()) {
@@ -88,18 +81,47 @@ fn states_follow_from_changes(
             fate.open.push(wish);
         }
     }
-    for ((place, seq), fate) in &fates {
+    fates
+}
+
+/// Every `rev` is a message or a change: the newest is the number of both. Wishes without an answer
+/// may be among them.
+fn revs_are_gapless(
+    observed: &Observed,
+    truth: &Truth<'_>,
+    fates: &Fates<'_>,
+    wrong: &mut Vec<String>,
+) {
+    for (place, rows) in truth {
+        let of_place = fates.range((*place, 0)..=(*place, u64::MAX));
+        let (mut done, mut open) = (rows.len() as u64, 0);
+        for (_, fate) in of_place {
+            done += fate.done.len() as u64;
+            open += fate.open.len() as u64;
+        }
+        let head = observed.head_revs.get(place).copied().unwrap_or(done);
+        if head < done || head > done + open {
+            wrong.push(format!(
+                "conversation {place} has rev {head}, and {done} messages and changes, {open} without an answer"
+            ));
+        }
+    }
+}
+
+/// The state of every message follows from its changes, in the order of their numbers.
+fn states_follow_from_changes(truth: &Truth<'_>, fates: &Fates<'_>, wrong: &mut Vec<String>) {
+    for ((place, seq), fate) in fates {
         let rows = truth.get(place).copied().unwrap_or_default();
         let fault = match find(rows, *seq) {
             None => Some("is gone".to_owned()),
-            Some(row) => fault(row, fate),
+            Some(row) => fate.fault(row).or_else(|| fate.fault_of_marks(row)),
         };
         if let Some(fault) = fault {
             wrong.push(format!("message {seq} of conversation {place} {fault}"));
         }
     }
     for (place, rows) in truth {
-        let untold = |row: &&Row| !row.is_untouched() && !fates.contains_key(&(*place, row.seq));
+        let untold = |row: &&Row| !row.is_new() && !fates.contains_key(&(*place, row.seq));
         if let Some(row) = rows.iter().find(untold) {
             let seq = row.seq;
             wrong.push(format!(
@@ -109,46 +131,149 @@ fn states_follow_from_changes(
     }
 }
 
-/// What is wrong with the state of a message.
-fn fault(row: &Row, fate: &Fate<'_>) -> Option<String> {
-    let edits = |wishes: &mut dyn Iterator<Item = &&Wish>| wishes.filter(|w| !w.recall).count();
-    let (done, open) = (
-        edits(&mut fate.done.values()) as u64,
-        edits(&mut fate.open.iter()) as u64,
-    );
-    if row.edits < done || row.edits > done + open {
-        return Some(format!(
-            "says {} edits after {done}, and {open} without an answer",
-            row.edits
-        ));
+impl Fate<'_> {
+    /// What is wrong with text and number of a message.
+    fn fault(&self, row: &Row) -> Option<String> {
+        let is_edit = |wish: &&&Wish| wish.kind == ChangeKind::Edit;
+        let done = self.done.values().filter(is_edit).count() as u64;
+        let open = self.open.iter().filter(is_edit).count() as u64;
+        if row.edits < done || row.edits > done + open {
+            return Some(format!(
+                "says {} edits after {done}, and {open} without an answer",
+                row.edits
+            ));
+        }
+        let newest = self.done.last_key_value().map_or(0, |(rev, _)| *rev);
+        let is_recall = |wish: &Wish| wish.kind == ChangeKind::Recall;
+        let recalled = self.done.iter().find(|(_, wish)| is_recall(wish));
+        if let Some((rev, _)) = recalled
+            && newest > *rev
+        {
+            return Some(format!("was changed after its recall as rev {rev}"));
+        }
+        let may_be_recalled = self.open.iter().any(|wish| is_recall(wish));
+        if row.deleted != recalled.is_some() && !(row.deleted && may_be_recalled) {
+            return Some(format!("says deleted: {}", row.deleted));
+        }
+        // The last one rules, unless one without an answer came after it.
+        if row.rev < newest || (row.rev > newest && newest > 0 && self.open.is_empty()) {
+            return Some(format!(
+                "is of rev {}, and changed as rev {newest}",
+                row.rev
+            ));
+        }
+        if row.deleted {
+            return (!row.content.is_empty()).then(|| "keeps its text after a recall".to_owned());
+        }
+        let last = self.done.values().rev().find(is_edit);
+        let is_last = last.is_some_and(|wish| row.content == wish.content);
+        let is_open = row.edits > done && self.open.iter().any(|w| w.content == row.content);
+        let fits = is_last || is_open || row.edits == 0;
+        (!fits).then(|| format!("says \"{}\" as of rev {}", row.content, row.rev))
     }
-    let newest = fate.done.last_key_value();
-    let recalled = fate.done.iter().find(|(_, wish)| wish.recall);
-    if let Some((rev, _)) = recalled
-        && newest.is_some_and(|(last, _)| last > rev)
-    {
-        return Some(format!("was changed after its recall as rev {rev}"));
+
+    /// What is wrong with reactions and pin of a message.
+    fn fault_of_marks(&self, row: &Row) -> Option<String> {
+        if row.deleted {
+            let is_bare = row.reactions.is_empty() && !row.pinned;
+            return (!is_bare).then(|| "keeps reactions or a pin after a recall".to_owned());
+        }
+        let (certain, open) = (self.reacted(u64::MAX), self.unsure());
+        let emoji = certain.iter().chain(&open).map(|(_, emoji)| *emoji);
+        let emoji: BTreeSet<&str> = emoji
+            .chain(row.reactions.keys().map(String::as_str))
+            .collect();
+        for emoji in emoji {
+            let of = |set: &BTreeSet<(Who, &str)>| {
+                set.iter().filter(|(_, e)| *e == emoji).count() as u64
+            };
+            let sure: BTreeSet<(Who, &str)> = certain.difference(&open).copied().collect();
+            let (least, most) = (of(&sure), of(&sure) + of(&open));
+            let count = row.reactions.get(emoji).copied().unwrap_or(0);
+            if count < least || count > most {
+                return Some(format!(
+                    "counts {count} of {emoji}, which {least} to {most} users put there"
+                ));
+            }
+        }
+        let is_pin = |wish: &&&Wish| matches!(wish.kind, ChangeKind::Pin | ChangeKind::Unpin);
+        let last = self.done.values().rev().find(is_pin);
+        let is_pinned = last.is_some_and(|wish| wish.kind == ChangeKind::Pin);
+        let is_sure = !self.open.iter().any(|wish| is_pin(&wish));
+        (is_sure && row.pinned != is_pinned).then(|| format!("says pinned: {}", row.pinned))
     }
-    let may_be_recalled = fate.open.iter().any(|wish| wish.recall);
-    if row.deleted != recalled.is_some() && !(row.deleted && may_be_recalled) {
-        return Some(format!("says deleted: {}", row.deleted));
+
+    /// Reactions that stand under the message after the acknowledged changes up to a number.
+    fn reacted(&self, up_to: u64) -> BTreeSet<(Who, &str)> {
+        let mut there = BTreeSet::new();
+        for wish in self.done.range(..=up_to).map(|(_, wish)| wish) {
+            let reaction = (wish.who, wish.content.as_str());
+            match wish.kind {
+                ChangeKind::React => drop(there.insert(reaction)),
+                ChangeKind::Unreact => drop(there.remove(&reaction)),
+                ChangeKind::Recall => there.clear(),
+                ChangeKind::Edit | ChangeKind::Pin | ChangeKind::Unpin => {}
+            }
+        }
+        there
     }
-    if row.deleted {
-        return (!row.content.is_empty()).then(|| "keeps its text after a recall".to_owned());
+
+    /// Reactions that may stand there or not: a wish about them has no answer.
+    fn unsure(&self) -> BTreeSet<(Who, &str)> {
+        let reactions = self.open.iter().filter(|wish| wish.kind.is_reaction());
+        reactions
+            .map(|wish| (wish.who, wish.content.as_str()))
+            .collect()
     }
-    // With all edits acknowledged the last one rules; an open one may have come after it.
-    let is_last = newest.is_some_and(|(rev, w)| row.content == w.content && row.rev == *rev);
-    let is_open = row.edits > done && fate.open.iter().any(|w| w.content == row.content);
-    let is_as_sent = row.edits == 0;
-    let ahead = newest.is_none_or(|(rev, _)| row.rev >= *rev);
-    let fits = ahead && (is_last || is_open || is_as_sent);
-    (!fits).then(|| format!("says \"{}\" as of rev {}", row.content, row.rev))
+
+    /// Counts after the changes up to a number; `None` while a wish about the message has no answer.
+    fn counts(&self, up_to: u64) -> Option<Counts> {
+        if !self.open.is_empty() {
+            return None;
+        }
+        let mut counts = Counts::new();
+        for (_, emoji) in self.reacted(up_to) {
+            *counts.entry(emoji.to_owned()).or_default() += 1;
+        }
+        Some(counts)
+    }
+}
+
+/// What history calls a reader's own reactions are those that the reader made.
+fn reactions_are_whose_they_are(
+    observed: &Observed,
+    truth: &Truth<'_>,
+    fates: &Fates<'_>,
+    wrong: &mut Vec<String>,
+) {
+    for ((who, place), mine) in &observed.mine {
+        let (mut expected, mut unsure) = (BTreeSet::new(), BTreeSet::new());
+        for ((_, seq), fate) in fates.range((*place, 0)..=(*place, u64::MAX)) {
+            let rows = truth.get(place).copied().unwrap_or_default();
+            if find(rows, *seq).is_some_and(|row| row.deleted) {
+                continue;
+            }
+            let own = |set: BTreeSet<(Who, &str)>| -> Vec<(u64, String)> {
+                let own = set.into_iter().filter(|(by, _)| by == who);
+                own.map(|(_, emoji)| (*seq, emoji.to_owned())).collect()
+            };
+            expected.extend(own(fate.reacted(u64::MAX)));
+            unsure.extend(own(fate.unsure()));
+        }
+        let differs = mine.symmetric_difference(&expected);
+        if let Some((seq, emoji)) = differs.into_iter().find(|one| !unsure.contains(one)) {
+            wrong.push(format!(
+                "history is wrong about whether user {who} put {emoji} under message {seq} of conversation {place}"
+            ));
+        }
+    }
 }
 
 /// A pushed change is one that somebody made, and everybody is told the same.
 fn pushes_tell_what_was_done(
     observed: &Observed,
     acks: &HashMap<&str, &ChangeAck>,
+    fates: &Fates<'_>,
     wrong: &mut Vec<String>,
 ) {
     let by_number: HashMap<(Place, u64), &Wish> = acks
@@ -164,11 +289,19 @@ fn pushes_tell_what_was_done(
             let number = (*place, told.rev);
             let agrees = *first.entry(number).or_insert(told) == told;
             let as_wished = by_number.get(&number).is_none_or(|wish| {
-                (wish.seq, &wish.message_id, wish.recall)
-                    == (told.seq, &told.message_id, told.recall)
-                    && wish.content == told.content
+                let text = if wish.kind == ChangeKind::Edit {
+                    &*wish.content
+                } else {
+                    ""
+                };
+                (wish.seq, &wish.message_id, wish.kind.name())
+                    == (told.seq, &told.message_id, &*told.kind)
+                    && text == told.content
             });
-            if !agrees || !as_wished {
+            let fate = fates.get(&(*place, told.seq));
+            let counts = fate.and_then(|fate| fate.counts(told.rev));
+            let counted = told.kind != "reaction" || counts.is_none_or(|c| c == told.reactions);
+            if !agrees || !as_wished || !counted {
                 wrong.push(format!(
                     "user {} was pushed another change as rev {} of conversation {place}",
                     connection.who, told.rev
@@ -185,7 +318,9 @@ fn clients_hold_the_truth(observed: &Observed, truth: &Truth<'_>, wrong: &mut Ve
         let same = |row: &&Row| {
             let held = replica.messages.get(&row.seq);
             held.is_some_and(|held| {
-                (held.rev, held.deleted) == (row.rev, row.deleted) && held.content == row.content
+                (held.rev, held.deleted, held.pinned) == (row.rev, row.deleted, row.pinned)
+                    && held.content == row.content
+                    && held.reactions == row.reactions
             })
         };
         if let Some(row) = rows.iter().find(|row| !same(row)) {

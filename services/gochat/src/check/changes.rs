@@ -3,23 +3,28 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use gochat_core::message::ChangeKind;
 use serde_json::Value;
 
-use super::observe::Place;
+use super::observe::{Place, Who};
 
-/// Own messages that a client may still change.
-const OWN: usize = 40;
+/// Messages of one's own, and of others, that a client may still change.
+const KEPT: usize = 40;
 /// A message is taken back within this time: authors have two minutes, and the wish may be repeated.
 pub(super) const RECALL_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often each emoji stands under a message.
+pub(super) type Counts = BTreeMap<String, u64>;
 
 /// A change as its author wishes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wish {
+    pub(super) who: Who,
     pub(super) place: Place,
     pub(super) message_id: String,
     pub(super) seq: u64,
-    pub(super) recall: bool,
-    /// Of an edit.
+    pub(super) kind: ChangeKind,
+    /// Text of an edit, emoji of a reaction.
     pub(super) content: String,
 }
 
@@ -39,8 +44,11 @@ pub(super) struct Told {
     pub(super) seq: u64,
     pub(super) rev: u64,
     pub(super) message_id: String,
-    pub(super) recall: bool,
+    pub(super) kind: String,
+    /// Of an edit.
     pub(super) content: String,
+    /// Of a reaction.
+    pub(super) reactions: Counts,
 }
 
 /// All of it, of one client or of all.
@@ -74,6 +82,31 @@ pub(super) struct Held {
     pub(super) rev: u64,
     pub(super) content: String,
     pub(super) deleted: bool,
+    pub(super) reactions: Counts,
+    pub(super) pinned: bool,
+}
+
+impl Held {
+    /// A message to which nothing has happened yet.
+    pub(super) fn new(rev: u64, content: &str) -> Self {
+        Self {
+            rev,
+            content: content.to_owned(),
+            deleted: false,
+            reactions: Counts::new(),
+            pinned: false,
+        }
+    }
+}
+
+/// The counts in a message as it is read or pushed.
+pub(super) fn counts(message: &Value) -> Counts {
+    let reactions = message["reactions"].as_array().into_iter().flatten();
+    let count = |r: &Value| {
+        let emoji = r["emoji"].as_str().unwrap_or_default().to_owned();
+        (emoji, r["count"].as_u64().unwrap_or(0))
+    };
+    reactions.map(count).collect()
 }
 
 /// What a client holds of one conversation. It looks for what it missed by `rev` alone.
@@ -86,11 +119,37 @@ pub(super) struct Replica {
 }
 
 impl Replica {
-    /// Takes a state, unless a newer one is known.
+    /// Takes a message as it was sent or read, unless something newer is known. A push tells one part of a
+    /// message; what is read tells all of them.
     pub(super) fn apply(&mut self, seq: u64, state: Held) {
         let known = self.messages.get(&seq).map_or(0, |held| held.rev);
-        if state.rev > known {
+        if state.rev >= known {
             self.messages.insert(seq, state);
+        }
+    }
+
+    /// Takes a pushed change, unless something newer is known.
+    pub(super) fn patch(&mut self, told: &Told) {
+        let Some(held) = self
+            .messages
+            .get_mut(&told.seq)
+            .filter(|h| h.rev < told.rev)
+        else {
+            return;
+        };
+        held.rev = told.rev;
+        match told.kind.as_str() {
+            "edited" => held.content.clone_from(&told.content),
+            "recalled" => {
+                *held = Held {
+                    deleted: true,
+                    ..Held::new(told.rev, "")
+                }
+            }
+            "reaction" => held.reactions.clone_from(&told.reactions),
+            "pinned" => held.pinned = true,
+            "unpinned" => held.pinned = false,
+            _ => {}
         }
     }
 
@@ -101,6 +160,8 @@ impl Replica {
                 rev: message["rev"].as_u64().unwrap_or(0),
                 content: message["content"].as_str().unwrap_or_default().to_owned(),
                 deleted: message["deleted"] == true,
+                reactions: counts(message),
+                pinned: message["pinned"] == true,
             };
             self.apply(message["seqId"].as_u64().unwrap_or(0), state);
         }
@@ -117,7 +178,7 @@ pub(super) struct Pending {
     pub(super) sent: Instant,
 }
 
-/// An own message that was acknowledged.
+/// An own message that was acknowledged, or one of others that was pushed.
 #[derive(Debug, Clone)]
 pub(super) struct Own {
     pub(super) place: Place,
@@ -130,16 +191,37 @@ pub(super) struct Own {
 #[derive(Debug, Default)]
 pub(super) struct Pen {
     own: VecDeque<Own>,
+    /// Messages of others.
+    seen: VecDeque<Own>,
     pub(super) waiting: BTreeMap<String, Pending>,
 }
 
 impl Pen {
     /// An own message was acknowledged.
     pub(super) fn note(&mut self, own: Own) {
-        if self.own.len() >= OWN {
+        if self.own.len() >= KEPT {
             self.own.pop_front();
         }
         self.own.push_back(own);
+    }
+
+    /// A message of somebody else was pushed.
+    pub(super) fn note_other(&mut self, message: Own) {
+        if self.seen.len() >= KEPT {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(message);
+    }
+
+    /// One of the last messages that fits, whoever wrote it, by a number drawn at random.
+    pub(super) fn choose_any(&self, drawn: usize, fits: impl Fn(&Own) -> bool) -> Option<&Own> {
+        let all: Vec<&Own> = self
+            .own
+            .iter()
+            .chain(&self.seen)
+            .filter(|own| fits(own))
+            .collect();
+        all.get(drawn % all.len().max(1)).copied()
     }
 
     /// One of the last own messages, by a number drawn at random.

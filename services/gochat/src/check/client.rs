@@ -375,11 +375,17 @@ impl Client {
                     seq: changed.seq_id,
                     rev: changed.rev,
                     message_id: changed.message_id.into_owned(),
-                    recall: changed.message.deleted,
+                    kind: changed.kind.into_owned(),
                     content: changed.message.content.unwrap_or_default().into_owned(),
+                    reactions: changed
+                        .message
+                        .reactions
+                        .into_iter()
+                        .flatten()
+                        .map(|r| (r.emoji.into_owned(), u64::from(r.count)))
+                        .collect(),
                 };
-                let (seq, rev) = (told.seq, told.rev);
-                self.hold(place, seq, rev, &told.content, told.recall);
+                self.hold_change(place, &told);
                 seen.changes.push((place, told));
             }
             Ok((ServerFrame::NewMessage(message), _)) => {
@@ -396,13 +402,21 @@ impl Client {
                 let newest = self.seen.entry(place).or_default();
                 *newest = message.seq_id.max(*newest);
                 let (seq, rev) = (message.seq_id, message.rev);
-                self.hold(place, seq, rev, &message.content, false);
+                self.hold(place, seq, rev, &message.content);
+                self.pen.note_other(Own {
+                    place,
+                    message_id: message.id.to_string(),
+                    seq,
+                    at: Instant::now(),
+                });
                 seen.order.push((place, seq));
                 let row = Row {
                     seq,
                     rev,
                     deleted: false,
                     edits: 0,
+                    reactions: Default::default(),
+                    pinned: false,
                     message_id: message.id.into_owned(),
                     sender: message.sender.id.into_owned(),
                     client_id: message.client_msg_id.into_owned(),
@@ -421,7 +435,7 @@ impl Client {
                 self.control.acknowledged.fetch_add(1, Ordering::Relaxed);
                 let place = waiting.place;
                 if rev > 0 {
-                    self.hold(place, seq, rev, &waiting.content, false);
+                    self.hold(place, seq, rev, &waiting.content);
                 }
                 self.pen.note(Own {
                     place,

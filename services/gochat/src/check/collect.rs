@@ -1,12 +1,13 @@
 //! Reading everything back, as every reader.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Method;
 use serde_json::Value;
 
+use super::changes::counts;
 use super::load::Scene;
 use super::observe::{Listed, Observed, Place, Row, Who};
 use crate::bench::Result;
@@ -50,7 +51,10 @@ pub(super) async fn everything(scene: &Arc<Scene>, observed: &mut Observed) -> R
         async move { history(&scene, who, place).await }
     })
     .await?;
-    observed.history = all.iter().copied().zip(histories).collect();
+    for (of, (rows, mine)) in all.iter().copied().zip(histories) {
+        observed.history.insert(of, rows);
+        observed.mine.insert(of, mine);
+    }
     for who in 0..scene.users.len() {
         observed.lists.extend(list(scene, who).await?);
     }
@@ -125,8 +129,11 @@ async fn newest(scene: &Scene, who: Who, place: Place) -> Result<u64> {
     Ok(data["messages"][0]["seqId"].as_u64().unwrap_or(0))
 }
 
-async fn history(scene: &Scene, who: Who, place: Place) -> Result<Vec<Row>> {
-    let mut rows: Vec<Row> = Vec::new();
+/// Rows, and the reactions that are the reader's own.
+type History = (Vec<Row>, BTreeSet<(u64, String)>);
+
+async fn history(scene: &Scene, who: Who, place: Place) -> Result<History> {
+    let (mut rows, mut own): (Vec<Row>, _) = (Vec::new(), BTreeSet::new());
     loop {
         let after = rows.last().map_or(0, |row| row.seq);
         let id = &scene.places[place].0;
@@ -139,10 +146,20 @@ async fn history(scene: &Scene, who: Who, place: Place) -> Result<Vec<Row>> {
             .await?;
         let page = data["messages"].as_array().map_or(&[][..], Vec::as_slice);
         rows.extend(page.iter().map(row));
+        own.extend(page.iter().flat_map(mine));
         if page.is_empty() || data["hasMore"] != true {
-            return Ok(rows);
+            return Ok((rows, own));
         }
     }
+}
+
+/// Reactions to a message that are the reader's own.
+fn mine(message: &Value) -> Vec<(u64, String)> {
+    let reactions = message["reactions"].as_array().into_iter().flatten();
+    let own = reactions.filter(|r| r["mine"] == true);
+    let seq = message["seqId"].as_u64().unwrap_or(0);
+    own.map(|r| (seq, r["emoji"].as_str().unwrap_or_default().to_owned()))
+        .collect()
 }
 
 fn row(message: &Value) -> Row {
@@ -152,6 +169,8 @@ fn row(message: &Value) -> Row {
         rev: message["rev"].as_u64().unwrap_or(0),
         deleted: message["deleted"] == true,
         edits: message["editCount"].as_u64().unwrap_or(0),
+        reactions: counts(message),
+        pinned: message["pinned"] == true,
         message_id: text("id"),
         sender: text("senderId"),
         client_id: text("clientMsgId"),

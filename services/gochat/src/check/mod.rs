@@ -87,7 +87,7 @@ pub struct CheckArgs {
     /// Messages per second of each client.
     #[arg(long, default_value_t = 10.0)]
     rate: f64,
-    /// Part of what plain clients do that changes a message: edits, and here and there a recall.
+    /// Part of what plain clients do that changes a message: edits, recalls, reactions, pins.
     #[arg(long, default_value_t = 0.33)]
     changes: f64,
     /// Seconds after opening in which messages from before may be pushed after newer ones. Gateways do that for two seconds;

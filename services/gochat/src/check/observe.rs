@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gochat_core::ids::UserId;
 use gochat_core::membership::Role;
 
-use super::changes::{Changes, Replica, Told};
+use super::changes::{Changes, Counts, Replica, Told};
 use super::people::Outcomes;
 use super::sessions::{History, Rules};
 
@@ -34,6 +34,8 @@ pub(super) struct Row {
     pub(super) deleted: bool,
     /// Number of edits.
     pub(super) edits: u64,
+    pub(super) reactions: Counts,
+    pub(super) pinned: bool,
     pub(super) message_id: String,
     pub(super) sender: String,
     pub(super) client_id: String,
@@ -54,9 +56,14 @@ impl Row {
         key(self) == key(other)
     }
 
-    /// Whether nothing happened to it since it was sent.
+    /// Whether it says what it said when it was sent.
     pub(super) const fn is_untouched(&self) -> bool {
         !self.deleted && self.edits == 0
+    }
+
+    /// Whether nothing happened to it since it was sent.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_untouched() && !self.pinned && self.reactions.is_empty()
     }
 
     /// Whether a client of the run wrote it; client ids read `run-user-number`.
@@ -142,6 +149,8 @@ pub(super) struct Observed {
     pub(super) timelines: Vec<(Who, BTreeMap<Place, Vec<Row>>)>,
     /// History as each reader sees it.
     pub(super) history: BTreeMap<(Who, Place), Vec<Row>>,
+    /// Reactions that history calls the reader's own, with the places of their messages.
+    pub(super) mine: BTreeMap<(Who, Place), BTreeSet<(u64, String)>>,
     pub(super) lists: BTreeMap<(Who, Place), Listed>,
     /// Groups that got commands, and who gave them.
     pub(super) clubs: Vec<(String, Vec<Who>)>,

@@ -4,8 +4,9 @@ use clap::ValueEnum;
 
 use gochat_core::ids::UserId;
 use gochat_core::membership::Role;
+use gochat_core::message::ChangeKind;
 
-use super::changes::ChangeAck;
+use super::changes::{ChangeAck, Wish};
 use super::observe::{Connection, Observed, Row};
 use super::sessions::{Act, Answer, Line, Request, Socket};
 
@@ -68,6 +69,16 @@ pub(super) enum Plant {
     WrongChange,
     /// A repeated change was acknowledged under another number.
     SecondChange,
+    /// An acknowledged reaction is gone from everybody's history.
+    LostReaction,
+    /// A reaction was counted twice.
+    CountedTwice,
+    /// Somebody is told that a reaction of theirs is not.
+    NotMine,
+    /// A pinned message isn't pinned any more.
+    LostPin,
+    /// A reaction was pushed with another count.
+    WrongCount,
 }
 
 /// Tells the lie; it does nothing when there is nothing to lie about.
@@ -198,6 +209,11 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
         | Plant::StaleClient
         | Plant::WrongChange
         | Plant::SecondChange => return changes(observed, plant),
+        Plant::LostReaction
+        | Plant::CountedTwice
+        | Plant::NotMine
+        | Plant::LostPin
+        | Plant::WrongCount => return marks(observed, plant),
         Plant::Disorder => observed.unexplained.push("two commands".to_owned()),
         Plant::SignedOut => observed.signed_out.push("client".to_owned()),
         Plant::DroppedEnd
@@ -223,30 +239,7 @@ fn changes(observed: &mut Observed, plant: Plant) -> Option<()> {
     };
     let ack = observed.changes.acks.iter().find(is_last)?.clone();
     let everywhere = |observed: &mut Observed, lie: &dyn Fn(&mut Row)| {
-        let histories = observed.history.iter_mut();
-        for (_, rows) in histories.filter(|((_, place), _)| *place == ack.place) {
-            rows.iter_mut()
-                .filter(|row| row.seq == ack.seq)
-                .for_each(lie);
-        }
-        // Clients believe it.
-        let replicas = observed.replicas.iter_mut();
-        for (_, replica) in replicas.filter(|((_, place), _)| *place == ack.place) {
-            if let Some(held) = replica.messages.get_mut(&ack.seq) {
-                let mut row = Row {
-                    seq: ack.seq,
-                    rev: held.rev,
-                    deleted: held.deleted,
-                    edits: 1,
-                    message_id: String::new(),
-                    sender: String::new(),
-                    client_id: String::new(),
-                    content: held.content.clone(),
-                };
-                lie(&mut row);
-                (held.rev, held.deleted, held.content) = (row.rev, row.deleted, row.content);
-            }
-        }
+        rewrite(observed, &ack, lie);
     };
     match plant {
         Plant::LostChange => everywhere(observed, &|row| {
@@ -260,7 +253,7 @@ fn changes(observed: &mut Observed, plant: Plant) -> Option<()> {
         Plant::OlderChange => everywhere(observed, &|row| row.content = "as it was".into()),
         Plant::Resurrected => {
             let wish = observed.changes.wishes.get_mut(&ack.client_id)?;
-            wish.recall = true;
+            wish.kind = ChangeKind::Recall;
         }
         Plant::StaleClient => {
             let mut replicas = observed.replicas.iter_mut();
@@ -281,6 +274,87 @@ fn changes(observed: &mut Observed, plant: Plant) -> Option<()> {
         _ => return None,
     }
     Some(())
+}
+
+/// Tells another history of the message of a change, and clients believe it.
+fn rewrite(observed: &mut Observed, ack: &ChangeAck, lie: &dyn Fn(&mut Row)) {
+    let histories = observed.history.iter_mut();
+    for (_, rows) in histories.filter(|((_, place), _)| *place == ack.place) {
+        rows.iter_mut()
+            .filter(|row| row.seq == ack.seq)
+            .for_each(lie);
+    }
+    let replicas = observed.replicas.iter_mut();
+    for (_, replica) in replicas.filter(|((_, place), _)| *place == ack.place) {
+        if let Some(held) = replica.messages.get_mut(&ack.seq) {
+            let mut row = Row {
+                seq: ack.seq,
+                rev: held.rev,
+                deleted: held.deleted,
+                edits: 1,
+                reactions: held.reactions.clone(),
+                pinned: held.pinned,
+                message_id: String::new(),
+                sender: String::new(),
+                client_id: String::new(),
+                content: held.content.clone(),
+            };
+            lie(&mut row);
+            (held.rev, held.deleted, held.content) = (row.rev, row.deleted, row.content);
+            (held.reactions, held.pinned) = (row.reactions, row.pinned);
+        }
+    }
+}
+
+/// Lies about reactions and pins.
+fn marks(observed: &mut Observed, plant: Plant) -> Option<()> {
+    let wanted = if plant == Plant::LostPin {
+        ChangeKind::Pin
+    } else {
+        ChangeKind::React
+    };
+    let rows = observed.history.iter();
+    let shown: Vec<(usize, u64)> = rows
+        .flat_map(|((_, place), rows)| rows.iter().map(move |row| (*place, row)))
+        .filter(|(_, row)| !row.deleted && (row.pinned || wanted == ChangeKind::React))
+        .map(|(place, row)| (place, row.seq))
+        .collect();
+    let ack = observed.changes.acks.iter().find(|ack| {
+        let wish = observed.changes.wishes.get(&ack.client_id);
+        let is_it = wish.is_some_and(|wish| wish.kind == wanted && is_there(observed, wish));
+        is_it && shown.contains(&(ack.place, ack.seq))
+    })?;
+    let (ack, wish) = (
+        ack.clone(),
+        observed.changes.wishes.get(&ack.client_id)?.clone(),
+    );
+    match plant {
+        Plant::LostReaction => rewrite(observed, &ack, &|row| row.reactions.clear()),
+        Plant::CountedTwice => rewrite(observed, &ack, &|row| {
+            row.reactions.values_mut().for_each(|count| *count += 1);
+        }),
+        Plant::LostPin => rewrite(observed, &ack, &|row| row.pinned = false),
+        Plant::NotMine => {
+            let mine = observed.mine.get_mut(&(wish.who, wish.place))?;
+            mine.remove(&(wish.seq, wish.content)).then_some(())?;
+        }
+        Plant::WrongCount => {
+            let told = observed.connections.iter_mut().flat_map(|c| &mut c.changes);
+            let (_, told) = told.into_iter().find(|(place, told)| {
+                (*place, told.seq, told.rev) == (ack.place, ack.seq, ack.rev)
+            })?;
+            *told.reactions.entry(wish.content).or_default() += 1;
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+/// Whether a reaction is shown as its user's own.
+fn is_there(observed: &Observed, wish: &Wish) -> bool {
+    let mine = observed.mine.get(&(wish.who, wish.place));
+    let reaction = (wish.seq, wish.content.clone());
+    wish.kind == ChangeKind::Pin || mine.is_some_and(|mine| mine.contains(&reaction))
 }
 
 /// Lies about sessions.
@@ -358,8 +432,10 @@ fn sessions(observed: &mut Observed, plant: Plant) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::audit::audit;
-    use super::super::changes::{Held, Replica, Told, Wish};
+    use super::super::changes::{Counts, Held, Replica, Told};
     use super::super::observe::{Ack, Crew, Listed, Row};
     use super::super::sessions::History;
     use super::*;
@@ -370,6 +446,8 @@ mod tests {
             rev: seq,
             deleted: false,
             edits: 0,
+            reactions: Counts::new(),
+            pinned: false,
             message_id: format!("{}", 1000 + seq),
             sender: "7".into(),
             client_id: format!("c{seq}"),
@@ -416,17 +494,27 @@ mod tests {
         let sent: Vec<Row> = (1..=9).map(row).collect();
         let mut rows = sent.clone();
         let mut observed = Observed::default();
-        // The fourth was edited, and the fifth taken back.
+        // The fourth was edited, the fifth taken back, the sixth got a reaction, the seventh was pinned.
         (rows[3].rev, rows[3].edits, rows[3].content) = (10, 1, "edited".into());
         (rows[4].rev, rows[4].deleted, rows[4].content) = (11, true, String::new());
+        (rows[5].rev, rows[5].reactions) = (12, [("👍".to_owned(), 1)].into());
+        (rows[6].rev, rows[6].pinned) = (13, true);
+        observed.mine.insert((0, 0), [(6, "👍".to_owned())].into());
+        observed.mine.insert((1, 0), BTreeSet::new());
         let mut told = Vec::new();
-        for (row, id) in [(&rows[3], "e"), (&rows[4], "r")] {
+        for (row, id, kind, content) in [
+            (&rows[3], "e", ChangeKind::Edit, "edited"),
+            (&rows[4], "r", ChangeKind::Recall, ""),
+            (&rows[5], "k", ChangeKind::React, "👍"),
+            (&rows[6], "p", ChangeKind::Pin, ""),
+        ] {
             let wish = Wish {
+                who: 0,
                 place: 0,
                 message_id: row.message_id.clone(),
                 seq: row.seq,
-                recall: row.deleted,
-                content: row.content.clone(),
+                kind,
+                content: content.to_owned(),
             };
             told.push((
                 0,
@@ -434,8 +522,13 @@ mod tests {
                     seq: row.seq,
                     rev: row.rev,
                     message_id: row.message_id.clone(),
-                    recall: row.deleted,
-                    content: row.content.clone(),
+                    kind: kind.name().to_owned(),
+                    content: if kind == ChangeKind::Edit {
+                        content.to_owned()
+                    } else {
+                        String::new()
+                    },
+                    reactions: row.reactions.clone(),
                 },
             ));
             observed.changes.wishes.insert(id.into(), wish);
@@ -447,17 +540,19 @@ mod tests {
                 rev: row.rev,
             });
         }
-        observed.head_revs.insert(0, 11);
+        observed.head_revs.insert(0, 13);
         let held = rows.iter().map(|row| {
             let held = Held {
                 rev: row.rev,
                 content: row.content.clone(),
                 deleted: row.deleted,
+                reactions: row.reactions.clone(),
+                pinned: row.pinned,
             };
             (row.seq, held)
         });
         let replica = Replica {
-            complete: 11,
+            complete: 13,
             messages: held.collect(),
         };
         observed.replicas.insert((0, 0), replica);

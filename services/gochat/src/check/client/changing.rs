@@ -8,30 +8,33 @@ use hyper::Method;
 use rand::Rng as _;
 use serde_json::json;
 
-use super::super::changes::{ChangeAck, Held, Pending, RECALL_WITHIN, Wish};
+use super::super::changes::{ChangeAck, Held, Own, Pending, RECALL_WITHIN, Told, Wish};
 use super::super::observe::Place;
 use super::super::socket::Socket;
 use super::{ASKING, Answer, Client, Ordering};
 
+/// Some of them take more than a word, and one user has room for three.
+const EMOJI: [&str; 5] = ["👍", "🎉", "\u{2764}\u{FE0F}", "👩🏽\u{200D}🚀", "🇩🇪"];
+
 impl Client {
-    /// Edits one of the last own messages, or takes it back.
+    /// Edits one of the last own messages or takes it back, reacts to any, or pins one of a single chat.
     pub(super) async fn change(&mut self, socket: &mut Socket) -> std::io::Result<()> {
-        let drawn = self.random.random_range(0..usize::MAX);
-        let Some(own) = self.pen.choose(drawn).cloned() else {
+        let Some((own, kind)) = self.wish() else {
             return Ok(());
         };
         self.made += 1;
         let id = format!("{:x}-{}-{}c", self.scene.run, self.who, self.made);
-        let recall = own.at.elapsed() < RECALL_WITHIN && self.random.random_bool(0.15);
+        let emoji = EMOJI[self.random.random_range(0..EMOJI.len())];
         let wish = Wish {
+            who: self.who,
             place: own.place,
             message_id: own.message_id,
             seq: own.seq,
-            recall,
-            content: if recall {
-                String::new()
-            } else {
-                format!("{} corrects as number {} ü", self.who, self.made)
+            kind,
+            content: match kind {
+                ChangeKind::Edit => format!("{} corrects as number {} ü", self.who, self.made),
+                ChangeKind::React | ChangeKind::Unreact => emoji.to_owned(),
+                ChangeKind::Recall | ChangeKind::Pin | ChangeKind::Unpin => String::new(),
             },
         };
         let sent = Instant::now();
@@ -41,6 +44,46 @@ impl Client {
             .insert(id.clone(), wish.clone());
         self.pen.waiting.insert(id.clone(), Pending { wish, sent });
         self.send_change(&id, false, socket).await
+    }
+
+    /// What to do to which message.
+    fn wish(&mut self) -> Option<(Own, ChangeKind)> {
+        let drawn = self.random.random_range(0..usize::MAX);
+        let (first, second) = (
+            self.random.random_range(0..100),
+            self.random.random_range(0..100),
+        );
+        match first {
+            0..45 => {
+                let own = self.pen.choose(drawn)?.clone();
+                let is_recall = second < 15 && own.at.elapsed() < RECALL_WITHIN;
+                let kind = if is_recall {
+                    ChangeKind::Recall
+                } else {
+                    ChangeKind::Edit
+                };
+                Some((own, kind))
+            }
+            45..88 => {
+                let any = self.pen.choose_any(drawn, |_| true)?.clone();
+                let kind = if second < 30 {
+                    ChangeKind::Unreact
+                } else {
+                    ChangeKind::React
+                };
+                Some((any, kind))
+            }
+            _ => {
+                let is_single = |own: &Own| self.scene.places[own.place].0.starts_with("s_");
+                let any = self.pen.choose_any(drawn, is_single)?.clone();
+                let kind = if second < 40 {
+                    ChangeKind::Unpin
+                } else {
+                    ChangeKind::Pin
+                };
+                Some((any, kind))
+            }
+        }
     }
 
     /// Sends a change, mostly by the socket, sometimes by HTTP.
@@ -69,10 +112,7 @@ impl Client {
         ClientFrame::Change(ChangeMessage {
             conversation_id,
             message_id,
-            kind: match wish.recall {
-                true => ChangeKind::Recall,
-                false => ChangeKind::Edit,
-            },
+            kind: wish.kind,
             content: wish.content.into(),
             extra: None,
             client_msg_id: Some(id.into()),
@@ -84,18 +124,24 @@ impl Client {
 
     fn ask_change(&mut self, id: &str, wish: Wish, resend: bool) {
         let place = &self.scene.places[wish.place].0;
-        let path = format!("/conversations/{place}/messages/{}", wish.message_id);
-        let (method, path, body) = match wish.recall {
-            true => {
-                let query = format!("{path}?client_msg_id={id}&resend={resend}");
-                (Method::DELETE, query, None)
+        let (place, message) = (format!("/conversations/{place}"), &wish.message_id);
+        let path = match wish.kind {
+            ChangeKind::Edit | ChangeKind::Recall => format!("{place}/messages/{message}"),
+            ChangeKind::React | ChangeKind::Unreact => {
+                let emoji = percent(&wish.content);
+                format!("{place}/messages/{message}/reactions/{emoji}")
             }
-            false => {
-                let body = json!({
-                    "content": wish.content, "client_msg_id": id, "resend": resend,
-                });
-                (Method::PUT, path, Some(body))
-            }
+            ChangeKind::Pin | ChangeKind::Unpin => format!("{place}/pins/{message}"),
+        };
+        let method = match wish.kind {
+            ChangeKind::Edit | ChangeKind::React | ChangeKind::Pin => Method::PUT,
+            ChangeKind::Recall | ChangeKind::Unreact | ChangeKind::Unpin => Method::DELETE,
+        };
+        let is_edit = wish.kind == ChangeKind::Edit;
+        let edit = json!({ "content": wish.content, "client_msg_id": id, "resend": resend });
+        let (path, body) = match is_edit {
+            true => (path, Some(edit)),
+            false => (format!("{path}?client_msg_id={id}&resend={resend}"), None),
         };
         let client_id = id.to_owned();
         self.ask_with(method, path, body, move |status, answer| {
@@ -103,7 +149,7 @@ impl Client {
             match (status, data["rev"].as_u64(), answer["code"].as_str()) {
                 // An edit is answered with the message as it is now, which may be of a later change: only the socket
                 // tells which number this one got.
-                (200, Some(rev), _) if wish.recall => Answer::Changed {
+                (200, Some(rev), _) if !is_edit => Answer::Changed {
                     client_id,
                     seq: data["seqId"].as_u64().unwrap_or(0),
                     rev,
@@ -138,15 +184,19 @@ impl Client {
         );
     }
 
-    /// Notes the state of a message, as it was told.
-    pub(super) fn hold(&mut self, place: Place, seq: u64, rev: u64, content: &str, deleted: bool) {
-        let state = Held {
-            rev,
-            content: content.to_owned(),
-            deleted,
-        };
+    /// Notes a message as it was sent.
+    pub(super) fn hold(&mut self, place: Place, seq: u64, rev: u64, content: &str) {
         let replica = self.observed.replicas.entry((self.who, place));
-        replica.or_default().apply(seq, state);
+        let replica = replica.or_default();
+        if !replica.messages.contains_key(&seq) {
+            replica.apply(seq, Held::new(rev, content));
+        }
+    }
+
+    /// Notes a change as it was told.
+    pub(super) fn hold_change(&mut self, place: Place, told: &Told) {
+        let replica = self.observed.replicas.entry((self.who, place));
+        replica.or_default().patch(told);
     }
 
     /// A refusal by the socket. Messages are sent again until they are accepted; a change may be
@@ -173,7 +223,18 @@ impl Client {
         let Some(wish) = self.observed.changes.wishes.get(id).cloned() else {
             return;
         };
-        self.hold(wish.place, seq, rev, &wish.content, wish.recall);
+        // How many reacted is not in the answer.
+        if !wish.kind.is_reaction() {
+            let told = Told {
+                seq,
+                rev,
+                message_id: wish.message_id.clone(),
+                kind: wish.kind.name().to_owned(),
+                content: wish.content.clone(),
+                reactions: Default::default(),
+            };
+            self.hold_change(wish.place, &told);
+        }
         self.observed.changes.acks.push(ChangeAck {
             place: wish.place,
             client_id: id.to_owned(),
@@ -182,4 +243,9 @@ impl Client {
             rev,
         });
     }
+}
+
+/// An emoji as a part of a path.
+fn percent(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
