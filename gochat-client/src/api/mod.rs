@@ -21,6 +21,7 @@ mod links;
 mod members;
 mod messages;
 mod objects;
+mod reactions;
 
 use std::time::Duration;
 
@@ -42,8 +43,10 @@ pub use links::{InvitationLink, JoinedByLink};
 pub use members::{Added, FailedMember, Invitation, MemberPage};
 pub use messages::{HistoryPage, ReadBy, Reader};
 pub use objects::{
-    ChangesPage, Conversation, ConversationMember, Friend, FriendRequest, Message, Role, User,
+    ChangesPage, Conversation, ConversationMember, Friend, FriendRequest, Message, Reaction, Role,
+    User,
 };
+pub use reactions::{ReactionsPage, UserReaction};
 
 /// A signed-in user's access to the HTTP API. Cheap to clone; clones share the token.
 #[derive(Debug, Clone)]

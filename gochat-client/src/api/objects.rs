@@ -75,6 +75,24 @@ pub struct Message {
     /// Number of edits.
     #[serde(default)]
     pub edit_count: u32,
+    /// At most 20 kinds, in the order of first use.
+    #[serde(default)]
+    pub reactions: Vec<Reaction>,
+    /// Whether it stands on the list of pins of its conversation.
+    #[serde(default)]
+    pub pinned: bool,
+}
+
+/// How often an emoji stands under a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reaction {
+    /// One emoji, or a name that the group allows.
+    pub emoji: String,
+    /// Number of users.
+    pub count: u32,
+    /// The user is among them; not told in the last messages of lists of conversations.
+    #[serde(default)]
+    pub mine: bool,
 }
 
 /// Messages that are new or changed since a `rev`.

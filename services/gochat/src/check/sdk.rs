@@ -126,6 +126,8 @@ fn note(
         rev: 0,
         deleted: message.deleted,
         edits: 0,
+        reactions: Default::default(),
+        pinned: false,
         message_id: message.id.to_string(),
         sender: message.sender_id.to_string(),
         client_id: message.client_msg_id,

@@ -5,6 +5,7 @@ use std::time::Instant;
 use gochat_core::message::ChangeKind;
 use gochat_core::session::frame::{ChangeMessage, ClientFrame, ErrorFrame};
 use hyper::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::Rng as _;
 use serde_json::json;
 
@@ -128,7 +129,7 @@ impl Client {
         let path = match wish.kind {
             ChangeKind::Edit | ChangeKind::Recall => format!("{place}/messages/{message}"),
             ChangeKind::React | ChangeKind::Unreact => {
-                let emoji = percent(&wish.content);
+                let emoji = utf8_percent_encode(&wish.content, NON_ALPHANUMERIC);
                 format!("{place}/messages/{message}/reactions/{emoji}")
             }
             ChangeKind::Pin | ChangeKind::Unpin => format!("{place}/pins/{message}"),
@@ -243,9 +244,4 @@ impl Client {
             rev,
         });
     }
-}
-
-/// An emoji as a part of a path.
-fn percent(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
