@@ -101,11 +101,11 @@ pub struct NewChange {
     pub content: String,
     /// Of an edit: JSON text.
     pub extra: Option<String>,
-    /// How often the message was edited, with this change.
+    /// How often the message was edited, with this change; edits alone set it.
     pub edit_count: u32,
-    /// Whether the message is pinned after it.
+    /// Whether the message is pinned after it; pins and their ends alone set it.
     pub pinned: bool,
-    /// The reactions to the message after it.
+    /// The reactions to the message after it; reactions alone set them.
     pub reactions: Tally,
     /// When it was made.
     pub created_at: UnixMillis,
@@ -222,6 +222,15 @@ pub struct ReactionEntry {
     pub user: Option<UserBrief>,
 }
 
+/// A page of reactions to a message.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReactionsPage {
+    /// By ascending number.
+    pub reactions: Vec<ReactionEntry>,
+    /// More follows the last one.
+    pub has_more: bool,
+}
+
 /// Pinned messages, of one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PinsPage {
@@ -270,9 +279,10 @@ pub trait MessageStore: Send + Sync {
     /// * a single chat hidden by one side shows again with a message.
     ///
     /// An edit replaces content and extra. A recall erases them and all reactions for good and takes
-    /// the pin off: a change after it only counts as a change. A reaction is put or taken away, a pin
-    /// set or taken off; the message keeps the tally and the pin that its newest change brings, and the
-    /// conversation counts its pins. Every change is remembered by its author and the author's own id.
+    /// the pin off: a change after it only counts as a change. A reaction is put or taken away, and the
+    /// message keeps the tally that its newest reaction brings. A pin is set (again: it stands on top)
+    /// or taken off, and the conversation counts its pins. A change of one kind leaves alone what the
+    /// others keep. Every change is remembered by its author and the author's own id.
     ///
     /// One outcome per message and then one per change, in the order given. Idempotent: what is
     /// stored already is [`SaveOutcome::Duplicate`], also within one batch, and moves nothing back.
@@ -307,7 +317,7 @@ pub trait MessageStore: Send + Sync {
     async fn changes(&self, query: ChangesQuery) -> DbResult<ChangesPage>;
 
     /// Who reacted to a message, by ascending number of the reaction.
-    async fn reactions(&self, query: ReactionsQuery) -> DbResult<Vec<ReactionEntry>>;
+    async fn reactions(&self, query: ReactionsQuery) -> DbResult<ReactionsPage>;
 
     /// What a user reacted with to some messages of a conversation, at most
     /// [`MAX_CHANGES_PAGE`](super::MAX_CHANGES_PAGE) messages.
