@@ -27,6 +27,8 @@ pub(crate) struct Touched {
     pub(crate) rev: Rev,
     /// It got changes of messages.
     pub(crate) is_changed: bool,
+    /// Its pins are to be counted.
+    pub(crate) moves_pins: bool,
     /// Newest own seq per author.
     pub(crate) authors: HashMap<UserId, SeqId, ahash::RandomState>,
 }
@@ -67,6 +69,7 @@ impl Touched {
             last: MessageId::default(),
             rev: 0,
             is_changed: false,
+            moves_pins: false,
             authors: HashMap::default(),
         }
     }
@@ -175,7 +178,7 @@ pub(crate) fn alert_id(message: &NewMessage) {
 
 #[cfg(test)]
 mod tests {
-    use gochat_core::message::ChangeKind;
+    use gochat_core::message::{ChangeKind, Tally};
 
     use super::*;
 
@@ -206,6 +209,8 @@ mod tests {
             content: String::new(),
             extra: None,
             edit_count: 0,
+            pinned: false,
+            reactions: Tally::default(),
             created_at: 0,
         }
     }

@@ -1,10 +1,11 @@
 //! What changes make of stored messages.
 
 use gochat_core::ids::{ConversationId, MessageId, Rev, SeqId, UnixMillis};
-use gochat_core::message::ChangeKind;
+use gochat_core::message::{ChangeKind, Tally};
 use hashbrown::HashMap;
 
 use super::batch;
+use super::reactions::{Collector, Writes};
 use super::text::json_array;
 use crate::port::db::{NewChange, SaveOutcome};
 
@@ -19,16 +20,31 @@ pub(crate) struct Stand {
     pub(crate) deleted: bool,
     pub(crate) edited_at: Option<UnixMillis>,
     pub(crate) edit_count: u32,
+    pub(crate) pinned: bool,
+    pub(crate) reactions: Tally,
 }
+
+/// Content and extra.
+pub(crate) type Text<'c> = (&'c str, Option<&'c str>);
 
 /// A message that got changes: all that is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Changed<'c> {
     pub(crate) stand: Stand,
-    pub(crate) content: &'c str,
-    pub(crate) extra: Option<&'c str>,
+    /// What replaces content and extra; `None` leaves them as they are.
+    pub(crate) text: Option<Text<'c>>,
     /// When the last change was made.
     pub(crate) at: UnixMillis,
+}
+
+/// What becomes of changes.
+pub(crate) struct Applied<'c> {
+    /// An outcome per change, in the order given.
+    pub(crate) outcomes: Vec<SaveOutcome>,
+    /// The messages to write, in the order of the table.
+    pub(crate) changed: Vec<Changed<'c>>,
+    /// The reactions and pins to write.
+    pub(crate) writes: Writes<'c>,
 }
 
 /// Places of the messages that are changed, each once, in the order of the table: a JSON array of
@@ -45,15 +61,12 @@ fn place(change: &NewChange) -> (ConversationId, SeqId, MessageId) {
     (change.conversation_id, change.seq_id, change.message_id)
 }
 
-/// Judges changes by what is stored, in the order of their numbers. Returns an outcome per change
-/// in the order given, and the messages to write in the order of the table.
-pub(crate) fn apply(
-    changes: &[NewChange],
-    stored: Vec<Stand>,
-) -> (Vec<SaveOutcome>, Vec<Changed<'_>>) {
+/// Judges changes by what is stored, in the order of their numbers.
+pub(crate) fn apply(changes: &[NewChange], stored: Vec<Stand>) -> Applied<'_> {
     let at_place = |stand: Stand| ((stand.conversation_id, stand.seq_id, stand.id), stand);
     let mut stands: HashMap<_, Stand> = stored.into_iter().map(at_place).collect();
-    let mut changed: HashMap<_, Changed<'_>> = HashMap::new();
+    let mut written: HashMap<_, (Option<Text<'_>>, UnixMillis)> = HashMap::new();
+    let mut collector = Collector::default();
     let mut outcomes = vec![SaveOutcome::Duplicate; changes.len()];
     let mut order: Vec<usize> = (0..changes.len()).collect();
     order.sort_by_key(|&at| changes[at].rev);
@@ -67,40 +80,54 @@ pub(crate) fn apply(
         };
         if stand.rev < change.rev {
             outcomes[at] = SaveOutcome::Stored;
-            stand.change(change);
-            changed.insert(place, stand.after(change));
+            collector.note(change, stand);
+            let (text, made_at) = written.entry(place).or_default();
+            *text = stand.change(change).or(*text);
+            *made_at = change.created_at;
         }
     }
-    let mut changed: Vec<Changed<'_>> = changed.into_values().collect();
+    let changed = written.into_iter().filter_map(|(place, (text, at))| {
+        let stand = stands.remove(&place)?;
+        Some(Changed { stand, text, at })
+    });
+    let mut changed: Vec<Changed<'_>> = changed.collect();
     changed.sort_unstable_by_key(|row| (row.stand.conversation_id, row.stand.seq_id));
-    (outcomes, changed)
+    Applied {
+        outcomes,
+        changed,
+        writes: collector.finish(),
+    }
 }
 
 impl Stand {
-    fn change(&mut self, change: &NewChange) {
+    /// Moves to the state after a change. Returns what replaces content and extra, if anything does.
+    /// Each kind writes its own part of the row alone: a sequencer that doesn't know the other parts
+    /// can't erase them.
+    fn change<'c>(&mut self, change: &'c NewChange) -> Option<Text<'c>> {
         self.rev = change.rev;
         match change.kind {
-            ChangeKind::Recall => self.deleted = true,
             // What was recalled stays empty.
-            ChangeKind::Edit if self.deleted => {}
+            _ if self.deleted => {}
+            ChangeKind::Recall => self.deleted = true,
             ChangeKind::Edit => {
                 self.edited_at = Some(change.created_at);
                 self.edit_count = change.edit_count;
+                return Some((&change.content, change.extra.as_deref()));
             }
+            ChangeKind::React | ChangeKind::Unreact => {
+                self.reactions.clone_from(&change.reactions);
+            }
+            ChangeKind::Pin | ChangeKind::Unpin => self.pinned = change.pinned,
         }
+        if !self.deleted {
+            return None;
+        }
+        (self.pinned, self.reactions) = (false, Tally::default());
+        Some(("", None))
     }
 
-    /// All that is written after the last change so far.
-    fn after<'c>(&self, change: &'c NewChange) -> Changed<'c> {
-        let (content, extra) = match self.deleted {
-            true => ("", None),
-            false => (change.content.as_str(), change.extra.as_deref()),
-        };
-        Changed {
-            stand: self.clone(),
-            content,
-            extra,
-            at: change.created_at,
-        }
+    /// The reactions as the row keeps them; `None` without any.
+    pub(crate) fn reactions_json(&self) -> Option<String> {
+        Some(self.reactions.to_json()).filter(|json| !json.is_empty())
     }
 }

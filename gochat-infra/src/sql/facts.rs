@@ -2,17 +2,19 @@
 
 use std::borrow::Cow;
 
-use gochat_core::ids::{ConversationId, ConversationKind, Rev, SeqId, UserId};
+use gochat_core::ids::{ConversationId, ConversationKind, MessageId, Rev, SeqId, UserId};
 use hashbrown::{HashMap, HashSet};
 
 use super::text::json_array;
 use crate::port::db::{
-    ConversationFacts, ConversationRow, FactsOf, FactsRequest, MemberRow, RecentMessage, Resend,
-    TargetRow,
+    ConversationFacts, ConversationRow, FactsOf, FactsRequest, MemberRow, ReactorRow,
+    RecentMessage, Resend, TargetRow,
 };
 
 /// Bytes of settings that take as much room in an answer as a row.
 const SETTINGS_PER_ROW: usize = 100;
+/// Rows that take as much room in an answer as a target, which brings its reactions.
+const ROWS_PER_TARGET: usize = 8;
 
 /// Everything found, by conversation.
 #[derive(Default)]
@@ -23,6 +25,7 @@ pub(crate) struct Found {
     recent: HashMap<ConversationId, Vec<RecentMessage>>,
     resends: HashMap<ConversationId, Vec<RecentMessage>>,
     targets: HashMap<ConversationId, Vec<TargetRow>>,
+    reactors: HashMap<ConversationId, Vec<ReactorRow>>,
 }
 
 /// The resends asked for: a JSON array of `[conversation, sender, client id, 1 for a change, else 0]`; `None` when there
@@ -49,6 +52,20 @@ pub(crate) fn targets(request: &FactsRequest) -> Option<String> {
         asked.targets.iter().map(entry).collect::<Vec<_>>()
     };
     let entries: Vec<String> = request.conversations.iter().flat_map(of).collect();
+    (!entries.is_empty()).then(|| json_array(entries))
+}
+
+/// The reactors asked for, each once: a JSON array of `[conversation, message, user]`; `None` when
+/// there are none.
+pub(crate) fn reactors(request: &FactsRequest) -> Option<String> {
+    let of = |asked: &FactsOf| {
+        let id = asked.id;
+        let entry = |(message, user): &(_, _)| format!("[\"{id}\",{message},{user}]");
+        asked.reactors.iter().map(entry).collect::<Vec<_>>()
+    };
+    let mut entries: Vec<String> = request.conversations.iter().flat_map(of).collect();
+    entries.sort_unstable();
+    entries.dedup();
     (!entries.is_empty()).then(|| json_array(entries))
 }
 
@@ -104,7 +121,8 @@ impl Found {
         };
         let recent = recent.min(u64::from(request.recent_max));
         let rows = usize::try_from(members + recent).unwrap_or(usize::MAX);
-        let asked_for = asked.resends.len() + asked.targets.len();
+        let asked_for =
+            asked.resends.len() + ROWS_PER_TARGET * asked.targets.len() + asked.reactors.len();
         1 + rows + asked_for + row.settings.len() / SETTINGS_PER_ROW
     }
 
@@ -198,6 +216,20 @@ impl Found {
         }
     }
 
+    /// Takes reactions of those who are about to react. An emoji of a newer program is left out.
+    pub(crate) fn reactors(&mut self, found: Vec<(ConversationId, MessageId, UserId, String)>) {
+        for (id, message_id, user_id, emoji) in found {
+            if let Ok(emoji) = emoji.parse() {
+                let row = ReactorRow {
+                    message_id,
+                    user_id,
+                    emoji,
+                };
+                self.reactors.entry(id).or_default().push(row);
+            }
+        }
+    }
+
     /// One answer per distinct conversation, in the order first asked.
     pub(crate) fn answer(mut self, request: &FactsRequest) -> Vec<ConversationFacts> {
         let mut seen = HashSet::new();
@@ -219,6 +251,7 @@ impl Found {
             recent: self.recent.remove(&id).unwrap_or_default(),
             resends: self.resends.remove(&id).unwrap_or_default(),
             targets: self.targets.remove(&id).unwrap_or_default(),
+            reactors: self.reactors.remove(&id).unwrap_or_default(),
         }
     }
 }

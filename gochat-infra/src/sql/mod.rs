@@ -9,5 +9,6 @@ pub(crate) mod groups;
 pub(crate) mod history;
 pub(crate) mod names;
 pub(crate) mod pages;
+pub(crate) mod reactions;
 pub(crate) mod row;
 pub(crate) mod text;

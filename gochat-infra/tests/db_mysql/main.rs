@@ -5,6 +5,8 @@
 mod kit;
 mod locks;
 mod outage;
+mod plans;
+mod reactions;
 mod replicas;
 mod schema;
 mod server;

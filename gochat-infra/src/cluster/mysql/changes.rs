@@ -6,6 +6,7 @@ use serde_json::json;
 use super::query::{
     At, Bind, Conn, Rows, binds, execute, execute_rows, json_array, rows, statements,
 };
+use super::reactions;
 use crate::port::db::{
     ChangesPage, ChangesQuery, DbResult, MAX_CHANGES_PAGE, MessageEntry, NewChange, SaveOutcome,
 };
@@ -17,23 +18,28 @@ use crate::sql::text::Statement as _;
 
 statements! {
     // ?1 [[conversation, seq, id], …]
-    Stands = "SELECT m.conversation_id, m.seq_id, m.id, m.state_rev, m.deleted, m.edited_at, \
-        m.edit_count FROM \
+    Stands = concat!(
+        "SELECT ", columns!(stand "m"), " FROM \
         JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS (conversation_id VARCHAR(64) PATH '$[0]', \
             seq_id BIGINT PATH '$[1]', id BIGINT PATH '$[2]')) j \
         STRAIGHT_JOIN messages m ON m.conversation_id = j.conversation_id COLLATE utf8mb4_bin \
-            AND m.seq_id = j.seq_id AND m.id = j.id FOR UPDATE";
-    // ?1 [[conversation, seq, rev, deleted, content, extra, edited at, edits, changed at], …], times
-    // in milliseconds
+            AND m.seq_id = j.seq_id AND m.id = j.id FOR UPDATE"
+    );
+    // ?1 [[conversation, seq, rev, deleted, content, extra, edited at, edits, changed at, pinned,
+    // reactions], …], times in milliseconds. A content of NULL leaves content and extra as they are.
     Write = "UPDATE JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
             (conversation_id VARCHAR(64) PATH '$[0]', seq_id BIGINT PATH '$[1]', \
              rev BIGINT PATH '$[2]', deleted INT PATH '$[3]', \
              content MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$[4]', \
              extra MEDIUMTEXT CHARACTER SET utf8mb4 PATH '$[5]', \
-             edited_at BIGINT PATH '$[6]', edit_count INT PATH '$[7]', at BIGINT PATH '$[8]')) j \
+             edited_at BIGINT PATH '$[6]', edit_count INT PATH '$[7]', at BIGINT PATH '$[8]', \
+             pinned INT PATH '$[9]', reactions TEXT CHARACTER SET utf8mb4 PATH '$[10]')) j \
         STRAIGHT_JOIN messages m ON m.conversation_id = j.conversation_id COLLATE utf8mb4_bin \
             AND m.seq_id = j.seq_id \
-        SET m.changed_rev = j.rev, m.deleted = j.deleted, m.content = j.content, m.extra = j.extra, \
+        SET m.changed_rev = j.rev, m.deleted = j.deleted, m.pinned = j.pinned, \
+            m.reactions = j.reactions, \
+            m.extra = IF(j.content IS NULL, m.extra, j.extra), \
+            m.content = COALESCE(j.content, m.content), \
             m.edited_at = TIMESTAMPADD(MICROSECOND, j.edited_at * 1000, '1970-01-01'), \
             m.edit_count = j.edit_count, m.updated_at = GREATEST(m.updated_at, \
                 TIMESTAMPADD(MICROSECOND, j.at * 1000, '1970-01-01'))";
@@ -68,10 +74,10 @@ pub(super) async fn store(
     pending: &mut Pending,
 ) -> DbResult<Vec<SaveOutcome>> {
     let stands: Vec<Stand> = rows::<Stands, _>(conn, &binds![changes::places(changes)]).await?;
-    let (outcomes, changed) = changes::apply(changes, stands);
-    write(conn, &changed).await?;
+    let applied = changes::apply(changes, stands);
+    write(conn, &applied.changed).await?;
 
-    let stored = changes.iter().zip(&outcomes);
+    let stored = changes.iter().zip(&applied.outcomes);
     let stored = stored.filter(|(_, outcome)| **outcome == SaveOutcome::Stored);
     let mut values: Vec<Bind<'_>> = Vec::new();
     for (change, _) in stored {
@@ -88,7 +94,8 @@ pub(super) async fn store(
         ]);
     }
     execute_rows(conn, &REMEMBER, REMEMBER_WIDTH, &values).await?;
-    Ok(outcomes)
+    reactions::write(conn, &applied.writes, pending).await?;
+    Ok(applied.outcomes)
 }
 
 async fn write(conn: &mut Conn, changed: &[Changed<'_>]) -> DbResult<()> {
@@ -107,16 +114,20 @@ async fn write(conn: &mut Conn, changed: &[Changed<'_>]) -> DbResult<()> {
 
 fn line(row: &Changed<'_>) -> String {
     let stand = &row.stand;
+    let content = row.text.map(|(content, _)| content);
+    let extra = row.text.and_then(|(_, extra)| extra);
     let line = json!([
         stand.conversation_id,
         stand.seq_id,
         stand.rev,
         u8::from(stand.deleted),
-        row.content,
-        row.extra,
+        content,
+        extra,
         stand.edited_at,
         stand.edit_count,
         row.at,
+        u8::from(stand.pinned),
+        stand.reactions_json(),
     ]);
     line.to_string()
 }

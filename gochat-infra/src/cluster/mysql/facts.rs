@@ -1,10 +1,11 @@
-//! The facts the sequencer judges by, for many conversations in at most seven statements of one
+//! The facts the sequencer judges by, for many conversations in at most eight statements of one
 //! snapshot.
 
 use super::query::{At, Conn, binds, json_array, json_ids, rows, statements};
 use crate::port::db::{ConversationFacts, DbResult, FactsRequest};
 use crate::sql::facts::{self, Found};
 use crate::sql::row::columns;
+use crate::sql::text::Statement as _;
 
 /// `[id, …]`.
 macro_rules! ids {
@@ -94,6 +95,19 @@ statements! {
               AND m.conversation_id = j.conversation_id COLLATE utf8mb4_bin \
          ORDER BY m.id_copy DESC"
     );
+    // ?1 [[conversation, message, user], …]
+    Reactors = "SELECT r.conversation_id, r.message_id, r.user_id, r.emoji FROM \
+         JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
+             (id VARCHAR(64) PATH '$[0]', message_id BIGINT PATH '$[1]', \
+              user_id BIGINT PATH '$[2]')) j \
+         STRAIGHT_JOIN message_reactions r FORCE INDEX (uk_reaction) \
+              ON r.conversation_id = j.id COLLATE utf8mb4_bin AND r.user_id = j.user_id \
+              AND r.message_id = j.message_id";
+}
+
+/// The statement that finds reactions of those who react, for tests that look at its plan.
+pub(super) fn reactors_statement() -> &'static str {
+    Reactors::TEXT
 }
 
 pub(super) async fn load(
@@ -132,6 +146,9 @@ pub(super) async fn load(
     }
     if let Some(targets) = facts::targets(request) {
         found.targets(rows::<Targets, _>(conn, &binds![targets]).await?);
+    }
+    if let Some(reactors) = facts::reactors(request) {
+        found.reactors(rows::<Reactors, _>(conn, &binds![reactors]).await?);
     }
     Ok(found.answer(request))
 }

@@ -3,16 +3,17 @@
 use async_trait::async_trait;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
+use gochat_core::message::Emoji;
 use gochat_core::receipt::MemberPointer;
 
 use super::query::{At, Conn, binds, execute, first, json_array, json_ids, rows, statements};
 use super::replica::Key;
 use super::run::{Around, work};
-use super::{MysqlDatabase, changes, pointers, save};
+use super::{MysqlDatabase, changes, pointers, reactions, save};
 use crate::port::db::{
-    ChangesPage, ChangesQuery, DbError, DbResult, Direction, MAX_MEMBER_PAGE, MAX_PAGE,
-    MessageEntry, MessagePage, MessageStore, NewChange, NewMessage, RangeQuery, ReadOutcome,
-    RecallOutcome, SaveOutcome,
+    ChangesPage, ChangesQuery, DbError, DbResult, Direction, MAX_CHANGES_PAGE, MAX_MEMBER_PAGE,
+    MAX_PAGE, MessageEntry, MessagePage, MessageStore, NewChange, NewMessage, PinsPage, RangeQuery,
+    ReactionsPage, ReactionsQuery, ReadOutcome, RecallOutcome, SaveOutcome,
 };
 use crate::sql::history;
 use crate::sql::row::columns;
@@ -52,7 +53,8 @@ statements! {
     );
     Recall = "UPDATE messages m STRAIGHT_JOIN \
               (SELECT MAX(id_copy) AS newest FROM messages WHERE id = ?1 AND conversation_id = ?2) n \
-              SET m.deleted = 1, m.content = '', m.extra = NULL, m.updated_at = GREATEST(m.updated_at, ?3) \
+              SET m.deleted = 1, m.content = '', m.extra = NULL, m.pinned = 0, m.reactions = NULL, \
+                  m.updated_at = GREATEST(m.updated_at, ?3) \
               WHERE m.id = ?1 AND m.conversation_id = ?2 AND m.deleted = 0 AND m.id_copy = n.newest";
     // The list shows the recalled marker, so incremental sync must report the conversation.
     BumpIfLast = "UPDATE conversations SET updated_at = GREATEST(updated_at, ?3) \
@@ -103,6 +105,7 @@ async fn recall(
 ) -> DbResult<RecallOutcome> {
     let newly = execute::<Recall>(conn, &binds![id, conversation, At(now)]).await? > 0;
     if newly {
+        reactions::erase(conn, conversation, id).await?;
         execute::<BumpIfLast>(conn, &binds![conversation, id, At(now)]).await?;
     }
     let entry: Option<MessageEntry> = by_id(conn, &(id, conversation.to_string())).await?;
@@ -174,6 +177,34 @@ impl MessageStore for MysqlDatabase {
         }
         let key = Key::Conversation(query.conversation);
         self.read_late(key, Around::Nothing, query, work!(changes::since))
+            .await
+    }
+
+    async fn reactions(&self, query: ReactionsQuery) -> DbResult<ReactionsPage> {
+        let key = Key::Conversation(query.conversation);
+        self.read_late(key, Around::Nothing, query, work!(reactions::page))
+            .await
+    }
+
+    async fn own_reactions(
+        &self,
+        conversation: ConversationId,
+        user: UserId,
+        messages: &[MessageId],
+    ) -> DbResult<Vec<(MessageId, Emoji)>> {
+        let most = messages.len().min(MAX_CHANGES_PAGE as usize);
+        let ids = crate::sql::reactions::ids(&messages[..most]);
+        // What a user did is read from the primary: another process may have stored it.
+        self.read((conversation, user, ids), work!(reactions::own))
+            .await
+    }
+
+    async fn pins(&self, conversation: ConversationId, fresh: bool) -> DbResult<PinsPage> {
+        if fresh {
+            return self.read(conversation, work!(reactions::pins)).await;
+        }
+        let key = Key::Conversation(conversation);
+        self.read_late(key, Around::Nothing, conversation, work!(reactions::pins))
             .await
     }
 

@@ -32,7 +32,7 @@ macro_rules! migration {
     };
 }
 
-/// In ascending order. A number may be missing: changes that were made side by side.
+/// In ascending order.
 const MIGRATIONS: &[Migration] = &[
     migration!(1, "initial", "0001_initial"),
     migration!(2, "+client_ids", "0002_client_ids"),
@@ -46,9 +46,11 @@ const MIGRATIONS: &[Migration] = &[
     migration!(10, "+invitation_codes", "0010_invitation_codes"),
     migration!(11, "+group_invitations", "0011_group_invitations"),
     migration!(12, "+conversation_states", "0012_conversation_states"),
+    migration!(13, "+marks", "0013_marks"),
     migration!(14, "+invitation_links", "0014_invitation_links"),
     migration!(15, "+join_requests", "0015_join_requests"),
     migration!(16, "+changes", "0016_changes"),
+    migration!(17, "+reactions", "0017_reactions"),
 ];
 
 /// Seconds to wait for another program that migrates.

@@ -46,6 +46,7 @@ mod own_states;
 mod places;
 mod pointers;
 mod query;
+mod reactions;
 mod replica;
 mod run;
 mod save;
@@ -64,6 +65,8 @@ use tokio_util::task::TaskTracker;
 pub use self::changes::changes_statement;
 pub use self::config::{MysqlConfig, MysqlTls};
 pub use self::migrate::dump;
+#[doc(hidden)]
+pub use self::reactions::reaction_statements;
 
 use self::query::{Conn, one, statements};
 use self::replica::Replicas;

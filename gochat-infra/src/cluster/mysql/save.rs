@@ -11,12 +11,12 @@
 use gochat_core::ids::{ConversationId, ConversationKind, MessageId, Rev, SeqId, UnixMillis};
 use hashbrown::{HashMap, HashSet};
 
-use super::changes;
 use super::fault::{self, Class};
 use super::query::{
     At, Bind, Conn, Rows, binds, execute, execute_rows, execute_some, json_array, json_ids, rows,
     statements,
 };
+use super::{changes, reactions};
 use crate::port::db::{DbError, DbResult, NewChange, NewMessage, SaveOutcome};
 use crate::sql::batch::{self, Pending, Touched};
 use crate::sql::row::columns;
@@ -342,6 +342,8 @@ async fn follow(conn: &mut Conn, touched: &[Touched], now: UnixMillis) -> DbResu
     });
     let heads: Vec<Bind<'_>> = heads.collect();
     execute_rows(conn, &BUMP, BUMP_WIDTH, &heads).await?;
+    let pins = touched.iter().filter(|c| c.moves_pins).map(|c| c.id);
+    reactions::count_pins(conn, pins).await?;
 
     let mut pointers = Vec::new();
     for conversation in touched {

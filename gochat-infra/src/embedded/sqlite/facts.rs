@@ -1,4 +1,4 @@
-//! The facts the sequencer judges by, for many conversations in at most seven statements.
+//! The facts the sequencer judges by, for many conversations in at most eight statements.
 
 use diesel::connection::Connection as _;
 use diesel::sqlite::SqliteConnection;
@@ -7,6 +7,16 @@ use super::query::{binds, json_array, json_ids, rows, statements};
 use crate::port::db::{ConversationFacts, DbResult, FactsRequest};
 use crate::sql::facts::{self, Found};
 use crate::sql::row::columns;
+
+/// `?1` `[[conversation, message, user], …]`.
+macro_rules! reactors {
+    () => {
+        "SELECT r.conversation_id, r.message_id, r.user_id, r.emoji FROM json_each(?1) j \
+         CROSS JOIN message_reactions r INDEXED BY uk_reaction \
+              ON r.conversation_id = j.value ->> 0 AND r.message_id = j.value ->> 1 \
+              AND r.user_id = j.value ->> 2"
+    };
+}
 
 statements! {
     Conversations = concat!(
@@ -58,6 +68,8 @@ statements! {
          CROSS JOIN messages m ON m.id = j.value ->> 1 AND m.conversation_id = j.value ->> 0 \
          ORDER BY m.id_copy DESC"
     );
+    // ?1 [[conversation, message, user], …]
+    Reactors = reactors!();
 }
 
 pub(super) fn load(
@@ -99,6 +111,25 @@ pub(super) fn load(
         if let Some(targets) = facts::targets(request) {
             found.targets(rows::<Targets, _>(conn, &binds![targets])?);
         }
+        if let Some(reactors) = facts::reactors(request) {
+            found.reactors(rows::<Reactors, _>(conn, &binds![reactors])?);
+        }
         Ok(found.answer(request))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::sqlite::plan::plan;
+
+    statements! {
+        PlanOfReactors = concat!("EXPLAIN QUERY PLAN ", reactors!());
+    }
+
+    #[test]
+    fn reactions_of_reactors_are_found_by_their_users() {
+        let step = "uk_reaction (conversation_id=? AND user_id=? AND message_id=?)";
+        plan::<PlanOfReactors>(&binds![r#"[["g_1",1,2]]"#], step);
+    }
 }

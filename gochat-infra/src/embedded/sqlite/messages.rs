@@ -5,14 +5,15 @@ use diesel::connection::Connection as _;
 use diesel::sqlite::SqliteConnection;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
+use gochat_core::message::Emoji;
 use gochat_core::receipt::MemberPointer;
 
 use super::query::{binds, execute, first, json_array, json_ids, rows, statements};
-use super::{SqliteDatabase, changes, pointers};
+use super::{SqliteDatabase, changes, pointers, reactions};
 use crate::port::db::{
-    ChangesPage, ChangesQuery, DbError, DbResult, Direction, MAX_MEMBER_PAGE, MAX_PAGE,
-    MessageEntry, MessagePage, MessageRow, MessageStore, NewChange, NewMessage, RangeQuery,
-    ReadOutcome, RecallOutcome, SaveOutcome,
+    ChangesPage, ChangesQuery, DbError, DbResult, Direction, MAX_CHANGES_PAGE, MAX_MEMBER_PAGE,
+    MAX_PAGE, MessageEntry, MessagePage, MessageRow, MessageStore, NewChange, NewMessage, PinsPage,
+    RangeQuery, ReactionsPage, ReactionsQuery, ReadOutcome, RecallOutcome, SaveOutcome,
 };
 use crate::sql::history;
 use crate::sql::row::columns;
@@ -46,8 +47,8 @@ statements! {
          LEFT JOIN users u ON u.id = m.sender_id \
          ORDER BY j.key, m.seq_id DESC LIMIT 0 + ?3"
     );
-    Recall = "UPDATE messages SET deleted = 1, content = '', extra = NULL, \
-              updated_at = max(updated_at, ?3) \
+    Recall = "UPDATE messages SET deleted = 1, content = '', extra = NULL, pinned = 0, \
+              reactions = NULL, updated_at = max(updated_at, ?3) \
               WHERE id = ?1 AND conversation_id = ?2 AND deleted = 0 AND id_copy = \
               (SELECT max(id_copy) FROM messages WHERE id = ?1 AND conversation_id = ?2)";
     // The list shows the recalled marker, so incremental sync must report the conversation.
@@ -87,6 +88,7 @@ fn recall(
 ) -> DbResult<RecallOutcome> {
     let newly = execute::<Recall>(conn, &binds![id, conversation, now])? > 0;
     if newly {
+        reactions::erase(conn, conversation, id)?;
         execute::<BumpIfLast>(conn, &binds![conversation, id, now])?;
     }
     let entry: Option<MessageEntry> = first::<ById, _>(conn, &binds![id, conversation])?;
@@ -122,6 +124,27 @@ impl MessageStore for SqliteDatabase {
 
     async fn changes(&self, query: ChangesQuery) -> DbResult<ChangesPage> {
         self.read(move |conn| changes::since(conn, &query)).await
+    }
+
+    async fn reactions(&self, query: ReactionsQuery) -> DbResult<ReactionsPage> {
+        self.read(move |conn| reactions::page(conn, &query)).await
+    }
+
+    async fn own_reactions(
+        &self,
+        conversation: ConversationId,
+        user: UserId,
+        messages: &[MessageId],
+    ) -> DbResult<Vec<(MessageId, Emoji)>> {
+        let most = messages.len().min(MAX_CHANGES_PAGE as usize);
+        let ids = crate::sql::reactions::ids(&messages[..most]);
+        self.read(move |conn| reactions::own(conn, conversation, user, &ids))
+            .await
+    }
+
+    async fn pins(&self, conversation: ConversationId, _fresh: bool) -> DbResult<PinsPage> {
+        self.read(move |conn| reactions::pins(conn, conversation))
+            .await
     }
 
     async fn purge_changes(&self, before: UnixMillis, limit: u32) -> DbResult<u64> {

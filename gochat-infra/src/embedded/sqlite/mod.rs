@@ -36,8 +36,11 @@ mod migrate;
 mod options;
 mod own_states;
 mod places;
+#[cfg(test)]
+mod plan;
 mod pointers;
 mod query;
+mod reactions;
 mod reader;
 mod save;
 mod sessions;

@@ -9,8 +9,8 @@ use diesel::sqlite::SqliteConnection;
 use gochat_core::ids::{ConversationId, ConversationKind, Rev, UnixMillis};
 use hashbrown::HashMap;
 
-use super::changes;
 use super::query::{binds, execute, first, json_ids, statements};
+use super::{changes, reactions};
 use crate::port::db::{DbError, DbResult, NewChange, NewMessage, SaveOutcome};
 use crate::sql::batch::{self, Pending, Touched};
 use crate::sql::row::columns;
@@ -208,6 +208,9 @@ fn write(conn: &mut SqliteConnection, touched: &Touched, now: UnixMillis) -> DbR
             if touched.is_changed { now } else { 0 }
         ],
     )?;
+    if touched.moves_pins {
+        reactions::count_pins(conn, touched.id)?;
+    }
     for (author, seq) in &touched.authors {
         execute::<ReadOwn>(conn, &binds![*author, &touched.text, *seq, now])?;
     }

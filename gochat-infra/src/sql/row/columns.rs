@@ -65,7 +65,10 @@ macro_rules! columns {
             ".updated_at, ",
             $a,
             ".version, ",
-            columns!(last_rev $a)
+            columns!(last_rev $a),
+            ", ",
+            $a,
+            ".pinned_count"
         )
     };
     // Rows from before changes have 0.
@@ -131,7 +134,11 @@ macro_rules! columns {
             $a,
             ".edited_at, ",
             $a,
-            ".edit_count"
+            ".edit_count, ",
+            $a,
+            ".pinned, ",
+            $a,
+            ".reactions"
         )
     };
     // As a recent message; rows from before changes have a `rev` of 0.
@@ -187,8 +194,38 @@ macro_rules! columns {
             $a,
             ".deleted, ",
             $a,
-            ".edit_count"
+            ".edit_count, ",
+            $a,
+            ".pinned, ",
+            $a,
+            ".reactions"
         )
+    };
+    // As a message that changes meet.
+    (stand $a:literal) => {
+        concat!(
+            $a,
+            ".conversation_id, ",
+            $a,
+            ".seq_id, ",
+            $a,
+            ".id, ",
+            $a,
+            ".state_rev, ",
+            $a,
+            ".deleted, ",
+            $a,
+            ".edited_at, ",
+            $a,
+            ".edit_count, ",
+            $a,
+            ".pinned, ",
+            $a,
+            ".reactions"
+        )
+    };
+    (reaction $a:literal) => {
+        concat!($a, ".rev, ", $a, ".user_id, ", $a, ".emoji, ", $a, ".created_at")
     };
     (session) => {
         "id, user_id, device, client, address, created_at, last_used_at, expires_at, generation, \

@@ -1,5 +1,6 @@
 //! The structs of the port, column by column.
 
+use gochat_core::message::Tally;
 use gochat_core::own_state::OwnState;
 use gochat_core::read::ReadPointer;
 use gochat_core::receipt::MemberPointer;
@@ -30,24 +31,25 @@ from_row_struct!(UserRow, 9, {
     id, username, avatar_url, is_guest, status, created_at, updated_at, version, added_by,
 });
 from_row_struct!(UserBrief, 4, { id, username, avatar_url, is_guest });
-from_row_struct!(ConversationRow, 14, {
+from_row_struct!(ConversationRow, 15, {
     id, name, avatar_url, description, owner_id, member_count, settings, last_message_id,
     last_seq_id, dissolved, created_at, updated_at, version, last_rev,
+    pinned_count,
 });
 from_row_struct!(ConversationHead, 3, { id, seq, rev });
 from_row_struct!(MemberRow, 8, {
     conversation_id, user_id, role, muted, muted_until, hidden, joined_at, updated_at,
 });
 from_row_struct!(MemberEntry, 12, { member, user });
-from_row_struct!(MessageEntry, 18, { message, sender });
+from_row_struct!(MessageEntry, 20, { message, sender });
 from_row_struct!(RecentMessage, 7, {
     sender_id, client_msg_id, message_id, seq_id, rev, created_at, is_change,
 });
-from_row_struct!(TargetRow, 6, {
-    message_id, seq_id, sender_id, created_at, deleted, edit_count,
+from_row_struct!(TargetRow, 8, {
+    message_id, seq_id, sender_id, created_at, deleted, edit_count, pinned, reactions,
 });
-from_row_struct!(Stand, 7, {
-    conversation_id, seq_id, id, rev, deleted, edited_at, edit_count,
+from_row_struct!(Stand, 9, {
+    conversation_id, seq_id, id, rev, deleted, edited_at, edit_count, pinned, reactions,
 });
 from_row_struct!(InvitationRow, 6, {
     id, conversation_id, user_id, inviter_id, created_at, expires_at,
@@ -85,8 +87,17 @@ impl FromRow for MemberPointer {
     }
 }
 
+/// The JSON of a message's row; NULL is none.
+impl FromRow for Tally {
+    const WIDTH: usize = 1;
+    fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
+        let json = reader.text()?;
+        Ok(json.map_or_else(Self::default, |json| Self::from_json(&json)))
+    }
+}
+
 impl FromRow for MessageRow {
-    const WIDTH: usize = 14;
+    const WIDTH: usize = 16;
     fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
         let mut message = Self {
             id: reader.next()?,
@@ -103,10 +114,14 @@ impl FromRow for MessageRow {
             rev: reader.next()?,
             edited_at: reader.next()?,
             edit_count: reader.next()?,
+            pinned: reader.next()?,
+            reactions: reader.next()?,
         };
         if message.deleted {
             message.content = String::new();
             message.extra = None;
+            message.pinned = false;
+            message.reactions = Tally::default();
         }
         Ok(message)
     }
@@ -116,7 +131,7 @@ impl FromRow for MessageRow {
 pub(crate) struct Entry(pub(crate) ConversationEntry);
 
 impl FromRow for Entry {
-    const WIDTH: usize = 14 + 8 + 18 + 4 + 4 + 6;
+    const WIDTH: usize = 15 + 8 + 20 + 4 + 4 + 6;
 
     fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
         Ok(Self(ConversationEntry {

@@ -1,31 +1,13 @@
 //! Whole histories of messages and changes, however they are cut and repeated.
 
+use super::model::{Model, Record};
 use super::*;
 
-/// A history as a sequencer writes it: (messages, changes) of one record each, by their numbers.
-fn sequenced(
-    id: ConversationId,
-    mut seed: u64,
-    len: u64,
-) -> Vec<(Vec<NewMessage>, Vec<NewChange>)> {
-    let mut dice = move |sides: u64| {
-        seed = seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) % sides
-    };
-    let mut head = 0;
-    let record = |rev: u64| match (head, dice(5)) {
-        (0, _) | (_, 0..=2) => {
-            head += 1;
-            let mut new = message(id, head, 1);
-            new.rev = rev;
-            (vec![new], Vec::new())
-        }
-        (_, 3) => (Vec::new(), vec![edit(id, rev, 1 + dice(head))]),
-        _ => (Vec::new(), vec![recall(id, rev, 1 + dice(head))]),
-    };
-    (1..=len).map(record).collect()
+/// A history, and what is to be stored after it.
+fn sequenced(id: ConversationId, seed: u64, len: u64) -> (Vec<Record>, Model) {
+    let mut model = Model::new(id, seed);
+    let records = (1..=len).map(|_| model.record()).collect();
+    (records, model)
 }
 
 /// Rows without what differs between conversations.
@@ -41,7 +23,7 @@ async fn comparable(db: &SharedDatabase, id: ConversationId) -> Vec<MessageRow> 
 /// Stores a history in pieces of random lengths, some of them again, as a writer does that starts
 /// anew from what it had committed.
 async fn store_in_pieces(db: SharedDatabase, id: ConversationId, len: u64, mut seed: u64) {
-    let history = sequenced(id, 7, len);
+    let (history, _) = sequenced(id, 7, len);
     let mut next = 0;
     while next < history.len() {
         seed = seed
@@ -66,13 +48,15 @@ async fn store_in_pieces(db: SharedDatabase, id: ConversationId, len: u64, mut s
     }
 }
 
-/// However a history is cut and repeated, the rows are the same.
+/// However a history is cut and repeated, the rows are the same, and those that its definition says.
 pub async fn histories_in_any_pieces_end_in_the_same_rows(subject: Subject) {
     let db = subject.db();
-    const LEN: u64 = 150;
-    for (messages, changes) in sequenced(group(1), 7, LEN) {
+    const LEN: u64 = 250;
+    let (history, model) = sequenced(group(1), 7, LEN);
+    for (messages, changes) in history {
         assert_eq!(store(&db, messages, changes, NOW).await, [Stored]);
     }
+    model.is_stored(&db, group(1)).await;
     let expected = comparable(&db, group(1)).await;
     let head = row(&db, group(1)).await;
     assert_eq!(head.last_rev, LEN);
@@ -83,6 +67,7 @@ pub async fn histories_in_any_pieces_end_in_the_same_rows(subject: Subject) {
             expected,
             "pieces of seed {n}"
         );
+        model.is_stored(&db, group(n)).await;
         let row = row(&db, group(n)).await;
         assert_eq!((row.last_rev, row.last_seq_id), (LEN, head.last_seq_id));
         assert_eq!(
@@ -104,5 +89,6 @@ pub async fn racing_writers_of_a_history_end_in_the_same_rows(subject: Subject) 
         comparable(&db, group(2)).await,
         comparable(&db, group(1)).await
     );
+    sequenced(group(2), 7, 60).1.is_stored(&db, group(2)).await;
     assert_eq!(row(&db, group(2)).await.last_rev, 60);
 }

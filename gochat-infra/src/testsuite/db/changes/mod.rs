@@ -2,12 +2,17 @@
 
 mod facts;
 mod histories;
+mod model;
+mod pins;
+mod reactions;
 mod reads;
 
-use gochat_core::message::ChangeKind;
+use gochat_core::message::{ChangeKind, Emoji, Tally};
 
 pub use self::facts::*;
 pub use self::histories::*;
+pub use self::pins::*;
+pub use self::reactions::*;
 pub use self::reads::*;
 use super::facts::resend;
 use super::*;
@@ -35,6 +40,8 @@ fn change(id: ConversationId, rev: u64, kind: ChangeKind, seq: SeqId) -> NewChan
         },
         extra: edit.then(|| format!("{{\"rev\":{rev}}}")),
         edit_count: u32::try_from(rev).expect("small"),
+        pinned: false,
+        reactions: Tally::default(),
         created_at: NOW + 100 + rev,
     }
 }
@@ -45,6 +52,41 @@ pub(super) fn edit(id: ConversationId, rev: u64, seq: SeqId) -> NewChange {
 
 fn recall(id: ConversationId, rev: u64, seq: SeqId) -> NewChange {
     change(id, rev, ChangeKind::Recall, seq)
+}
+
+fn emoji(text: &str) -> Emoji {
+    text.parse().expect("an emoji")
+}
+
+fn tally(counts: &[(&str, u32)]) -> Tally {
+    counts.iter().copied().collect()
+}
+
+/// A reaction, or the end of one, after which the message has these.
+fn reaction(
+    id: ConversationId,
+    rev: u64,
+    (kind, seq): (ChangeKind, SeqId),
+    (who, text): (u64, &str),
+    after: &[(&str, u32)],
+) -> NewChange {
+    NewChange {
+        sender_id: user(who),
+        content: emoji(text).to_string(),
+        reactions: tally(after),
+        ..change(id, rev, kind, seq)
+    }
+}
+
+fn pin(id: ConversationId, rev: u64, seq: SeqId) -> NewChange {
+    NewChange {
+        pinned: true,
+        ..change(id, rev, ChangeKind::Pin, seq)
+    }
+}
+
+fn unpin(id: ConversationId, rev: u64, seq: SeqId) -> NewChange {
+    change(id, rev, ChangeKind::Unpin, seq)
 }
 
 async fn store(
@@ -105,6 +147,7 @@ fn asking(id: ConversationId, resends: Vec<Resend>, targets: Vec<MessageId>) -> 
             senders: Vec::new(),
             resends,
             targets,
+            reactors: Vec::new(),
         }],
         max_members: 3,
         recent_max: 4,
