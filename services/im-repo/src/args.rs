@@ -7,6 +7,7 @@ use gochat_core::ids::{
     ConversationId, ConversationKind, GroupId, MessageId, RequestId, Rev, SeqId, UnixMillis, UserId,
 };
 use gochat_core::membership::{Operator, Role};
+use gochat_core::message::Emoji;
 use gochat_core::reach::AddedBy;
 use gochat_core::token::SessionId;
 use gochat_proto::common::v1::ConversationHead;
@@ -68,6 +69,26 @@ pub(crate) fn users(texts: &[String], field: &str) -> Result<Vec<UserId>> {
 /// A required message id.
 pub(crate) fn message(text: &str) -> Result<MessageId> {
     id(text, "message_id")
+}
+
+/// Required message ids, at most `most`.
+pub(crate) fn messages(texts: &[String], most: usize) -> Result<Vec<MessageId>> {
+    if texts.len() > most {
+        return Err(invalid(format!(
+            "`message_ids` has at most {most} entries."
+        )));
+    }
+    texts.iter().map(|text| id(text, "message_ids")).collect()
+}
+
+/// The emoji of a reaction, or a name that stands for one; refused with `REACTION_NOT_ALLOWED`.
+pub(crate) fn emoji(text: &str) -> Result<Emoji> {
+    text.parse()
+}
+
+/// An emoji used as a filter; empty means all.
+pub(crate) fn emoji_filter(text: &str) -> Result<Option<Emoji>> {
+    (!text.is_empty()).then(|| emoji(text)).transpose()
 }
 
 /// A required friend request id.

@@ -1,17 +1,19 @@
 //! Rows of the database as messages of the wire. Times become Unix seconds, ids text.
 
-use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UnixMillis, UserId};
+use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixMillis, UserId};
 use gochat_core::membership::{FailedUser, GroupDecision, Role};
+use gochat_core::message::{Emoji, Tally};
 use gochat_core::own_state::OwnState;
 use gochat_core::receipt;
 use gochat_infra::port::db::{
     ConversationEntry, ConversationRow, FriendEntry, FriendRequestEntry, FriendRequestRow,
     InvitationRow, JoinRequestRow, LinkRow, MemberEntry, MemberRow, MessageEntry, MessageRow,
-    RecentMessage, TargetRow, UserBrief, UserRow, UserStatus,
+    ReactionEntry, ReactorRow, RecentMessage, TargetRow, UserBrief, UserRow, UserStatus,
 };
 use gochat_infra::port::presence::Status as Presence;
 use gochat_proto::common::v1 as common;
 use gochat_proto::im::repo::v1 as repo;
+use hashbrown::HashMap;
 
 /// Unix seconds.
 pub(crate) fn seconds(millis: UnixMillis) -> i64 {
@@ -106,6 +108,7 @@ pub(crate) fn conversation(row: &ConversationRow) -> common::Conversation {
         last_seq_id: wide(row.last_seq_id),
         version: wide(row.version),
         last_rev: wide(row.last_rev),
+        pinned_count: narrow(row.pinned_count),
         ..Default::default()
     }
 }
@@ -251,6 +254,56 @@ pub(crate) fn target(row: &TargetRow) -> repo::TargetFact {
         created_at: seconds(row.created_at),
         deleted: row.deleted,
         edit_count: narrow(row.edit_count),
+        reactions: reactions(&row.reactions),
+        pinned: row.pinned,
+    }
+}
+
+/// What users reacted with who are about to react: one entry per user and message.
+pub(crate) fn reactors(rows: &[ReactorRow]) -> Vec<repo::ReactorFact> {
+    let mut facts: Vec<repo::ReactorFact> = Vec::new();
+    let mut places: HashMap<(MessageId, UserId), usize> = HashMap::new();
+    for row in rows {
+        let place = *places
+            .entry((row.message_id, row.user_id))
+            .or_insert_with(|| {
+                facts.push(repo::ReactorFact {
+                    message_id: row.message_id.as_i64(),
+                    user_id: row.user_id.to_string(),
+                    emoji: Vec::new(),
+                });
+                facts.len() - 1
+            });
+        facts[place].emoji.push(row.emoji.to_string());
+    }
+    facts
+}
+
+/// How often each emoji stands under a message, whoever asks.
+fn reactions(tally: &Tally) -> Vec<common::Reaction> {
+    let reaction = |(emoji, count): &(Emoji, u32)| common::Reaction {
+        emoji: emoji.to_string(),
+        count: *count,
+        mine: false,
+    };
+    tally.counts().iter().map(reaction).collect()
+}
+
+/// A reaction with its user.
+pub(crate) fn user_reaction(entry: &ReactionEntry) -> repo::UserReaction {
+    repo::UserReaction {
+        emoji: entry.emoji.to_string(),
+        user: Some(info_or_id(entry.user.as_ref(), entry.user_id)),
+        created_at: seconds(entry.created_at),
+        rev: wide(entry.rev),
+    }
+}
+
+/// A reaction of the user who was asked about.
+pub(crate) fn own_reaction(message: MessageId, emoji: Emoji) -> repo::OwnReaction {
+    repo::OwnReaction {
+        message_id: message.to_string(),
+        emoji: emoji.to_string(),
     }
 }
 
@@ -272,6 +325,8 @@ pub(crate) fn message(entry: &MessageEntry) -> common::Message {
         rev: wide(row.rev),
         edited_at: row.edited_at.map_or(0, seconds),
         edit_count: narrow(row.edit_count),
+        reactions: reactions(&row.reactions),
+        pinned: row.pinned,
     }
 }
 
@@ -293,6 +348,8 @@ pub(crate) fn repo_message(row: MessageRow, sender: Option<&UserBrief>) -> repo:
         rev: wide(row.rev),
         edited_at: row.edited_at.map_or(0, seconds),
         edit_count: narrow(row.edit_count),
+        reactions: reactions(&row.reactions),
+        pinned: row.pinned,
     }
 }
 

@@ -1,6 +1,7 @@
 //! MessageService: history.
 
 mod changes;
+mod reactions;
 mod save;
 
 use gochat_core::error::{Error, ErrorCode, Result};
@@ -34,6 +35,9 @@ serve!(impl MessageService => MessageApi {
     get_conversation_messages(GetConversationMessagesRequest) -> GetConversationMessagesResponse;
     check_message_idempotency(CheckMessageIdempotencyRequest) -> CheckMessageIdempotencyResponse;
     list_changes(ListChangesRequest) -> ListChangesResponse;
+    list_reactions(ListReactionsRequest) -> ListReactionsResponse;
+    list_own_reactions(ListOwnReactionsRequest) -> ListOwnReactionsResponse;
+    list_pins(ListPinsRequest) -> ListPinsResponse;
     get_latest_messages(GetLatestMessagesRequest) -> GetLatestMessagesResponse;
     delete_message(DeleteMessageRequest) -> DeleteMessageResponse;
     generate_seq_id(GenerateSeqIdRequest) -> GenerateSeqIdResponse;

@@ -18,6 +18,7 @@ mod messages;
 mod online;
 mod races;
 mod rate_limit;
+mod reactions;
 mod read;
 mod sequence;
 mod sessions;

@@ -2,7 +2,7 @@
 //! caches facts itself and is told when they change, so its loads must see every commit.
 
 use gochat_core::error::Result;
-use gochat_core::ids::MessageId;
+use gochat_core::ids::{MessageId, UserId};
 use gochat_infra::port::db::{ConversationFacts as Facts, FactsOf, FactsRequest, Resend};
 use gochat_proto::im::repo::v1::*;
 
@@ -16,13 +16,15 @@ const MEMBERS_MAX: u32 = 10_000;
 const RESENDS_MAX: usize = 10_000;
 /// Most targets looked for in one call.
 const TARGETS_MAX: usize = 10_000;
+/// Most reactors looked for in one call.
+const REACTORS_MAX: usize = 10_000;
 /// Longest client id.
 const CLIENT_ID_MAX: usize = 64;
 /// Most recent messages and changes per conversation.
 const RECENT_MAX: u32 = 10_000;
-/// Maximum number of members, recent messages, resends and targets of one answer. One takes 130
-/// bytes at most, so the answer stays far below the 4 MiB that services accept from each other; a single
-/// conversation always fits.
+/// Maximum number of members, recent messages, resends, targets (which count as several, for their
+/// reactions) and reactors of one answer. One takes 170 bytes at most, so the answer stays below the
+/// 4 MiB that services accept from each other; a single conversation always fits.
 const ROWS_MAX: usize = 20_000;
 /// Maximum size of an answer of more than one conversation, in bytes.
 const ANSWER_BYTES: usize = 3 << 20;
@@ -43,6 +45,12 @@ impl ConversationApi {
         if targets.sum::<usize>() > TARGETS_MAX {
             return Err(args::invalid(
                 "At most 10,000 `target_ids` are answered at once.",
+            ));
+        }
+        let reactors = request.queries.iter().map(|query| query.reactors.len());
+        if reactors.sum::<usize>() > REACTORS_MAX {
+            return Err(args::invalid(
+                "At most 10,000 `reactors` are answered at once.",
             ));
         }
         let load = FactsRequest {
@@ -73,6 +81,7 @@ impl ConversationApi {
                     .iter()
                     .filter_map(|id| MessageId::from_i64(*id))
                     .collect(),
+                reactors: asked_reactors(&query.reactors)?,
             };
             windows.push(query.with_recent);
             let list = if query.with_recent {
@@ -116,6 +125,16 @@ fn resend(query: &ResendQuery) -> Result<Resend> {
     })
 }
 
+fn asked_reactors(asked: &[ReactorQuery]) -> Result<Vec<(MessageId, UserId)>> {
+    // What is no id of a message has no reactions.
+    let known = asked
+        .iter()
+        .filter_map(|query| Some((MessageId::from_i64(query.message_id)?, &query.user_id)));
+    known
+        .map(|(message, user)| Ok((message, args::user(user, "user_id")?)))
+        .collect()
+}
+
 fn wire(facts: Facts) -> ConversationFacts {
     let mut answer = ConversationFacts {
         conversation_id: facts.id.to_string(),
@@ -127,6 +146,8 @@ fn wire(facts: Facts) -> ConversationFacts {
         resends_answered: true,
         targets: facts.targets.iter().map(convert::target).collect(),
         targets_answered: true,
+        reactors: convert::reactors(&facts.reactors),
+        reactions_answered: true,
         blocked: facts.blocked,
         ..Default::default()
     };
@@ -143,6 +164,7 @@ fn wire(facts: Facts) -> ConversationFacts {
     answer.member_count = convert::narrow(row.member_count);
     answer.last_seq_id = convert::wide(row.last_seq_id);
     answer.last_rev = convert::wide(row.last_rev);
+    answer.pinned_count = convert::narrow(row.pinned_count);
     answer.updated_at = convert::seconds(row.updated_at);
     // The row is stamped with every message: without the message itself this is the nearest
     // time that is not too early.

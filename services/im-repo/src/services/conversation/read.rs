@@ -89,6 +89,7 @@ impl ConversationApi {
             senders: Vec::new(),
             resends: Vec::new(),
             targets: Vec::new(),
+            reactors: Vec::new(),
         };
         let request = FactsRequest {
             conversations: vec![of],

@@ -2,8 +2,9 @@
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, UnixMillis};
-use gochat_core::message::{ChangeKind, MessageType};
+use gochat_core::message::{ChangeKind, MessageType, REACTION_KINDS_MAX, Tally};
 use gochat_infra::port::db::{NewChange, NewMessage, SaveOutcome};
+use gochat_proto::common::v1::Reaction;
 use gochat_proto::im::repo::v1::*;
 
 use super::{CLIENT_ID_MAX, MessageApi};
@@ -60,9 +61,16 @@ fn change(request: SaveMessageRequest, now: UnixMillis) -> Result<NewChange> {
     if rev == 0 {
         return Err(args::invalid("`rev` is missing."));
     }
+    let reactions = match kind.is_reaction() {
+        true => tally(&request.reactions)?,
+        false => Tally::default(),
+    };
     let (content, extra) = match kind {
         ChangeKind::Edit => (request.content, not_empty(request.extra)),
-        ChangeKind::Recall => (String::new(), None),
+        ChangeKind::React | ChangeKind::Unreact => {
+            (args::emoji(&request.content)?.to_string(), None)
+        }
+        ChangeKind::Recall | ChangeKind::Pin | ChangeKind::Unpin => (String::new(), None),
     };
     Ok(NewChange {
         conversation_id: args::conversation(&request.conversation_id)?,
@@ -76,8 +84,24 @@ fn change(request: SaveMessageRequest, now: UnixMillis) -> Result<NewChange> {
         extra,
         edit_count: u32::try_from(request.edit_count)
             .map_err(|_| args::invalid("`edit_count` must not be negative."))?,
+        pinned: request.pinned,
+        reactions,
         created_at: args::millis_or_none(request.created_at).unwrap_or(now),
     })
+}
+
+fn tally(reactions: &[Reaction]) -> Result<Tally> {
+    if reactions.len() > REACTION_KINDS_MAX {
+        return Err(args::invalid(format!(
+            "`reactions` has at most {REACTION_KINDS_MAX} entries."
+        )));
+    }
+    let count = |reaction: &Reaction| {
+        let emoji = args::emoji(&reaction.emoji)?;
+        Ok((emoji, reaction.count))
+    };
+    let counts: Vec<_> = reactions.iter().map(count).collect::<Result<_>>()?;
+    Ok(counts.iter().map(|(e, n)| (e.as_str(), *n)).collect())
 }
 
 fn not_empty(text: String) -> Option<String> {
