@@ -21,8 +21,9 @@ use gochat_core::ids::{ConversationId, UserId};
 use gochat_infra::port::mq::{Batch, InRecord, OutRecord, TopicPartition};
 use gochat_infra::telemetry::{self, Context, Kind, Span};
 use gochat_infra::topics::TASK_PERSIST_GROUP;
+use gochat_proto::common::v1::Reaction;
 use gochat_proto::im::repo::v1::{BatchSaveMessagesRequest, FailedMessage, SaveMessageRequest};
-use gochat_proto::mq::v1::{ChangeKind, PersistenceMessage};
+use gochat_proto::mq::v1::{ChangeKind, PersistenceMessage, ReactionCount};
 use hashbrown::HashMap;
 use prost::Message;
 
@@ -237,5 +238,15 @@ fn request(message: &PersistenceMessage) -> SaveMessageRequest {
         rev: message.rev,
         change: message.change,
         edit_count: message.edit_count,
+        reactions: message.reactions.iter().map(reaction).collect(),
+        pinned: message.pinned,
+    }
+}
+
+fn reaction(count: &ReactionCount) -> Reaction {
+    Reaction {
+        emoji: count.emoji.clone(),
+        count: count.count,
+        mine: false,
     }
 }

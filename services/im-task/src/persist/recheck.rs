@@ -466,6 +466,7 @@ impl Waiting {
             author_id: message.author_id.clone(),
             sent_at: message.sent_at,
             edit_count: message.edit_count,
+            reactions: message.reactions.clone(),
             ..Default::default()
         }
     }

@@ -5,8 +5,8 @@ use gochat_infra::topics::{PERSIST, TASK_PERSIST_GROUP, dead_letters};
 use gochat_proto::common::v1::ConversationType::{Group, Single};
 use gochat_proto::im::repo::v1::message_service_client::MessageServiceClient;
 use gochat_proto::im::repo::v1::{ListChangesRequest, RepoMessage};
-use gochat_proto::mq::v1::ChangeKind::{Edit, Recall};
-use gochat_proto::mq::v1::{DownstreamKind, PersistenceMessage};
+use gochat_proto::mq::v1::ChangeKind::{Edit, Pin, React, Recall};
+use gochat_proto::mq::v1::{DownstreamKind, PersistenceMessage, ReactionCount};
 
 use crate::harness::eventually;
 use crate::world::{World, change, message, sorted};
@@ -149,4 +149,49 @@ async fn who_came_online_meanwhile_is_pushed_the_change_and_so_is_the_author() {
     // A message is no change, and has its number.
     let message = &bodies[before - 1];
     assert_eq!((message.kind, message.change, message.rev), (0, 0, 1));
+}
+
+/// What reactions and pins bring reaches the row, and who came online meanwhile.
+#[tokio::test]
+async fn reactions_and_pins_are_written_and_pushed_again() {
+    let world = World::new().await;
+    let [a, b] = world.people(["ada", "bob"]).await;
+    let chat = world.conversation(Single, &[a.clone(), b.clone()]).await;
+    world.online(&a, "g2").await;
+    let thumb = ReactionCount {
+        emoji: "👍".into(),
+        count: 2,
+    };
+    let react = PersistenceMessage {
+        content: "👍".into(),
+        reactions: vec![thumb.clone()],
+        recheck_user_ids: vec![a.clone()],
+        ..change(React, &chat, &b, 1, 2)
+    };
+    let pin = PersistenceMessage {
+        content: String::new(),
+        reactions: vec![thumb.clone()],
+        pinned: true,
+        ..change(Pin, &chat, &b, 1, 3)
+    };
+    world.produce(PERSIST, &chat, &message(&chat, &a, 1)).await;
+    for record in [&react, &pin] {
+        world.produce(PERSIST, &chat, record).await;
+    }
+    world.done(TASK_PERSIST_GROUP, &[PERSIST]).await;
+    let [state] = <[_; 1]>::try_from(states(&world, &chat).await).unwrap();
+    assert_eq!((state.rev, state.content.as_str()), (3, "message 1"));
+    let counts: Vec<_> = state
+        .reactions
+        .iter()
+        .map(|r| (r.emoji.as_str(), r.count, r.mine))
+        .collect();
+    assert_eq!(counts, [("👍", 2, false)]);
+    assert!(state.pinned && state.edit_count == 0);
+    let bodies = world.bodies("g2").await;
+    let told = bodies.iter().find(|body| body.rev == 2).unwrap();
+    assert_eq!((told.change, told.content.as_str()), (React as i32, "👍"));
+    assert_eq!(told.reactions, [thumb]);
+    let dead = world.records(&dead_letters(TASK_PERSIST_GROUP)).await;
+    assert!(dead.is_empty());
 }
