@@ -367,6 +367,8 @@ fn message_of(m: DownstreamMessage) -> Message {
         rev: m.rev,
         edited_at: None,
         edit_count: 0,
+        reactions: Vec::new(),
+        pinned: false,
     }
 }
 
