@@ -36,7 +36,7 @@ fn round(id: ConversationId, round: u64) -> Vec<NewChange> {
     let kind = |n: u64| match n % 5 {
         0 | 2 => ChangeKind::React,
         1 | 3 => ChangeKind::Unreact,
-        _ if n % 2 == 0 => ChangeKind::Pin,
+        _ if n.is_multiple_of(2) => ChangeKind::Pin,
         _ => ChangeKind::Unpin,
     };
     let of = |n: u64| change(id, first + n, kind(n + round), n * 7 + round);

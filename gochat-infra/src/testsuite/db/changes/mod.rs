@@ -5,6 +5,7 @@ mod histories;
 mod model;
 mod pins;
 mod reactions;
+mod reactors;
 mod reads;
 
 use gochat_core::message::{ChangeKind, Emoji, Tally};
@@ -13,6 +14,7 @@ pub use self::facts::*;
 pub use self::histories::*;
 pub use self::pins::*;
 pub use self::reactions::*;
+pub use self::reactors::*;
 pub use self::reads::*;
 use super::facts::resend;
 use super::*;
