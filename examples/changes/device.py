@@ -85,7 +85,7 @@ class Device:
                     return None
 
     def act(self, kind, client_id=None, **data):
-        """Sends until it is acknowledged or refused for good: (type of the answer, its data)."""
+        """Sends until it is acknowledged or refused for good, for as long as a retry may help: (type of the answer, its data)."""
         client_id = client_id or str(uuid.uuid4())
         sent = {**data, "client_msg_id": client_id}
         until = time.monotonic() + PATIENCE
@@ -101,10 +101,11 @@ class Device:
             if frame is None:
                 return "nothing", {}
             data = frame["data"]
-            if data.get("code") not in ("RATE_LIMITED", "SLOW_MODE", "TIMEOUT") or time.monotonic() > until:
+            details = data.get("details") or {}
+            if frame["type"] != "error" or not details.get("retryable") or time.monotonic() > until:
                 return frame["type"], data
             sent["resend"] = True
-            time.sleep(min(data["details"].get("retryAfter") or 0.2, 2))
+            time.sleep(min(details.get("retryAfter") or 0.2, 2))
 
     def say(self, chat, text, **more):
         kind, ack = self.act("send-message", conversationId=chat, content=text, messageType=1, **more)
@@ -153,10 +154,17 @@ class Person(User):
         other.url = url
         return other
 
-    def get(self, chat, rest):
-        status, answer = self.do("GET", f"/conversations/{chat}{rest}")
-        assert status == 200, (rest, status, answer)
-        return answer["data"]
+    def read(self, path, may_be_behind=False):
+        """An answer that isn't behind what this user was told: one that says so is asked for again."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            status, answer = self.do("GET", path)
+            assert status == 200, (path, status, answer)
+            if may_be_behind or not answer["data"].get("behind") or time.monotonic() > until:
+                return answer["data"]
+
+    def get(self, chat, rest, may_be_behind=False):
+        return self.read(f"/conversations/{chat}{rest}", may_be_behind)
 
     def edit(self, chat, message, text, **more):
         """(status, data or refusal) of an edit over HTTP."""
@@ -182,9 +190,8 @@ class Person(User):
         return page[0] if page else {}
 
     def listed(self, chat):
-        status, answer = self.do("GET", "/conversations?size=50")
-        assert status == 200, (status, answer)
-        return next((entry for entry in answer["data"]["conversations"] if entry["id"] == chat), {})
+        lines = self.read("/conversations?size=50")["conversations"]
+        return next((entry for entry in lines if entry["id"] == chat), {})
 
     def history(self, chat):
         """A copy made of the whole history."""

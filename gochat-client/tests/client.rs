@@ -13,6 +13,23 @@ use gochat_client::{
 };
 use support::Server;
 
+/// How long anything may take that must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for something that must come.
+async fn soon<F: Future>(what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("in vain: {what}"),
+    }
+}
+
+/// Takes events until there are no more.
+async fn until_the_end(events: &mut Events) {
+    let end = async { while events.next().await.is_some() {} };
+    soon("the end of the events", end).await;
+}
+
 async fn connect(server: &Server) -> (Client, Events) {
     Client::connect(&server.url, Credentials::guest())
         .await
@@ -31,7 +48,7 @@ async fn messages(events: &mut Events, n: usize) -> Vec<String> {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), read)
+    tokio::time::timeout(PATIENCE, read)
         .await
         .unwrap_or_default();
     out
@@ -81,7 +98,8 @@ async fn what_was_missed_while_away_is_fetched_after_reconnecting() {
     assert_eq!(messages(&mut at_ann, 1).await, ["unseen"]);
     server.model().swallow_pushes = false;
     let mut state = ann.watch_state();
-    state.wait_for(|s| *s == State::Ready).await.unwrap();
+    let ready = state.wait_for(|s| *s == State::Ready);
+    soon("ready again", ready).await.unwrap();
     server.say("seen");
     assert_eq!(messages(&mut at_ann, 1).await, ["seen"]);
     assert_eq!(server.model().handshakes, 2);
@@ -97,10 +115,12 @@ async fn what_came_after_a_gap_waits_for_the_late_row_and_says_so() {
     server.say("late");
     server.model().swallow_pushes = false;
     server.say("prompt");
-    gaps.wait_for(|gaps| *gaps == 1).await.unwrap();
+    let gap = gaps.wait_for(|gaps| *gaps == 1);
+    soon("the gap is said", gap).await.unwrap();
     server.model().hide_rows = false;
     assert_eq!(messages(&mut at_ann, 2).await, ["late", "prompt"]);
-    gaps.wait_for(|gaps| *gaps == 0).await.unwrap();
+    let filled = gaps.wait_for(|gaps| *gaps == 0);
+    soon("the gap is filled", filled).await.unwrap();
 }
 
 #[tokio::test]
@@ -152,7 +172,7 @@ async fn a_replaced_connection_does_not_fight_back() {
     let server = Server::start().await;
     let (ann, mut events) = connect(&server).await;
     server.close_all(4001);
-    while events.next().await.is_some() {}
+    until_the_end(&mut events).await;
     assert_eq!(ann.state(), State::Closed);
     assert_eq!(
         *ann.send(WORLD, "?").await.unwrap_err().kind(),
@@ -168,8 +188,8 @@ async fn closing_ends_events_and_fails_what_waits() {
     server.model().swallow_acks = usize::MAX;
     let waiting = ann.send(WORLD, "never acknowledged");
     ann.close().await;
-    assert!(waiting.await.is_err());
-    while events.next().await.is_some() {}
+    assert!(soon("the failure", waiting).await.is_err());
+    until_the_end(&mut events).await;
     assert_eq!(ann.state(), State::Closed);
 }
 

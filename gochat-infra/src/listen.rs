@@ -1,7 +1,9 @@
 //! Addresses to listen on, as people write them.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 
+use rand::Rng as _;
 use serde::Deserialize as _;
 use serde::de::{Deserializer, Error as _};
 
@@ -60,6 +62,31 @@ pub fn host(text: &str) -> Result<IpAddr, String> {
         .ok_or_else(|| format!("the host `{text}` has no address"))
 }
 
+/// Below the range that outgoing connections take their ports from, so that a port stays free until
+/// its server binds it, and while a server that was killed is away.
+const STABLE_PORTS: std::ops::Range<u16> = 14_000..32_000;
+
+/// Returns `n` different TCP ports of loopback that no server listens on.
+///
+/// # Errors
+/// `AddrInUse` when so many were not found.
+pub fn free_ports(n: usize) -> io::Result<Vec<u16>> {
+    let mut ports = Vec::with_capacity(n);
+    for _ in 0..n * 100 {
+        if ports.len() == n {
+            break;
+        }
+        let port = rand::rng().random_range(STABLE_PORTS);
+        if !ports.contains(&port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            ports.push(port);
+        }
+    }
+    if ports.len() < n {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    Ok(ports)
+}
+
 /// Reads a setting that is an [`address`].
 ///
 /// # Errors
@@ -96,6 +123,17 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn free_ports_differ_and_can_be_bound() {
+        let ports = free_ports(20).unwrap();
+        let listeners: Vec<_> = ports
+            .iter()
+            .map(|port| TcpListener::bind(("127.0.0.1", *port)))
+            .collect();
+        assert!(listeners.iter().all(Result::is_ok), "{ports:?}");
+        assert_eq!(listeners.len(), 20);
     }
 
     #[test]

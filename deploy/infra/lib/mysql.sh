@@ -12,17 +12,20 @@ SQL
 
 mariadbd_path() { command -v mariadbd || echo /usr/sbin/mariadbd; }
 
+# A server that starts deletes the temporary tables it finds. In a folder that servers share they are those of running
+# servers, which may crash then: each has its own.
 prepare_mysql() {
+    mkdir -p "$DATA/mysql.tmp"
     mysql_init >"$RUN/mysql.sql"
     [ ! -d "$DATA/mysql" ] || return 0
     rm -rf "$DATA/mysql.new"
-    mariadb-install-db --no-defaults --user="$(id -un)" --datadir="$DATA/mysql.new" --skip-test-db \
+    TMPDIR=$DATA/mysql.tmp mariadb-install-db --no-defaults --user="$(id -un)" --datadir="$DATA/mysql.new" --skip-test-db \
         --auth-root-authentication-method=socket --auth-root-socket-user="$(id -un)" >>"$LOG/mysql.log" 2>&1 &&
         mv "$DATA/mysql.new" "$DATA/mysql"
 }
 
 start_mysql() {
-    spawn mysql "$(mariadbd_path)" --no-defaults --user="$(id -un)" --datadir="$DATA/mysql" \
+    spawn mysql "$(mariadbd_path)" --no-defaults --user="$(id -un)" --datadir="$DATA/mysql" --tmpdir="$DATA/mysql.tmp" \
         --bind-address=127.0.0.1 --port="$MYSQL_PORT" --socket="$RUN/mysql.sock" --pid-file="$RUN/mysql.server.pid" \
         --init-file="$RUN/mysql.sql" --skip-name-resolve --max-connections=500 --max-allowed-packet=64M \
         --character-set-server=utf8mb4 --collation-server=utf8mb4_unicode_ci --default-time-zone=+00:00 \

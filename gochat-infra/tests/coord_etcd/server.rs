@@ -1,12 +1,12 @@
 //! The etcd of `make infra-up`, and etcds of our own that may be killed.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use etcd_client::{Client, GetOptions};
 use gochat_infra::cluster::etcd::{EtcdConfig, EtcdCoord};
+use gochat_infra::listen::free_ports;
 use tempfile::TempDir;
 
 /// How long anything may take.
@@ -40,10 +40,10 @@ pub(crate) fn config(url: &str) -> EtcdConfig {
     EtcdConfig {
         endpoints: vec![url.to_owned()],
         namespace: format!("/gochat-test-{:016x}", rand_suffix()),
-        connect_wait_ms: 5_000,
-        request_timeout_ms: 2_000,
-        dial_timeout_ms: 1_000,
-        registry_grace_ms: 5_000,
+        connect_wait_ms: 30_000,
+        request_timeout_ms: 10_000,
+        dial_timeout_ms: 5_000,
+        registry_grace_ms: 20_000,
         ..EtcdConfig::default()
     }
 }
@@ -106,13 +106,6 @@ pub(crate) struct OwnEtcd {
     more: Vec<String>,
 }
 
-/// A free port below those that outgoing connections get: it must still be free when etcd comes back.
-fn free_port() -> u16 {
-    let candidates = (0..1_000).map(|_| 15_000 + (rand_suffix() % 17_000) as u16);
-    let mut free = candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.next().unwrap()
-}
-
 impl OwnEtcd {
     pub(crate) async fn start() -> Self {
         let etcd = Self::start_with("http", Vec::new()).await;
@@ -128,11 +121,12 @@ impl OwnEtcd {
     }
 
     pub(crate) async fn start_with(scheme: &str, more: Vec<String>) -> Self {
+        let ports = free_ports(2).unwrap();
         let mut etcd = Self {
             child: None,
             data: TempDir::new().unwrap(),
-            port: free_port(),
-            peer: free_port(),
+            port: ports[0],
+            peer: ports[1],
             more,
         };
         let client = format!("{scheme}://127.0.0.1:{}", etcd.port);

@@ -28,6 +28,7 @@ impl Server {
         static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
         let turn = TURN.lock().await;
         let made = Command::new("mariadb-install-db")
+            .env("TMPDIR", folder.path())
             .arg("--no-defaults")
             .arg(format!("--datadir={}", data.display()))
             .args(["--user=root", "--skip-test-db", "--innodb-use-native-aio=0"])
@@ -48,7 +49,7 @@ impl Server {
         std::fs::write(folder.path().join("init.sql"), setup).expect("written");
         let mut server = Self {
             folder,
-            port: free_port(),
+            port: gochat_infra::listen::free_ports(1).expect("a port")[0],
             id,
             child: None,
         };
@@ -69,6 +70,9 @@ impl Server {
         assert!(self.child.is_none(), "it runs");
         let log = std::fs::File::create(self.path("log")).expect("a log");
         let child = Command::new("mariadbd")
+            // A server that starts deletes the temporary tables it finds. In the folder of all
+            // processes they are those of running servers, which may crash then.
+            .env("TMPDIR", self.folder.path())
             .arg("--no-defaults")
             .arg("--user=root")
             .arg(format!("--datadir={}", self.path("data").display()))
@@ -122,9 +126,4 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-fn free_port() -> u16 {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    socket.local_addr().expect("an address").port()
 }

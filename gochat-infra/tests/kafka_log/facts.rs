@@ -95,15 +95,23 @@ async fn an_idle_consumer_wakes_when_a_record_comes() {
     let tp = topic(&subject, TopicSpec::memory("t", 1)).await;
     let config = ConsumerConfig::tail([tp.topic.clone()]);
     let mut consumer = subject.kafka().consumer(config).await.unwrap();
+    send(&subject, &tp, 0..1).await;
+    assert_eq!(take(&mut consumer, 1).await.0, [0]);
     let mut times = Vec::new();
-    for i in 0..21 {
+    for i in 1..21 {
         let began = Instant::now();
-        send(&subject, &tp, i..i + 1).await;
-        assert_eq!(take(&mut consumer, 1).await.0, [i]);
+        // The poll waits before the record is sent: without a wake-up it looks again after 100 ms.
+        let (taken, ()) = tokio::join!(
+            biased;
+            take(&mut consumer, 1),
+            send(&subject, &tp, i..i + 1),
+        );
+        assert_eq!(taken.0, [i]);
         times.push(began.elapsed());
     }
     times.sort_unstable();
-    assert!(times[10] < Duration::from_millis(40), "{times:?}");
+    // A busy machine makes some of them late; not one would be in time by chance.
+    assert!(times[4] < Duration::from_millis(90), "{times:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,7 +152,7 @@ async fn topics_made_and_deleted_by_others_are_noticed() {
     for wanted in [true, false] {
         let began = Instant::now();
         while known(mine) != wanted {
-            assert!(began.elapsed() < Duration::from_secs(5));
+            assert!(began.elapsed() < Duration::from_secs(15));
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         if wanted {

@@ -95,7 +95,7 @@ async fn grows(mq: &KafkaMq, more: usize) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let limit = Duration::from_secs(40);
+    let limit = Duration::from_secs(120);
     tokio::time::timeout(limit, grown)
         .await
         .expect("somebody goes on");

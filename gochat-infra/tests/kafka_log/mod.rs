@@ -13,8 +13,8 @@ use gochat_infra::cluster::kafka::{KafkaConfig, KafkaMq};
 use gochat_infra::port::mq::{Mq, MqErrorKind};
 use gochat_infra::testsuite::mq::Restart;
 
-/// The least the broker of `make infra-up` accepts, so that tests don't wait for long.
-pub(crate) const SESSION: Duration = Duration::from_millis(1_000);
+/// Short, so that tests don't wait for long, and longer than a member is starved on a busy machine.
+pub(crate) const SESSION: Duration = Duration::from_secs(3);
 
 /// The broker under test.
 pub(crate) fn brokers() -> String {

@@ -1,6 +1,5 @@
 //! A broker that is killed or paused. It is one of its own, so that other tests don't notice.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use super::{SESSION, config, connect};
 
 /// What `send` may take until it refuses, as the settings say, and some more for a busy machine.
 const BOUND: Duration = Duration::from_millis(2_000);
-const SLACK: Duration = Duration::from_millis(3_000);
+const SLACK: Duration = Duration::from_millis(8_000);
 /// How long the broker is paused. It beats every 2 s, so its session of 3 s is mostly over when it wakes; longer pauses
 /// showed what happens then less often.
 const PAUSE: Duration = Duration::from_millis(2_700);
@@ -27,15 +26,17 @@ const HEALED: Duration = Duration::from_secs(180);
 struct Broker {
     dir: TempDir,
     port: u16,
+    controller: u16,
 }
 
 impl Broker {
     fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let dir = TempDir::new().unwrap();
-        let broker = Self { dir, port };
+        let ports = gochat_infra::listen::free_ports(2).unwrap();
+        let broker = Self {
+            dir: TempDir::new().unwrap(),
+            port: ports[0],
+            controller: ports[1],
+        };
         broker.infra("start");
         broker
     }
@@ -47,6 +48,10 @@ impl Broker {
             .env("GOCHAT_INFRA", "packages")
             .env("GOCHAT_INFRA_DIR", self.dir.path())
             .env("GOCHAT_INFRA_KAFKA_PORT", self.port.to_string())
+            .env(
+                "GOCHAT_INFRA_KAFKA_CONTROLLER_PORT",
+                self.controller.to_string(),
+            )
             .env("GOCHAT_INFRA_KAFKA_HEAP", "384m")
             .output()
             .unwrap();
@@ -69,7 +74,7 @@ impl Broker {
         let config = KafkaConfig {
             brokers: format!("127.0.0.1:{}", self.port),
             delivery_timeout_ms: BOUND.as_millis() as u64,
-            session_timeout_ms: SESSION.as_millis() as u64 * 3,
+            session_timeout_ms: SESSION.as_millis() as u64,
             ..config()
         };
         connect(&config).await
@@ -105,7 +110,7 @@ async fn without_a_broker_sends_are_refused_in_time_and_then_go_on() {
     }
     let began = Instant::now();
     assert!(send().await.is_err() && mq.is_down());
-    assert!(began.elapsed() < Duration::from_millis(200), "known by now");
+    assert!(began.elapsed() < BOUND, "known by now");
     let polled = tail.poll(10, Duration::from_millis(100)).await;
     // The first poll may tell of the assignment, and a busy client may say that the broker is away.
     assert!(
@@ -118,15 +123,19 @@ async fn without_a_broker_sends_are_refused_in_time_and_then_go_on() {
             assert!(error.is_retryable(), "{error}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        while tail
-            .poll(10, Duration::from_secs(1))
-            .await
-            .unwrap()
-            .is_empty()
-        {}
+        loop {
+            match tail.poll(10, Duration::from_secs(1)).await {
+                Ok(polled) if !polled.batches.is_empty() => break,
+                Ok(_) => {}
+                // The client of the reader may still be in its back-off.
+                Err(error) => {
+                    assert!(error.is_retryable(), "{error}");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
     };
-    let limit = Duration::from_secs(20);
-    tokio::time::timeout(limit, again).await.expect("in time");
+    tokio::time::timeout(HEALED, again).await.expect("in time");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

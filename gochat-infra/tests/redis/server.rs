@@ -1,6 +1,5 @@
 //! Servers for the tests.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -34,9 +33,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one on a free port.
     pub(crate) async fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("bound").port();
-        drop(free);
+        let port = gochat_infra::listen::free_ports(1).expect("a free port")[0];
         let mut server = Self {
             child: None,
             port,
@@ -59,11 +56,20 @@ impl Server {
         self.child = Some(child);
     }
 
-    /// A handle with short timeouts.
+    /// A handle that waits for answers longer than a busy machine needs.
     pub(crate) async fn connect(&self) -> Redis {
+        self.connect_with(5_000).await
+    }
+
+    /// A handle with a short response timeout, for servers that are paused.
+    pub(crate) async fn connect_hasty(&self) -> Redis {
+        self.connect_with(1_000).await
+    }
+
+    async fn connect_with(&self, response_timeout_ms: u64) -> Redis {
         let config = RedisConfig {
-            connect_timeout_ms: 500,
-            response_timeout_ms: 300,
+            connect_timeout_ms: 2_000,
+            response_timeout_ms,
             reconnect_max_ms: 100,
             ..RedisConfig::from_url(self.url())
         };

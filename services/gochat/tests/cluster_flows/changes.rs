@@ -146,7 +146,7 @@ async fn another_owner_knows_changes_that_are_not_stored_yet() {
 
 #[tokio::test]
 async fn a_change_is_read_at_once_where_it_was_told_and_elsewhere_by_its_rev() {
-    let cluster = Cluster::with(&["task.persist.linger_ms=150"]).await;
+    let cluster = Cluster::with(&["task.persist.linger_ms=150", "repo.reads.wait_ms=5000"]).await;
     let (a, b) = (
         cluster.user("gateway-1").await,
         cluster.user("gateway-2").await,

@@ -6,10 +6,11 @@ use crate::kit::http::{Http, Reply};
 use crate::kit::{PASSWORD, fresh_name};
 use crate::rig::Cluster;
 
-/// Four logins at once, and nothing refills while the test runs.
-const FOUR: [&str; 4] = [
+/// Four logins at once, and nothing refills while the test runs. A busy im-repo is waited for.
+const FOUR: [&str; 5] = [
     "gateway.rates.disabled=false",
     "gateway.rates.mode=distributed",
+    "gateway.rates.shared_wait_ms=10000",
     "gateway.rates.login.rate=0.001",
     "gateway.rates.login.capacity=4",
 ];

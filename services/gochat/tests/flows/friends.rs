@@ -127,7 +127,7 @@ async fn an_answer_may_be_a_word_a_number_or_a_number_in_words() {
 
 #[tokio::test]
 async fn one_who_was_rejected_is_not_told_and_may_ask_again_after_a_while() {
-    let Some(server) = Server::with(&["logic.limits.request_cooldown_s=2"]).await else {
+    let Some(server) = Server::with(&["logic.limits.request_cooldown_s=5"]).await else {
         return;
     };
     let [a, b] = server.users().await;

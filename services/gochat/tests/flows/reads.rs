@@ -49,7 +49,7 @@ async fn who_was_acknowledged_over_http_reads_it_at_once() {
 #[tokio::test]
 async fn rows_are_written_at_once_for_who_waits_for_them() {
     // Without a demand the second row would come after the reader gave up waiting.
-    let Some(server) = Server::with(&["task.persist.pace_ms=4000"]).await else {
+    let Some(server) = Server::with(&["task.persist.pace_ms=30000"]).await else {
         return;
     };
     let [a, b] = server.users().await;
@@ -128,7 +128,9 @@ async fn who_was_pushed_a_message_marks_it_as_read_at_once() {
 
 #[tokio::test]
 async fn a_number_that_never_comes_costs_a_second_and_is_said() {
-    let server = Server::shared().await;
+    let Some(server) = Server::with(&["repo.reads.wait_ms=1000"]).await else {
+        return;
+    };
     let [a, b] = server.users().await;
     let chat = a.chat_with(&b).await;
     a.say(&chat, "one").await.data();

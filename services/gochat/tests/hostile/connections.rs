@@ -11,7 +11,7 @@ const ALLOWED: usize = 200;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_strangers_push_out_strangers_and_nobody_else() {
-    let server = Server::start(&["gateway.connections.max_unauthenticated=200"]).await;
+    let server = Server::start_alone(&["gateway.connections.max_unauthenticated=200"]).await;
     let mut known = server.open(None).await;
     let before = resident();
     let mut silent = Vec::with_capacity(SILENT);

@@ -86,7 +86,7 @@ async fn a_body_that_stops_coming_is_refused_long_before_the_request_s_time_is_u
         (408, &"TIMEOUT".into()),
         "{reply}"
     );
-    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() < Duration::from_secs(20));
     drop(socket);
     server.serves_others().await;
 }

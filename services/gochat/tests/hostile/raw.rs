@@ -1,5 +1,6 @@
 //! A client without manners: raw bytes over a socket.
 
+use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Once;
@@ -11,22 +12,39 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::RwLock;
 
 /// How long anything that must happen may take on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
-/// A server of one test.
+/// Memory is measured of the whole process: tests that measure it run alone, all others side by side.
+static ALONE: RwLock<()> = RwLock::const_new(());
+
+/// A guard of [`ALONE`].
+type Turn = Box<dyn Any + Send + Sync>;
+
+/// A server of one test. A test has one at a time.
 pub(crate) struct Server {
     running: Running,
     panics_before: usize,
     _dir: TempDir,
+    _turn: Turn,
 }
 
 impl Server {
     /// Starts a server with some settings, `key=value`.
     pub(crate) async fn start(settings: &[&str]) -> Self {
+        Self::start_in(Box::new(ALONE.read().await), settings).await
+    }
+
+    /// Starts a server while no other test has one, so that memory that grows is this server's.
+    pub(crate) async fn start_alone(settings: &[&str]) -> Self {
+        Self::start_in(Box::new(ALONE.write().await), settings).await
+    }
+
+    async fn start_in(turn: Turn, settings: &[&str]) -> Self {
         count_panics();
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
         let base = [
@@ -47,6 +65,7 @@ impl Server {
             running,
             panics_before: PANICS.load(Ordering::Relaxed),
             _dir: dir,
+            _turn: turn,
         }
     }
 
@@ -161,7 +180,12 @@ impl Server {
 
     /// Stops the server; must work whatever was done to it.
     pub(crate) async fn stop(self) {
-        let Self { running, _dir, .. } = self;
+        let Self {
+            running,
+            _dir,
+            _turn,
+            ..
+        } = self;
         tokio::time::timeout(PATIENCE, running.stop())
             .await
             .expect("stops in time")

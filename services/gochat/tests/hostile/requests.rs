@@ -83,7 +83,7 @@ async fn bad_json_is_invalid_params_whatever_it_is() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_head_that_is_too_large_or_too_slow_is_refused() {
-    let server = Server::start(&["gateway.connections.header_timeout_ms=300"]).await;
+    let server = Server::start(&["gateway.connections.header_timeout_ms=3000"]).await;
     let mut socket = server.tcp().await;
     let huge = format!(
         "GET /health HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n",

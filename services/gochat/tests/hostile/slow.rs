@@ -4,7 +4,7 @@ use crate::raw::{Got, Server, resident};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_stops_reading_is_closed_and_the_others_miss_nothing() {
-    let server = Server::start(&["gateway.websocket.queue_frames=64"]).await;
+    let server = Server::start_alone(&["gateway.websocket.queue_frames=64"]).await;
     let mut stuck = Vec::new();
     for _ in 0..10 {
         stuck.push(server.open(Some(4_096)).await);

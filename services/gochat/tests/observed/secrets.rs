@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::kit::http::Http;
-use crate::kit::{Socket, User, eventually, text};
+use crate::kit::{PATIENCE, Socket, User, eventually, text};
 
 const PASSWORD: &str = "Planted-Password-7391";
 const CONTENT: &str = "planted message content 4417";
@@ -62,7 +62,15 @@ impl Process {
     fn logged(mut self) -> String {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        assert!(self.child.wait().unwrap().success());
+        let began = std::time::Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(began.elapsed() < 4 * PATIENCE, "it does not stop");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        };
+        assert!(status.success());
         let mut log = String::new();
         let mut file = std::fs::File::open(self._dir.path().join("log")).unwrap();
         file.read_to_string(&mut log).unwrap();

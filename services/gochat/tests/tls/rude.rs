@@ -32,7 +32,7 @@ async fn plain_http_hears_what_to_do_instead() {
 
 #[tokio::test]
 async fn who_does_not_finish_the_handshake_is_cut_off() {
-    let server = Server::start(&["gateway.tls.handshake_timeout_ms=300"]).await;
+    let server = Server::start(&["gateway.tls.handshake_timeout_ms=3000"]).await;
     let mut silent = TcpStream::connect(server.addr()).await.unwrap();
     let mut stops = TcpStream::connect(server.addr()).await.unwrap();
     stops.write_all(&[0x16, 3, 1, 2, 0, 1]).await.unwrap();

@@ -1,6 +1,9 @@
 //! A collector, and the exporter of this process that sends to it.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use gochat_infra::rpc::{ServerConfig, serve};
 use gochat_infra::shell::collector::{Collector, Received, tree};
@@ -14,10 +17,14 @@ use crate::kit::eventually;
 /// What is sampled is one setting of the process, so tests take turns.
 static TURN: Mutex<()> = Mutex::const_new(());
 static COLLECTOR: OnceLock<Collector> = OnceLock::new();
+/// Ids of the traces of which a span was forgotten.
+static FORGOTTEN: parking_lot::Mutex<BTreeSet<String>> = parking_lot::Mutex::new(BTreeSet::new());
 
 /// The spans of this process, for one test at a time.
 pub struct Traces {
     collector: Collector,
+    /// Moment of the last [`forget`](Self::forget), in Unix nanoseconds.
+    since: AtomicU64,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -27,6 +34,7 @@ pub async fn sampling(ratio: f64, accept_parent: bool) -> Traces {
     let collector = COLLECTOR.get_or_init(start).clone();
     let traces = Traces {
         collector,
+        since: AtomicU64::new(0),
         _turn: turn,
     };
     traces.sample(ratio, accept_parent);
@@ -66,7 +74,7 @@ fn start() -> Collector {
 impl Traces {
     /// Forgets everything that arrived so far, and samples so much from now on.
     pub fn sample(&self, ratio: f64, accept_parent: bool) {
-        drop(self.collector.take());
+        self.forget();
         telemetry::set_sampling(&Sampling {
             ratio,
             accept_parent,
@@ -78,16 +86,35 @@ impl Traces {
         self.collector.spans()
     }
 
-    /// Forgets everything that arrived so far.
+    /// Forgets everything that arrived so far, and the traces that have begun.
     pub fn forget(&self) {
-        drop(self.collector.take());
+        let taken = self.collector.take();
+        FORGOTTEN
+            .lock()
+            .extend(taken.into_iter().map(|span| span.trace));
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let since = u64::try_from(since.as_nanos()).unwrap();
+        self.since.store(since, Ordering::Relaxed);
+    }
+
+    /// Spans of the traces that began after the last [`forget`](Self::forget). Spans of earlier
+    /// traces, those of another test too, may arrive at any time.
+    pub fn fresh(&self) -> Vec<Received> {
+        let (spans, since) = (self.spans(), self.since.load(Ordering::Relaxed));
+        let mut earlier = FORGOTTEN.lock().clone();
+        let begun = spans.iter().filter(|span| span.start < since);
+        earlier.extend(begun.map(|span| span.trace.clone()));
+        let fresh = spans.into_iter();
+        fresh
+            .filter(|span| !earlier.contains(&span.trace))
+            .collect()
     }
 
     /// The trace of the first message since the last [`forget`](Self::forget), once it has so many spans of these names.
     pub async fn of_message(&self, wanted: &[(&str, usize)]) -> Trace {
         let mut last = String::new();
         let waited = eventually("a whole trace", async || {
-            let spans = self.spans();
+            let spans = self.fresh();
             let receive = spans.iter().find(|span| span.name == "receive")?;
             let trace = Trace(self.collector.trace(&receive.trace));
             let drawn = tree(&trace.0);

@@ -21,6 +21,9 @@ pub struct Rates {
     /// Whether [`login`](Self::login) and [`register`](Self::register) hold for all gateways together
     /// (`distributed`) or for each one (`local`). Default `distributed` in a cluster, `local` in one process.
     pub mode: RateMode,
+    /// Longest wait for the verdict of a shared bucket in milliseconds; after it the bucket of this
+    /// process decides. Leaves im-repo the time to give up on Redis first. Default 300.
+    pub shared_wait_ms: u64,
     /// New connections, per address; further ones are closed at once, before TLS. Default 50/s,
     /// burst 200.
     pub connect: Rule,
@@ -60,6 +63,7 @@ impl Default for Rates {
     fn default() -> Self {
         Self {
             mode: RateMode::Local,
+            shared_wait_ms: 300,
             connect: Rule::new(50.0, 200.0),
             probe: Rule::new(10.0, 50.0),
             http: Rule::new(100.0, 200.0),

@@ -8,6 +8,7 @@ mod tests;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use gochat_core::error::{Error, ErrorCode};
@@ -153,7 +154,10 @@ impl Limits {
     ) -> Result<(), Refused> {
         self.admit_at(address, door, clock::now_ms())?;
         match self.question(address, door) {
-            Some(question) => self.shared.judge(backend, trace, question).await,
+            Some(question) => {
+                let wait = Duration::from_millis(self.rates.load().shared_wait_ms);
+                self.shared.judge(backend, trace, question, wait).await
+            }
             None => Ok(()),
         }
     }

@@ -10,9 +10,6 @@ use super::Refused;
 use crate::backend::Backend;
 use crate::metrics;
 
-/// A judgement must not take longer than the request it guards. Leaves im-repo the time to give up on Redis first.
-const PATIENCE: Duration = Duration::from_millis(300);
-
 /// The way to the shared buckets.
 #[derive(Default)]
 pub(super) struct Shared {
@@ -21,16 +18,17 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Takes a token from a shared bucket. Without an answer the request passes: the bucket of this process, which
-    /// let it through before, is the verdict. Strangers then have one budget per gateway, and nobody is locked out.
+    /// Takes a token from a shared bucket. Without an answer within `wait` the request passes: the bucket of this process,
+    /// which let it through before, is the verdict. Strangers then have one budget per gateway, and nobody is locked out.
     pub(super) async fn judge(
         &self,
         backend: &Backend,
         trace: &str,
         question: AllowRequest,
+        wait: Duration,
     ) -> Result<(), Refused> {
         // Dropped and not sent with a deadline: a call that is cut off so early says nothing about the instance.
-        let asked = tokio::time::timeout(PATIENCE, backend.allow(trace, question));
+        let asked = tokio::time::timeout(wait, backend.allow(trace, question));
         let answer = asked.await.unwrap_or(Err(ErrorCode::Timeout.into()));
         match answer {
             Ok(answer) => {

@@ -4,7 +4,7 @@ use gochat_infra::port::mq::OutRecord;
 use gochat_infra::topics;
 use gochat_proto::mq::v1::UpstreamMessage;
 
-use crate::harness::{FACTS, PRESENCE, USERS, World};
+use crate::harness::{FACTS, PATIENCE, PRESENCE, USERS, World};
 
 #[tokio::test]
 async fn a_short_outage_of_the_facts_holds_messages_back_and_refuses_none() {
@@ -17,9 +17,14 @@ async fn a_short_outage_of_the_facts_holds_messages_back_and_refuses_none() {
     world
         .produce(&[world.message(&chat, 1, "a"), world.message(&chat, 1, "b")])
         .await;
-    while world.failed_calls() < 2 {
-        tokio::task::yield_now().await;
-    }
+    let failures = async {
+        while world.failed_calls() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, failures)
+        .await
+        .expect("calls fail");
     world.break_calls(0);
     assert_eq!(gateway.answer().await, Ok(1));
     assert_eq!(gateway.answer().await, Ok(2));
@@ -50,12 +55,16 @@ async fn in_a_long_outage_known_conversations_go_on_and_unknown_ones_are_refused
 
     world.break_calls(0);
     // The same client id again, as a client would, until the service is back.
-    let mut answer = Err(String::new());
-    while answer.is_err() {
-        world.produce(&[world.message(&unknown, 1, "b")]).await;
-        answer = gateway.answer().await;
-    }
-    assert_eq!(answer, Ok(1));
+    let served = async {
+        loop {
+            world.produce(&[world.message(&unknown, 1, "b")]).await;
+            if let Ok(seq) = gateway.answer().await {
+                break seq;
+            }
+        }
+    };
+    let seq = tokio::time::timeout(PATIENCE, served).await;
+    assert_eq!(seq.expect("the service is back"), 1);
     running.stop().await;
 }
 

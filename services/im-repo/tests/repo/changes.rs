@@ -149,7 +149,7 @@ async fn what_can_never_be_stored_is_refused_alone() {
 
 #[tokio::test]
 async fn a_reader_who_was_told_of_a_change_waits_for_it() {
-    let repo = Repo::start().await;
+    let repo = Repo::patient().await;
     let [ann, bob] = repo.people(["ann", "bob"]).await;
     let chat = repo.single(&ann, &bob).await;
     repo.fill(&chat, &ann, 3).await;
@@ -158,12 +158,13 @@ async fn a_reader_who_was_told_of_a_change_waits_for_it() {
     assert_eq!((late.complete_to, late.head_rev), (3, 3));
 
     // Another instance stores it, or this one.
+    let other = repo.without_memory().await;
     for (rev, elsewhere) in [(4, true), (5, false)] {
         let store = async {
             tokio::time::sleep(Duration::from_millis(50)).await;
             let messages = vec![edit(&chat, &ann, 2, rev)];
             let mut client = match elsewhere {
-                true => MessageServiceClient::new(repo.without_memory().await),
+                true => MessageServiceClient::new(other.clone()),
                 false => repo.messages(),
             };
             let request = BatchSaveMessagesRequest { messages };
@@ -179,7 +180,7 @@ async fn a_reader_who_was_told_of_a_change_waits_for_it() {
 
 #[tokio::test]
 async fn a_list_waits_for_a_change_its_reader_was_told_of() {
-    let repo = Repo::start().await;
+    let repo = Repo::patient().await;
     let [ann, bob] = repo.people(["ann", "bob"]).await;
     let chat = repo.single(&ann, &bob).await;
     repo.fill(&chat, &ann, 3).await;

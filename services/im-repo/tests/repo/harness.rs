@@ -29,6 +29,7 @@ pub(crate) struct Repo {
     pub(crate) channel: Channel,
     pub(crate) db: SqliteDatabase,
     pub(crate) ports: Ports,
+    config: Config,
     _folder: tempfile::TempDir,
 }
 
@@ -39,6 +40,17 @@ pub(crate) fn now() -> i64 {
 
 impl Repo {
     pub(crate) async fn start() -> Self {
+        Self::with(Config::default()).await
+    }
+
+    /// An im-repo whose reads wait long enough for a row that a busy machine stores meanwhile.
+    pub(crate) async fn patient() -> Self {
+        let mut config = Config::default();
+        config.reads.wait_ms = 4_000;
+        Self::with(config).await
+    }
+
+    async fn with(config: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteOptions {
             readers: 2,
@@ -54,14 +66,13 @@ impl Repo {
             limiter: Arc::new(MemoryLimiter::new(RuleTable::default(), 1_000)),
             ids: Arc::new(SnowflakeIds::new(1, CancellationToken::new()).unwrap()),
         };
-        let service = Service::bind(Config::default(), ports.clone())
-            .await
-            .unwrap();
+        let service = Service::bind(config.clone(), ports.clone()).await.unwrap();
         let channel = Channel::in_process(service.routes());
         Self {
             channel,
             db,
             ports,
+            config,
             _folder: folder,
         }
     }
@@ -73,7 +84,7 @@ impl Repo {
             presence: Arc::new(MemoryPresence::new()),
             ..self.ports.clone()
         };
-        let service = Service::bind(Config::default(), ports).await.unwrap();
+        let service = Service::bind(self.config.clone(), ports).await.unwrap();
         Channel::in_process(service.routes())
     }
 

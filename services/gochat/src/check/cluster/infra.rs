@@ -6,7 +6,6 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::ports;
 use crate::bench::Result;
 
 /// A set of servers in a folder of its own.
@@ -20,7 +19,7 @@ pub(super) struct Infra {
 impl Infra {
     /// Installs what is missing, and starts all of them.
     pub(super) async fn start(script: &Path, folder: &Path) -> Result<Self> {
-        let ports = ports::free(6)?;
+        let ports = gochat_infra::listen::free_ports(6)?;
         let names = [
             "GOCHAT_INFRA_KAFKA_PORT",
             "GOCHAT_INFRA_KAFKA_CONTROLLER_PORT",

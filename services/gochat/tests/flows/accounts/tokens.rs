@@ -147,7 +147,7 @@ async fn logging_out_closes_the_sockets_of_the_session() {
 
 #[tokio::test]
 async fn a_token_that_ended_says_so_and_its_socket_is_closed() {
-    let Some(server) = Server::with(&["logic.auth.access_ttl_s=2"]).await else {
+    let Some(server) = Server::with(&["logic.auth.access_ttl_s=5"]).await else {
         return;
     };
     let user = server.user().await;

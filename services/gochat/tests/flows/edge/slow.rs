@@ -4,7 +4,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::kit::{Server, User, eventually};
+use crate::kit::{PATIENCE, Server, User, eventually};
 
 /// Frames of 20 kB; together more than kernel buffers and the connection's queue hold.
 const MESSAGES: usize = 500;
@@ -56,8 +56,8 @@ async fn a_client_that_does_not_read_is_cut_off_and_misses_nothing_when_it_is_ba
     }
     let mut left = vec![0; 1 << 20];
     eventually("the end of the slow connection", async || {
-        let read = sleepy.read(&mut left).await;
-        matches!(read, Ok(0) | Err(_)).then_some(())
+        let read = tokio::time::timeout(PATIENCE, sleepy.read(&mut left)).await;
+        matches!(read.expect("data or the end"), Ok(0) | Err(_)).then_some(())
     })
     .await;
     let mut back = b.connect_device("sleepy").await;

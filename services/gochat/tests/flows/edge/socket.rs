@@ -122,7 +122,7 @@ async fn a_goodbye_is_answered() {
 async fn a_client_that_falls_silent_is_closed_with_4003_and_one_that_answers_pings_is_not() {
     let settings = [
         "gateway.websocket.ping_interval_s=1",
-        "gateway.websocket.dead_after_s=2",
+        "gateway.websocket.dead_after_s=6",
     ];
     let Some(server) = Server::with(&settings).await else {
         return;
