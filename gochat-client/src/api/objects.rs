@@ -108,6 +108,9 @@ impl From<Message> for sync::Message {
             extra: message.extra.filter(|e| !e.is_empty()),
             created_at: message.created_at,
             deleted: message.deleted,
+            rev: message.rev,
+            edited_at: message.edited_at,
+            edit_count: message.edit_count,
         }
     }
 }
@@ -142,6 +145,9 @@ pub struct Conversation {
     /// Number of the newest message.
     #[serde(default)]
     pub last_seq_id: SeqId,
+    /// Number of the newest message or change; 0 from a server without changes.
+    #[serde(default)]
+    pub last_rev: Rev,
     /// How far the user has read.
     #[serde(default)]
     pub last_read_seq_id: SeqId,

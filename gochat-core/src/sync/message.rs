@@ -1,6 +1,7 @@
 //! Messages as a client keeps them.
 
-use crate::ids::{ConversationId, MessageId, ParseIdError, SeqId, UserId};
+use super::Changed;
+use crate::ids::{ConversationId, MessageId, ParseIdError, Rev, SeqId, UserId};
 use crate::session::frame::{ClientFrame, NewMessage, SendMessage};
 
 /// A message in a timeline.
@@ -28,6 +29,49 @@ pub struct Message {
     pub created_at: i64,
     /// Whether it was recalled.
     pub deleted: bool,
+    /// Number of its last change, over the messages of the conversation and their changes: of two
+    /// states of a message the one with the higher number is newer. 0 from a server without changes.
+    pub rev: Rev,
+    /// Unix seconds of the last edit; `None` when it was never edited.
+    pub edited_at: Option<i64>,
+    /// Number of edits.
+    pub edit_count: u32,
+}
+
+impl Message {
+    /// Makes the message what it is after a change. Gives false, and leaves it alone, when it is as
+    /// new already or the change is about another message.
+    ///
+    /// ```
+    /// # use gochat_core::ids::{ConversationId, MessageId, UserId};
+    /// use gochat_core::sync::{Changed, Message};
+    /// # let mut message = Message {
+    /// #     id: MessageId::new(7).unwrap(), conversation_id: ConversationId::World, seq_id: 3,
+    /// #     sender_id: UserId::new(1).unwrap(), sender_name: None, message_type: 1,
+    /// #     content: "helo".into(), client_msg_id: String::new(), extra: None, created_at: 1,
+    /// #     deleted: false, rev: 3, edited_at: None, edit_count: 0,
+    /// # };
+    /// let edit = Changed {
+    ///     seq_id: 3, rev: 5, content: Some("hello".into()), edit_count: 1, ..Changed::default()
+    /// };
+    /// assert!(message.apply(&edit));
+    /// assert_eq!((&*message.content, message.rev), ("hello", 5));
+    /// assert!(!message.apply(&edit));
+    /// ```
+    pub fn apply(&mut self, change: &Changed) -> bool {
+        if change.seq_id != self.seq_id || change.rev <= self.rev {
+            return false;
+        }
+        self.rev = change.rev;
+        self.deleted = change.deleted;
+        if let Some(content) = &change.content {
+            self.content.clone_from(content);
+            self.extra.clone_from(&change.extra);
+        }
+        self.edited_at = change.edited_at.or(self.edited_at);
+        self.edit_count = change.edit_count;
+        true
+    }
 }
 
 impl TryFrom<&NewMessage<'_>> for Message {
@@ -46,6 +90,9 @@ impl TryFrom<&NewMessage<'_>> for Message {
             extra: frame.extra.as_ref().map(|e| e.clone().into_owned()),
             created_at: frame.created_at,
             deleted: false,
+            rev: frame.rev,
+            edited_at: None,
+            edit_count: 0,
         })
     }
 }
