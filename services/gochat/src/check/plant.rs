@@ -64,6 +64,8 @@ pub(super) enum Plant {
     Resurrected,
     /// A client holds a message as it was before its last change.
     StaleClient,
+    /// An SDK missed the last change of a message.
+    StaleSdk,
     /// Somebody was pushed another change than was made.
     WrongChange,
     /// A repeated change was acknowledged under another number.
@@ -196,6 +198,7 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
         | Plant::OlderChange
         | Plant::Resurrected
         | Plant::StaleClient
+        | Plant::StaleSdk
         | Plant::WrongChange
         | Plant::SecondChange => return changes(observed, plant),
         Plant::Disorder => observed.unexplained.push("two commands".to_owned()),
@@ -230,6 +233,13 @@ fn changes(observed: &mut Observed, plant: Plant) -> Option<()> {
                 .for_each(lie);
         }
         // Clients believe it.
+        let timelines = observed.timelines.iter_mut();
+        let timelines = timelines.flat_map(|(_, timeline)| timeline.iter_mut());
+        for (_, rows) in timelines.filter(|(place, _)| **place == ack.place) {
+            rows.iter_mut()
+                .filter(|row| row.seq == ack.seq)
+                .for_each(lie);
+        }
         let replicas = observed.replicas.iter_mut();
         for (_, replica) in replicas.filter(|((_, place), _)| *place == ack.place) {
             if let Some(held) = replica.messages.get_mut(&ack.seq) {
@@ -266,6 +276,12 @@ fn changes(observed: &mut Observed, plant: Plant) -> Option<()> {
             let mut replicas = observed.replicas.iter_mut();
             let (_, replica) = replicas.find(|((_, place), _)| *place == ack.place)?;
             replica.messages.get_mut(&ack.seq)?.content = "as it was".into();
+        }
+        Plant::StaleSdk => {
+            let timelines = observed.timelines.iter_mut();
+            let mut timelines = timelines.filter_map(|(_, t)| t.get_mut(&ack.place));
+            let row = timelines.find_map(|rows| rows.iter_mut().find(|row| row.seq == ack.seq))?;
+            (row.rev, row.edits, row.content) = (row.rev - 1, row.edits - 1, "as it was".into());
         }
         Plant::WrongChange => {
             let mut told = observed.connections.iter_mut().flat_map(|c| &mut c.changes);
