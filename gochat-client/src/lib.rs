@@ -21,6 +21,9 @@
 //!   lost and never doubled, whatever happens to the network.
 //! * [`Event::Message`] brings the messages of a conversation in order, each once: gaps are
 //!   found by sequence number and fetched.
+//! * [`Event::MessageChanged`] brings what became of them, edits and recalls, also those of while the
+//!   client was away: apply it with [`Message::apply`]. Every client ends with the same state of
+//!   every message.
 //! * Tokens are renewed, connections are made again (1, 2, 4, 8, 15, 30 s).
 //!
 //! The rules are those of `gochat_core::sync`; this crate adds sockets and a clock. A
@@ -48,8 +51,8 @@ pub use credentials::Credentials;
 pub use error::{Error, ErrorKind, Result};
 pub use events::{Events, Item};
 pub use gochat_core::error::{Error as Refusal, ErrorCode};
-pub use gochat_core::ids::{ConversationId, MessageId, RequestId, SeqId, UserId};
-pub use gochat_core::sync::{Event, Message, Outgoing, State};
+pub use gochat_core::ids::{ConversationId, MessageId, RequestId, Rev, SeqId, UserId};
+pub use gochat_core::sync::{Changed, Event, Message, Outgoing, Reaction, State};
 pub use options::ConnectOptions;
 
 /// The conversation everybody is in.

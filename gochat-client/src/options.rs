@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gochat_core::ids::{ConversationId, SeqId};
+use gochat_core::ids::{ConversationId, Rev, SeqId};
 use gochat_core::sync::Options;
 
 /// Settings of a [`Client`](crate::Client); the defaults suit an interactive app.
@@ -13,7 +13,7 @@ use gochat_core::sync::Options;
 /// let options = ConnectOptions::default()
 ///     .device("laptop")
 ///     .initial_history(0)
-///     .resume(WORLD, 41)
+///     .resume(WORLD, 41, 57)
 ///     .connect_timeout(Duration::from_secs(5));
 /// # let _ = options;
 /// ```
@@ -21,7 +21,7 @@ use gochat_core::sync::Options;
 pub struct ConnectOptions {
     pub(crate) session: Options,
     pub(crate) device: Option<String>,
-    pub(crate) resume: Vec<(ConversationId, SeqId)>,
+    pub(crate) resume: Vec<(ConversationId, SeqId, Rev)>,
     pub(crate) connect_timeout: Duration,
     pub(crate) request_timeout: Duration,
     pub(crate) event_capacity: usize,
@@ -54,9 +54,11 @@ impl ConnectOptions {
         self
     }
 
-    /// Goes on where an earlier client left: messages of `conversation` after `seq` are loaded.
-    pub fn resume(mut self, conversation: ConversationId, seq: SeqId) -> Self {
-        self.resume.push((conversation, seq));
+    /// Goes on where an earlier client left, by its last [`Event::Progress`](crate::Event::Progress):
+    /// messages of `conversation` after `seq` are loaded, and what became of earlier ones after
+    /// `rev` is told. With a `rev` of 0 it is told from now on.
+    pub fn resume(mut self, conversation: ConversationId, seq: SeqId, rev: Rev) -> Self {
+        self.resume.push((conversation, seq, rev));
         self
     }
 

@@ -100,6 +100,17 @@ async fn print_events(mut events: Events) {
     while let Some(item) = events.next().await {
         match item {
             Item::Event(Event::Message(message)) => print_message(&message),
+            Item::Event(Event::MessageChanged {
+                conversation_id,
+                change,
+                ..
+            }) => {
+                let place = format!("[{conversation_id} #{}]", change.seq_id);
+                match change.content {
+                    Some(content) if !change.deleted => println!("{place} now: {content}"),
+                    _ => println!("{place} was changed or recalled"),
+                }
+            }
             Item::Event(Event::State(state)) => println!("-- {state:?}"),
             Item::Event(Event::Error(error)) => eprintln!("! {error}"),
             Item::Lagged(n) => println!("-- {n} events were too much at once"),

@@ -27,6 +27,15 @@ pub struct HistoryPage {
     pub behind: bool,
 }
 
+/// What a page of history must show; 0 asks for nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reaching {
+    /// The message of this number.
+    pub seq: SeqId,
+    /// Messages as they were at this `rev` or later.
+    pub rev: Rev,
+}
+
 /// Readers of a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -82,18 +91,24 @@ impl Api {
         .await
     }
 
-    /// History, oldest first, after `after_seq`, that reaches the number `at_least` or says that it
+    /// History, oldest first, after `after_seq`, that shows what the caller knows of or says that it
     /// is behind; at most 100.
     pub async fn history_reaching(
         &self,
         id: ConversationId,
         after_seq: SeqId,
         limit: u32,
-        at_least: SeqId,
+        reaching: Reaching,
     ) -> Result<HistoryPage> {
-        self.get(&format!(
-            "/conversations/{id}/messages?after_seq={after_seq}&limit={limit}&at_least={at_least}"
-        ))
+        let (seq, rev) = (reaching.seq, reaching.rev);
+        let path = format!(
+            "/conversations/{id}/messages?after_seq={after_seq}&limit={limit}&at_least={seq}"
+        );
+        // Servers without changes don't know the parameter.
+        self.get(&match rev {
+            0 => path,
+            _ => format!("{path}&at_least_rev={rev}"),
+        })
         .await
     }
 
@@ -160,6 +175,21 @@ impl Api {
     ) -> Result<ChangesPage> {
         self.get(&format!(
             "/conversations/{id}/changes?after_rev={after_rev}&limit={limit}"
+        ))
+        .await
+    }
+
+    /// The same for a caller that knows of the number `at_least`: the page waits for it for a moment,
+    /// or says that it is behind.
+    pub async fn changes_reaching(
+        &self,
+        id: ConversationId,
+        after_rev: Rev,
+        limit: u32,
+        at_least: Rev,
+    ) -> Result<ChangesPage> {
+        self.get(&format!(
+            "/conversations/{id}/changes?after_rev={after_rev}&limit={limit}&at_least={at_least}"
         ))
         .await
     }

@@ -41,7 +41,7 @@ pub use friends::RequestKind;
 pub use gochat_core::own_state::OwnState;
 pub use links::{InvitationLink, JoinedByLink};
 pub use members::{Added, FailedMember, Invitation, MemberPage};
-pub use messages::{HistoryPage, ReadBy, Reader};
+pub use messages::{HistoryPage, Reaching, ReadBy, Reader};
 pub use objects::{
     ChangesPage, Conversation, ConversationMember, Friend, FriendRequest, Message, Reaction, Role,
     User,

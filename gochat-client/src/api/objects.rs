@@ -112,6 +112,16 @@ pub struct ChangesPage {
     pub behind: bool,
 }
 
+impl From<Reaction> for sync::Reaction {
+    fn from(reaction: Reaction) -> Self {
+        Self {
+            emoji: reaction.emoji,
+            count: reaction.count,
+            mine: reaction.mine,
+        }
+    }
+}
+
 impl From<Message> for sync::Message {
     fn from(message: Message) -> Self {
         Self {
@@ -126,6 +136,11 @@ impl From<Message> for sync::Message {
             extra: message.extra.filter(|e| !e.is_empty()),
             created_at: message.created_at,
             deleted: message.deleted,
+            rev: message.rev,
+            edited_at: message.edited_at,
+            edit_count: message.edit_count,
+            reactions: message.reactions.into_iter().map(Into::into).collect(),
+            pinned: message.pinned,
         }
     }
 }
@@ -160,6 +175,9 @@ pub struct Conversation {
     /// Number of the newest message.
     #[serde(default)]
     pub last_seq_id: SeqId,
+    /// Number of the newest message or change; 0 from a server without changes.
+    #[serde(default)]
+    pub last_rev: Rev,
     /// How far the user has read.
     #[serde(default)]
     pub last_read_seq_id: SeqId,

@@ -9,16 +9,17 @@ mod socket;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use gochat_core::ids::{ConversationId, SeqId, UserId};
+use gochat_core::ids::{ConversationId, Rev, SeqId, UserId};
 use gochat_core::sync::{
-    Action, AuthFailure, ClientSession, ConnectFailure, Event, Listed, Outgoing, State,
+    Action, AuthFailure, ChangesPage, ClientSession, ConnectFailure, Event, HistoryPage, Listed,
+    Outgoing, State,
 };
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::api::Api;
+use crate::api::{Api, Reaching};
 use crate::client::Sent;
-use crate::{ConnectOptions, ErrorKind, Message, Result};
+use crate::{ConnectOptions, ErrorKind, Result};
 use socket::Socket;
 
 /// Reports that may wait for the driver.
@@ -67,15 +68,15 @@ pub(crate) enum Report {
     },
     Fetched {
         conversation: ConversationId,
-        after_seq: SeqId,
         page: Fetched,
     },
 }
 
-/// The outcome of a history request.
+/// The outcome of a request for history or changes.
 #[derive(Debug)]
 pub(crate) enum Fetched {
-    Page(Vec<Message>),
+    History(SeqId, HistoryPage),
+    Changes(Rev, ChangesPage),
     Failed { gone: bool },
 }
 
@@ -106,8 +107,8 @@ impl Driver {
         gaps: watch::Sender<usize>,
     ) -> Self {
         let mut session = ClientSession::new(options.session, rand::random());
-        for (conversation, seq) in options.resume {
-            session.resume(conversation, seq);
+        for (conversation, seq, rev) in options.resume {
+            session.resume(conversation, seq, rev);
         }
         let (report_to, reports) = mpsc::channel(REPORTS);
         let random_device = || format!("sdk-{:016x}", rand::random::<u64>());
@@ -207,8 +208,21 @@ impl Driver {
                 after_seq,
                 limit,
                 at_least,
+                at_least_rev,
             } => {
-                self.fetch(conversation_id, after_seq, limit, at_least);
+                let reaching = Reaching {
+                    seq: at_least,
+                    rev: at_least_rev,
+                };
+                self.fetch(conversation_id, after_seq, limit, reaching);
+            }
+            Action::FetchChanges {
+                conversation_id,
+                after_rev,
+                limit,
+                at_least,
+            } => {
+                self.fetch_changes(conversation_id, after_rev, limit, at_least);
             }
         }
     }
@@ -309,14 +323,14 @@ impl Driver {
             } => {
                 self.session.handle_list_failed(ticket, now);
             }
-            Report::Fetched {
-                conversation,
-                after_seq,
-                page,
-            } => match page {
-                Fetched::Page(page) => {
+            Report::Fetched { conversation, page } => match page {
+                Fetched::History(after_seq, page) => {
                     self.session
                         .handle_fetched(conversation, after_seq, page, now);
+                }
+                Fetched::Changes(after_rev, page) => {
+                    self.session
+                        .handle_changes(conversation, after_rev, page, now);
                 }
                 Fetched::Failed { gone } => {
                     self.session.handle_fetch_failed(conversation, gone, now);

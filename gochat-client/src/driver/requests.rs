@@ -1,11 +1,13 @@
 //! What the driver asks the server by HTTP, each in a task of its own.
 
 use gochat_core::error::{Error as Refusal, ErrorCode};
-use gochat_core::ids::{ConversationId, SeqId};
-use gochat_core::sync::{AuthFailure, ConnectFailure, Listed, ListedConversation};
+use gochat_core::ids::{ConversationId, Rev, SeqId};
+use gochat_core::sync::{
+    AuthFailure, ChangesPage, ConnectFailure, HistoryPage, Listed, ListedConversation,
+};
 
 use super::{Driver, Fetched, Report};
-use crate::api::{Api, ConversationPage, ConversationQuery};
+use crate::api::{Api, ConversationPage, ConversationQuery, Reaching};
 use crate::driver::socket;
 use crate::{Error, Message};
 
@@ -96,26 +98,53 @@ impl Driver {
         conversation: ConversationId,
         after_seq: SeqId,
         limit: u32,
-        at_least: SeqId,
+        reaching: Reaching,
     ) {
         let api = self.api.clone();
         self.spawn(async move {
-            let page = api.history_reaching(conversation, after_seq, limit, at_least);
-            let page = match page.await {
-                Ok(page) => Fetched::Page(page.messages.into_iter().map(Message::from).collect()),
-                Err(error) => {
-                    tracing::debug!(%error, "fetching history failed");
-                    Fetched::Failed {
-                        gone: is_gone(&error),
-                    }
-                }
-            };
+            let page = api.history_reaching(conversation, after_seq, limit, reaching);
+            let page = page.await.map(|page| {
+                let messages = page.messages.into_iter().map(Message::from).collect();
+                let behind = page.behind;
+                Fetched::History(after_seq, HistoryPage { messages, behind })
+            });
             Report::Fetched {
                 conversation,
-                after_seq,
-                page,
+                page: page.unwrap_or_else(|error| failed(&error)),
             }
         });
+    }
+
+    pub(super) fn fetch_changes(
+        &self,
+        conversation: ConversationId,
+        after_rev: Rev,
+        limit: u32,
+        at_least: Rev,
+    ) {
+        let api = self.api.clone();
+        self.spawn(async move {
+            let page = api.changes_reaching(conversation, after_rev, limit, at_least);
+            let page = page.await.map(|page| {
+                let changes = ChangesPage {
+                    messages: page.messages.into_iter().map(Message::from).collect(),
+                    complete_to: page.complete_to,
+                    head_rev: page.head_rev,
+                };
+                Fetched::Changes(after_rev, changes)
+            });
+            Report::Fetched {
+                conversation,
+                page: page.unwrap_or_else(|error| failed(&error)),
+            }
+        });
+    }
+}
+
+fn failed(error: &Error) -> Fetched {
+    tracing::debug!(%error, "fetching messages failed");
+    Fetched::Failed {
+        gone: is_gone(error),
     }
 }
 
@@ -174,6 +203,7 @@ fn listed(page: ConversationPage) -> Listed {
             id: c.id,
             last_seq: c.last_seq_id.max(newest_seq),
             last_recalled: newest.is_some_and(|m| m.deleted) && newest_seq >= c.last_seq_id,
+            last_rev: c.last_rev,
         }
     });
     Listed {

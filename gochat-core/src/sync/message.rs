@@ -1,6 +1,7 @@
 //! Messages as a client keeps them.
 
-use crate::ids::{ConversationId, MessageId, ParseIdError, SeqId, UserId};
+use super::Changed;
+use crate::ids::{ConversationId, MessageId, ParseIdError, Rev, SeqId, UserId};
 use crate::session::frame::{ClientFrame, NewMessage, SendMessage};
 
 /// A message in a timeline.
@@ -28,6 +29,86 @@ pub struct Message {
     pub created_at: i64,
     /// Whether it was recalled.
     pub deleted: bool,
+    /// Number of its last change, over the messages of the conversation and their changes: of two
+    /// states of a message the one with the higher number is newer. 0 from a server without changes.
+    pub rev: Rev,
+    /// Unix seconds of the last edit; `None` when it was never edited.
+    pub edited_at: Option<i64>,
+    /// Number of edits.
+    pub edit_count: u32,
+    /// At most 20 kinds, in the order of first use.
+    pub reactions: Vec<Reaction>,
+    /// Whether it stands on the list of pins of its conversation.
+    pub pinned: bool,
+}
+
+/// How often an emoji stands under a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reaction {
+    /// One emoji, or a name that the group allows.
+    pub emoji: String,
+    /// Number of users.
+    pub count: u32,
+    /// The user is among them.
+    pub mine: bool,
+}
+
+impl Message {
+    /// Makes the message what it is after a change. Gives false, and leaves it alone, when it is as
+    /// new already or the change is about another message.
+    ///
+    /// ```
+    /// # use gochat_core::ids::{ConversationId, MessageId, UserId};
+    /// use gochat_core::sync::{Changed, Message};
+    /// # let mut message = Message {
+    /// #     id: MessageId::new(7).unwrap(), conversation_id: ConversationId::World, seq_id: 3,
+    /// #     sender_id: UserId::new(1).unwrap(), sender_name: None, message_type: 1,
+    /// #     content: "helo".into(), client_msg_id: String::new(), extra: None, created_at: 1,
+    /// #     deleted: false, rev: 3, edited_at: None, edit_count: 0, reactions: vec![], pinned: false,
+    /// # };
+    /// let edit = Changed {
+    ///     seq_id: 3, rev: 5, content: Some("hello".into()), edit_count: 1, ..Changed::default()
+    /// };
+    /// assert!(message.apply(&edit));
+    /// assert_eq!((&*message.content, message.rev), ("hello", 5));
+    /// assert!(!message.apply(&edit));
+    /// ```
+    pub fn apply(&mut self, change: &Changed) -> bool {
+        if change.seq_id != self.seq_id || change.rev <= self.rev {
+            return false;
+        }
+        self.rev = change.rev;
+        self.deleted = change.deleted;
+        if let Some(content) = &change.content {
+            self.content.clone_from(content);
+            self.extra.clone_from(&change.extra);
+        }
+        self.edited_at = change.edited_at.or(self.edited_at);
+        self.edit_count = change.edit_count;
+        if let Some(reactions) = &change.reactions {
+            self.take_reactions(reactions, change);
+        }
+        self.pinned = change.pinned.unwrap_or(self.pinned);
+        if self.deleted {
+            (self.reactions, self.pinned) = (Vec::new(), false);
+        }
+        true
+    }
+
+    /// A push says how many reacted, and whose reaction it is about; a read says which are the user's own.
+    fn take_reactions(&mut self, reactions: &[Reaction], change: &Changed) {
+        let before = std::mem::replace(&mut self.reactions, reactions.to_vec());
+        if change.kind.is_none() {
+            return;
+        }
+        let was_mine = |emoji: &str| before.iter().any(|r| r.mine && r.emoji == emoji);
+        for reaction in &mut self.reactions {
+            reaction.mine = match &change.own_reaction {
+                Some((emoji, is_there)) if *emoji == reaction.emoji => *is_there,
+                _ => was_mine(&reaction.emoji),
+            };
+        }
+    }
 }
 
 impl TryFrom<&NewMessage<'_>> for Message {
@@ -46,6 +127,11 @@ impl TryFrom<&NewMessage<'_>> for Message {
             extra: frame.extra.as_ref().map(|e| e.clone().into_owned()),
             created_at: frame.created_at,
             deleted: false,
+            rev: frame.rev,
+            edited_at: None,
+            edit_count: 0,
+            reactions: Vec::new(),
+            pinned: false,
         })
     }
 }
@@ -79,5 +165,75 @@ impl Outgoing {
             extra: self.extra.as_deref().map(Into::into),
             resend: self.resend,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reaction(emoji: &str, count: u32, mine: bool) -> Reaction {
+        Reaction {
+            emoji: emoji.to_owned(),
+            count,
+            mine,
+        }
+    }
+
+    #[test]
+    fn a_push_of_counts_keeps_whose_reactions_are_known() {
+        let mut message = Message {
+            id: MessageId::new(7).unwrap(),
+            conversation_id: ConversationId::World,
+            seq_id: 3,
+            sender_id: UserId::new(1).unwrap(),
+            sender_name: None,
+            message_type: 1,
+            content: "hi".into(),
+            client_msg_id: String::new(),
+            extra: None,
+            created_at: 1,
+            deleted: false,
+            rev: 3,
+            edited_at: None,
+            edit_count: 0,
+            reactions: vec![reaction("a", 1, true)],
+            pinned: true,
+        };
+        let pushed = |rev, counts: &[(&str, u32)], own: Option<(&str, bool)>| Changed {
+            seq_id: 3,
+            rev,
+            reactions: Some(counts.iter().map(|(e, n)| reaction(e, *n, false)).collect()),
+            own_reaction: own.map(|(emoji, is_there)| (emoji.to_owned(), is_there)),
+            kind: Some("reaction".into()),
+            ..Changed::default()
+        };
+        assert!(message.apply(&pushed(4, &[("a", 2), ("b", 1)], None)));
+        assert_eq!(
+            message.reactions,
+            [reaction("a", 2, true), reaction("b", 1, false)]
+        );
+        message.apply(&pushed(5, &[("a", 2), ("b", 2)], Some(("b", true))));
+        message.apply(&pushed(6, &[("a", 1), ("b", 2)], Some(("a", false))));
+        assert_eq!(
+            message.reactions,
+            [reaction("a", 1, false), reaction("b", 2, true)]
+        );
+        assert_eq!((&*message.content, message.pinned), ("hi", true));
+        let read = Changed {
+            kind: None,
+            ..pushed(7, &[("b", 2)], None)
+        };
+        message.apply(&read);
+        assert_eq!(message.reactions, [reaction("b", 2, false)]);
+        let recalled = Changed {
+            seq_id: 3,
+            rev: 8,
+            deleted: true,
+            content: Some(String::new()),
+            ..Changed::default()
+        };
+        message.apply(&recalled);
+        assert!(message.reactions.is_empty() && !message.pinned);
     }
 }

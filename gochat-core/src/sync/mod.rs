@@ -2,27 +2,32 @@
 //!
 //! * [`Outbox`]: messages on their way; each keeps one client id for ever, so the server can
 //!   recognise a repetition.
-//! * [`Timeline`]: one conversation; finds gaps by sequence number and says what to fetch.
+//! * [`Timeline`]: the messages of one conversation; finds gaps by sequence number and says what
+//!   to fetch.
+//! * [`Revisions`]: their changes, by the number that messages and changes share.
 //! * [`Backoff`]: how long to wait before the next try.
 //! * [`ClientSession`]: all of it together, driven by `handle_*` and asked by `poll_*`.
 //!
 //! Times are milliseconds counted from any fixed moment and passed in. Randomness (for
 //! jitter) is a seed passed in. So two machines in a test can live in virtual time.
 
+mod attempts;
 mod backoff;
 mod message;
 mod outbox;
+mod revisions;
 mod session;
 #[cfg(test)]
 mod tests;
 mod timeline;
 
 pub use backoff::Backoff;
-pub use message::{Message, Outgoing};
+pub use message::{Message, Outgoing, Reaction};
 pub use outbox::{Outbox, OutboxFull, OutboxLimits, Settled};
+pub use revisions::Revisions;
 pub use session::{
-    Action, AuthFailure, Changed, ClientSession, ConnectFailure, Event, Listed, ListedConversation,
-    Options, State,
+    Action, AuthFailure, Changed, ChangesPage, ClientSession, ConnectFailure, Event, HistoryPage,
+    Listed, ListedConversation, Options, State,
 };
 pub use timeline::{Fetch, Timeline};
 

@@ -2,43 +2,17 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Backoff, Millis};
+use super::Millis;
+use super::attempts::Attempts;
 use crate::ids::SeqId;
 
 /// Most messages kept aside while an earlier one is missing; what doesn't fit is fetched.
-const MAX_ASIDE: usize = 1024;
-/// A push leaves so much of the wait for another fetch: 4 s of 30. In an outage many clients have gaps and are pushed to
-/// all the time; their fetches must stay rare.
-const WITH_NEWS: Millis = 8;
-/// No sooner than this after a fetch that brought nothing.
-const AGAIN_AFTER_EMPTY: Millis = 1_000;
-/// The same after a fetch that failed: the server may be busy.
-const AGAIN_AFTER_FAILURE: Millis = 5_000;
-
+pub(super) const MAX_ASIDE: usize = 1024;
 /// A request for history: `?after_seq=…`, ascending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fetch {
     /// Messages after this number.
     pub after_seq: SeqId,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FetchState {
-    /// A push that arrives meanwhile brings `not_before` forward to `with_news`.
-    Idle {
-        not_before: Millis,
-        with_news: Millis,
-    },
-    Waiting,
-}
-
-impl FetchState {
-    const fn idle(at: Millis) -> Self {
-        Self::Idle {
-            not_before: at,
-            with_news: at,
-        }
-    }
 }
 
 /// One conversation as a gapless sequence.
@@ -75,8 +49,7 @@ pub struct Timeline<M> {
     /// Beyond a gap. `None` marks a number that is known to be recalled.
     aside: BTreeMap<SeqId, Option<M>>,
     ready: VecDeque<(SeqId, M)>,
-    fetch: FetchState,
-    backoff: Backoff,
+    attempts: Attempts,
 }
 
 impl<M> Timeline<M> {
@@ -87,8 +60,7 @@ impl<M> Timeline<M> {
             known: complete,
             aside: BTreeMap::new(),
             ready: VecDeque::new(),
-            fetch: FetchState::idle(0),
-            backoff: Backoff::fetch(seed),
+            attempts: Attempts::new(seed),
         }
     }
 
@@ -110,7 +82,7 @@ impl<M> Timeline<M> {
     /// Whether a gap could be fetched at once, or is being fetched: the first round of catching
     /// up isn't over. False once a fetch came back empty and its repetition waits.
     pub const fn is_catching_up(&self) -> bool {
-        self.has_gap() && (self.backoff.is_fresh() || matches!(self.fetch, FetchState::Waiting))
+        self.has_gap() && self.attempts.is_first_round()
     }
 
     /// A message arrived by push. Gives false for a repetition or a number that can't be.
@@ -128,7 +100,7 @@ impl<M> Timeline<M> {
         if seq <= i64::MAX as u64 && seq > self.known {
             self.known = seq;
             // New knowledge: whatever kept an earlier fetch empty may be over.
-            self.retry_soon();
+            self.attempts.retry_soon();
         }
     }
 
@@ -153,21 +125,20 @@ impl<M> Timeline<M> {
             cursor = seq;
         }
         if self.complete > before {
-            self.backoff.reset();
-            self.fetch = FetchState::idle(now);
+            self.attempts.handle_progress(now);
         } else {
-            self.wait(now, AGAIN_AFTER_EMPTY);
+            self.attempts.handle_nothing(now);
         }
     }
 
     /// A fetch failed; it will be repeated later.
     pub fn handle_fetch_failed(&mut self, now: Millis) {
-        self.wait(now, AGAIN_AFTER_FAILURE);
+        self.attempts.handle_failure(now);
     }
 
     /// The connection is new: what kept fetches from working may be over.
     pub const fn handle_connected(&mut self) {
-        self.retry_soon();
+        self.attempts.retry_soon();
     }
 
     /// The next message in order.
@@ -181,7 +152,7 @@ impl<M> Timeline<M> {
         if self.poll_timeout()? > now {
             return None;
         }
-        self.fetch = FetchState::Waiting;
+        self.attempts.start();
         Some(Fetch {
             after_seq: self.complete,
         })
@@ -189,27 +160,30 @@ impl<M> Timeline<M> {
 
     /// When [`poll_fetch`](Self::poll_fetch) will next have something.
     pub const fn poll_timeout(&self) -> Option<Millis> {
-        match self.fetch {
-            FetchState::Idle { not_before, .. } if self.has_gap() => Some(not_before),
+        match self.attempts.due() {
+            Some(at) if self.has_gap() => Some(at),
             _ => None,
         }
     }
 
-    /// The next fetch waits as long as the back-off says, or with news only a part of that and at least `again_after`.
-    fn wait(&mut self, now: Millis, again_after: Millis) {
-        let delay = self.backoff.next_delay();
-        let with_news = delay.min(again_after.max(delay / WITH_NEWS));
-        self.fetch = FetchState::Idle {
-            not_before: now.saturating_add(delay),
-            with_news: now.saturating_add(with_news),
-        };
+    /// Whether a fetch is under way.
+    pub(super) const fn is_fetching(&self) -> bool {
+        self.attempts.is_waiting()
     }
 
-    const fn retry_soon(&mut self) {
-        if matches!(self.fetch, FetchState::Idle { .. }) {
-            self.fetch = FetchState::idle(0);
-            self.backoff.reset();
-        }
+    /// What is kept aside under a number; the inner `None` stands for a recalled message.
+    pub(super) fn aside_mut(&mut self, seq: SeqId) -> Option<&mut Option<M>> {
+        self.aside.get_mut(&seq)
+    }
+
+    /// Number of messages kept aside.
+    pub(super) fn aside_len(&self) -> usize {
+        self.aside.len()
+    }
+
+    /// Whether a message would be kept: it is the next one, or there is room aside.
+    pub(super) fn has_room_for(&self, seq: SeqId) -> bool {
+        seq == self.complete + 1 || self.aside.len() < MAX_ASIDE
     }
 
     fn insert(&mut self, seq: SeqId, message: Option<M>) -> bool {
@@ -221,13 +195,7 @@ impl<M> Timeline<M> {
             return true;
         }
         self.known = self.known.max(seq);
-        if let FetchState::Idle {
-            not_before,
-            with_news,
-        } = &mut self.fetch
-        {
-            *not_before = *with_news;
-        }
+        self.attempts.handle_news();
         if self.aside.len() < MAX_ASIDE {
             self.aside.insert(seq, message);
         }

@@ -1,13 +1,12 @@
-//! What comes from the server: frames, listings, history.
-
-use std::borrow::Cow;
+//! What comes from the server: frames and listings.
 
 use super::lifecycle::{Listing, Phase};
-use super::{Action, Changed, ClientSession, Event, Listed};
+use super::replica::Replica;
+use super::{Action, ClientSession, Event, Listed};
 use crate::error::Error;
-use crate::ids::{ConversationId, ParseIdError, SeqId};
-use crate::session::frame::{ErrorFrame, MessageAck, NewMessage, ServerFrame};
-use crate::sync::{Message, Millis, Settled, Timeline};
+use crate::ids::ParseIdError;
+use crate::session::frame::{ErrorFrame, MessageAck, ServerFrame};
+use crate::sync::{Message, Millis, Settled};
 
 /// How far a listing reaches back before the last moment everything was known, in seconds:
 /// rows may be written late and clocks differ.
@@ -57,15 +56,17 @@ impl ClientSession {
         for conversation in listed.conversations {
             let last = conversation.last_seq;
             let base = last.saturating_sub(self.options.initial_history);
-            self.update(conversation.id, base, |timeline| {
-                timeline.handle_last_seq(last);
-                if conversation.last_recalled {
-                    timeline.handle_recalled(last);
-                }
+            let heard = self.heard.remove(&conversation.id).unwrap_or(0);
+            self.update(conversation.id, base, |replica| {
+                replica.handle_listed(&conversation);
+                replica.handle_known(heard);
             });
         }
         for id in listed.removed {
             self.forget(id);
+        }
+        if self.is_listed() {
+            self.heard.clear();
         }
         self.handle_timeout(now);
         self.settle_sync();
@@ -88,39 +89,6 @@ impl ClientSession {
         }
     }
 
-    /// A page of history arrived. Messages of another conversation are dropped.
-    pub fn handle_fetched(
-        &mut self,
-        conversation: ConversationId,
-        after_seq: SeqId,
-        messages: Vec<Message>,
-        now: Millis,
-    ) {
-        self.fetching = self.fetching.saturating_sub(1);
-        if !self.timelines.contains_key(&conversation) {
-            return;
-        }
-        let page = messages
-            .into_iter()
-            .filter(|m| m.conversation_id == conversation);
-        let page = page.map(|m| (m.seq_id, m)).collect();
-        self.update(conversation, 0, |timeline| {
-            timeline.handle_fetched(after_seq, page, now)
-        });
-        self.settle_sync();
-    }
-
-    /// A page of history could not be had. `gone` says that the user may not read it (any more).
-    pub fn handle_fetch_failed(&mut self, conversation: ConversationId, gone: bool, now: Millis) {
-        self.fetching = self.fetching.saturating_sub(1);
-        if gone {
-            self.forget(conversation);
-        } else if let Some(timeline) = self.timelines.get_mut(&conversation) {
-            timeline.handle_fetch_failed(now);
-        }
-        self.settle_sync();
-    }
-
     pub(super) fn ask_list(&mut self, cursor: Option<String>) {
         let last_sync = self.synced_at.map(|at| (at - SYNC_OVERLAP_S).max(0));
         let ticket = self.ticket;
@@ -129,35 +97,6 @@ impl ClientSession {
             cursor,
             last_sync,
         });
-    }
-
-    pub(super) fn poll_fetch(&mut self, now: Millis) -> Option<Action> {
-        if self.fetching >= self.options.parallel_fetches {
-            return None;
-        }
-        let limit = self.options.page_limit;
-        let action = self.gaps.iter().find_map(|&conversation_id| {
-            let timeline = self.timelines.get_mut(&conversation_id)?;
-            let fetch = timeline.poll_fetch(now)?;
-            Some(Action::FetchMessages {
-                conversation_id,
-                at_least: timeline.known_to(),
-                after_seq: fetch.after_seq,
-                limit,
-            })
-        });
-        self.fetching += usize::from(action.is_some());
-        action
-    }
-
-    pub(super) fn fetch_timeout(&self) -> Option<Millis> {
-        if self.fetching >= self.options.parallel_fetches {
-            return None;
-        }
-        self.gaps
-            .iter()
-            .filter_map(|id| self.timelines.get(id)?.poll_timeout())
-            .min()
     }
 
     pub(super) fn refuse(&mut self, settled: Settled) {
@@ -197,34 +136,11 @@ impl ClientSession {
                 user_id: r.user_id.parse()?,
                 seq_id: r.seq_id,
             },
-            ServerFrame::MessageChanged(c) => {
-                let conversation_id = c.conversation_id.parse()?;
-                Event::Changed {
-                    conversation_id,
-                    message_id: c.message_id.parse()?,
-                    change: Changed {
-                        seq_id: c.seq_id,
-                        rev: c.rev,
-                        kind: c.kind.into_owned(),
-                        operator_id: c.operator_id.parse()?,
-                        content: c.message.content.map(Cow::into_owned),
-                        extra: c.message.extra.map(Cow::into_owned),
-                        edited_at: c.message.edited_at,
-                        edit_count: c.message.edit_count,
-                    },
-                }
-            }
-            ServerFrame::MessageRecalled(r) => {
-                let conversation_id = r.conversation_id.parse()?;
-                let (message_id, seq_id) = (r.message_id.parse()?, r.seq_id);
-                if self.timelines.contains_key(&conversation_id) && seq_id > 0 {
-                    self.update(conversation_id, 0, |t| t.handle_recalled(seq_id));
-                }
-                Event::Recalled {
-                    conversation_id,
-                    message_id,
-                    seq_id,
-                }
+            ServerFrame::MessageChanged(changed) => return self.handle_changed(changed),
+            ServerFrame::MessageRecalled(recalled) => return self.handle_recalled(&recalled),
+            ServerFrame::ChangeAck(ack) => {
+                self.handle_known(ack.conversation_id.parse()?, ack.rev);
+                return Ok(());
             }
             ServerFrame::ConversationUpdated(u) => {
                 Event::ConversationChanged(u.conversation_id.parse()?)
@@ -260,18 +176,11 @@ impl ClientSession {
                 conversation_id: c.conversation_id.parse()?,
                 state: c.my,
             },
-            ServerFrame::Authenticated(_)
-            | ServerFrame::ChangeAck(_)
-            | ServerFrame::Pong(_)
-            | ServerFrame::Unknown(_) => return Ok(()),
+            ServerFrame::Authenticated(_) | ServerFrame::Pong(_) | ServerFrame::Unknown(_) => {
+                return Ok(());
+            }
         };
         self.events.push_back(event);
-        Ok(())
-    }
-
-    fn handle_message(&mut self, frame: &NewMessage<'_>) -> Result<(), ParseIdError> {
-        let message = Message::try_from(frame)?;
-        self.insert(message);
         Ok(())
     }
 
@@ -295,6 +204,11 @@ impl ClientSession {
                 extra: sent.extra.clone(),
                 created_at: ack.created_at,
                 deleted: false,
+                rev: ack.rev,
+                edited_at: None,
+                edit_count: 0,
+                reactions: Vec::new(),
+                pinned: false,
             });
         }
         let (seq_id, created_at) = (ack.seq_id, ack.created_at);
@@ -319,58 +233,21 @@ impl ClientSession {
         }
     }
 
-    fn insert(&mut self, message: Message) {
-        let seq = message.seq_id;
-        let base = seq
-            .saturating_sub(1)
-            .saturating_sub(self.options.initial_history);
-        self.update(message.conversation_id, base, |timeline| {
-            timeline.handle_message(seq, message);
-        });
-    }
-
-    /// Changes a timeline, creating it after `base` when it is new, and hands out what became ready.
-    fn update(
-        &mut self,
-        id: ConversationId,
-        base: SeqId,
-        change: impl FnOnce(&mut Timeline<Message>),
-    ) {
-        let seed = self.next_seed();
-        if !self.timelines.contains_key(&id)
-            && self.timelines.len() >= self.options.max_conversations
-        {
-            return;
-        }
-        let timeline = self
-            .timelines
-            .entry(id)
-            .or_insert_with(|| Timeline::new(base, seed));
-        change(timeline);
-        while let Some((_, message)) = timeline.poll_message() {
-            self.events.push_back(Event::Message(message));
-        }
-        if timeline.has_gap() {
-            self.gaps.insert(id);
-        } else {
-            self.gaps.remove(&id);
-        }
-    }
-
-    fn forget(&mut self, id: ConversationId) {
-        self.gaps.remove(&id);
-        if self.timelines.remove(&id).is_some() {
-            self.events.push_back(Event::Left(id));
+    /// Whether the conversations were listed on this connection.
+    pub(super) const fn is_listed(&self) -> bool {
+        match &self.phase {
+            Phase::Online(online) => matches!(online.listing, Listing::Done),
+            _ => false,
         }
     }
 
     /// Notices that everything is known.
-    fn settle_sync(&mut self) {
-        let timelines = &self.timelines;
+    pub(super) fn settle_sync(&mut self) {
+        let replicas = &self.replicas;
         let behind = self
             .gaps
             .iter()
-            .any(|id| timelines.get(id).is_some_and(Timeline::is_catching_up));
+            .any(|id| replicas.get(id).is_some_and(Replica::is_catching_up));
         let before = self.state();
         let Phase::Online(online) = &mut self.phase else {
             return;

@@ -1,11 +1,12 @@
 //! Tokens, sockets, heartbeats and waiting.
 
+use super::replica::Replica;
 use super::{Action, AuthFailure, ClientSession, ConnectFailure, Event, State};
 use crate::error::{Error, ErrorCode};
 use crate::ids::UserId;
 use crate::session::frame::{AccessToken, ClientFrame};
 use crate::session::machine::CloseCode;
-use crate::sync::{Backoff, Millis, Timeline};
+use crate::sync::{Backoff, Millis};
 
 /// Tokens refused in a row before the session gives up.
 const MAX_REFUSALS: u32 = 4;
@@ -134,9 +135,10 @@ impl ClientSession {
             },
             restart_in: None,
         }));
-        self.timelines
+        self.replicas
             .values_mut()
-            .for_each(Timeline::handle_connected);
+            .for_each(Replica::handle_connected);
+        self.heard.clear();
         // Answers to questions of earlier connections don't count: a message may have come since.
         self.ticket += 1;
         self.ask_list(None);

@@ -1,19 +1,23 @@
 //! The whole client as one machine: signing in, connecting, catching up, staying connected.
 
+mod copies;
 mod inbox;
 mod lifecycle;
+mod replica;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use types::{
-    Action, AuthFailure, Changed, ConnectFailure, Event, Listed, ListedConversation, Options, State,
+    Action, AuthFailure, Changed, ChangesPage, ConnectFailure, Event, HistoryPage, Listed,
+    ListedConversation, Options, State,
 };
 
-use super::{Backoff, Message, Millis, Outbox, OutboxFull, Outgoing, Timeline};
-use crate::ids::{ConversationId, SeqId, UserId};
+use super::{Backoff, Millis, Outbox, OutboxFull, Outgoing};
+use crate::ids::{ConversationId, Rev, SeqId, UserId};
 use crate::session::frame::ClientFrame;
 use lifecycle::Phase;
+use replica::Replica;
 
 /// The whole client as one machine: signing in, connecting, catching up, staying connected.
 ///
@@ -43,9 +47,11 @@ pub struct ClientSession {
     /// Refusals of a token in a row; too many end the session.
     refusals: u32,
     outbox: Outbox,
-    timelines: BTreeMap<ConversationId, Timeline<Message>>,
-    /// Conversations with a gap; a subset of `timelines`.
+    replicas: BTreeMap<ConversationId, Replica>,
+    /// Conversations of which something is missing; a subset of `replicas`.
     gaps: BTreeSet<ConversationId>,
+    /// Changes pushed of conversations that the listing under way may still name.
+    heard: BTreeMap<ConversationId, Rev>,
     fetching: usize,
     /// Highest server time seen while everything was known, in Unix seconds.
     synced_at: Option<i64>,
@@ -67,8 +73,9 @@ impl ClientSession {
             renew_at: None,
             refusals: 0,
             outbox: Outbox::new(options.outbox, seed),
-            timelines: BTreeMap::new(),
+            replicas: BTreeMap::new(),
             gaps: BTreeSet::new(),
+            heard: BTreeMap::new(),
             fetching: 0,
             synced_at: None,
             server_time: 0,
@@ -90,10 +97,18 @@ impl ClientSession {
 
     /// How far a conversation's timeline is complete; `None` for one this session doesn't know.
     pub fn complete_to(&self, conversation: ConversationId) -> Option<SeqId> {
-        self.timelines.get(&conversation).map(Timeline::complete_to)
+        self.replicas.get(&conversation).map(Replica::complete_to)
     }
 
-    /// Conversations that are known to go further than they are complete: what is missing is being fetched, or its row is
+    /// Up to which `rev` messages and changes of a conversation were told; `None` while that isn't
+    /// known, as with a server without changes.
+    pub fn complete_rev(&self, conversation: ConversationId) -> Option<Rev> {
+        self.replicas
+            .get(&conversation)
+            .and_then(Replica::complete_rev)
+    }
+
+    /// Conversations that are known to go further than they are complete, in messages or changes: what is missing is being fetched, or its row is
     /// still on its way to the database. What came after it is handed out behind it.
     pub fn gaps(&self) -> usize {
         self.gaps.len()
@@ -104,11 +119,13 @@ impl ClientSession {
         self.outbox.len()
     }
 
-    /// Takes up a conversation where an earlier session left it. Call it before the first poll.
-    pub fn resume(&mut self, conversation: ConversationId, complete_to: SeqId) {
+    /// Takes up a conversation where an earlier session left it, by the numbers of its last
+    /// [`Event::Progress`]. Call it before the first poll. With a `rev` of 0 changes of earlier
+    /// messages that were made meanwhile aren't told.
+    pub fn resume(&mut self, conversation: ConversationId, complete_to: SeqId, complete_rev: Rev) {
         let seed = self.next_seed();
-        self.timelines
-            .insert(conversation, Timeline::new(complete_to, seed));
+        let replica = Replica::resume(conversation, complete_to, complete_rev, seed);
+        self.replicas.insert(conversation, replica);
     }
 
     /// Hands a message in; its fate comes as [`Event::Sent`] or [`Event::Refused`].

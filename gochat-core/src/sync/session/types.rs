@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::ids::{ConversationId, MessageId, Rev, SeqId, UserId};
 use crate::own_state::OwnState;
-use crate::sync::{Message, Millis, OutboxLimits, Outgoing};
+use crate::sync::{Message, Millis, OutboxLimits, Outgoing, Reaction};
 
 /// How a session behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,29 +93,52 @@ pub enum Action {
         limit: u32,
         /// The highest number known of: the answer must reach it, or say that it doesn't.
         at_least: SeqId,
+        /// The answer must show the messages as they were at this `rev` or later, or say that it
+        /// doesn't; 0 asks for nothing.
+        at_least_rev: Rev,
+    },
+    /// `GET /conversations/{id}/changes?after_rev=`, then `handle_changes` or `handle_fetch_failed`.
+    FetchChanges {
+        /// Identifier of the conversation.
+        conversation_id: ConversationId,
+        /// Messages that are new or changed behind this number, by ascending `rev`.
+        after_rev: Rev,
+        /// Maximum number of messages of the page.
+        limit: u32,
+        /// The highest number known of: the answer must reach it, as far as the server can.
+        at_least: Rev,
     },
 }
 
-/// What happened to a message, as it was pushed. Of two pushes about a message the higher `rev` is
-/// newer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What became of a message: apply it with [`Message::apply`]. Of two states of a message the one
+/// with the higher `rev` is newer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changed {
     /// Place of the message.
     pub seq_id: SeqId,
     /// Number of the change, over messages and changes.
     pub rev: Rev,
-    /// `edited` or `recalled`; kinds of newer servers are to be taken as "load it again".
-    pub kind: String,
-    /// User that made the change.
-    pub operator_id: UserId,
-    /// What the message says now; `None` when the change left it as it was.
+    /// Whether the message is recalled now.
+    pub deleted: bool,
+    /// What the message says now; `None` when the change left content and extra as they were.
     pub content: Option<String>,
-    /// JSON text; `None` when there is none, and when the change left it as it was.
+    /// JSON text that travels with the content; `None` when there is none.
     pub extra: Option<String>,
-    /// Unix seconds of the last edit; only of an edit.
+    /// Unix seconds of the last edit; `None` when the change left it as it was, as a recall does.
     pub edited_at: Option<i64>,
     /// Number of edits of the message.
     pub edit_count: u32,
+    /// How often each emoji stands under the message now; `None` when the change left that as it was.
+    pub reactions: Option<Vec<Reaction>>,
+    /// The user's own reaction that was pushed, made on another device, and whether it was put there or taken back.
+    pub own_reaction: Option<(String, bool)>,
+    /// Whether the message is pinned now; `None` when the change left that as it was.
+    pub pinned: Option<bool>,
+    /// `edited`, `recalled`, `reaction`, `pinned` or `unpinned`; `None` when it was learned by catching up, which tells the outcome of
+    /// any number of changes.
+    pub kind: Option<String>,
+    /// User that made the change; `None` when it was learned by catching up.
+    pub operator_id: Option<UserId>,
 }
 
 /// What the user wants to know.
@@ -155,14 +178,26 @@ pub enum Event {
         /// How far.
         seq_id: SeqId,
     },
-    /// A message was changed. A recall is told by [`Event::Recalled`] as well.
-    Changed {
-        /// Where.
+    /// A message was changed, while this client was connected or away. Within a conversation these
+    /// events come by ascending `rev`, each after the message it is about; a message from before the
+    /// history that was loaded may be changed as well. A recall is told by [`Event::Recalled`] too.
+    MessageChanged {
+        /// Identifier of the conversation.
         conversation_id: ConversationId,
-        /// Which.
+        /// Identifier of the message.
         message_id: MessageId,
-        /// What happened to it.
+        /// What became of it.
         change: Changed,
+    },
+    /// Everything up to these numbers was told before this event. A client that keeps them, once it
+    /// has kept what was told, goes on from there in its next session.
+    Progress {
+        /// Identifier of the conversation.
+        conversation_id: ConversationId,
+        /// Messages up to this number were told.
+        complete_to: SeqId,
+        /// Changes up to this number were told.
+        complete_rev: Rev,
     },
     /// A message was recalled.
     Recalled {
@@ -262,6 +297,28 @@ pub struct ListedConversation {
     pub id: ConversationId,
     /// Number of its newest message.
     pub last_seq: SeqId,
-    /// Whether that message was recalled, so that history won't show it.
+    /// Whether that message was recalled. Servers without changes leave it out of history.
     pub last_recalled: bool,
+    /// Number of its newest message or change; 0 from a server without changes.
+    pub last_rev: Rev,
+}
+
+/// A page of history.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HistoryPage {
+    /// Messages by ascending number, recalled ones among them.
+    pub messages: Vec<Message>,
+    /// The page doesn't show all that it was asked to show: rows are on their way.
+    pub behind: bool,
+}
+
+/// A page of messages that are new or changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChangesPage {
+    /// Each once, as it is now, by ascending `rev`.
+    pub messages: Vec<Message>,
+    /// With this page everything up to this number is known.
+    pub complete_to: Rev,
+    /// The newest number the server knows of, on this page or not.
+    pub head_rev: Rev,
 }

@@ -4,8 +4,8 @@ use super::world::alice;
 use crate::error::ErrorCode;
 use crate::ids::ConversationId;
 use crate::sync::{
-    Action, AuthFailure, ClientSession, ConnectFailure, Event, Listed, ListedConversation, Options,
-    Outgoing, State,
+    Action, AuthFailure, ChangesPage, ClientSession, ConnectFailure, Event, HistoryPage, Listed,
+    ListedConversation, Message, Options, Outgoing, State,
 };
 
 fn actions(session: &mut ClientSession, now: u64) -> Vec<Action> {
@@ -68,6 +68,7 @@ fn it_is_ready_once_the_listing_is_read_and_the_gaps_are_fetched() {
         id: ConversationId::World,
         last_seq: 2,
         last_recalled: false,
+        last_rev: 0,
     };
     let page = |next: Option<&str>| Listed {
         conversations: vec![world],
@@ -80,6 +81,7 @@ fn it_is_ready_once_the_listing_is_read_and_the_gaps_are_fetched() {
         after_seq: 0,
         limit: 100,
         at_least: 2,
+        at_least_rev: 0,
     };
     let second = Action::ListConversations {
         ticket: 1,
@@ -89,7 +91,7 @@ fn it_is_ready_once_the_listing_is_read_and_the_gaps_are_fetched() {
     assert_eq!(actions(&mut session, 0), [second, fetch]);
     session.handle_listed(1, page(None), 0);
     assert_eq!(session.state(), State::Syncing);
-    session.handle_fetched(ConversationId::World, 0, Vec::new(), 0);
+    session.handle_fetched(ConversationId::World, 0, HistoryPage::default(), 0);
     assert_eq!(
         session.state(),
         State::Ready,
@@ -278,7 +280,7 @@ fn removal_ends_the_timeline() {
 #[test]
 fn a_session_takes_up_where_an_earlier_one_left() {
     let mut session = ClientSession::new(Options::default(), 1);
-    session.resume(ConversationId::World, 100);
+    session.resume(ConversationId::World, 100, 0);
     actions(&mut session, 0);
     session.handle_authenticated(alice());
     session.handle_connected(0);
@@ -289,6 +291,7 @@ fn a_session_takes_up_where_an_earlier_one_left() {
         after_seq: 100,
         limit: 100,
         at_least: 102,
+        at_least_rev: 0,
     };
     session.handle_fetch_failed(ConversationId::World, false, 1);
     let again = session.poll_timeout().unwrap();
@@ -336,4 +339,221 @@ fn a_token_is_renewed_ahead_of_its_end_and_given_to_the_open_connection() {
     let frame = Action::Send(r#"{"type":"authenticate","data":{"token":"a.b.c"}}"#.into());
     assert!(actions(&mut session, now + 10_000).contains(&frame));
     assert_eq!(session.state(), State::Syncing);
+}
+
+fn frame(kind: &str, data: &str) -> String {
+    format!(r#"{{"type":"{kind}","data":{{"conversationId":"world",{data}}},"timestamp":5000}}"#)
+}
+
+fn read(seq: u64, rev: u64, content: &str) -> Message {
+    Message {
+        id: seq.to_string().parse().unwrap(),
+        conversation_id: ConversationId::World,
+        seq_id: seq,
+        sender_id: alice(),
+        sender_name: None,
+        message_type: 1,
+        content: content.into(),
+        client_msg_id: String::new(),
+        extra: None,
+        created_at: 1,
+        deleted: false,
+        rev,
+        edited_at: None,
+        edit_count: 0,
+        reactions: Vec::new(),
+        pinned: false,
+    }
+}
+
+/// A session that holds the messages 1 and 2 of the world chat as of `rev` 5.
+fn holding() -> ClientSession {
+    let mut session = connected();
+    actions(&mut session, 0);
+    let world = ListedConversation {
+        id: ConversationId::World,
+        last_seq: 2,
+        last_recalled: false,
+        last_rev: 5,
+    };
+    let listed = Listed {
+        conversations: vec![world],
+        ..Listed::default()
+    };
+    session.handle_listed(1, listed, 0);
+    let fetch = Action::FetchMessages {
+        conversation_id: ConversationId::World,
+        after_seq: 0,
+        limit: 100,
+        at_least: 2,
+        at_least_rev: 5,
+    };
+    assert_eq!(actions(&mut session, 0), [fetch]);
+    let page = HistoryPage {
+        messages: vec![read(1, 1, "one"), read(2, 5, "two")],
+        behind: false,
+    };
+    session.handle_fetched(ConversationId::World, 0, page, 0);
+    assert_eq!(session.state(), State::Ready);
+    assert_eq!(session.complete_rev(ConversationId::World), Some(5));
+    events(&mut session);
+    session
+}
+
+fn changes_after(after_rev: u64, at_least: u64) -> [Action; 1] {
+    [Action::FetchChanges {
+        conversation_id: ConversationId::World,
+        after_rev,
+        limit: 100,
+        at_least,
+    }]
+}
+
+#[test]
+fn a_pushed_change_is_told_with_what_it_made_of_the_message() {
+    let mut session = holding();
+    let edit = r#""messageId":"1","seqId":1,"rev":6,"kind":"edited","operatorId":"1","message":{"id":"1","content":"uno","editedAt":9,"editCount":1}"#;
+    session.handle_text(&frame("message-changed", edit), 1);
+    let told = events(&mut session);
+    let [
+        Event::MessageChanged { change, .. },
+        Event::Progress {
+            complete_rev: 6, ..
+        },
+    ] = &told[..]
+    else {
+        panic!("{told:?}")
+    };
+    let mut message = read(1, 1, "one");
+    assert!(message.apply(change));
+    assert_eq!((&*message.content, message.edited_at), ("uno", Some(9)));
+    assert!(!message.apply(change), "once");
+    let recall = r#""messageId":"1","seqId":1,"rev":7,"kind":"recalled","operatorId":"1","message":{"id":"1","content":"","deleted":true}"#;
+    session.handle_text(&frame("message-changed", recall), 1);
+    session.handle_text(&frame("message-recalled", recall), 1);
+    let told = events(&mut session);
+    assert!(
+        matches!(&told[..], [Event::MessageChanged { change, .. }, Event::Recalled { seq_id: 1, .. }, Event::Progress { .. }] if change.deleted),
+        "{told:?}"
+    );
+    assert_eq!(actions(&mut session, 1), []);
+}
+
+#[test]
+fn a_change_of_which_only_the_number_is_told_is_fetched() {
+    for (kind, data) in [
+        (
+            "change-ack",
+            r#""client_msg_id":"c","messageId":"1","seqId":1,"rev":6"#,
+        ),
+        ("message-recalled", r#""messageId":"1","seqId":1,"rev":6"#),
+        (
+            "message-changed",
+            r#""messageId":"1","seqId":1,"rev":6,"kind":"edited","message":{"id":"1"}"#,
+        ),
+        (
+            "message-changed",
+            r#""messageId":"1","seqId":1,"rev":6,"kind":"turned","message":{"id":"1","content":"?"}"#,
+        ),
+    ] {
+        let mut session = holding();
+        session.handle_text(&frame(kind, data), 1);
+        assert_eq!(events(&mut session), [], "{data}");
+        assert_eq!(actions(&mut session, 1), changes_after(5, 6), "{data}");
+        let page = ChangesPage {
+            messages: vec![read(1, 6, "uno")],
+            complete_to: 6,
+            head_rev: 6,
+        };
+        session.handle_changes(ConversationId::World, 5, page, 1);
+        let told = events(&mut session);
+        assert!(
+            matches!(&told[0], Event::MessageChanged { change, .. } if change.kind.is_none()),
+            "{told:?}"
+        );
+        assert_eq!(session.gaps(), 0);
+    }
+}
+
+#[test]
+fn a_change_that_is_pushed_while_the_list_is_read_is_not_forgotten() {
+    let mut session = connected();
+    actions(&mut session, 0);
+    session.handle_text(
+        &frame(
+            "change-ack",
+            r#""client_msg_id":"c","messageId":"1","seqId":1,"rev":6"#,
+        ),
+        0,
+    );
+    let world = ListedConversation {
+        id: ConversationId::World,
+        last_seq: 2,
+        last_recalled: false,
+        last_rev: 5,
+    };
+    let listed = Listed {
+        conversations: vec![world],
+        ..Listed::default()
+    };
+    session.handle_listed(1, listed, 0);
+    actions(&mut session, 0);
+    let page = HistoryPage {
+        messages: vec![read(1, 1, "one"), read(2, 5, "two")],
+        behind: false,
+    };
+    session.handle_fetched(ConversationId::World, 0, page, 0);
+    assert_eq!(actions(&mut session, 0), changes_after(5, 6));
+}
+
+#[test]
+fn a_late_push_of_a_message_does_not_bring_back_what_it_said() {
+    let mut session = holding();
+    // Message 3 was sent as 6, edited as 7 and pushed only now: the page of changes was first.
+    session.handle_text(
+        &frame(
+            "change-ack",
+            r#""client_msg_id":"c","messageId":"2","seqId":2,"rev":8"#,
+        ),
+        1,
+    );
+    assert_eq!(actions(&mut session, 1), changes_after(5, 8));
+    let page = ChangesPage {
+        messages: vec![read(4, 8, "four")],
+        complete_to: 8,
+        head_rev: 8,
+    };
+    session.handle_changes(ConversationId::World, 5, page, 1);
+    let late = r#""id":"3","sender":{"id":"9"},"content":"thre","messageType":1,"seqId":3,"rev":6,"createdAt":1"#;
+    session.handle_text(&frame("new-message", late), 1);
+    let fetch = Action::FetchMessages {
+        conversation_id: ConversationId::World,
+        after_seq: 2,
+        limit: 100,
+        at_least: 4,
+        at_least_rev: 8,
+    };
+    assert_eq!(actions(&mut session, 1), [fetch]);
+    let stale = HistoryPage {
+        messages: vec![read(3, 6, "thre")],
+        behind: true,
+    };
+    session.handle_fetched(ConversationId::World, 2, stale, 1);
+    let told = events(&mut session);
+    assert!(
+        !told.iter().any(|e| matches!(e, Event::Message(_))),
+        "{told:?}"
+    );
+    let again = session.poll_timeout().unwrap();
+    assert_eq!(actions(&mut session, again).len(), 1);
+    let page = HistoryPage {
+        messages: vec![read(3, 7, "three"), read(4, 8, "four")],
+        behind: false,
+    };
+    session.handle_fetched(ConversationId::World, 2, page, again);
+    let told = events(&mut session);
+    assert!(
+        matches!(&told[..], [Event::Message(three), Event::Message(_)] if three.content == "three"),
+        "{told:?}"
+    );
 }

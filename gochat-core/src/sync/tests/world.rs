@@ -3,14 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, ErrorCode};
-use crate::ids::{ConversationId, MessageId, UserId};
+use crate::ids::{ConversationId, MessageId, Rev, SeqId, UserId};
+use crate::message::ChangeKind;
 use crate::session::frame::{
-    ClientFrame, ErrorFrame, MessageAck, NewMessage, SendMessage, Sender, encode,
+    ChangeAck, ChangedMessage, ClientFrame, ErrorFrame, MessageAck, MessageChanged,
+    MessageRecalled, NewMessage, ReactionCount, SendMessage, Sender, ServerPayload, encode,
 };
 use crate::sync::{
-    Action, ClientSession, ConnectFailure, Event, Listed, ListedConversation, Message, Millis,
-    Options, Outgoing,
+    Action, Changed, ChangesPage, ClientSession, ConnectFailure, Event, HistoryPage, Listed,
+    ListedConversation, Message, Millis, Options, Outgoing, Reaction,
 };
+
+use super::server::{Logs, shows};
 
 pub(super) fn user(n: usize) -> UserId {
     UserId::new(n as u64 + 1).unwrap()
@@ -42,42 +46,69 @@ const CALM: Network = Network {
 #[derive(Debug, Clone)]
 enum Happening {
     Wake,
-    Connected,
+    Connected(u64),
     ToServer(u64, String),
     ToClient(u64, String),
     Cut(u64),
     List {
+        start: u64,
         ticket: u64,
     },
-    Fetch {
-        conversation: ConversationId,
-        after_seq: u64,
-        limit: u32,
-    },
+    /// A request arrives; what it reads then travels back.
+    Fetch(u64, Action),
+    Answer(u64, Answer),
     Persist(ConversationId),
+}
+
+#[derive(Debug, Clone)]
+enum Answer {
+    History(ConversationId, SeqId, HistoryPage),
+    Changes(ConversationId, Rev, ChangesPage),
+    Failed(ConversationId),
 }
 
 /// A client machine and everything it told its user.
 pub(super) struct Client {
     pub(super) session: ClientSession,
+    /// Messages as they were told, with the changes that were told since.
     pub(super) timeline: BTreeMap<ConversationId, Vec<Message>>,
+    /// Pages that were asked for.
+    pub(super) pages: usize,
+    /// Which start of the application this is: answers to requests of an earlier one go nowhere.
+    start: u64,
+    /// It can't connect.
+    pub(super) away: bool,
+    /// The `rev` of the last change that was told.
+    changed: BTreeMap<ConversationId, Rev>,
+    /// What an application keeps on disk: the messages and how far they go.
+    kept: BTreeMap<ConversationId, Kept>,
+    /// It took up what it had kept; a message of that may be told once more as it is.
+    resumed: bool,
     pub(super) sent: BTreeSet<String>,
     pub(super) refused: usize,
     connection: Option<u64>,
+}
+
+#[derive(Clone)]
+struct Kept {
+    messages: Vec<Message>,
+    complete_to: SeqId,
+    complete_rev: Rev,
 }
 
 pub(super) struct World {
     pub(super) now: Millis,
     pub(super) clients: Vec<Client>,
     /// What the sequencer decided; the truth.
-    pub(super) log: BTreeMap<ConversationId, Vec<Message>>,
-    /// How much of it is in the database.
-    rows: BTreeMap<ConversationId, usize>,
+    pub(super) logs: Logs,
+    /// The server is one of before changes.
+    pub(super) is_old: bool,
     seen: BTreeMap<(UserId, ConversationId, String), u64>,
     network: Network,
     random: u64,
     counter: u64,
     agenda: BTreeMap<(Millis, u64), (usize, Happening)>,
+    options: Options,
 }
 
 impl World {
@@ -86,9 +117,19 @@ impl World {
             initial_history: u64::MAX,
             ..Options::default()
         };
+        Self::with(options, clients, network, seed)
+    }
+
+    pub(super) fn with(options: Options, clients: usize, network: Network, seed: u64) -> Self {
         let client = |n| Client {
             session: ClientSession::new(options, seed ^ n as u64),
             timeline: BTreeMap::new(),
+            pages: 0,
+            start: 0,
+            away: false,
+            changed: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            resumed: false,
             sent: BTreeSet::new(),
             refused: 0,
             connection: None,
@@ -96,13 +137,14 @@ impl World {
         let mut world = Self {
             now: 0,
             clients: (0..clients).map(client).collect(),
-            log: BTreeMap::new(),
-            rows: BTreeMap::new(),
+            logs: Logs::new(),
+            is_old: false,
             seen: BTreeMap::new(),
             network,
             random: seed,
             counter: 0,
             agenda: BTreeMap::new(),
+            options,
         };
         (0..clients).for_each(|n| world.drive(n));
         world
@@ -112,6 +154,90 @@ impl World {
         let now = self.now;
         self.clients[from].session.send(message, now).unwrap();
         self.drive(from);
+    }
+
+    /// Somebody edits a message or takes it back, if that is possible. `by` made it over a socket.
+    pub(super) fn change(&mut self, place: ConversationId, seq: SeqId, recall: bool, by: usize) {
+        let Some(log) = self.logs.get(&place) else {
+            return;
+        };
+        let Some(mut message) = log.truth().into_iter().find(|m| m.seq_id == seq) else {
+            return;
+        };
+        if message.deleted {
+            return;
+        }
+        let kind = match (recall, self.below(10)) {
+            (true, _) => ChangeKind::Recall,
+            (_, 0..6) => ChangeKind::Edit,
+            (_, 6..9) => ChangeKind::React,
+            _ if message.pinned => ChangeKind::Unpin,
+            _ => ChangeKind::Pin,
+        };
+        let emoji = ["a", "b", "c"][self.below(3) as usize];
+        if recall {
+            (message.deleted, message.content, message.extra) = (true, String::new(), None);
+            (message.reactions, message.pinned) = (Vec::new(), false);
+        } else if kind == ChangeKind::React {
+            let found = message.reactions.iter_mut().find(|r| r.emoji == emoji);
+            match found {
+                Some(reaction) if reaction.count > 2 => {
+                    message.reactions.retain(|r| r.emoji != emoji);
+                }
+                Some(reaction) => reaction.count += 1,
+                None => message.reactions.push(Reaction {
+                    emoji: emoji.to_owned(),
+                    count: 1,
+                    mine: false,
+                }),
+            }
+        } else if kind != ChangeKind::Edit {
+            message.pinned = !message.pinned;
+        } else {
+            message.edit_count += 1;
+            message.edited_at = Some(message.edit_count.into());
+            message.content = format!("edit {} of {seq}", message.edit_count);
+            let extra = format!("{{\"edit\":{}}}", message.edit_count);
+            message.extra = (message.edit_count % 2 == 0).then_some(extra);
+        }
+        let message = self.logs.entry(place).or_default().push(message);
+        self.persist(place);
+        self.tell_change(&message, kind, by);
+    }
+
+    /// The client can't connect, or can again.
+    pub(super) fn set_away(&mut self, n: usize, away: bool) {
+        self.clients[n].away = away;
+        if let Some(connection) = self.clients[n].connection.filter(|_| away) {
+            self.happen(n, Happening::Cut(connection));
+        }
+    }
+
+    /// The application starts again, with what it kept or with nothing. Unless a message waits.
+    pub(super) fn restart(&mut self, n: usize, keeps: bool) {
+        if self.clients[n].session.unacknowledged() > 0 {
+            return;
+        }
+        let mut session = ClientSession::new(self.options, self.now ^ n as u64);
+        let client = &mut self.clients[n];
+        client.kept.retain(|_, _| keeps);
+        client.resumed = keeps;
+        for (place, kept) in &client.kept {
+            session.resume(*place, kept.complete_to, kept.complete_rev);
+        }
+        let kept = client.kept.iter();
+        client.timeline = kept
+            .clone()
+            .map(|(p, k)| (*p, k.messages.clone()))
+            .collect();
+        client.changed = kept.map(|(p, k)| (*p, k.complete_rev)).collect();
+        (client.session, client.connection) = (session, None);
+        client.start += 1;
+        self.drive(n);
+    }
+
+    pub(super) fn random(&mut self, n: u64) -> u64 {
+        self.below(n)
     }
 
     pub(super) fn run_for(&mut self, time: Millis) {
@@ -127,13 +253,18 @@ impl World {
 
     /// The network becomes good, every connection is made anew, and all that waits gets done.
     pub(super) fn calm_down(&mut self) {
-        self.network = CALM;
-        self.run_for(120_000);
+        self.quieten();
         for n in 0..self.clients.len() {
             if let Some(connection) = self.clients[n].connection {
                 self.happen(n, Happening::Cut(connection));
             }
         }
+        self.run_for(120_000);
+    }
+
+    /// The network becomes good, and what waits gets done.
+    pub(super) fn quieten(&mut self) {
+        self.network = CALM;
         self.run_for(120_000);
     }
 
@@ -168,7 +299,9 @@ impl World {
         }
         let copies = 1 + u64::from(self.chance(self.network.double));
         for _ in 0..copies {
-            let delay = 1 + self.below(self.network.delay);
+            // Here and there one comes when what it tells is long written and read.
+            let late = if self.chance(50) { 12 } else { 1 };
+            let delay = 1 + self.below(self.network.delay * late);
             self.schedule(client, delay, what.clone());
         }
     }
@@ -177,7 +310,7 @@ impl World {
         let now = self.now;
         match what {
             Happening::Wake => {}
-            Happening::Connected => {
+            Happening::Connected(start) if self.clients[n].start == start => {
                 self.counter += 1;
                 self.clients[n].connection = Some(self.counter);
                 self.clients[n].session.handle_connected(now);
@@ -192,16 +325,29 @@ impl World {
                 self.clients[n].connection = None;
                 self.clients[n].session.handle_disconnected(None, now);
             }
-            Happening::List { ticket } => self.list(n, ticket),
-            Happening::Fetch {
-                conversation,
-                after_seq,
-                limit,
-            } => {
-                self.fetch(n, conversation, after_seq, limit as usize);
+            Happening::List { start, ticket } if self.clients[n].start == start => {
+                self.list(n, ticket);
+            }
+            Happening::Fetch(start, action) => {
+                let answer = self.read(&action);
+                let delay = 1 + self.below(self.network.delay);
+                self.schedule(n, delay, Happening::Answer(start, answer));
+                return;
+            }
+            Happening::Answer(start, answer) if self.clients[n].start == start => {
+                let session = &mut self.clients[n].session;
+                match answer {
+                    Answer::History(place, after, page) => {
+                        session.handle_fetched(place, after, page, now);
+                    }
+                    Answer::Changes(place, after, page) => {
+                        session.handle_changes(place, after, page, now);
+                    }
+                    Answer::Failed(place) => session.handle_fetch_failed(place, false, now),
+                }
             }
             Happening::Persist(conversation) => {
-                *self.rows.entry(conversation).or_default() += 1;
+                self.logs.entry(conversation).or_default().stored += 1;
                 return;
             }
             _ => return,
@@ -222,13 +368,16 @@ impl World {
                 }
                 // The world's tokens don't end.
                 Action::RenewToken => {}
-                Action::Connect if self.chance(self.network.refuse) => {
+                Action::Connect if self.clients[n].away || self.chance(self.network.refuse) => {
                     let failure = ConnectFailure::Unavailable;
                     self.clients[n]
                         .session
                         .handle_connect_failed(failure, self.now);
                 }
-                Action::Connect => self.schedule(n, 5, Happening::Connected),
+                Action::Connect => {
+                    let start = self.clients[n].start;
+                    self.schedule(n, 5, Happening::Connected(start));
+                }
                 Action::Disconnect => self.clients[n].connection = None,
                 Action::Send(text) => {
                     if let Some(connection) = self.clients[n].connection {
@@ -237,24 +386,14 @@ impl World {
                 }
                 Action::ListConversations { ticket, .. } => {
                     let delay = 1 + self.below(self.network.delay);
-                    self.schedule(n, delay, Happening::List { ticket });
+                    let start = self.clients[n].start;
+                    self.schedule(n, delay, Happening::List { start, ticket });
                 }
-                Action::FetchMessages {
-                    conversation_id: conversation,
-                    after_seq,
-                    limit,
-                    ..
-                } => {
+                fetch @ (Action::FetchMessages { .. } | Action::FetchChanges { .. }) => {
+                    self.clients[n].pages += 1;
                     let delay = 1 + self.below(self.network.delay);
-                    self.schedule(
-                        n,
-                        delay,
-                        Happening::Fetch {
-                            conversation,
-                            after_seq,
-                            limit,
-                        },
-                    );
+                    let start = self.clients[n].start;
+                    self.schedule(n, delay, Happening::Fetch(start, fetch));
                 }
             }
         }
@@ -274,16 +413,41 @@ impl World {
         let client = &mut self.clients[n];
         match event {
             Event::Message(message) => {
-                client
-                    .timeline
-                    .entry(message.conversation_id)
-                    .or_default()
-                    .push(message);
+                let told = client.timeline.entry(message.conversation_id).or_default();
+                let last = told.last().map_or(0, |m| m.seq_id);
+                assert!(message.seq_id > last, "{} after {last}", message.seq_id);
+                told.push(message);
+            }
+            Event::MessageChanged {
+                conversation_id,
+                message_id,
+                change,
+            } => {
+                let last = client.changed.insert(conversation_id, change.rev);
+                assert!(last < Some(change.rev), "{change:?} after {last:?}");
+                let told = client.timeline.entry(conversation_id).or_default();
+                let is_news = apply(told, message_id, &change);
+                assert!(is_news || client.resumed, "{change:?} is no news");
+            }
+            Event::Progress {
+                conversation_id,
+                complete_to,
+                complete_rev,
+            } => {
+                let told = client.timeline.entry(conversation_id).or_default();
+                let kept = Kept {
+                    messages: told.clone(),
+                    complete_to,
+                    complete_rev,
+                };
+                let before = client.kept.insert(conversation_id, kept);
+                let before = before.map_or(0, |kept| kept.complete_rev);
+                assert!(before < complete_rev, "{before} before {complete_rev}");
             }
             Event::Sent {
                 message, seq_id, ..
             } => {
-                let truth = &self.log[&message.conversation_id][seq_id as usize - 1];
+                let truth = self.logs[&message.conversation_id].sent(seq_id);
                 assert_eq!(truth.client_msg_id, message.client_msg_id);
                 assert!(client.sent.insert(message.client_msg_id), "settled twice");
             }
@@ -318,7 +482,8 @@ impl World {
                 seq
             }
         };
-        let message = self.log[&conversation][seq as usize - 1].clone();
+        let message = self.logs[&conversation].sent(seq).clone();
+        let rev = if self.is_old { 0 } else { message.rev };
         let mut out = Vec::new();
         encode(
             &MessageAck {
@@ -326,6 +491,7 @@ impl World {
                 message_id: message.id.to_string().into(),
                 conversation_id: conversation.to_string().into(),
                 seq_id: seq,
+                rev,
                 status: "success".into(),
                 ..MessageAck::default()
             },
@@ -339,9 +505,9 @@ impl World {
     fn accept(&mut self, n: usize, send: &SendMessage<'_>) -> u64 {
         self.counter += 1;
         let id = MessageId::new(self.counter).unwrap();
-        let log = self.log.entry(send.conversation_id).or_default();
-        let seq = log.len() as u64 + 1;
-        log.push(Message {
+        let log = self.logs.entry(send.conversation_id).or_default();
+        let seq = log.truth().len() as u64 + 1;
+        let message = log.push(Message {
             id,
             conversation_id: send.conversation_id,
             seq_id: seq,
@@ -353,9 +519,13 @@ impl World {
             extra: None,
             created_at: 1,
             deleted: false,
+            rev: 0,
+            edited_at: None,
+            edit_count: 0,
+            reactions: Vec::new(),
+            pinned: false,
         });
-        let delay = self.below(self.network.delay * 3);
-        self.schedule(n, delay, Happening::Persist(send.conversation_id));
+        self.persist(send.conversation_id);
         let mut out = Vec::new();
         let frame = NewMessage {
             id: id.to_string().into(),
@@ -367,6 +537,7 @@ impl World {
             content: send.content.clone(),
             message_type: send.message_type,
             seq_id: seq,
+            rev: if self.is_old { 0 } else { message.rev },
             client_msg_id: send.client_msg_id.clone().unwrap_or_default(),
             created_at: 1,
             ..NewMessage::default()
@@ -390,13 +561,21 @@ impl World {
             self.clients[n].session.handle_list_failed(ticket, self.now);
             return;
         }
-        let conversations = self.rows.iter().map(|(&id, &rows)| ListedConversation {
-            id,
-            last_seq: rows as u64,
-            last_recalled: false,
-        });
+        let mut conversations = Vec::new();
+        let logs: Vec<ConversationId> = self.logs.keys().copied().collect();
+        for id in logs {
+            let records = self.replica(id, (0, 0));
+            let rows = self.logs[&id].rows(records);
+            let Some(last) = rows.last() else { continue };
+            conversations.push(ListedConversation {
+                id,
+                last_seq: last.seq_id,
+                last_recalled: last.deleted,
+                last_rev: if self.is_old { 0 } else { records as Rev },
+            });
+        }
         let listed = Listed {
-            conversations: conversations.collect(),
+            conversations,
             ..Listed::default()
         };
         self.clients[n]
@@ -404,20 +583,146 @@ impl World {
             .handle_listed(ticket, listed, self.now);
     }
 
-    fn fetch(&mut self, n: usize, conversation: ConversationId, after_seq: u64, limit: usize) {
-        let session = &mut self.clients[n].session;
-        if self.random % 1000 < self.network.refuse {
-            session.handle_fetch_failed(conversation, false, self.now);
-            return;
-        }
-        let rows = self.rows.get(&conversation).copied().unwrap_or(0);
-        let log = self.log.get(&conversation).map_or(&[][..], Vec::as_slice);
-        let page = log[..rows]
-            .iter()
-            .skip(after_seq as usize)
-            .take(limit)
-            .cloned()
-            .collect();
-        session.handle_fetched(conversation, after_seq, page, self.now);
+    /// The next record is written later, in its turn.
+    fn persist(&mut self, place: ConversationId) {
+        let delay = self.below(self.network.delay * 3);
+        self.schedule(0, delay, Happening::Persist(place));
     }
+
+    /// How many records the database shows a reader who was told of some. On a bad network it may
+    /// be one that is behind the others.
+    fn replica(&mut self, place: ConversationId, at_least: (SeqId, Rev)) -> usize {
+        let stored = self.logs[&place].stored;
+        let older = self.below(stored as u64 + 1) as usize;
+        let lags = self.network.delay > CALM.delay && self.chance(300);
+        // It may be so far behind that it has to say so.
+        let may_be_behind = self.chance(100);
+        match lags && (may_be_behind || shows(&self.logs[&place], older, at_least)) {
+            true => older,
+            false => stored,
+        }
+    }
+
+    fn read(&mut self, action: &Action) -> Answer {
+        let (&Action::FetchMessages {
+            conversation_id: place,
+            ..
+        }
+        | &Action::FetchChanges {
+            conversation_id: place,
+            ..
+        }) = action
+        else {
+            unreachable!("{action:?} reads nothing")
+        };
+        if self.chance(self.network.refuse) || !self.logs.contains_key(&place) {
+            return Answer::Failed(place);
+        }
+        match *action {
+            Action::FetchMessages {
+                after_seq,
+                limit,
+                at_least,
+                at_least_rev,
+                ..
+            } => {
+                let told = (at_least, at_least_rev);
+                let records = self.replica(place, told);
+                let mut page = self.logs[&place].history(records, after_seq, limit as usize, told);
+                if self.is_old {
+                    page.messages.iter_mut().for_each(|m| m.rev = 0);
+                }
+                Answer::History(place, after_seq, page)
+            }
+            Action::FetchChanges {
+                after_rev,
+                limit,
+                at_least,
+                ..
+            } => {
+                assert!(!self.is_old, "it has no changes");
+                let records = self.replica(place, (0, at_least));
+                let page = self.logs[&place].changes(records, after_rev, limit as usize);
+                Answer::Changes(place, after_rev, page)
+            }
+            _ => unreachable!(),
+        }
+    }
+
+    /// Pushes a change. Now and then it says less than it could, as in groups that hide earlier
+    /// messages and from servers with more kinds of changes.
+    fn tell_change(&mut self, message: &Message, kind: ChangeKind, by: usize) {
+        let (place, id) = (message.conversation_id.to_string(), message.id.to_string());
+        let (recall, is_edit) = (kind == ChangeKind::Recall, kind == ChangeKind::Edit);
+        let unknown = self.chance(100);
+        let withheld = is_edit && self.chance(100);
+        let is_pin = matches!(kind, ChangeKind::Pin | ChangeKind::Unpin);
+        let count = |r: &Reaction| ReactionCount {
+            emoji: r.emoji.clone().into(),
+            count: r.count,
+        };
+        let frame = MessageChanged {
+            conversation_id: place.as_str().into(),
+            message_id: id.as_str().into(),
+            seq_id: message.seq_id,
+            rev: message.rev,
+            kind: if unknown { "turned" } else { kind.name() }.into(),
+            operator_id: user(by).to_string().into(),
+            message: ChangedMessage {
+                id: id.as_str().into(),
+                content: (!withheld && !unknown && (is_edit || recall))
+                    .then(|| message.content.as_str().into()),
+                extra: message.extra.as_deref().filter(|_| is_edit).map(Into::into),
+                deleted: recall,
+                edited_at: message.edited_at.filter(|_| is_edit),
+                edit_count: message.edit_count,
+                reactions: (kind == ChangeKind::React && !unknown)
+                    .then(|| message.reactions.iter().map(count).collect()),
+                pinned: (is_pin && !unknown).then_some(message.pinned),
+                ..ChangedMessage::default()
+            },
+            ..MessageChanged::default()
+        };
+        let recalled = MessageRecalled {
+            conversation_id: place.as_str().into(),
+            message_id: id.as_str().into(),
+            seq_id: message.seq_id,
+            rev: message.rev,
+            ..MessageRecalled::default()
+        };
+        let ack = ChangeAck {
+            client_msg_id: "c".into(),
+            conversation_id: place.as_str().into(),
+            message_id: id.as_str().into(),
+            seq_id: message.seq_id,
+            rev: message.rev,
+        };
+        for n in 0..self.clients.len() {
+            match n == by {
+                true => self.push(n, text_of(&ack)),
+                false => self.push(n, text_of(&frame)),
+            }
+            if n != by && recall {
+                self.push(n, text_of(&recalled));
+            }
+        }
+    }
+}
+
+fn text_of<T: ServerPayload>(payload: &T) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode(payload, 1, &mut out);
+    out
+}
+
+/// What an application does with a change. It must be about a message that was told, or about one from
+/// before the first. Whether it was news.
+fn apply(told: &mut [Message], id: MessageId, change: &Changed) -> bool {
+    let Some(message) = told.iter_mut().find(|m| m.seq_id == change.seq_id) else {
+        let first = told.first().map_or(u64::MAX, |m| m.seq_id);
+        assert!(change.seq_id < first, "{change:?} before its message");
+        return true;
+    };
+    assert_eq!(message.id, id);
+    message.apply(change)
 }

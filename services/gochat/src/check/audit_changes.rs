@@ -26,6 +26,7 @@ pub(super) fn audit(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<Stri
     reactions_are_whose_they_are(observed, truth, &fates, wrong);
     pushes_tell_what_was_done(observed, &acks, &fates, wrong);
     clients_hold_the_truth(observed, truth, wrong);
+    sdks_hold_the_truth(observed, truth, wrong);
     for (id, code) in &observed.changes.refused {
         if !REFUSALS.contains(&&**code) {
             wrong.push(format!("change {id} was refused with {code}"));
@@ -335,6 +336,27 @@ fn clients_hold_the_truth(observed: &Observed, truth: &Truth<'_>, wrong: &mut Ve
                 "user {who} holds {} messages of conversation {place}, history {}",
                 replica.messages.len(),
                 rows.len()
+            ));
+        }
+    }
+}
+
+/// The state of every message that an SDK told is the one that history says.
+fn sdks_hold_the_truth(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<String>) {
+    let timelines = observed.timelines.iter();
+    let timelines =
+        timelines.flat_map(|(who, t)| t.iter().map(move |(place, rows)| (who, place, rows)));
+    for (who, place, rows) in timelines {
+        let all = truth.get(place).copied().unwrap_or_default();
+        let state = |row: &Row| {
+            let marks = (row.reactions.clone(), row.pinned);
+            (row.rev, row.deleted, row.edits, row.content.clone(), marks)
+        };
+        let same = |held: &&Row| find(all, held.seq).is_none_or(|row| state(row) == state(held));
+        if let Some(held) = rows.iter().find(|held| !same(held)) {
+            wrong.push(format!(
+                "the SDK of user {who} holds {held:?} of conversation {place}, history {:?}",
+                find(all, held.seq)
             ));
         }
     }

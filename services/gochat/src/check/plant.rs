@@ -65,6 +65,8 @@ pub(super) enum Plant {
     Resurrected,
     /// A client holds a message as it was before its last change.
     StaleClient,
+    /// An SDK missed the last change of a message.
+    StaleSdk,
     /// Somebody was pushed another change than was made.
     WrongChange,
     /// A repeated change was acknowledged under another number.
@@ -207,6 +209,7 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
         | Plant::OlderChange
         | Plant::Resurrected
         | Plant::StaleClient
+        | Plant::StaleSdk
         | Plant::WrongChange
         | Plant::SecondChange => return changes(observed, plant),
         Plant::LostReaction
@@ -260,6 +263,12 @@ fn changes(observed: &mut Observed, plant: Plant) -> Option<()> {
             let (_, replica) = replicas.find(|((_, place), _)| *place == ack.place)?;
             replica.messages.get_mut(&ack.seq)?.content = "as it was".into();
         }
+        Plant::StaleSdk => {
+            let timelines = observed.timelines.iter_mut();
+            let mut timelines = timelines.filter_map(|(_, t)| t.get_mut(&ack.place));
+            let row = timelines.find_map(|rows| rows.iter_mut().find(|row| row.seq == ack.seq))?;
+            (row.rev, row.edits, row.content) = (row.rev - 1, row.edits - 1, "as it was".into());
+        }
         Plant::WrongChange => {
             let mut told = observed.connections.iter_mut().flat_map(|c| &mut c.changes);
             told.next()?.1.content.push('!');
@@ -280,6 +289,13 @@ fn changes(observed: &mut Observed, plant: Plant) -> Option<()> {
 fn rewrite(observed: &mut Observed, ack: &ChangeAck, lie: &dyn Fn(&mut Row)) {
     let histories = observed.history.iter_mut();
     for (_, rows) in histories.filter(|((_, place), _)| *place == ack.place) {
+        rows.iter_mut()
+            .filter(|row| row.seq == ack.seq)
+            .for_each(lie);
+    }
+    let timelines = observed.timelines.iter_mut();
+    let timelines = timelines.flat_map(|(_, timeline)| timeline.iter_mut());
+    for (_, rows) in timelines.filter(|(place, _)| **place == ack.place) {
         rows.iter_mut()
             .filter(|row| row.seq == ack.seq)
             .for_each(lie);

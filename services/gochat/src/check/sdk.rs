@@ -1,15 +1,19 @@
-//! A client that is the SDK: it must come out with complete timelines by itself.
+//! A client that is the SDK: it must come out with complete timelines by itself, and with the state
+//! of every message.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use gochat_client::{Client, ConnectOptions, Credentials, Event, Item, Message, Outgoing, State};
+use gochat_client::{
+    Changed, Client, ConnectOptions, Credentials, Event, Item, Message, Outgoing, Reaction, State,
+};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use tokio::task::JoinSet;
 
+use super::changes::Counts;
 use super::client::BACKLOG;
 use super::load::{Control, Scene};
 use super::observe::{Ack, Observed, Place, Row, Who};
@@ -71,6 +75,12 @@ pub(super) async fn run(
                         control.note_message(who, place);
                     }
                 }
+                Some(Item::Event(Event::MessageChanged { conversation_id, change, .. })) => {
+                    last = Instant::now();
+                    if let Some(place) = scene.place_of.get(&conversation_id.to_string()) {
+                        apply(timeline.entry(*place).or_default(), &change);
+                    }
+                }
                 Some(Item::Lagged(n)) => return Err(format!("the checker was {n} events behind").into()),
                 Some(_) => {}
                 None => return Err("the SDK gave up".into()),
@@ -123,15 +133,41 @@ fn note(
     let place = *scene.place_of.get(&message.conversation_id.to_string())?;
     timeline.entry(place).or_default().push(Row {
         seq: message.seq_id,
-        rev: 0,
+        rev: message.rev,
         deleted: message.deleted,
-        edits: 0,
-        reactions: Default::default(),
-        pinned: false,
+        edits: message.edit_count.into(),
+        reactions: counts(&message.reactions),
+        pinned: message.pinned,
         message_id: message.id.to_string(),
         sender: message.sender_id.to_string(),
         client_id: message.client_msg_id,
         content: message.content,
     });
     Some(place)
+}
+
+/// Makes a message what it is after a change.
+fn apply(rows: &mut [Row], change: &Changed) {
+    let Ok(at) = rows.binary_search_by_key(&change.seq_id, |row| row.seq) else {
+        return;
+    };
+    let row = &mut rows[at];
+    if change.rev > row.rev {
+        (row.rev, row.deleted, row.edits) = (change.rev, change.deleted, change.edit_count.into());
+        if let Some(content) = &change.content {
+            row.content.clone_from(content);
+        }
+        if let Some(reactions) = &change.reactions {
+            row.reactions = counts(reactions);
+        }
+        row.pinned = change.pinned.unwrap_or(row.pinned);
+        if row.deleted {
+            (row.reactions, row.pinned) = (Counts::new(), false);
+        }
+    }
+}
+
+fn counts(reactions: &[Reaction]) -> Counts {
+    let count = |r: &Reaction| (r.emoji.clone(), u64::from(r.count));
+    reactions.iter().map(count).collect()
 }
