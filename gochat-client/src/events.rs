@@ -7,6 +7,10 @@ use tokio::sync::broadcast::error::RecvError;
 
 /// One item of [`Events`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every item is an event: a box would cost an allocation each"
+)]
 pub enum Item {
     /// Something happened.
     Event(Event),

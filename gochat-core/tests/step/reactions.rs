@@ -94,7 +94,7 @@ fn reactions_add_up_to_what_is_stored_and_what_is_not() {
     let (mut bench, g) = bench(stored, 0);
     let react = |bench: &mut Bench, who, kind, text| {
         let record = wish(bench, g, who, kind, text);
-        made(bench, record).map(|(rev, state)| (rev, state))
+        made(bench, record)
     };
     let (rev, state) = react(&mut bench, 3, React, "👍").unwrap();
     assert_eq!((rev, counts(&state)), (2, vec![("👍", 2)]));

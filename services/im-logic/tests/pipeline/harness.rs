@@ -338,6 +338,8 @@ impl World {
                         rev: m.rev,
                         change: m.change,
                         edit_count: m.edit_count,
+                        pinned: m.pinned,
+                        reactions: m.reactions.into_iter().map(reaction).collect(),
                     }
                 })
                 .collect();
@@ -394,5 +396,13 @@ impl Gateway {
                 };
             }
         }
+    }
+}
+
+fn reaction(count: gochat_proto::mq::v1::ReactionCount) -> gochat_proto::common::v1::Reaction {
+    gochat_proto::common::v1::Reaction {
+        emoji: count.emoji,
+        count: count.count,
+        mine: false,
     }
 }
