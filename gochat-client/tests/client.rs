@@ -123,6 +123,72 @@ async fn what_came_after_a_gap_waits_for_the_late_row_and_says_so() {
     soon("the gap is filled", filled).await.unwrap();
 }
 
+/// The next `n` changes: place and content.
+async fn changes(events: &mut Events, n: usize) -> Vec<(u64, String)> {
+    let mut out = Vec::new();
+    let read = async {
+        while out.len() < n {
+            match events.next().await {
+                Some(Item::Event(Event::MessageChanged { change, .. })) => {
+                    out.push((change.seq_id, change.content.unwrap()));
+                }
+                Some(_) => {}
+                None => panic!("closed after {out:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), read)
+        .await
+        .unwrap_or_default();
+    out
+}
+
+#[tokio::test]
+async fn edits_are_told_whether_pushed_or_made_while_away() {
+    let server = Server::start().await;
+    ["a", "b", "c"].iter().for_each(|text| server.say(text));
+    let (ann, mut at_ann) = connect(&server).await;
+    assert_eq!(messages(&mut at_ann, 3).await, ["a", "b", "c"]);
+    server.edit(2, "B");
+    assert_eq!(changes(&mut at_ann, 1).await, [(2, "B".to_owned())]);
+    assert_eq!(server.model().catch_ups, 0);
+    server.model().swallow_pushes = true;
+    server.edit(1, "A");
+    server.edit(3, "x");
+    server.edit(3, "C");
+    server.close_all(1001);
+    let told = changes(&mut at_ann, 2).await;
+    assert_eq!(told, [(1, "A".to_owned()), (3, "C".to_owned())]);
+    assert_eq!(server.model().catch_ups, 1);
+    ann.close().await;
+}
+
+#[tokio::test]
+async fn a_later_client_goes_on_where_an_earlier_one_left() {
+    let server = Server::start().await;
+    server.say("a");
+    let (ann, mut at_ann) = connect(&server).await;
+    let progress = loop {
+        if let Some(Item::Event(Event::Progress {
+            complete_to,
+            complete_rev,
+            ..
+        })) = at_ann.next().await
+        {
+            break (complete_to, complete_rev);
+        }
+    };
+    assert_eq!(progress, (1, 1));
+    ann.close().await;
+    server.edit(1, "A");
+    server.say("b");
+    let options = ConnectOptions::default().resume(WORLD, progress.0, progress.1);
+    let connecting = Client::connect_with(&server.url, Credentials::guest(), options);
+    let (_ann, mut at_ann) = connecting.await.unwrap();
+    assert_eq!(changes(&mut at_ann, 1).await, [(1, "A".to_owned())]);
+    assert_eq!(messages(&mut at_ann, 1).await, ["b"]);
+}
+
 #[tokio::test]
 async fn an_expired_token_is_renewed_without_the_user_noticing() {
     let server = Server::start().await;

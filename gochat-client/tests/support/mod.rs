@@ -8,7 +8,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use gochat_core::session::frame::{ClientFrame, MessageAck, NewMessage, Sender, encode};
+use gochat_core::session::frame::{
+    ChangedMessage, ClientFrame, MessageAck, MessageChanged, NewMessage, Sender, encode,
+};
 use gochat_core::session::wire::{Decoder, Item, Limits, Message, close, encode_text};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,6 +23,10 @@ use tokio::sync::mpsc;
 pub(crate) struct Model {
     /// (sender, client id, content) in order; the index is the seq minus one.
     pub(crate) log: Vec<(u64, String, String)>,
+    /// Which message each `rev` is about; the index is the rev minus one.
+    revs: Vec<u64>,
+    /// Requests for changes.
+    pub(crate) catch_ups: usize,
     /// Tokens handed out; the number behind the last dash is the user.
     pub(crate) tokens: BTreeSet<String>,
     issued: u64,
@@ -81,6 +87,14 @@ impl Server {
         let mut model = self.model();
         let seq = model.append(999, "", content);
         model.push(seq, None);
+    }
+
+    /// Somebody else edits a message.
+    pub(crate) fn edit(&self, seq: u64, content: &str) {
+        let mut model = self.model();
+        model.log[seq as usize - 1].2 = content.to_owned();
+        model.revs.push(seq);
+        model.push_edit(seq);
     }
 
     async fn serve(self, mut stream: TcpStream) {
@@ -175,6 +189,7 @@ impl Server {
             message_id: (1000 + seq).to_string().into(),
             conversation_id: "world".into(),
             seq_id: seq,
+            rev: model.first_rev(seq),
             status: "success".into(),
             created_at: 7,
             ..MessageAck::default()
@@ -231,7 +246,51 @@ fn frame(write: impl FnOnce(&mut Vec<u8>)) -> Out {
 impl Model {
     fn append(&mut self, sender: u64, id: &str, content: &str) -> u64 {
         self.log.push((sender, id.to_owned(), content.to_owned()));
+        self.revs.push(self.log.len() as u64);
         self.log.len() as u64
+    }
+
+    fn first_rev(&self, seq: u64) -> u64 {
+        1 + self.revs.iter().position(|s| *s == seq).unwrap() as u64
+    }
+
+    fn last_rev(&self, seq: u64) -> u64 {
+        1 + self.revs.iter().rposition(|s| *s == seq).unwrap() as u64
+    }
+
+    fn push_edit(&self, seq: u64) {
+        if self.swallow_pushes {
+            return;
+        }
+        let id = (1000 + seq).to_string();
+        let edit = MessageChanged {
+            conversation_id: "world".into(),
+            message_id: id.as_str().into(),
+            seq_id: seq,
+            rev: self.last_rev(seq),
+            kind: "edited".into(),
+            operator_id: "999".into(),
+            message: ChangedMessage {
+                id: id.as_str().into(),
+                content: Some(self.log[seq as usize - 1].2.as_str().into()),
+                edit_count: 1,
+                ..ChangedMessage::default()
+            },
+        };
+        let out = frame(|out| encode(&edit, 7, out));
+        for (_, socket) in &self.sockets {
+            let _ = socket.send(out.clone());
+        }
+    }
+
+    fn row(&self, seq: u64) -> Value {
+        let (sender, id, content) = &self.log[seq as usize - 1];
+        let edits = self.revs.iter().filter(|s| **s == seq).count() - 1;
+        json!({
+            "id": (1000 + seq).to_string(), "conversationId": "world", "seqId": seq,
+            "senderId": sender.to_string(), "messageType": 1, "content": content,
+            "clientMsgId": id, "createdAt": 7, "rev": self.last_rev(seq), "editCount": edits,
+        })
     }
 
     fn push(&self, seq: u64, except: Option<u64>) {
@@ -249,6 +308,7 @@ impl Model {
             content: content.as_str().into(),
             message_type: 1,
             seq_id: seq,
+            rev: self.first_rev(seq),
             client_msg_id: id.as_str().into(),
             created_at: 7,
             ..NewMessage::default()
@@ -314,23 +374,32 @@ impl Model {
             _ if user.is_none() => refuse(401, "TOKEN_EXPIRED"),
             ("GET", path) if path.starts_with("/api/conversations?") => ok(json!({
                 "conversations": [{ "id": "world", "type": 3, "memberCount": 2, "updatedAt": 1,
-                    "lastSeqId": self.log.len(), "unreadCount": 0 }],
+                    "lastSeqId": self.log.len(), "lastRev": self.revs.len(), "unreadCount": 0 }],
                 "hasMore": false,
             })),
             ("GET", path) if path.starts_with("/api/conversations/world/messages") => {
                 let after = path.split("after_seq=").nth(1).unwrap();
                 let after: usize = after.split('&').next().unwrap().parse().unwrap();
-                let messages = self
-                    .log
-                    .iter()
-                    .enumerate()
-                    .skip(if self.hide_rows { usize::MAX } else { after })
-                    .map(|(at, (sender, id, content))| {
-                        json!({ "id": (1001 + at).to_string(), "conversationId": "world",
-                        "senderId": sender.to_string(), "messageType": 1, "content": content,
-                        "seqId": at + 1, "clientMsgId": id, "createdAt": 7 })
-                    });
-                ok(json!({ "messages": messages.collect::<Vec<_>>(), "hasMore": false }))
+                let rows = if self.hide_rows { 0 } else { self.log.len() };
+                let rows = (after..rows).map(|at| self.row(at as u64 + 1));
+                ok(json!({ "messages": rows.collect::<Vec<_>>(), "hasMore": false }))
+            }
+            ("GET", path) if path.starts_with("/api/conversations/world/changes") => {
+                self.catch_ups += 1;
+                let after = path.split("after_rev=").nth(1).unwrap();
+                let after: u64 = after.split('&').next().unwrap().parse().unwrap();
+                let head = if self.hide_rows {
+                    after
+                } else {
+                    self.revs.len() as u64
+                };
+                let mut changed: Vec<u64> = (1..=self.log.len() as u64).collect();
+                changed.retain(|seq| (after + 1..=head).contains(&self.last_rev(*seq)));
+                changed.sort_by_key(|seq| self.last_rev(*seq));
+                let rows: Vec<Value> = changed.iter().map(|seq| self.row(*seq)).collect();
+                ok(json!({
+                    "messages": rows, "completeTo": head, "headRev": self.revs.len(), "hasMore": false,
+                }))
             }
             _ => refuse(404, "NOT_FOUND"),
         }
