@@ -246,7 +246,10 @@ impl<'a> Round<'a> {
         let to_world = message.conversation_type == ConversationKind::World as i32;
         let conversation = self.gw.hash_of(&message.conversation_id);
         let is_change = message.kind() == DownstreamKind::Change;
-        let (id, place) = (identity(&message, conversation), place(&message));
+        self.gw
+            .reactions
+            .note_told(conversation, revs, Instant::now());
+        let (id, place) = (self.identity(&message, conversation), place(&message));
         if message.again && to_world && self.gw.broadcasts.supersedes(id, place) {
             return None;
         }
@@ -332,6 +335,15 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// What tells a push from others. One that is repeated may have been told together with others.
+    fn identity(&self, message: &DownstreamMessage, conversation: u64) -> i64 {
+        let rev = match message.again {
+            true => self.gw.reactions.told_as(conversation, message.rev),
+            false => message.rev,
+        };
+        identity(message, conversation, rev)
+    }
+
     /// Reactions that have to be told before this record.
     fn held_before(&self, message: &DownstreamMessage) -> Vec<Held> {
         match message.kind() {
@@ -362,7 +374,7 @@ impl<'a> Round<'a> {
         ) && self.gw.table.with_user(operator, |conns| !conns.is_empty())
         {
             let about = About {
-                message: identity(message, conversation),
+                message: identity(message, conversation, message.rev),
                 seq: place(message),
                 conversation,
             };
@@ -566,11 +578,11 @@ impl<'a> Round<'a> {
 
 /// What tells a push from others: the id of a message, and for a change a number below 0 that is
 /// made of its conversation and its `rev`.
-fn identity(message: &DownstreamMessage, conversation: u64) -> i64 {
+fn identity(message: &DownstreamMessage, conversation: u64, rev: i64) -> i64 {
     if message.kind() != DownstreamKind::Change {
         return message.message_id;
     }
-    let rev = message.rev.unsigned_abs();
+    let rev = rev.unsigned_abs();
     let mixed = conversation ^ rev.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     i64::MIN | mixed as i64
 }

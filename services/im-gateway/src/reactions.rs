@@ -6,6 +6,7 @@
 //! window ends, or before anything else of the conversation, so that clients see numbers in order. What
 //! is lost with a gateway was on its way to sockets that are lost with it.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -29,6 +30,11 @@ const TICK: Duration = Duration::from_millis(50);
 const WINDOWS_MAX: usize = 10_000;
 /// Reactions that one window holds at most: then they go out.
 const HELD_MAX: usize = 1_000;
+/// How long it is known which reactions were told together: what was pushed is pushed again to newcomers
+/// within this time.
+const KNOWN_FOR: Duration = Duration::from_secs(10);
+/// Reactions of which that is known at most.
+const KNOWN_MAX: usize = 20_000;
 
 /// The newest of some reactions to one message.
 #[derive(Debug, Clone)]
@@ -61,10 +67,20 @@ struct Window {
     count: usize,
 }
 
+/// Which reactions were told together lately.
+#[derive(Default)]
+struct Together {
+    /// By conversation and number: the number of the frame that told it.
+    by_rev: HashMap<(u64, i64), i64>,
+    /// Oldest first.
+    order: VecDeque<(Instant, (u64, i64))>,
+}
+
 /// Windows by conversation.
 #[derive(Default)]
 pub(crate) struct Reactions {
     windows: Mutex<HashMap<u64, Window>>,
+    together: Mutex<Together>,
     /// Number of windows, for those who find none.
     open: AtomicUsize,
     opened: Notify,
@@ -164,6 +180,36 @@ impl Reactions {
         due
     }
 
+    /// Notes that one frame tells these numbers of a conversation, ascending.
+    pub(crate) fn note_told(&self, conversation: u64, revs: &[i64], now: Instant) {
+        let Some(last) = revs.last().filter(|_| revs.len() > 1) else {
+            return;
+        };
+        let mut together = self.together.lock();
+        for rev in revs {
+            let key = (conversation, *rev);
+            together.by_rev.insert(key, *last);
+            together.order.push_back((now, key));
+        }
+        while let Some(&(at, key)) = together.order.front()
+            && (together.order.len() > KNOWN_MAX || at + KNOWN_FOR < now)
+        {
+            together.order.pop_front();
+            together.by_rev.remove(&key);
+        }
+    }
+
+    /// The number of the frame that told a reaction; its own, when it was told alone.
+    pub(crate) fn told_as(&self, conversation: u64, rev: i64) -> i64 {
+        let told = self
+            .together
+            .lock()
+            .by_rev
+            .get(&(conversation, rev))
+            .copied();
+        told.unwrap_or(rev)
+    }
+
     fn is_idle(&self) -> bool {
         self.open.load(Ordering::Acquire) == 0
     }
@@ -235,6 +281,18 @@ mod tests {
         assert!(reactions.before(2).is_empty());
         assert_eq!(told(&reactions.before(1)), [(3, vec![2, 3], 0)]);
         assert!(reactions.before(1).is_empty());
+    }
+
+    #[test]
+    fn it_is_known_for_a_while_which_were_told_together() {
+        let (reactions, start) = (Reactions::default(), Instant::now());
+        reactions.note_told(1, &[2, 4, 5], start);
+        reactions.note_told(1, &[7], start);
+        let told = [2, 4, 5, 6, 7].map(|rev| reactions.told_as(1, rev));
+        assert_eq!(told, [5, 5, 5, 6, 7]);
+        assert_eq!(reactions.told_as(2, 4), 4);
+        reactions.note_told(1, &[8, 9], start + 2 * KNOWN_FOR);
+        assert_eq!([4, 8].map(|rev| reactions.told_as(1, rev)), [4, 9]);
     }
 
     #[test]
