@@ -236,6 +236,10 @@ impl<'a> Round<'a> {
         if reactions::is_reaction(&message) && self.hold(&message, skip) {
             return None;
         }
+        let conversation = self.gw.hash_of(&message.conversation_id);
+        if message.again && self.gw.reactions.holds(conversation, &message) {
+            return None;
+        }
         let rev = message.rev;
         self.push(message, skip, &[rev])
     }
@@ -344,17 +348,18 @@ impl<'a> Round<'a> {
         identity(message, conversation, rev)
     }
 
-    /// Reactions that have to be told before this record.
+    /// Reactions that have to be told before this record. One that comes once more, late, is before them
+    /// anyway.
     fn held_before(&self, message: &DownstreamMessage) -> Vec<Held> {
-        match message.kind() {
+        let is_told = matches!(
+            message.kind(),
             DownstreamKind::Message | DownstreamKind::Change
-                if !reactions::is_reaction(message) =>
-            {
-                let conversation = self.gw.hash_of(&message.conversation_id);
-                self.gw.reactions.before(conversation)
-            }
-            _ => Vec::new(),
+        );
+        if !is_told || message.again || reactions::is_reaction(message) {
+            return Vec::new();
         }
+        let conversation = self.gw.hash_of(&message.conversation_id);
+        self.gw.reactions.before(conversation)
     }
 
     /// Lets a reaction wait for others, but for the other devices of who made it. False when it is to be

@@ -61,6 +61,23 @@ impl Held {
     }
 }
 
+impl Held {
+    /// Whether it stands for a reaction, and goes to all of its receivers.
+    fn reaches_those_of(&self, again: &DownstreamMessage) -> bool {
+        let held = &self.message;
+        let is_it = held.message_id == again.message_id && self.revs.contains(&again.rev);
+        let is_member = |id: &str| {
+            let id = id.parse::<u64>();
+            id.is_ok_and(|id| held.member_ids.binary_search(&id).is_ok())
+        };
+        let reaches =
+            |id: &String| held.broadcast || held.target_user_ids.contains(id) || is_member(id);
+        let one = Some(&again.target_user_id).filter(|id| !id.is_empty());
+        let is_list = !again.broadcast && again.member_ids.is_empty();
+        is_it && is_list && again.target_user_ids.iter().chain(one).all(reaches)
+    }
+}
+
 struct Window {
     until: Instant,
     held: Vec<Held>,
@@ -148,6 +165,20 @@ impl Reactions {
         }
         window.count = 0;
         Outcome::Full(std::mem::take(&mut window.held))
+    }
+
+    /// Whether a reaction that comes once more, because its receivers may have missed it, is still held for all of
+    /// them.
+    pub(crate) fn holds(&self, conversation: u64, again: &DownstreamMessage) -> bool {
+        if self.is_idle() {
+            return false;
+        }
+        let windows = self.windows.lock();
+        let held = windows
+            .get(&conversation)
+            .into_iter()
+            .flat_map(|window| &window.held);
+        held.into_iter().any(|held| held.reaches_those_of(again))
     }
 
     /// What has to be told before anything else of the conversation.
@@ -293,6 +324,23 @@ mod tests {
         assert_eq!(reactions.told_as(2, 4), 4);
         reactions.note_told(1, &[8, 9], start + 2 * KNOWN_FOR);
         assert_eq!([4, 8].map(|rev| reactions.told_as(1, rev)), [4, 9]);
+    }
+
+    #[test]
+    fn what_is_held_is_not_told_again_to_those_it_is_held_for() {
+        let (reactions, start) = (Reactions::default(), Instant::now());
+        let to = |users: &[&str], rev| DownstreamMessage {
+            target_user_ids: users.iter().map(ToString::to_string).collect(),
+            ..reaction(7, rev)
+        };
+        assert!(!reactions.holds(1, &to(&["1"], 2)));
+        for rev in 1..3 {
+            reactions.take(1, &to(&["1", "2"], rev), 0, start);
+        }
+        assert!(reactions.holds(1, &to(&["1"], 2)));
+        assert!(!reactions.holds(1, &to(&["1"], 1)), "it went out");
+        assert!(!reactions.holds(1, &to(&["1", "3"], 2)));
+        assert!(!reactions.holds(2, &to(&["1"], 2)));
     }
 
     #[test]
