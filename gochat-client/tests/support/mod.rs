@@ -276,6 +276,7 @@ impl Model {
                 edit_count: 1,
                 ..ChangedMessage::default()
             },
+            ..MessageChanged::default()
         };
         let out = frame(|out| encode(&edit, 7, out));
         for (_, socket) in &self.sockets {
