@@ -265,8 +265,8 @@ fn changes(observed: &mut Observed, plant: Plant) -> Option<()> {
         }
         Plant::StaleSdk => {
             let timelines = observed.timelines.iter_mut();
-            let mut timelines = timelines.filter_map(|(_, t)| t.get_mut(&ack.place));
-            let row = timelines.find_map(|rows| rows.iter_mut().find(|row| row.seq == ack.seq))?;
+            let mut rows = timelines.flat_map(|(_, t)| t.values_mut()).flatten();
+            let row = rows.find(|row| row.edits > 0 && !row.deleted)?;
             (row.rev, row.edits, row.content) = (row.rev - 1, row.edits - 1, "as it was".into());
         }
         Plant::WrongChange => {
