@@ -1,10 +1,11 @@
 //! Reactions and pins.
 
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, MessageId, UserId};
 use gochat_core::message::Emoji;
 use gochat_proto::im::logic::v1 as pb;
+use http::request::Parts;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -84,8 +85,25 @@ pub(super) struct PinsData {
     behind: bool,
 }
 
-/// A message of a conversation and an emoji.
-type ReactionPath = Path<(String, String, String)>;
+/// A message of a conversation and an emoji, as the path names them.
+pub(super) struct ReactionPath(ConversationId, MessageId, Emoji);
+
+impl FromRequestParts<Gw> for ReactionPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, gw: &Gw) -> Result<Self, ApiError> {
+        let path = Path::<(String, String, String)>::from_request_parts(parts, gw).await;
+        let Path((conversation, message, emoji)) =
+            path.map_err(|_| ErrorCode::ReactionNotAllowed)?;
+        Ok(Self(
+            conversation
+                .parse()
+                .map_err(|_| ErrorCode::ConversationNotFound)?,
+            message.parse().map_err(|_| ErrorCode::MessageNotFound)?,
+            emoji.parse()?,
+        ))
+    }
+}
 
 /// Puts an emoji under a message, and answers once that is durable. Doing it again changes nothing.
 #[utoipa::path(put, path = "/conversations/{conversationId}/messages/{messageId}/reactions/{emoji}", tag = "messages",
@@ -126,14 +144,10 @@ async fn change_reaction(
     gw: &Gw,
     trace: &Trace,
     operator: UserId,
-    Path((conversation, message, emoji)): ReactionPath,
+    ReactionPath(id, message, emoji): ReactionPath,
     params: ChangeParams,
     remove: bool,
 ) -> ApiResult<ReactData> {
-    let unknown = |_| ErrorCode::ConversationNotFound;
-    let id: ConversationId = conversation.parse().map_err(unknown)?;
-    let message: MessageId = message.parse().map_err(|_| ErrorCode::MessageNotFound)?;
-    let emoji: Emoji = emoji.parse()?;
     gw.limits.admit_send(operator, id, clock::now_ms())?;
     let request = pb::ReactRequest {
         conversation_id: id.to_string(),
