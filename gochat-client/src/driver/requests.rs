@@ -130,6 +130,7 @@ impl Driver {
                     messages: page.messages.into_iter().map(Message::from).collect(),
                     complete_to: page.complete_to,
                     head_rev: page.head_rev,
+                    has_more: page.has_more,
                 };
                 Fetched::Changes(after_rev, changes)
             });

@@ -18,6 +18,9 @@ const MAX_REV: Rev = i64::MAX as Rev;
 /// [`complete_to`](Self::complete_to), as they are now. Changes are handed out by ascending
 /// number, each once, and not before the message that they are about.
 ///
+/// A page that says that more follows has what changed up to its number only of messages that weren't changed
+/// again meanwhile; the others are on pages behind it. So nothing that was pushed is told before the last page.
+///
 /// The sequence needs a *base*: a number so that whatever the caller holds of the conversation is
 /// at least that new. A page of history that shows a number the caller knows of gives one. Until
 /// there is a base everything waits, and nothing is fetched; so it stays with a server that gives
@@ -33,7 +36,7 @@ const MAX_REV: Rev = i64::MAX as Rev;
 /// assert_eq!(revisions.poll_change(9), Some("edit of message 3"));
 /// assert_eq!(revisions.poll_change(9), None);
 /// assert_eq!(revisions.poll_fetch(0), Some(11));
-/// revisions.handle_fetched(12, 13, 0);
+/// revisions.handle_fetched(12, 13, false, 0);
 /// assert_eq!(revisions.poll_change(9), Some("edit of message 4"));
 /// assert_eq!(revisions.complete_to(), Some(13));
 /// ```
@@ -43,6 +46,8 @@ pub struct Revisions<C> {
     complete: Option<Rev>,
     /// Part of `complete` that was told by pages, not by pushes: what is read later must be at least so new.
     floor: Rev,
+    /// More pages follow the one that was fetched last.
+    goes_on: bool,
     /// The highest number heard of.
     known: Rev,
     /// The highest number up to which the caller knows all sequence numbers.
@@ -72,6 +77,7 @@ impl<C> Revisions<C> {
         Self {
             complete: None,
             floor: 0,
+            goes_on: false,
             known: 0,
             anchor: 0,
             oldest_push: MAX_REV,
@@ -105,15 +111,21 @@ impl<C> Revisions<C> {
         seen > 0 && (self.complete.is_none() || seen >= self.floor)
     }
 
+    /// Whether more pages follow the one that was fetched last: until then messages may lack changes
+    /// from before [`complete_to`](Self::complete_to).
+    pub const fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
     /// Whether a number up to the highest known one isn't handed out yet.
     pub fn is_behind(&self) -> bool {
-        self.complete.is_some_and(|complete| self.known > complete)
+        self.goes_on || self.complete.is_some_and(|complete| self.known > complete)
     }
 
     /// Whether the next number is missing. False as well when it waits only for its message.
     pub fn has_gap(&self) -> bool {
         let mut next = self.complete.iter().map(|complete| complete + 1);
-        next.any(|next| self.known >= next && !self.aside.contains_key(&next))
+        self.goes_on || next.any(|next| self.known >= next && !self.aside.contains_key(&next))
     }
 
     /// Whether the first round of catching up isn't over.
@@ -199,8 +211,9 @@ impl<C> Revisions<C> {
     }
 
     /// The messages behind the number of [`poll_fetch`](Self::poll_fetch) arrived and were handed out: with them everything up to `complete_to` is
-    /// known, and the server knows of `head`.
-    pub fn handle_fetched(&mut self, complete_to: Rev, head: Rev, now: Millis) {
+    /// known, and the server knows of `head`. `goes_on` says that more pages follow.
+    pub fn handle_fetched(&mut self, complete_to: Rev, head: Rev, goes_on: bool, now: Millis) {
+        self.goes_on = goes_on && self.complete.is_some();
         self.known = self.known.max(if is_number(head) { head } else { 0 });
         match self.complete {
             Some(complete) if complete_to > complete && is_number(complete_to) => {
@@ -225,6 +238,9 @@ impl<C> Revisions<C> {
     /// The next change in order, unless its message, by the place given, lies beyond `reached`.
     pub fn poll_change(&mut self, reached: SeqId) -> Option<C> {
         loop {
+            if self.goes_on {
+                return None;
+            }
             let next = self.complete? + 1;
             if let Some((seq, _)) = self.aside.get(&next)?
                 && *seq > reached
@@ -332,9 +348,25 @@ mod tests {
         assert_eq!(drain(&mut revisions, 9), [0; 0]);
         assert_eq!(revisions.poll_fetch(0), Some(4));
         assert_eq!(revisions.poll_fetch(0), None);
-        revisions.handle_fetched(5, 5, 0);
+        revisions.handle_fetched(5, 5, false, 0);
         assert_eq!(drain(&mut revisions, 9), [6]);
         assert!(!revisions.has_gap());
+    }
+
+    #[test]
+    fn nothing_that_was_pushed_is_told_between_pages() {
+        let mut revisions = Revisions::new(4, 0);
+        revisions.handle_change(6, 1, 6);
+        assert_eq!(revisions.poll_fetch(0), Some(4));
+        // What happened to message 1 as number 5 is on the next page, with its state of then.
+        revisions.handle_fetched(5, 7, true, 0);
+        assert_eq!(drain(&mut revisions, 9), [0; 0]);
+        assert!(revisions.has_gap() && revisions.is_behind());
+        assert_eq!(revisions.poll_fetch(0), Some(5));
+        revisions.handle_change(8, 1, 8);
+        revisions.handle_fetched(7, 7, false, 0);
+        assert_eq!(drain(&mut revisions, 9), [8]);
+        assert!(!revisions.is_behind());
     }
 
     #[test]
@@ -419,7 +451,7 @@ mod tests {
         let (mut now, mut waits) = (0, Vec::new());
         for _ in 0..4 {
             assert_eq!(revisions.poll_fetch(now), Some(3));
-            revisions.handle_fetched(3, 3, now);
+            revisions.handle_fetched(3, 3, false, now);
             let next = revisions.poll_timeout().unwrap();
             waits.push(next - now);
             now = next;
@@ -436,12 +468,12 @@ mod tests {
         revisions.handle_known(Rev::MAX);
         revisions.handle_last_rev(Rev::MAX);
         revisions.handle_told(1, Rev::MAX);
-        revisions.handle_fetched(Rev::MAX, Rev::MAX, Millis::MAX);
+        revisions.handle_fetched(Rev::MAX, Rev::MAX, false, Millis::MAX);
         assert_eq!(
             (revisions.known_to(), revisions.complete_to()),
             (3, Some(3))
         );
-        revisions.handle_fetched(MAX_REV, MAX_REV, 0);
+        revisions.handle_fetched(MAX_REV, MAX_REV, false, 0);
         revisions.handle_change(MAX_REV, 1, 0);
         assert_eq!(drain(&mut revisions, 1), [0; 0]);
     }

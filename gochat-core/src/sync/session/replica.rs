@@ -181,7 +181,7 @@ impl Replica {
         }
         let complete_to = page.complete_to.max(last);
         self.revisions
-            .handle_fetched(complete_to, page.head_rev, now);
+            .handle_fetched(complete_to, page.head_rev, page.has_more, now);
         self.settle();
     }
 
@@ -288,6 +288,7 @@ impl Replica {
         }
         if let Some(complete_rev) = self.revisions.complete_to()
             && self.told != Some(complete_rev)
+            && !self.revisions.goes_on()
         {
             self.told = Some(complete_rev);
             self.events.push_back(Event::Progress {

@@ -321,4 +321,7 @@ pub struct ChangesPage {
     pub complete_to: Rev,
     /// The newest number the server knows of, on this page or not.
     pub head_rev: Rev,
+    /// Whether more follows: what changed before `complete_to` and once more since is on pages behind
+    /// this one.
+    pub has_more: bool,
 }

@@ -77,6 +77,7 @@ impl Log {
                 after.max(records as Rev)
             },
             head_rev: self.records.len() as Rev,
+            has_more: goes_on,
             messages,
         }
     }

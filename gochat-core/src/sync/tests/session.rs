@@ -464,6 +464,7 @@ fn a_change_of_which_only_the_number_is_told_is_fetched() {
             messages: vec![read(1, 6, "uno")],
             complete_to: 6,
             head_rev: 6,
+            has_more: false,
         };
         session.handle_changes(ConversationId::World, 5, page, 1);
         let told = events(&mut session);
@@ -522,6 +523,7 @@ fn a_late_push_of_a_message_does_not_bring_back_what_it_said() {
         messages: vec![read(4, 8, "four")],
         complete_to: 8,
         head_rev: 8,
+        has_more: false,
     };
     session.handle_changes(ConversationId::World, 5, page, 1);
     let late = r#""id":"3","sender":{"id":"9"},"content":"thre","messageType":1,"seqId":3,"rev":6,"createdAt":1"#;
