@@ -97,41 +97,55 @@ fn emoji(text: &str) -> Option<String> {
     if text.len() > EMOJI_BYTES_MAX || text.graphemes(true).count() != 1 {
         return None;
     }
-    let parts: Vec<char> = text.chars().collect();
+    let is_selector = |c: &char| matches!(*c, AS_EMOJI | AS_TEXT);
+    let parts: Vec<char> = text.chars().filter(|c| !is_selector(c)).collect();
     match parts[..] {
-        [one] | [one, AS_EMOJI | AS_TEXT] => single(one),
-        ['0'..='9' | '#' | '*', KEYCAP] | ['0'..='9' | '#' | '*', AS_EMOJI, KEYCAP] => {
-            Some([parts[0], AS_EMOJI, KEYCAP].iter().collect())
-        }
-        [first, ref rest @ ..] => {
-            let is_whole = !first.is_ascii() && first.is_emoji_char();
-            (is_whole && rest.iter().all(|c| is_part(*c))).then(|| text.to_owned())
-        }
-        [] => None,
+        ['0'..='9' | '#' | '*', KEYCAP] => Some([parts[0], AS_EMOJI, KEYCAP].iter().collect()),
+        [one] if is_half_flag(one) => None,
+        [first, ..] if !first.is_ascii() && first.is_emoji_char() => joined(&parts),
+        _ => None,
     }
 }
 
-/// An emoji of one character. Half a flag is none.
-fn single(one: char) -> Option<String> {
-    let is_half_flag = ('\u{1F1E6}'..='\u{1F1FF}').contains(&one);
-    if one.is_ascii() || is_half_flag || !one.is_emoji_char() {
-        return None;
+/// Puts the parts of an emoji together: each with the sign that makes an emoji of it where it needs one,
+/// joiners between two of them only.
+fn joined(parts: &[char]) -> Option<String> {
+    let mut out = String::new();
+    let mut before = JOINER;
+    for (at, &part) in parts.iter().enumerate() {
+        let next = parts.get(at + 1).copied();
+        if !is_part(part) || (part == JOINER && (before == JOINER || next.is_none())) {
+            return None;
+        }
+        out.push(part);
+        if is_text(part) && !next.is_some_and(is_skin) {
+            out.push(AS_EMOJI);
+        }
+        before = part;
     }
-    let is_text = matches!(
-        one.emoji_status(),
+    Some(out)
+}
+
+fn is_half_flag(c: char) -> bool {
+    ('\u{1F1E6}'..='\u{1F1FF}').contains(&c)
+}
+
+fn is_skin(c: char) -> bool {
+    ('\u{1F3FB}'..='\u{1F3FF}').contains(&c)
+}
+
+/// Whether it is shown as text unless it is said otherwise.
+fn is_text(c: char) -> bool {
+    matches!(
+        c.emoji_status(),
         EmojiStatus::EmojiOther | EmojiStatus::EmojiModifierBase
-    );
-    Some(match is_text {
-        true => [one, AS_EMOJI].iter().collect(),
-        false => one.to_string(),
-    })
+    )
 }
 
-/// What may follow the first character of an emoji: others that are joined to it, a colour of skin,
-/// a colour of hair, the rest of a flag.
+/// What an emoji may consist of: characters that are emoji, joiners, and the tags of some flags.
 fn is_part(c: char) -> bool {
     let is_tag = ('\u{E0020}'..='\u{E007F}').contains(&c);
-    c == JOINER || c == AS_EMOJI || is_tag || (!c.is_ascii() && c.is_emoji_char())
+    c == JOINER || is_tag || (!c.is_ascii() && c.is_emoji_char())
 }
 
 #[cfg(test)]
@@ -170,7 +184,26 @@ mod tests {
             assert_eq!(read(heart).as_deref(), Some("\u{2764}\u{FE0F}"));
         }
         assert_eq!(read("👍\u{FE0F}").as_deref(), Some("👍"));
-        assert_eq!(read("1\u{20E3}").as_deref(), Some("1\u{FE0F}\u{20E3}"));
+        for key in ["1\u{20E3}", "1\u{FE0F}\u{20E3}"] {
+            assert_eq!(read(key).as_deref(), Some("1\u{FE0F}\u{20E3}"));
+        }
+        let eye = "\u{1F441}\u{FE0F}\u{200D}\u{1F5E8}\u{FE0F}";
+        for spelling in [
+            eye,
+            "\u{1F441}\u{200D}\u{1F5E8}",
+            "\u{1F441}\u{FE0F}\u{200D}\u{1F5E8}",
+        ] {
+            assert_eq!(read(spelling).as_deref(), Some(eye));
+        }
+        let runner = "\u{1F3C3}\u{1F3FD}\u{200D}\u{2642}\u{FE0F}";
+        assert_eq!(
+            read("\u{1F3C3}\u{1F3FD}\u{200D}\u{2642}").as_deref(),
+            Some(runner)
+        );
+        assert_eq!(read("👍\u{FE0F}\u{FE0F}").as_deref(), Some("👍"));
+        for more in ["👍\u{200D}", "👍\u{200D}\u{200D}", "👩\u{200D}\u{200D}🚀"] {
+            assert_eq!(read(more), None, "{more:?}");
+        }
     }
 
     #[test]

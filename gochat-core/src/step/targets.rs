@@ -108,7 +108,8 @@ impl Targets {
     pub(super) fn forget_saved(&mut self, saved: Mark) {
         self.messages.forget_saved(saved);
         self.own.forget_saved(saved);
-        self.pins.forget_saved(saved);
+        // There is one: it is asked for again as soon as it may be.
+        self.pins.drop_saved(saved);
     }
 
     /// Rough memory in units of 8 bytes.
@@ -212,10 +213,14 @@ impl<K: Copy + Eq + Hash, V> Overlay<K, V> {
         }
     }
 
+    fn drop_saved(&mut self, saved: Mark) {
+        let is_unsaved = |known: &Known<V>| known.unsaved.is_none_or(|mark| mark > saved);
+        self.known.retain(|_, known| is_unsaved(known));
+    }
+
     fn forget_saved(&mut self, saved: Mark) {
         if self.known.len() >= self.sweep_at.max(SWEEP_FROM) {
-            let is_unsaved = |known: &Known<V>| known.unsaved.is_none_or(|mark| mark > saved);
-            self.known.retain(|_, known| is_unsaved(known));
+            self.drop_saved(saved);
             self.known.shrink_to(2 * self.known.len());
             self.sweep_at = 2 * self.known.len();
         }

@@ -253,8 +253,16 @@ impl<'a> Round<'a> {
         self.gw
             .reactions
             .note_told(conversation, revs, Instant::now());
-        let (id, place) = (self.identity(&message, conversation), place(&message));
-        if message.again && to_world && self.gw.broadcasts.supersedes(id, place) {
+        let rev = message.rev;
+        let (id, place) = (identity(&message, conversation, rev), place(&message));
+        // One that comes once more may have been told together with others.
+        let told = match message.again {
+            true => self.gw.reactions.told_as(conversation, rev),
+            false => rev,
+        };
+        let told_id = identity(&message, conversation, told);
+        let supersedes = |id| self.gw.broadcasts.supersedes(id, place);
+        if message.again && to_world && (supersedes(id) || supersedes(told_id)) {
             return None;
         }
         let Some(frame) = self.frame(&message, revs) else {
@@ -311,9 +319,11 @@ impl<'a> Round<'a> {
             // The single-target form of the same list.
             std::iter::once(&message.target_user_id).filter(|id| !id.is_empty()),
         );
+        let gw = self.gw;
+        let had = |user| gw.had(user, id) || (told_id != id && gw.had(user, told_id));
         for target in targets {
             match target.parse::<UserId>() {
-                Ok(user) if message.again && self.gw.had(user, id) => {}
+                Ok(user) if message.again && had(user) => {}
                 Ok(user) => self.queue_for_user(user, skip, about, late, &frame),
                 Err(_) => self.missed += 1,
             }
@@ -337,15 +347,6 @@ impl<'a> Round<'a> {
             }
             None => self.spans.extend(span),
         }
-    }
-
-    /// What tells a push from others. One that is repeated may have been told together with others.
-    fn identity(&self, message: &DownstreamMessage, conversation: u64) -> i64 {
-        let rev = match message.again {
-            true => self.gw.reactions.told_as(conversation, message.rev),
-            false => message.rev,
-        };
-        identity(message, conversation, rev)
     }
 
     /// Reactions that have to be told before this record. One that comes once more, late, is before them

@@ -119,7 +119,8 @@ fn tail_record(record: &InRecord) -> Option<TailRecord> {
             21 => edits = value.number()?,
             23 => counts.push(count(value)?),
             24 => pinned = value.number()? != 0,
-            25 => own.push(value.text()?.parse::<Emoji>().ok()?),
+            // One that isn't known here is of a later version: its number counts all the same.
+            25 => own.extend(value.text()?.parse::<Emoji>()),
             26 => pins = value.number()?,
             _ => {}
         }
