@@ -15,8 +15,8 @@ pub enum Item {
     /// Something happened.
     Event(Event),
     /// The receiver was too slow and so many events were dropped. Messages among them are in
-    /// history: load them with [`Api::history`](crate::api::Api::history). What became of older ones
-    /// is told by [`Api::changes`](crate::api::Api::changes).
+    /// history: load them with [`Api::history`](crate::api::Api::history). What became of older
+    /// ones is told by [`Api::changes`](crate::api::Api::changes).
     Lagged(u64),
 }
 

@@ -21,9 +21,9 @@
 //!   lost and never doubled, whatever happens to the network.
 //! * [`Event::Message`] brings the messages of a conversation in order, each once: gaps are
 //!   found by sequence number and fetched.
-//! * [`Event::MessageChanged`] brings what became of them, edits and recalls, also those of while the
-//!   client was away: apply it with [`Message::apply`]. Every client ends with the same state of
-//!   every message.
+//! * [`Event::MessageChanged`] brings what became of them, also while the client was away: edits,
+//!   recalls, reactions, pins. Apply it with [`Message::apply`]. Every client ends with the same
+//!   state of every message.
 //! * Tokens are renewed, connections are made again (1, 2, 4, 8, 15, 30 s).
 //!
 //! The rules are those of `gochat_core::sync`; this crate adds sockets and a clock. A

@@ -54,9 +54,10 @@ impl ConnectOptions {
         self
     }
 
-    /// Goes on where an earlier client left, by its last [`Event::Progress`](crate::Event::Progress):
-    /// messages of `conversation` after `seq` are loaded, and what became of earlier ones after
-    /// `rev` is told. With a `rev` of 0 it is told from now on.
+    /// Goes on where an earlier client left, by its last
+    /// [`Event::Progress`](crate::Event::Progress): messages of `conversation` after `seq` are
+    /// loaded, and what became of earlier ones after `rev` is told. With a `rev` of 0 it is told
+    /// from now on.
     pub fn resume(mut self, conversation: ConversationId, seq: SeqId, rev: Rev) -> Self {
         self.resume.push((conversation, seq, rev));
         self

@@ -91,8 +91,8 @@ impl Api {
         .await
     }
 
-    /// History, oldest first, after `after_seq`, that shows what the caller knows of or says that it
-    /// is behind; at most 100.
+    /// History, oldest first, after `after_seq`, that shows what the caller knows of or says that
+    /// it is behind; at most 100.
     pub async fn history_reaching(
         &self,
         id: ConversationId,
@@ -179,8 +179,8 @@ impl Api {
         .await
     }
 
-    /// The same for a caller that knows of the number `at_least`: the page waits for it for a moment,
-    /// or says that it is behind.
+    /// The same for a caller that knows of the number `at_least`: the page waits for it for a
+    /// moment, or says that it is behind.
     pub async fn changes_reaching(
         &self,
         id: ConversationId,

@@ -49,8 +49,8 @@ struct Pins {
 }
 
 impl Api {
-    /// Puts an emoji under a message; gives the reactions as they are now. Trying again is safe: it counts
-    /// once.
+    /// Puts an emoji under a message; gives the reactions as they are now. Trying again is safe: it
+    /// counts once.
     pub async fn react(
         &self,
         id: ConversationId,
@@ -62,8 +62,8 @@ impl Api {
             .await
     }
 
-    /// Takes the user's emoji away from a message; gives the reactions as they are now. Trying again is
-    /// safe.
+    /// Takes the user's emoji away from a message; gives the reactions as they are now. Trying
+    /// again is safe.
     pub async fn take_reaction_back(
         &self,
         id: ConversationId,

@@ -38,8 +38,8 @@ pub struct GroupSettings {
     /// Every member may pin messages; absent means only admins and the owner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members_pin: Option<bool>,
-    /// What may be reacted with: emoji, and names of the application's own pictures. Absent means any
-    /// emoji and no name, an empty list that nobody reacts.
+    /// What may be reacted with: emoji, and names of the application's own pictures. Absent means
+    /// any emoji and no name, an empty list that nobody reacts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reactions: Option<Vec<String>>,
     /// Shown at the top of the group.

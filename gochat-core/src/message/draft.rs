@@ -81,8 +81,8 @@ impl<'a> Draft<'a> {
     }
 
     /// Checks the form of a change: an edit may say what a text message may say, whatever the type
-    /// of its message, the content of a reaction is its emoji, and the others have no form but their
-    /// client id.
+    /// of its message, the content of a reaction is its emoji, and the others have no form but
+    /// their client id.
     ///
     /// ```
     /// use gochat_core::message::{ChangeForm, ChangeKind, Draft, DraftLimits};

@@ -19,9 +19,9 @@ const JOINER: char = '\u{200D}';
 
 /// An emoji, or a name that stands for a picture of the application's own: the kind of a reaction.
 ///
-/// An emoji is one grapheme. It is kept in the spelling of emoji, so that the heart of one keyboard and
-/// that of another are one kind. A name has lower-case letters, digits, `_`, `+` and `-`; it counts
-/// only where a group allows it.
+/// An emoji is one grapheme. It is kept in the spelling of emoji, so that the heart of one keyboard
+/// and that of another are one kind. A name has lower-case letters, digits, `_`, `+` and `-`; it
+/// counts only where a group allows it.
 ///
 /// ```
 /// use gochat_core::message::Emoji;
@@ -107,8 +107,8 @@ fn emoji(text: &str) -> Option<String> {
     }
 }
 
-/// Puts the parts of an emoji together: each with the sign that makes an emoji of it where it needs one,
-/// joiners between two of them only.
+/// Puts the parts of an emoji together: each with the sign that makes an emoji of it where it needs
+/// one, joiners between two of them only.
 fn joined(parts: &[char]) -> Option<String> {
     let mut out = String::new();
     let mut before = JOINER;

@@ -71,8 +71,8 @@ pub struct Wish {
 }
 
 impl State {
-    /// Judges a wish by the facts of its message. Whether the operator may act in the conversation at
-    /// all is judged before ([`crate::step::Facts::judge_change`]).
+    /// Judges a wish by the facts of its message. Whether the operator may act in the conversation
+    /// at all is judged before ([`crate::step::Facts::judge_change`]).
     ///
     /// ```
     /// use gochat_core::error::ErrorCode;
@@ -90,7 +90,7 @@ impl State {
     /// # Errors
     /// * All kinds: `MESSAGE_RECALLED`.
     /// * Edits: `NOT_THE_AUTHOR`, `EDIT_TIME_EXCEEDED`, `TOO_MANY_EDITS`.
-    /// * Recalls: `FORBIDDEN` where they are switched off, `INSUFFICIENT_PERMISSION` for others than the
+    /// * Recalls: `FORBIDDEN` where they are switched off, `INSUFFICIENT_PERMISSION` for all but the
     ///   author and moderators, `RECALL_TIME_EXCEEDED` for an author who comes too late.
     /// * Reactions: `REACTION_NOT_ALLOWED` without an emoji, `TOO_MANY_REACTIONS`.
     /// * Pins: `TOO_MANY_PINS`.
@@ -110,8 +110,8 @@ impl State {
         }
     }
 
-    /// The state after a change that was judged. Doing again what was done changes nothing: no second
-    /// reaction, no second pin.
+    /// The state after a change that was judged. Doing again what was done changes nothing: no
+    /// second reaction, no second pin.
     #[must_use]
     pub fn after(mut self, kind: ChangeKind, emoji: Option<Emoji>) -> Self {
         let target = &mut self.target;
@@ -319,8 +319,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is done in whatever order: nothing follows a recall, the count of edits is that of
-        /// the edits that were allowed, and the tally is what the users' own reactions add up to.
+        /// Whatever is done in whatever order: nothing follows a recall, the count of edits is that
+        /// of the edits that were allowed, and the tally is what the users' own reactions add up
+        /// to.
         #[test]
         fn the_state_is_the_sum_of_what_was_allowed(steps in prop::collection::vec(step(), 0..80)) {
             let (mut target, mut edits, mut pins) = (state().target, 0, 0);

@@ -217,8 +217,8 @@ impl Facts {
     }
 
     /// Whether `user` may change messages of `conversation` in this way now, and with which standing.
-    /// Edits, reactions and pins speak, and are judged like a message. Taking back is open to members
-    /// who may not speak. In the world chat nobody pins.
+    /// Edits, reactions and pins speak, and are judged like a message. Taking back is open to
+    /// members who may not speak. In the world chat nobody pins.
     ///
     /// # Errors
     /// The first reason against it. Retryable ones mean the judgement has to wait.

@@ -91,7 +91,8 @@ pub struct Need {
     pub resends: Vec<usize>,
     /// Messages that are to be changed and whose facts aren't known. Distinct.
     pub targets: Vec<MessageId>,
-    /// Messages that are to be reacted to, and by whom: the user's own reactions are asked for. Distinct.
+    /// Messages that are to be reacted to, and by whom: the user's own reactions are asked for.
+    /// Distinct.
     pub reactors: Vec<(MessageId, UserId)>,
     /// Facts are there and may be used on when no answer comes; they are only old.
     pub refresh: bool,
@@ -107,7 +108,8 @@ pub struct Loaded {
     pub recent: Vec<Recorded>,
     /// What was found of the resends that were asked for.
     pub resends: Vec<Looked>,
-    /// What is stored of the messages to be changed, as of `head`; `None` when it was not looked for.
+    /// What is stored of the messages to be changed, as of `head`; `None` when it was not looked
+    /// for.
     pub targets: Option<Found>,
     /// Facts; `None` when there is no such conversation.
     pub facts: Option<Facts>,

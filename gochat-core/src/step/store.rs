@@ -106,8 +106,8 @@ impl Slot {
         (!is_known && self.log.find(&wish.key, now).is_none()).then_some(id)
     }
 
-    /// What a change is judged by; the outer `None` when it isn't known, the inner one when there is
-    /// no such message.
+    /// What a change is judged by; the outer `None` when it isn't known, the inner one when there
+    /// is no such message.
     pub(super) fn state(
         &self,
         change: Change,

@@ -2,8 +2,8 @@
 
 use super::{Backoff, Millis};
 
-/// A push leaves so much of the wait for another fetch: 4 s of 30. In an outage many clients have gaps and are pushed to
-/// all the time; their fetches must stay rare.
+/// A push leaves so much of the wait for another fetch: 4 s of 30. In an outage many clients have
+/// gaps and are pushed to all the time; their fetches must stay rare.
 const WITH_NEWS: Millis = 8;
 /// No sooner than this after a fetch that brought nothing.
 const AGAIN_AFTER_EMPTY: Millis = 1_000;
@@ -50,7 +50,8 @@ impl Attempts {
         matches!(self.state, State::Waiting)
     }
 
-    /// Whether the first round isn't over: nothing came back empty or failed since the last success.
+    /// Whether the first round isn't over: nothing came back empty or failed since the last
+    /// success.
     pub(super) const fn is_first_round(&self) -> bool {
         self.is_waiting() || self.backoff.is_fresh()
     }
@@ -103,7 +104,8 @@ impl Attempts {
         }
     }
 
-    /// The next fetch waits as long as the back-off says, or with news only a part of that and at least `again_after`.
+    /// The next fetch waits as long as the back-off says, or with news only a part of that and at
+    /// least `again_after`.
     fn wait(&mut self, now: Millis, again_after: Millis) {
         let delay = self.backoff.next_delay();
         let with_news = delay.min(again_after.max(delay / WITH_NEWS));

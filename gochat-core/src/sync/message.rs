@@ -30,7 +30,8 @@ pub struct Message {
     /// Whether it was recalled.
     pub deleted: bool,
     /// Number of its last change, over the messages of the conversation and their changes: of two
-    /// states of a message the one with the higher number is newer. 0 from a server without changes.
+    /// states of a message the one with the higher number is newer. 0 from a server without
+    /// changes.
     pub rev: Rev,
     /// Unix seconds of the last edit; `None` when it was never edited.
     pub edited_at: Option<i64>,
@@ -95,7 +96,8 @@ impl Message {
         true
     }
 
-    /// A push says how many reacted, and whose reaction it is about; a read says which are the user's own.
+    /// A push says how many reacted, and whose reaction it is about; a read says which are the
+    /// user's own.
     fn take_reactions(&mut self, reactions: &[Reaction], change: &Changed) {
         let before = std::mem::replace(&mut self.reactions, reactions.to_vec());
         if change.kind.is_none() {

@@ -18,8 +18,9 @@ const MAX_REV: Rev = i64::MAX as Rev;
 /// [`complete_to`](Self::complete_to), as they are now. Changes are handed out by ascending
 /// number, each once, and not before the message that they are about.
 ///
-/// A page that says that more follows has what changed up to its number only of messages that weren't changed
-/// again meanwhile; the others are on pages behind it. So nothing that was pushed is told before the last page.
+/// A page that says that more follows has what changed up to its number only of messages that
+/// weren't changed again meanwhile; the others are on pages behind it. So nothing that was pushed
+/// is told before the last page.
 ///
 /// The sequence needs a *base*: a number so that whatever the caller holds of the conversation is
 /// at least that new. A page of history that shows a number the caller knows of gives one. Until
@@ -44,7 +45,8 @@ const MAX_REV: Rev = i64::MAX as Rev;
 pub struct Revisions<C> {
     /// Everything up to here is told. `None` without a base.
     complete: Option<Rev>,
-    /// Part of `complete` that was told by pages, not by pushes: what is read later must be at least so new.
+    /// Part of `complete` that was told by pages, not by pushes: what is read later must be at
+    /// least so new.
     floor: Rev,
     /// More pages follow the one that was fetched last.
     goes_on: bool,
@@ -97,7 +99,8 @@ impl<C> Revisions<C> {
         self.known
     }
 
-    /// The number that a page of history must show, so that what is read isn't older than what was told.
+    /// The number that a page of history must show, so that what is read isn't older than what was
+    /// told.
     pub const fn history_must_show(&self) -> Rev {
         match self.complete {
             Some(_) => self.floor,
@@ -105,14 +108,14 @@ impl<C> Revisions<C> {
         }
     }
 
-    /// Whether a page that may be behind is new enough all the same: `seen` is the highest number on it. Rows are
-    /// written in order, so a page shows everything up to the highest number on it.
+    /// Whether a page that may be behind is new enough all the same: `seen` is the highest number
+    /// on it. Rows are written in order, so a page shows everything up to the highest number on it.
     pub const fn is_new_enough(&self, seen: Rev) -> bool {
         seen > 0 && (self.complete.is_none() || seen >= self.floor)
     }
 
-    /// Whether more pages follow the one that was fetched last: until then messages may lack changes
-    /// from before [`complete_to`](Self::complete_to).
+    /// Whether more pages follow the one that was fetched last: until then messages may lack
+    /// changes from before [`complete_to`](Self::complete_to).
     pub const fn goes_on(&self) -> bool {
         self.goes_on
     }
@@ -178,8 +181,8 @@ impl<C> Revisions<C> {
         }
     }
 
-    /// What the caller holds is at least as new as this number; 0 says nothing. Only the first base counts. Pushes
-    /// that came before it may be older.
+    /// What the caller holds is at least as new as this number; 0 says nothing. Only the first base
+    /// counts. Pushes that came before it may be older.
     pub fn handle_base(&mut self, rev: Rev) {
         let base = rev.min(self.oldest_push);
         if self.complete.is_none() && is_number(base) {
@@ -210,8 +213,9 @@ impl<C> Revisions<C> {
         is_number(rev) && rev > self.complete.unwrap_or(0).max(told)
     }
 
-    /// The messages behind the number of [`poll_fetch`](Self::poll_fetch) arrived and were handed out: with them everything up to `complete_to` is
-    /// known, and the server knows of `head`. `goes_on` says that more pages follow.
+    /// The messages behind the number of [`poll_fetch`](Self::poll_fetch) arrived and were handed
+    /// out: with them everything up to `complete_to` is known, and the server knows of `head`.
+    /// `goes_on` says that more pages follow.
     pub fn handle_fetched(&mut self, complete_to: Rev, head: Rev, goes_on: bool, now: Millis) {
         self.goes_on = goes_on && self.complete.is_some();
         self.known = self.known.max(if is_number(head) { head } else { 0 });
@@ -256,7 +260,8 @@ impl<C> Revisions<C> {
         }
     }
 
-    /// After which number to fetch changes now, if at all. Answer it with [`handle_fetched`](Self::handle_fetched) or
+    /// After which number to fetch changes now, if at all. Answer it with
+    /// [`handle_fetched`](Self::handle_fetched) or
     /// [`handle_fetch_failed`](Self::handle_fetch_failed); until then it isn't asked for again.
     pub fn poll_fetch(&mut self, now: Millis) -> Option<Rev> {
         if self.poll_timeout()? > now {

@@ -44,7 +44,8 @@ fn wish(
     })
 }
 
-/// A group of users 1 to 5 whose database holds message 7 of user 1, and this of reactions and pins.
+/// A group of users 1 to 5 whose database holds message 7 of user 1, and this of reactions and
+/// pins.
 fn bench(
     own: Vec<(MessageId, gochat_core::ids::UserId, Vec<Emoji>)>,
     pins: u32,

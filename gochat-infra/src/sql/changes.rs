@@ -100,9 +100,9 @@ pub(crate) fn apply(changes: &[NewChange], stored: Vec<Stand>) -> Applied<'_> {
 }
 
 impl Stand {
-    /// Moves to the state after a change. Returns what replaces content and extra, if anything does.
-    /// Each kind writes its own part of the row alone: a sequencer that doesn't know the other parts
-    /// can't erase them.
+    /// Moves to the state after a change. Returns what replaces content and extra, if anything
+    /// does. Each kind writes its own part of the row alone: a sequencer that doesn't know the
+    /// other parts can't erase them.
     fn change<'c>(&mut self, change: &'c NewChange) -> Option<Text<'c>> {
         self.rev = change.rev;
         match change.kind {

@@ -244,8 +244,8 @@ impl<'a> Round<'a> {
         self.push(message, skip, &[rev])
     }
 
-    /// Queues a frame that stands for these numbers, for all receivers of its record but one connection;
-    /// what another task writes is handed back.
+    /// Queues a frame that stands for these numbers, for all receivers of its record but one
+    /// connection; what another task writes is handed back.
     fn push(&mut self, message: DownstreamMessage, skip: ConnId, revs: &[i64]) -> Option<ToMany> {
         let to_world = message.conversation_type == ConversationKind::World as i32;
         let conversation = self.gw.hash_of(&message.conversation_id);
@@ -349,8 +349,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Reactions that have to be told before this record. One that comes once more, late, is before them
-    /// anyway.
+    /// Reactions that have to be told before this record. One that comes once more, late, is before
+    /// them anyway.
     fn held_before(&self, message: &DownstreamMessage) -> Vec<Held> {
         let is_told = matches!(
             message.kind(),
@@ -363,8 +363,8 @@ impl<'a> Round<'a> {
         self.gw.reactions.before(conversation)
     }
 
-    /// Lets a reaction wait for others, but for the other devices of who made it. False when it is to be
-    /// told now.
+    /// Lets a reaction wait for others, but for the other devices of who made it. False when it is
+    /// to be told now.
     fn hold(&mut self, message: &DownstreamMessage, skip: ConnId) -> bool {
         let conversation = self.gw.hash_of(&message.conversation_id);
         let taken = self

@@ -95,8 +95,8 @@ pub(crate) fn change_ack(message: &DownstreamMessage, now_s: i64) -> Bytes {
 }
 
 /// The `message-changed` frame of a downstream record; behind it, for clients that don't know it,
-/// `message-recalled` when it was recalled. `revs` are the numbers it stands for: of several reactions
-/// nobody's is named. `None` for a kind of change this version doesn't know.
+/// `message-recalled` when it was recalled. `revs` are the numbers it stands for: of several
+/// reactions nobody's is named. `None` for a kind of change this version doesn't know.
 pub(crate) fn message_changed(
     message: &DownstreamMessage,
     revs: &[i64],

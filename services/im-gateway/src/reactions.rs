@@ -1,10 +1,11 @@
-//! Reactions are told together: a message that many people react to would else be pushed to everybody
-//! once per reaction.
+//! Reactions are told together: a message that many people react to would else be pushed to
+//! everybody once per reaction.
 //!
-//! The first reaction in a conversation goes out at once and opens a window. Those that follow within it are
-//! held, one frame per message, with the counts of the newest and the numbers of all. They go out when the
-//! window ends, or before anything else of the conversation, so that clients see numbers in order. What
-//! is lost with a gateway was on its way to sockets that are lost with it.
+//! The first reaction in a conversation goes out at once and opens a window. Those that follow
+//! within it are held, one frame per message, with the counts of the newest and the numbers of all.
+//! They go out when the window ends, or before the next message or other change of the
+//! conversation, so numbers come nearly in order: reactions to several messages interleave. What is
+//! lost with a gateway was on its way to sockets that are lost with it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,8 +31,10 @@ const TICK: Duration = Duration::from_millis(50);
 const WINDOWS_MAX: usize = 10_000;
 /// Reactions that one window holds at most: then they go out.
 const HELD_MAX: usize = 1_000;
-/// How long it is known which reactions were told together: what was pushed is pushed again to newcomers
-/// within this time.
+/// So many receivers of a frame that is held take as much room as a reaction.
+const RECEIVERS: usize = 100;
+/// How long it is known which reactions were told together: what was pushed is pushed again to
+/// newcomers within this time.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
 /// Reactions of which that is known at most.
 const KNOWN_MAX: usize = 20_000;
@@ -48,8 +51,8 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Whether a reaction is to the same message and for the same receivers. Those of others are told apart: who left
-    /// in between hears nothing of what came after.
+    /// Whether a reaction is to the same message and for the same receivers. Those of others are
+    /// told apart: who left in between hears nothing of what came after.
     fn is_for_those_of(&self, message: &DownstreamMessage) -> bool {
         let held = &self.message;
         held.message_id == message.message_id
@@ -154,11 +157,15 @@ impl Reactions {
                 held.revs.push(message.rev);
                 held.skip = 0;
             }
-            None => window.held.push(Held {
-                message: message.clone(),
-                skip,
-                revs: vec![message.rev],
-            }),
+            None => {
+                let receivers = message.member_ids.len() + message.target_user_ids.len();
+                window.count += receivers / RECEIVERS;
+                window.held.push(Held {
+                    message: message.clone(),
+                    skip,
+                    revs: vec![message.rev],
+                });
+            }
         }
         if window.count < HELD_MAX {
             return Outcome::Later;
@@ -167,8 +174,8 @@ impl Reactions {
         Outcome::Full(std::mem::take(&mut window.held))
     }
 
-    /// Whether a reaction that comes once more, because its receivers may have missed it, is still held for all of
-    /// them.
+    /// Whether a reaction that comes once more, because its receivers may have missed it, is still
+    /// held for all of them.
     pub(crate) fn holds(&self, conversation: u64, again: &DownstreamMessage) -> bool {
         if self.is_idle() {
             return false;
@@ -183,7 +190,7 @@ impl Reactions {
 
     /// What has to be told before anything else of the conversation.
     pub(crate) fn before(&self, conversation: u64) -> Vec<Held> {
-        if self.open.load(Ordering::Acquire) == 0 {
+        if self.is_idle() {
             return Vec::new();
         }
         let mut windows = self.windows.lock();
@@ -378,5 +385,15 @@ mod tests {
             panic!("not full");
         };
         assert_eq!(held[0].revs.len(), 1_000);
+        // Lists of a large group, one per message, take more room.
+        let to_group = |message| DownstreamMessage {
+            member_ids: (0..10_000).collect(),
+            ..reaction(message, message)
+        };
+        let mut taken = (1..100).map(|message| reactions.take(1, &to_group(message), 0, start));
+        assert_eq!(
+            taken.position(|outcome| matches!(outcome, Outcome::Full(_))),
+            Some(9)
+        );
     }
 }

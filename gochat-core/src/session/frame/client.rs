@@ -64,8 +64,8 @@ pub struct SendMessage<'a> {
     pub resend: bool,
 }
 
-/// The data of `edit-message`, `recall-message`, `react`, `pin-message` and `unpin-message`. Only its
-/// shape is checked here.
+/// The data of `edit-message`, `recall-message`, `react`, `pin-message` and `unpin-message`. Only
+/// its shape is checked here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeMessage<'a> {
     /// Conversation of the message.

@@ -252,8 +252,8 @@ frames! {
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")] emoji: Option<Cow<'a, str>>,
         /// The reaction was taken back.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")] removed: bool,
-        /// Numbers of all changes that the frame stands for, ascending, when there are several: many reactions
-        /// to one message are told together. `rev` is the last of them.
+        /// Numbers of all changes that the frame stands for, ascending, when there are several:
+        /// many reactions to one message are told together. `rev` is the last of them.
         #[serde(default, skip_serializing_if = "Vec::is_empty")] revs: Vec<Rev>,
         /// The message after the change, as far as the change determines it.
         #[serde(borrow, default)] message: ChangedMessage<'a>,

@@ -108,8 +108,9 @@ impl ClientSession {
             .and_then(Replica::complete_rev)
     }
 
-    /// Conversations that are known to go further than they are complete, in messages or changes: what is missing is being fetched, or its row is
-    /// still on its way to the database. What came after it is handed out behind it.
+    /// Conversations that are known to go further than they are complete, in messages or changes:
+    /// what is missing is being fetched, or its row is still on its way to the database. What came
+    /// after it is handed out behind it.
     pub fn gaps(&self) -> usize {
         self.gaps.len()
     }

@@ -185,7 +185,8 @@ impl Replica {
         self.settle();
     }
 
-    /// Takes a message of a page of changes that isn't told yet. One without room is left to history.
+    /// Takes a message of a page of changes that isn't told yet. One without room is left to
+    /// history.
     fn keep(&mut self, message: Message) {
         let seq = message.seq_id;
         if let Some(aside) = self.timeline.aside_mut(seq) {

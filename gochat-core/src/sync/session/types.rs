@@ -97,7 +97,8 @@ pub enum Action {
         /// doesn't; 0 asks for nothing.
         at_least_rev: Rev,
     },
-    /// `GET /conversations/{id}/changes?after_rev=`, then `handle_changes` or `handle_fetch_failed`.
+    /// `GET /conversations/{id}/changes?after_rev=`, then `handle_changes` or
+    /// `handle_fetch_failed`.
     FetchChanges {
         /// Identifier of the conversation.
         conversation_id: ConversationId,
@@ -128,14 +129,16 @@ pub struct Changed {
     pub edited_at: Option<i64>,
     /// Number of edits of the message.
     pub edit_count: u32,
-    /// How often each emoji stands under the message now; `None` when the change left that as it was.
+    /// How often each emoji stands under the message now; `None` when the change left that as it
+    /// was.
     pub reactions: Option<Vec<Reaction>>,
-    /// The user's own reaction that was pushed, made on another device, and whether it was put there or taken back.
+    /// The user's own reaction that was pushed, made on another device, and whether it was put
+    /// there or taken back.
     pub own_reaction: Option<(String, bool)>,
     /// Whether the message is pinned now; `None` when the change left that as it was.
     pub pinned: Option<bool>,
-    /// `edited`, `recalled`, `reaction`, `pinned` or `unpinned`; `None` when it was learned by catching up, which tells the outcome of
-    /// any number of changes.
+    /// `edited`, `recalled`, `reaction`, `pinned` or `unpinned`; `None` when it was learned by
+    /// catching up, which tells the outcome of any number of changes.
     pub kind: Option<String>,
     /// User that made the change; `None` when it was learned by catching up.
     pub operator_id: Option<UserId>,
@@ -179,8 +182,9 @@ pub enum Event {
         seq_id: SeqId,
     },
     /// A message was changed, while this client was connected or away. Within a conversation these
-    /// events come by ascending `rev`, each after the message it is about; a message from before the
-    /// history that was loaded may be changed as well. A recall is told by [`Event::Recalled`] too.
+    /// events come by ascending `rev`, each after the message it is about; a message from before
+    /// the history that was loaded may be changed as well. A recall is told by [`Event::Recalled`]
+    /// too.
     MessageChanged {
         /// Identifier of the conversation.
         conversation_id: ConversationId,
@@ -321,7 +325,7 @@ pub struct ChangesPage {
     pub complete_to: Rev,
     /// The newest number the server knows of, on this page or not.
     pub head_rev: Rev,
-    /// Whether more follows: what changed before `complete_to` and once more since is on pages behind
-    /// this one.
+    /// Whether more follows: what changed before `complete_to` and once more since is on pages
+    /// behind this one.
     pub has_more: bool,
 }

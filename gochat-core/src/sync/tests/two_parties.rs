@@ -32,8 +32,8 @@ fn talk(clients: usize, messages: usize, network: Network, seed: u64) -> World {
     world
 }
 
-/// The client holds every message from the given number on, as it is; one that was recalled before it
-/// was told may be missing where a server without changes leaves it out.
+/// The client holds every message from the given number on, as it is; one that was recalled before
+/// it was told may be missing where a server without changes leaves it out.
 pub(super) fn holds_the_truth(world: &World, n: usize, from: SeqId) {
     let client = &world.clients[n];
     for (place, log) in &world.logs {

@@ -715,8 +715,8 @@ fn text_of<T: ServerPayload>(payload: &T) -> Vec<u8> {
     out
 }
 
-/// What an application does with a change. It must be about a message that was told, or about one from
-/// before the first. Whether it was news.
+/// What an application does with a change. It must be about a message that was told, or about one
+/// from before the first. Whether it was news.
 fn apply(told: &mut [Message], id: MessageId, change: &Changed) -> bool {
     let Some(message) = told.iter_mut().find(|m| m.seq_id == change.seq_id) else {
         let first = told.first().map_or(u64::MAX, |m| m.seq_id);

@@ -26,7 +26,8 @@ statements! {
             AND m.seq_id = j.seq_id AND m.id = j.id FOR UPDATE"
     );
     // ?1 [[conversation, seq, rev, deleted, content, extra, edited at, edits, changed at, pinned,
-    // reactions], …], times in milliseconds. A content of NULL leaves content and extra as they are.
+    // reactions], …], times in milliseconds. A content of NULL leaves content and extra as they
+    // are.
     Write = "UPDATE JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
             (conversation_id VARCHAR(64) PATH '$[0]', seq_id BIGINT PATH '$[1]', \
              rev BIGINT PATH '$[2]', deleted INT PATH '$[3]', \

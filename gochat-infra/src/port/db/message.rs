@@ -278,11 +278,12 @@ pub trait MessageStore: Send + Sync {
     /// * the author's read pointer moves to the author's newest seq: who writes has read;
     /// * a single chat hidden by one side shows again with a message.
     ///
-    /// An edit replaces content and extra. A recall erases them and all reactions for good and takes
-    /// the pin off: a change after it only counts as a change. A reaction is put or taken away, and the
-    /// message keeps the tally that its newest reaction brings. A pin is set (again: it stands on top)
-    /// or taken off, and the conversation counts its pins. A change of one kind leaves alone what the
-    /// others keep. Every change is remembered by its author and the author's own id.
+    /// An edit replaces content and extra. A recall erases them and all reactions for good and
+    /// takes the pin off: a change after it only counts as a change. A reaction is put or taken
+    /// away, and the message keeps the tally that its newest reaction brings. A pin is set (again:
+    /// it stands on top) or taken off, and the conversation counts its pins. A change of one kind
+    /// leaves alone what the others keep. Every change is remembered by its author and the author's
+    /// own id.
     ///
     /// One outcome per message and then one per change, in the order given. Idempotent: what is
     /// stored already is [`SaveOutcome::Duplicate`], also within one batch, and moves nothing back.

@@ -227,7 +227,8 @@ impl Fate<'_> {
             .collect()
     }
 
-    /// Counts after the changes up to a number; `None` while a wish about the message has no answer.
+    /// Counts after the changes up to a number; `None` while a wish about the message has no
+    /// answer.
     fn counts(&self, up_to: u64) -> Option<Counts> {
         if !self.open.is_empty() {
             return None;

@@ -119,8 +119,8 @@ pub(super) struct Replica {
 }
 
 impl Replica {
-    /// Takes a message as it was sent or read, unless something newer is known. A push tells one part of a
-    /// message; what is read tells all of them.
+    /// Takes a message as it was sent or read, unless something newer is known. A push tells one
+    /// part of a message; what is read tells all of them.
     pub(super) fn apply(&mut self, seq: u64, state: Held) {
         let known = self.messages.get(&seq).map_or(0, |held| held.rev);
         if state.rev >= known {

@@ -510,7 +510,8 @@ mod tests {
         let sent: Vec<Row> = (1..=9).map(row).collect();
         let mut rows = sent.clone();
         let mut observed = Observed::default();
-        // The fourth was edited, the fifth taken back, the sixth got a reaction, the seventh was pinned.
+        // The fourth was edited, the fifth taken back, the sixth got a reaction, the seventh was
+        // pinned.
         (rows[3].rev, rows[3].edits, rows[3].content) = (10, 1, "edited".into());
         (rows[4].rev, rows[4].deleted, rows[4].content) = (11, true, String::new());
         (rows[5].rev, rows[5].reactions) = (12, [("👍".to_owned(), 1)].into());

@@ -19,7 +19,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
-/// Memory is measured of the whole process: tests that measure it run alone, all others side by side.
+/// Memory is measured of the whole process: tests that measure it run alone, all others side by
+/// side.
 static ALONE: RwLock<()> = RwLock::const_new(());
 
 /// A guard of [`ALONE`].

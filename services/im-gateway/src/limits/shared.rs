@@ -18,8 +18,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Takes a token from a shared bucket. Without an answer within `wait` the request passes: the bucket of this process,
-    /// which let it through before, is the verdict. Strangers then have one budget per gateway, and nobody is locked out.
+    /// Takes a token from a shared bucket. Without an answer within `wait` the request passes: the
+    /// bucket of this process, which let it through before, is the verdict. Strangers then have one
+    /// budget per gateway, and nobody is locked out.
     pub(super) async fn judge(
         &self,
         backend: &Backend,

@@ -261,8 +261,8 @@ fn reactor((message, user): &(MessageId, UserId)) -> ReactorQuery {
     }
 }
 
-/// `None` when nobody looked for all of them: im-repo is of a version without changes, reactions or pins, or too many were
-/// asked for.
+/// `None` when nobody looked for all of them: im-repo is of a version without changes, reactions or
+/// pins, or too many were asked for.
 fn targets(need: &Need, facts: &ConversationFacts) -> Option<Found> {
     let few = need.targets.len().max(need.reactors.len()) <= TARGETS;
     let is_answered = facts.targets_answered && (facts.reactions_answered || !facts.found);

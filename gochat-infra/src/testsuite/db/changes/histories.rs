@@ -48,7 +48,8 @@ async fn store_in_pieces(db: SharedDatabase, id: ConversationId, len: u64, mut s
     }
 }
 
-/// However a history is cut and repeated, the rows are the same, and those that its definition says.
+/// However a history is cut and repeated, the rows are the same, and those that its definition
+/// says.
 pub async fn histories_in_any_pieces_end_in_the_same_rows(subject: Subject) {
     let db = subject.db();
     const LEN: u64 = 250;

@@ -1,5 +1,5 @@
-//! Histories of messages and changes as a sequencer writes them, and what is to be stored after them:
-//! the state of each message as `gochat_core` defines it.
+//! Histories of messages and changes as a sequencer writes them, and what is to be stored after
+//! them: the state of each message as `gochat_core` defines it.
 
 use std::collections::BTreeMap;
 

@@ -64,7 +64,8 @@ pub async fn pins_are_listed_and_counted(subject: Subject) {
     assert_eq!(row(&db, group(1)).await.pinned_count, 2);
 }
 
-/// A recall erases reactions and the pin, with a number or without; what comes after it only counts.
+/// A recall erases reactions and the pin, with a number or without; what comes after it only
+/// counts.
 pub async fn a_recall_takes_reactions_and_the_pin_along(subject: Subject) {
     let db = subject.db();
     open(&db, group(1), 1, &[2]).await;

@@ -35,7 +35,8 @@ pub(super) fn told_as(expected: &[(u64, u64, &str)]) -> Vec<(u64, u64, String)> 
     expected.iter().map(entry).collect()
 }
 
-/// A user reacts with an emoji once; the message shows how many did, and nothing else of it changes.
+/// A user reacts with an emoji once; the message shows how many did, and nothing else of it
+/// changes.
 pub async fn reactions_are_stored_once(subject: Subject) {
     let db = subject.db();
     for n in 1..=2 {
@@ -104,7 +105,8 @@ pub async fn reactions_are_stored_once(subject: Subject) {
     assert_eq!(row(&db, group(1)).await.last_rev, 8);
 }
 
-/// A reaction that is taken away and made anew stands behind the others, in one batch as in several.
+/// A reaction that is taken away and made anew stands behind the others, in one batch as in
+/// several.
 pub async fn a_reaction_made_anew_has_a_new_number(subject: Subject) {
     let db = subject.db();
     let changes = |id| {

@@ -18,7 +18,8 @@ use super::{ASKING, Answer, Client, Ordering};
 const EMOJI: [&str; 5] = ["👍", "🎉", "\u{2764}\u{FE0F}", "👩🏽\u{200D}🚀", "🇩🇪"];
 
 impl Client {
-    /// Edits one of the last own messages or takes it back, reacts to any, or pins one of a single chat.
+    /// Edits one of the last own messages or takes it back, reacts to any, or pins one of a single
+    /// chat.
     pub(super) async fn change(&mut self, socket: &mut Socket) -> std::io::Result<()> {
         let Some((own, kind)) = self.wish() else {
             return Ok(());
@@ -148,8 +149,8 @@ impl Client {
         self.ask_with(method, path, body, move |status, answer| {
             let data = &answer["data"];
             match (status, data["rev"].as_u64(), answer["code"].as_str()) {
-                // An edit is answered with the message as it is now, which may be of a later change: only the socket
-                // tells which number this one got.
+                // An edit is answered with the message as it is now, which may be of a later
+                // change: only the socket tells which number this one got.
                 (200, Some(rev), _) if !is_edit => Answer::Changed {
                     client_id,
                     seq: data["seqId"].as_u64().unwrap_or(0),

@@ -293,7 +293,8 @@ fn config(dir: &Path, settings: &[&str]) -> gochat::config::Config {
         "gateway.websocket.rate=100000".to_owned(),
         "gateway.websocket.burst=100000".to_owned(),
         "logic.limits.strangers_adds_per_day=0".to_owned(),
-        // Reads that hold what was acknowledged are asserted once: a busy machine must not make them give up.
+        // Reads that hold what was acknowledged are asserted once: a busy machine must not make
+        // them give up.
         "repo.reads.wait_ms=5000".to_owned(),
         "logic.passwords.memory_kib=64".to_owned(),
         "logic.passwords.passes=1".to_owned(),

@@ -1,7 +1,8 @@
 //! Rows that take long to reach history.
 //!
-//! Between the acknowledgement and the row lie a few milliseconds. Here it is a quarter of a second: whatever looks into
-//! the database too early finds nothing, and what waits for a row has most of its time left on a busy machine.
+//! Between the acknowledgement and the row lie a few milliseconds. Here it is a quarter of a
+//! second: whatever looks into the database too early finds nothing, and what waits for a row has
+//! most of its time left on a busy machine.
 
 use serde_json::json;
 

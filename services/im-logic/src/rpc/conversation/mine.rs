@@ -8,8 +8,8 @@ use hashbrown::HashSet;
 
 use crate::app::App;
 
-/// Marks the reactions of `user` in messages of one conversation. Costs nothing when nobody reacted to
-/// them.
+/// Marks the reactions of `user` in messages of one conversation. Costs nothing when nobody reacted
+/// to them.
 pub(crate) async fn mark(app: &App, user: UserId, messages: &mut [Message]) -> Result<()> {
     let reacted = messages.iter().filter(|m| !m.reactions.is_empty());
     let message_ids: Vec<String> = reacted.map(|m| m.id.clone()).collect();

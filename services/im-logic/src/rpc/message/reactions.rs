@@ -16,8 +16,8 @@ use crate::repo::Facts;
 const LIMIT_DEFAULT: i32 = 50;
 const LIMIT_MAX: i32 = 100;
 
-/// By members who may write, within the bounds of the message. Answers with the reactions as they are
-/// now, which may show later ones too.
+/// By members who may write, within the bounds of the message. Answers with the reactions as they
+/// are now, which may show later ones too.
 pub(super) async fn react(app: &App, request: pb::ReactRequest) -> Result<pb::ReactResponse> {
     let conversation = parse::conversation(&request.conversation_id)?;
     let operator = parse::user(&request.operator_id)?;

@@ -23,8 +23,8 @@ const CLIENT_ID_MAX: usize = 64;
 /// Most recent messages and changes per conversation.
 const RECENT_MAX: u32 = 10_000;
 /// Maximum number of members, recent messages, resends, targets (which count as several, for their
-/// reactions) and reactors of one answer. One takes 170 bytes at most, so the answer stays below the
-/// 4 MiB that services accept from each other; a single conversation always fits.
+/// reactions) and reactors of one answer. One takes 170 bytes at most, so the answer stays below
+/// the 4 MiB that services accept from each other; a single conversation always fits.
 const ROWS_MAX: usize = 20_000;
 /// Maximum size of an answer of more than one conversation, in bytes.
 const ANSWER_BYTES: usize = 3 << 20;
