@@ -56,6 +56,8 @@ impl Strategy {
     /// assert_eq!(Strategy::of(Group, 15, 1, &budget), Strategy::Direct);
     /// assert_eq!(Strategy::of(Group, 16, 1, &budget), Strategy::Members);
     /// assert_eq!(Strategy::of(Group, 16, 2, &budget), Strategy::Direct);
+    /// assert_eq!(Strategy::of(Group, 16, 0, &budget), Strategy::Direct);
+    /// assert_eq!(Strategy::of(Group, 501, 0, &budget), Strategy::Deferred);
     /// assert_eq!(Strategy::of(Group, 10_000, 20, &budget), Strategy::Members);
     /// assert_eq!(Strategy::of(Group, 10_000, 21, &budget), Strategy::Deferred);
     /// assert_eq!(Strategy::of(Group, 10_001, 1, &budget), Strategy::Deferred);
@@ -79,7 +81,12 @@ impl Strategy {
 }
 
 impl Budget {
+    /// Lists for no gateway would reach nobody: the list of gateways may be a second old, and the
+    /// first session may have come within it.
     const fn prefers_lists(&self, members: usize, gateways: usize) -> bool {
+        if gateways == 0 {
+            return false;
+        }
         // Above the look-ups' bound the lists are compared with paging, which costs more.
         let is_cheaper = members >= self.members_from.saturating_mul(gateways);
         (is_cheaper || members > self.lookups) && members.saturating_mul(gateways) <= self.ids

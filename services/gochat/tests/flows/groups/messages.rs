@@ -51,10 +51,7 @@ async fn everybody_sees_the_same_message_under_the_same_number() {
     );
     let stored = texts(&a.history_of(&group, 60).await, "id");
     for watcher in &mut watchers {
-        let mut heard = Vec::new();
-        for _ in 0..60 {
-            heard.push(watcher.expect("new-message").await);
-        }
+        let heard = watcher.take("new-message", 60).await;
         assert_eq!(seqs(&heard), (1..=60).collect::<Vec<_>>());
         assert_eq!(texts(&heard, "id"), stored);
     }
@@ -88,4 +85,25 @@ async fn a_replay_in_a_group_is_one_message() {
     );
     a.say(&group, "end").await.data();
     assert_eq!(b.history_of(&group, 2).await.len(), 2);
+}
+
+/// The sequencer's list of gateways that hold sessions is read while there is none, and is old for
+/// as long as it takes to connect.
+#[tokio::test]
+async fn the_first_who_connects_to_an_empty_server_hears_everything() {
+    let Some(server) = Server::with(&[]).await else {
+        return;
+    };
+    let [a, b] = server.users().await;
+    let group = a.group("empty", &[&b]).await;
+    a.say(&group, "nobody is here").await.data();
+    let (mut reader, mut author) = (b.connect().await, a.connect().await);
+    for i in 0..40 {
+        author.say(&group, &format!("{i}"), &format!("c{i}")).await;
+    }
+    let last = reader.hears("39").await;
+    let mut heard = seqs(&reader.drain("new-message").await);
+    heard.extend(seqs(&[last]));
+    heard.retain(|seq| *seq > 1);
+    assert_eq!(heard, (2..=41).collect::<Vec<_>>());
 }

@@ -189,6 +189,18 @@ impl Socket {
         }
     }
 
+    /// `data` of the next `count` frames of this type, or of fewer when no more come: what arrived
+    /// tells more about a failure than what didn't.
+    pub async fn take(&mut self, kind: &str, count: usize) -> Vec<Value> {
+        let mut taken = Vec::with_capacity(count);
+        while taken.len() < count
+            && let Some(data) = self.find_within(kind, &|_| true, PATIENCE).await
+        {
+            taken.push(data);
+        }
+        taken
+    }
+
     /// `data` of a fitting frame, if one arrives within `wait`.
     pub async fn find_within(
         &mut self,
