@@ -44,9 +44,14 @@ proptest! {
         let budget = Budget { members: bound, lookups, members_from, ids };
         match Way::of(ConversationKind::Group, members, gateways, &budget) {
             Way::Direct => prop_assert!(members <= lookups && members <= bound),
-            Way::Members => prop_assert!(members * gateways <= ids && members <= bound),
+            // A list for no gateway would reach nobody.
+            Way::Members => {
+                prop_assert!(gateways > 0 && members <= bound);
+                prop_assert!(members * gateways <= ids);
+            }
             Way::Deferred => {
-                let fits = members * gateways <= ids || members <= lookups;
+                let lists_fit = gateways > 0 && members * gateways <= ids;
+                let fits = lists_fit || members <= lookups;
                 prop_assert!(members > bound || !fits);
             }
             Way::Broadcast => prop_assert!(false, "groups are never broadcast"),
