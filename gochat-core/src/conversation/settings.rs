@@ -38,6 +38,9 @@ pub struct GroupSettings {
     /// Every member may pin messages; absent means only admins and the owner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members_pin: Option<bool>,
+    /// Every member may name everybody; absent means only admins and the owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members_mention_all: Option<bool>,
     /// What may be reacted with: emoji, and names of the application's own pictures. Absent means
     /// any emoji and no name, an empty list that nobody reacts.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,6 +60,7 @@ impl Default for GroupSettings {
             allow_member_view_history: None,
             allow_join_requests: None,
             members_pin: None,
+            members_mention_all: None,
             reactions: None,
             announcement: None,
         }
@@ -210,6 +214,11 @@ impl Settings {
             Self::Single(_) => true,
             Self::World(_) => false,
         }
+    }
+
+    /// Whether every member may name everybody, and not only admins and the owner.
+    pub fn members_mention_all(&self) -> bool {
+        matches!(self, Self::Group(group) if group.members_mention_all == Some(true))
     }
 
     /// What may be reacted with; `None` is any emoji and no name.

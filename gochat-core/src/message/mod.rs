@@ -7,6 +7,7 @@ mod change;
 mod draft;
 mod emoji;
 mod kind;
+mod references;
 mod state;
 mod tally;
 
@@ -14,5 +15,8 @@ pub use change::{ChangeKind, EDIT_WINDOW_MS, EDITS_MAX, RECALL_WINDOW_MS, Window
 pub use draft::{ChangeForm, Draft, DraftLimits, Writer};
 pub use emoji::{EMOJI_BYTES_MAX, Emoji};
 pub use kind::MessageType;
+pub use references::{
+    EXCERPT_CHARS, Forwarded, MENTIONS_MAX, QuoteState, References, Refers, Reply, excerpt,
+};
 pub use state::{PINS_MAX, State, Target, Wish};
 pub use tally::{REACTION_KINDS_MAX, REACTIONS_PER_USER_MAX, Tally};

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::record::Changed;
+use super::record::{Changed, Referred};
 use crate::error::Error;
 use crate::fanout::GatewayIx;
 use crate::ids::{MessageId, Rev, SeqId, UnixMillis, UserId};
@@ -52,6 +52,8 @@ pub enum Effect {
         message: Sequenced,
         /// Of a change: what it makes of its message.
         changed: Option<Box<Changed>>,
+        /// Of a message: what it refers to.
+        referred: Option<Box<Referred>>,
         /// Of an edit: what the message says now is not pushed. Some members may not read what was
         /// said before they joined, and may read it in history if they may.
         withheld: bool,

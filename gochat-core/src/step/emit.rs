@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::effect::{Effect, Effects, Later, Sequenced, Users};
-use super::record::Changed;
+use super::record::{Changed, Referred};
 use super::store::Slot;
 use super::{Live, View};
 use crate::fanout::{Budget, Delivery, GatewayIx, Planner, Strategy};
@@ -47,6 +47,7 @@ pub(super) fn with_members<R>(slot: &Slot, f: impl FnOnce(&[UserId]) -> R) -> R 
 pub(super) struct Outgoing<'a, V> {
     pub(super) message: Sequenced,
     pub(super) changed: Option<Box<Changed>>,
+    pub(super) referred: Option<Box<Referred>>,
     pub(super) author: UserId,
     /// The author's gateway.
     pub(super) gateway: GatewayIx,
@@ -70,6 +71,7 @@ impl Emitter {
         effects: &mut Effects,
     ) {
         let (message, changed) = (out.message, out.changed.take());
+        let referred = out.referred.take();
         let out = &out;
         let hides_earlier = slot.facts.as_ref().is_some_and(|facts| facts.hides_earlier);
         let is_edit = changed.as_ref().is_some_and(|c| c.kind == ChangeKind::Edit);
@@ -80,6 +82,7 @@ impl Emitter {
                 effects.list.push(Effect::Persist {
                     message,
                     changed,
+                    referred,
                     withheld,
                     later: plan.later,
                 });
@@ -90,6 +93,7 @@ impl Emitter {
                 effects.list.push(Effect::Persist {
                     message,
                     changed,
+                    referred,
                     withheld,
                     later: Later {
                         members: true,
@@ -106,6 +110,7 @@ impl Emitter {
                 effects.list.push(Effect::Persist {
                     message,
                     changed,
+                    referred,
                     withheld,
                     later: Later {
                         members: true,
@@ -120,6 +125,7 @@ impl Emitter {
                 effects.list.push(Effect::Persist {
                     message,
                     changed,
+                    referred,
                     withheld,
                     later: Later::default(),
                 });

@@ -133,6 +133,8 @@ pub struct Facts {
     pub hides_earlier: bool,
     /// Everybody may pin, not only admins and the owner.
     pub members_pin: bool,
+    /// Everybody may name everybody, not only admins and the owner.
+    pub members_mention_all: bool,
     /// What may be reacted with; `None` is any emoji and no name.
     pub reactions: Option<Box<[Emoji]>>,
     /// Who is in it.
@@ -151,6 +153,7 @@ impl Facts {
             recall_window: Some(RECALL_WINDOW_MS),
             hides_earlier: false,
             members_pin: true,
+            members_mention_all: true,
             reactions: None,
             members,
         }
@@ -159,6 +162,46 @@ impl Facts {
     /// Whether a message of this user can be judged without asking again.
     pub fn covers(&self, conversation: ConversationId, user: UserId) -> bool {
         self.members.standing(conversation, user).is_some()
+    }
+
+    /// Whether the author of a message and the users it names are known.
+    pub(super) fn covers_all_of(&self, submission: &Submission) -> bool {
+        let conversation = submission.conversation;
+        let mut mentions = submission.mentions().iter();
+        self.covers(conversation, submission.sender())
+            && (!matches!(conversation, ConversationId::Group(_))
+                || mentions.all(|user| self.covers(conversation, *user)))
+    }
+
+    /// Those of the users that a message in `conversation` may name: its members, and anybody in the
+    /// world chat. Others are left out: whoever left a moment ago is no reason to refuse a message.
+    pub(super) fn members_among(
+        &self,
+        conversation: ConversationId,
+        users: &[UserId],
+    ) -> Result<Vec<UserId>> {
+        let mut members = Vec::new();
+        for user in users {
+            let standing = self.members.standing(conversation, *user);
+            if standing.ok_or(ErrorCode::ServiceUnavailable)?.is_some() {
+                members.push(*user);
+            }
+        }
+        Ok(members)
+    }
+
+    /// Whether `user` may name everybody: in groups admins and the owner, or every member where the
+    /// group says so; nobody elsewhere.
+    pub(super) fn judge_mention_all(
+        &self,
+        conversation: ConversationId,
+        user: UserId,
+    ) -> Result<()> {
+        let is_group = matches!(conversation, ConversationId::Group(_));
+        let standing = self.standing(conversation, user)?;
+        let may = is_group && (self.members_mention_all || standing.privileged);
+        may.then_some(())
+            .ok_or_else(|| ErrorCode::InsufficientPermission.into())
     }
 
     /// Replaces these facts by newer ones and keeps what was asked about a large group: within

@@ -6,7 +6,9 @@ use super::effect::{Effect, Effects, Sequenced};
 use super::emit::{self, Emitter, Outgoing};
 use super::facts::Facts;
 use super::pace::{ToWorld, WorldPace};
-use super::record::{Change, Changed, Loaded, Need, Record, Sender, Submission, TailRecord};
+use super::record::{
+    Change, Changed, Loaded, Need, Record, Referred, Sender, Submission, TailRecord,
+};
 use super::store::{Slot, SlotIx, Store};
 use super::{Limits, Live, View};
 use crate::error::{Error, ErrorCode};
@@ -200,13 +202,15 @@ impl PartitionMachine {
             let slot = self.store.slot(ix);
             let resend = slot.must_look_up(submission, self.now);
             let target = slot.must_ask_target(submission, self.now);
+            let quote = slot.must_ask_quote(submission, self.now);
             let (conversation, sender) = (submission.conversation, submission.sender());
             let known = slot
                 .facts
                 .as_ref()
-                .is_some_and(|f| f.covers(conversation, sender));
+                .is_some_and(|facts| facts.covers_all_of(submission));
             let usable = slot.loaded && known;
-            if usable && !resend && target.is_none() && !self.is_old(slot) {
+            let asks = resend || target.is_some() || quote.is_some();
+            if usable && !asks && !self.is_old(slot) {
                 continue;
             }
             let need = *by_slot.entry(ix).or_insert_with(|| {
@@ -216,13 +220,15 @@ impl PartitionMachine {
                     senders: Vec::new(),
                     resends: Vec::new(),
                     targets: Vec::new(),
+                    quotes: Vec::new(),
                     reactors: Vec::new(),
                     refresh: true,
                 });
                 needs.len() - 1
             });
-            needs[need].refresh &= usable && !resend && target.is_none();
+            needs[need].refresh &= usable && !asks;
             needs[need].targets.extend(target);
+            needs[need].quotes.extend(quote);
             let is_reaction = submission.change.is_some_and(|c| c.kind.is_reaction());
             let reactor = target.filter(|_| is_reaction).map(|id| (id, sender));
             needs[need].reactors.extend(reactor);
@@ -231,6 +237,7 @@ impl PartitionMachine {
             }
             if matches!(conversation, ConversationId::Group(_)) {
                 needs[need].senders.push(sender);
+                needs[need].senders.extend_from_slice(submission.mentions());
             }
         }
         for need in &mut needs {
@@ -238,6 +245,8 @@ impl PartitionMachine {
             need.senders.dedup();
             need.targets.sort_unstable();
             need.targets.dedup();
+            need.quotes.sort_unstable();
+            need.quotes.dedup();
             need.reactors.sort_unstable();
             need.reactors.dedup();
         }
@@ -257,8 +266,9 @@ impl PartitionMachine {
         }
         slot.looked_to = loaded.head.rev.max(loaded.head.seq);
         slot.looked = loaded.resends;
-        if let Some(found) = loaded.targets {
+        if let Some(mut found) = loaded.targets {
             slot.targets_asked = true;
+            slot.excerpts = std::mem::take(&mut found.excerpts);
             slot.targets().learn(found);
         }
         let Some(facts) = loaded.facts else {
@@ -340,7 +350,7 @@ impl PartitionMachine {
         self.now = now;
         for record in 0..self.batch.len() {
             let submission = match &self.batch[record] {
-                Record::Submit(submission) => *submission,
+                Record::Submit(submission) => submission.clone(),
                 Record::Refused { gateway, error } => {
                     let (gateway, error) = (*gateway, error.clone());
                     effects.list.push(Effect::Nack {
@@ -359,11 +369,12 @@ impl PartitionMachine {
             let outcome = self.admit(record, &submission, view, &mut ids);
             let gateway = submission.gateway;
             match outcome {
-                Ok(Admission::New(ix, message, changed)) => {
+                Ok(Admission::New(ix, message, changed, referred)) => {
                     let author = submission.sender();
                     let out = Outgoing {
                         message,
                         changed,
+                        referred,
                         author,
                         gateway,
                         view,
@@ -447,6 +458,10 @@ impl PartitionMachine {
             Ok(changed) => changed,
             Err(error) => return Ok(Admission::Refused(error)),
         };
+        let referred = match judge_references(slot, facts, submission, self.now) {
+            Ok(referred) => referred,
+            Err(error) => return Ok(Admission::Refused(error)),
+        };
         let is_guest = matches!(sender, Sender::Known { guest: true, .. });
         if is_guest && submission.long {
             return Ok(Admission::Refused(Error::new(
@@ -484,13 +499,14 @@ impl PartitionMachine {
         let Some((change, (from, to))) = submission.change.zip(changed) else {
             let message_id = ids()?;
             let assigned = slot.log.append(submission.key, message_id, self.now);
-            return Ok(Admission::New(ix, sequenced(assigned), None));
+            return Ok(Admission::New(ix, sequenced(assigned), None, referred));
         };
         let (key, target) = (submission.key, change.target);
         let seq = to.state.target.seq;
         let assigned = slot.log.append_change(key, target, seq, self.now);
         slot.targets().change(target, from, &to);
-        Ok(Admission::New(ix, sequenced(assigned), Some(Box::new(to))))
+        let changed = Some(Box::new(to));
+        Ok(Admission::New(ix, sequenced(assigned), changed, None))
     }
 
     /// The transaction stands: what was assigned is final.
@@ -540,6 +556,7 @@ impl PartitionMachine {
         let slot = self.store.slot_mut(ix);
         slot.absent = false;
         slot.targets_asked = false;
+        slot.excerpts.clear();
         slot.looked.clear();
         // Nothing was learned about it, so nothing needs to be kept: a flood of made-up ids
         // must not push real conversations out.
@@ -599,9 +616,43 @@ fn judge_change(
     Ok((state, changed))
 }
 
+/// What a message refers to, as far as it is true: a message that exists, users who are members.
+fn judge_references(
+    slot: &Slot,
+    facts: &Facts,
+    submission: &Submission,
+    now: UnixMillis,
+) -> Result<Option<Box<Referred>>, Error> {
+    let Some(refers) = &submission.refers else {
+        return Ok(None);
+    };
+    if refers.mention_all {
+        facts.judge_mention_all(slot.id, submission.sender())?;
+    }
+    let reply = match refers.reply_to {
+        None => None,
+        Some(id) => {
+            let quoted = slot.quoted(id, !facts.hides_earlier, now);
+            let found = quoted.ok_or(ErrorCode::ServiceUnavailable)?;
+            Some(found.ok_or(ErrorCode::MessageNotFound)?)
+        }
+    };
+    Ok(Some(Box::new(Referred {
+        reply,
+        mentions: facts.members_among(slot.id, &refers.mentions)?,
+        mention_all: refers.mention_all,
+    })))
+}
+
 enum Admission {
-    /// The third is there for a change: what it makes of its message.
-    New(SlotIx, Sequenced, Option<Box<Changed>>),
+    /// The third is there for a change: what it makes of its message. The fourth is what a message
+    /// refers to.
+    New(
+        SlotIx,
+        Sequenced,
+        Option<Box<Changed>>,
+        Option<Box<Referred>>,
+    ),
     Replay(Sequenced),
     Refused(Error),
 }

@@ -29,8 +29,8 @@
 //! let mut machine = PartitionMachine::new(Limits::default());
 //!
 //! let key = ClientKey::new(a, "c-1");
-//! let change = None;
-//! machine.begin([Record::Submit(Submission { conversation, key, change, gateway, resend: false, bytes: 5, long: false })]);
+//! let (change, refers) = (None, None);
+//! machine.begin([Record::Submit(Submission { conversation, key, change, refers, gateway, resend: false, bytes: 5, long: false })]);
 //! assert_eq!(machine.needs().len(), 1);
 //! let facts = Some(Facts::open(Members::Implicit));
 //! let head = Head { seq: 41, rev: 50 };
@@ -62,7 +62,8 @@ pub use facts::{Facts, MemberList, Members, Standing};
 pub use machine::{Mark, PartitionMachine};
 pub use pace::Pace;
 pub use record::{
-    Change, Changed, Found, Loaded, Looked, Need, Record, Sender, Submission, TailRecord,
+    Change, Changed, Excerpt, Found, Loaded, Looked, Need, Quoted, Record, Referred, Sender,
+    Submission, TailRecord,
 };
 
 use crate::fanout::{Budget, GatewayIx, Presence};

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::fanout::GatewayIx;
 use crate::ids::{ConversationId, MessageId, UserId};
-use crate::message::{ChangeKind, Emoji, State, Target};
+use crate::message::{ChangeKind, Emoji, QuoteState, Refers, Reply, State, Target};
 use crate::sequence::{ClientKey, Head, Recorded};
 
 use super::facts::Facts;
@@ -30,7 +30,7 @@ pub enum Record {
 }
 
 /// A message that wants numbers, or a change of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
     /// Where it goes.
     pub conversation: ConversationId,
@@ -38,6 +38,8 @@ pub struct Submission {
     pub key: ClientKey,
     /// What is changed, and how; `None` for a message.
     pub change: Option<Change>,
+    /// What the message refers to; boxed, for most refer to nothing.
+    pub refers: Option<Box<Refers>>,
     /// Where the author's answer goes.
     pub gateway: GatewayIx,
     /// The author may have sent it before: when the idempotency window doesn't know it, the database is asked.
@@ -70,7 +72,43 @@ pub struct Changed {
     pub state: State,
 }
 
+/// What a message refers to, judged.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Referred {
+    /// Message that is answered.
+    pub reply: Option<Quoted>,
+    /// Users that are named and are members, ascending.
+    pub mentions: Vec<UserId>,
+    /// Everybody is named.
+    pub mention_all: bool,
+}
+
+/// A message that is answered, as it is when the answer is judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quoted {
+    /// Which message.
+    pub reply: Reply,
+    /// Whether it is as it was sent.
+    pub state: QuoteState,
+    /// Number of the message type; 0 when the message isn't in the database yet.
+    pub kind: i32,
+    /// What may be shown of it to everybody who gets the answer; empty when the message isn't in
+    /// the database yet, or was edited since, or members may not read what was said before they
+    /// joined.
+    pub excerpt: Box<str>,
+}
+
 impl Submission {
+    /// Message that is answered.
+    pub(super) fn reply_to(&self) -> Option<MessageId> {
+        self.refers.as_ref()?.reply_to
+    }
+
+    /// Users that are named.
+    pub(super) fn mentions(&self) -> &[UserId] {
+        self.refers.as_ref().map_or(&[], |refers| &refers.mentions)
+    }
+
     /// The author of the message, or who makes the change.
     pub fn sender(&self) -> UserId {
         self.key.sender
@@ -84,13 +122,16 @@ pub struct Need {
     pub conversation: ConversationId,
     /// Whether head and recent messages are needed as well: on first touch.
     pub with_recent: bool,
-    /// Authors whose membership matters even when the group is too large to list. Distinct.
+    /// Authors, and users they name, whose membership matters even when the group is too large to
+    /// list. Distinct.
     pub senders: Vec<UserId>,
     /// Places in the batch of resends that are to be looked for in the database: the window doesn't reach back far
     /// enough to tell.
     pub resends: Vec<usize>,
     /// Messages that are to be changed and whose facts aren't known. Distinct.
     pub targets: Vec<MessageId>,
+    /// Messages that are answered: their facts and what they say are asked for. Distinct.
+    pub quotes: Vec<MessageId>,
     /// Messages that are to be reacted to, and by whom: the user's own reactions are asked for.
     /// Distinct.
     pub reactors: Vec<(MessageId, UserId)>,
@@ -120,10 +161,23 @@ pub struct Loaded {
 pub struct Found {
     /// Those of the messages asked for that are stored.
     pub messages: Vec<(MessageId, Target)>,
+    /// What is shown of the messages that are answered.
+    pub excerpts: Vec<(MessageId, Excerpt)>,
     /// Own reactions of users to messages. Who isn't listed has none.
     pub own: Vec<(MessageId, UserId, Vec<Emoji>)>,
     /// Number of pinned messages of the conversation.
     pub pins: u32,
+}
+
+/// What is shown of a message that is answered, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excerpt {
+    /// Number of the message type.
+    pub kind: i32,
+    /// Number of edits of the message: a text that was edited since isn't shown.
+    pub edits: u32,
+    /// [`crate::message::excerpt`] of its content.
+    pub text: Box<str>,
 }
 
 /// What the database knows of one message or change that may be a repeat.

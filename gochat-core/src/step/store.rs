@@ -3,10 +3,10 @@
 use hashbrown::HashMap;
 
 use super::facts::Facts;
-use super::record::{Change, Looked, Submission};
+use super::record::{Change, Excerpt, Looked, Quoted, Submission};
 use super::targets::Targets;
 use crate::ids::{ConversationId, MessageId, Rev, UnixMillis, UserId};
-use crate::message::{State, Target};
+use crate::message::{QuoteState, Reply, State, Target};
 use crate::ratelimit::TokenBucket;
 use crate::sequence::{Assigned, ClientKey, ConversationLog};
 
@@ -31,6 +31,8 @@ pub(super) struct Slot {
     pub(super) looked_to: Rev,
     /// Whether the database was asked in this batch about the messages to be changed.
     pub(super) targets_asked: bool,
+    /// What is shown of messages that are answered in this batch.
+    pub(super) excerpts: Vec<(MessageId, Excerpt)>,
     /// Boxed: in most conversations nothing is changed.
     targets: Option<Box<Targets>>,
     /// Batch that touched the slot last.
@@ -65,6 +67,7 @@ impl Slot {
             looked: Vec::new(),
             looked_to: 0,
             targets_asked: false,
+            excerpts: Vec::new(),
             targets: None,
             batch: 0,
             plan: None,
@@ -104,6 +107,39 @@ impl Slot {
         let id = wish.change?.target;
         let is_known = self.targets.as_ref().is_some_and(|t| t.covers(wish));
         (!is_known && self.log.find(&wish.key, now).is_none()).then_some(id)
+    }
+
+    /// The message that is answered and must be looked up: what it says is never in memory.
+    pub(super) fn must_ask_quote(&self, wish: &Submission, now: UnixMillis) -> Option<MessageId> {
+        let id = wish.reply_to()?;
+        self.log.find(&wish.key, now).is_none().then_some(id)
+    }
+
+    /// The message that is answered; the outer `None` when it isn't known, the inner one when there
+    /// is no such message. `shown` says whether its text may be told to everybody.
+    pub(super) fn quoted(
+        &self,
+        id: MessageId,
+        shown: bool,
+        now: UnixMillis,
+    ) -> Option<Option<Quoted>> {
+        let Some(target) = self.target(id, now)? else {
+            return Some(None);
+        };
+        let stored = self.excerpts.iter().find(|(of, _)| *of == id);
+        let stored = stored.map(|(_, excerpt)| excerpt);
+        let is_current = |stored: &&Excerpt| stored.edits == target.edits && !target.recalled;
+        let text = stored.filter(is_current).filter(|_| shown);
+        Some(Some(Quoted {
+            reply: Reply {
+                id,
+                seq: target.seq,
+                by: target.author,
+            },
+            state: QuoteState::of(target.recalled, target.edits),
+            kind: stored.map_or(0, |stored| stored.kind),
+            excerpt: text.map(|stored| stored.text.clone()).unwrap_or_default(),
+        }))
     }
 
     /// What a change is judged by; the outer `None` when it isn't known, the inner one when there
