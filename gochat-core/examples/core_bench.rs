@@ -108,6 +108,7 @@ fn step(what: &str, batch: u64, rounds: u64) {
                 conversation: conversation.unwrap_or(ConversationId::World),
                 key: ClientKey::new(sender, &format!("{next}-{n}")),
                 change: None,
+                refers: None,
                 gateway,
                 resend: false,
                 bytes: 20,

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::record::{Change, Sender};
+use super::record::{Change, Sender, Submission};
 use crate::error::{Error, ErrorCode, Result};
 use crate::ids::{ConversationId, UnixMillis, UserId};
 use crate::message::{ChangeKind, Emoji, RECALL_WINDOW_MS};

@@ -24,6 +24,7 @@ fn wish(place: ConversationId, who: u64, client: &str, kind: ChangeKind, target:
             target: id(target),
             emoji: None,
         }),
+        refers: None,
         gateway: gateways(1)[0],
         resend: false,
         bytes: 20,

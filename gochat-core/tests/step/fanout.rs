@@ -147,6 +147,7 @@ fn the_world_chat_is_broadcast_to_every_live_gateway() {
         conversation: ConversationId::World,
         key: gochat_core::sequence::ClientKey::new(user(1), "b"),
         change: None,
+        refers: None,
         gateway: gateways(1)[0],
         resend: false,
         bytes: 20,

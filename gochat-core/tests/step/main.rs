@@ -7,6 +7,7 @@
 mod changes;
 mod fanout;
 mod reactions;
+mod references;
 mod resends;
 mod rules;
 mod simulation;

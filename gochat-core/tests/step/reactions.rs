@@ -37,6 +37,7 @@ fn wish(
             target: id(7),
             emoji: text.parse().ok(),
         }),
+        refers: None,
         gateway: gateways(1)[0],
         resend: false,
         bytes: 4,
@@ -66,6 +67,7 @@ fn bench(
         messages: vec![(id(7), target)],
         own,
         pins,
+        ..Found::default()
     });
     (bench, g)
 }

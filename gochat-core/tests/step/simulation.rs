@@ -254,6 +254,7 @@ impl World {
             conversation,
             key,
             change,
+            refers: None,
             gateway: gateways(1)[0],
             resend,
             bytes: 20,
@@ -287,6 +288,7 @@ impl World {
             messages: need.targets.iter().filter_map(target).collect(),
             own: need.reactors.iter().filter_map(own).collect(),
             pins: truth.pins,
+            ..Found::default()
         });
         let resends = need.resends.iter().map(|at| {
             let Record::Submit(Submission { key, .. }) = records[*at] else {

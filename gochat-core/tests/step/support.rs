@@ -112,6 +112,7 @@ impl Bench {
             conversation,
             key,
             change: None,
+            refers: None,
             gateway: self.live[0],
             resend: false,
             bytes: 20,
