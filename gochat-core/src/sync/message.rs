@@ -166,6 +166,8 @@ impl Outgoing {
             client_msg_id: Some(self.client_msg_id.as_str().into()),
             extra: self.extra.as_deref().map(Into::into),
             resend: self.resend,
+            refers: None,
+            forward: None,
         })
     }
 }

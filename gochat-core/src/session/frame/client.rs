@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use super::refusal;
 use crate::error::{Error, ErrorCode};
-use crate::ids::{ConversationId, MessageId, SeqId};
-use crate::message::ChangeKind;
+use crate::ids::{ConversationId, MessageId, SeqId, UserId};
+use crate::message::{ChangeKind, Refers};
 
 /// A frame a client may send, borrowed from its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,9 +52,9 @@ impl fmt::Debug for AccessToken<'_> {
 pub struct SendMessage<'a> {
     /// Where to.
     pub conversation_id: ConversationId,
-    /// What.
+    /// What; empty when a message is passed on.
     pub content: Cow<'a, str>,
-    /// Number of the message type; names have been translated.
+    /// Number of the message type; names have been translated. 0 when a message is passed on.
     pub message_type: i32,
     /// The client's own id; the server makes one up when it is missing.
     pub client_msg_id: Option<Cow<'a, str>>,
@@ -62,6 +62,19 @@ pub struct SendMessage<'a> {
     pub extra: Option<Cow<'a, str>>,
     /// The client may have sent it before: it is stored once however long ago that was.
     pub resend: bool,
+    /// What the message refers to; boxed, for most refer to nothing.
+    pub refers: Option<Box<Refers>>,
+    /// The message that is passed on: type, content and extra are taken from there.
+    pub forward: Option<Forward>,
+}
+
+/// A message that is to be passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forward {
+    /// Conversation in which it stands.
+    pub conversation_id: ConversationId,
+    /// Identifier of the message.
+    pub message_id: MessageId,
 }
 
 /// The data of `edit-message`, `recall-message`, `react`, `pin-message` and `unpin-message`. Only
@@ -127,8 +140,8 @@ struct SendData<'a> {
     conversation: Option<Text<'a>>,
     #[serde(rename = "conversation_id", borrow, default)]
     conversation_snake: Option<Text<'a>>,
-    #[serde(borrow)]
-    content: Cow<'a, str>,
+    #[serde(borrow, default)]
+    content: Option<Text<'a>>,
     #[serde(rename = "messageType", default)]
     message_type: Option<TypeNumber>,
     #[serde(rename = "message_type", default)]
@@ -143,6 +156,33 @@ struct SendData<'a> {
     extra: Option<Text<'a>>,
     #[serde(default)]
     resend: Option<bool>,
+    #[serde(rename = "replyTo", borrow, default)]
+    reply_to: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    mentions: Option<Vec<Text<'a>>>,
+    #[serde(rename = "mentionAll", default)]
+    mention_all: Option<bool>,
+    #[serde(rename = "forwardedFrom", borrow, default)]
+    forwarded: Option<ForwardData<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ForwardData<'a> {
+    #[serde(rename = "conversationId", borrow)]
+    conversation: Cow<'a, str>,
+    #[serde(rename = "messageId", borrow)]
+    message: Cow<'a, str>,
+}
+
+impl ForwardData<'_> {
+    fn read(&self) -> Result<Forward, Fault> {
+        let conversation = self.conversation.parse();
+        let message = self.message.parse();
+        Ok(Forward {
+            conversation_id: conversation.map_err(|_| ErrorCode::ConversationNotFound)?,
+            message_id: message.map_err(|_| ErrorCode::MessageNotFound)?,
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -282,10 +322,16 @@ fn send_message(data: &str) -> Result<ClientFrame<'_>, Fault> {
         .client_id
         .or(data.client_id_camel)
         .or(data.client_id_temp);
+    let forward = data.forwarded.as_ref().map(ForwardData::read).transpose()?;
     let message_type = match data.message_type.or(data.message_type_snake) {
+        _ if forward.is_some() => 0,
         Some(TypeNumber(Some(number))) => number,
         Some(TypeNumber(None)) => return Err(ErrorCode::UnsupportedMessageType.into()),
         None => return Err(Fault::Form),
+    };
+    let content = match (data.content, &forward) {
+        (_, Some(_)) => Cow::Borrowed(""),
+        (content, None) => content.ok_or(Fault::Form)?.0,
     };
     let conversation = data.conversation.or(data.conversation_snake);
     // A text that is no id names no conversation.
@@ -296,12 +342,33 @@ fn send_message(data: &str) -> Result<ClientFrame<'_>, Fault> {
         .map_err(|_| ErrorCode::ConversationNotFound)?;
     Ok(ClientFrame::SendMessage(SendMessage {
         conversation_id,
-        content: data.content,
+        content,
         message_type,
         client_msg_id: client_id.map(|text| text.0),
-        extra: data.extra.map(|text| text.0),
+        extra: data.extra.filter(|_| forward.is_none()).map(|text| text.0),
         resend: data.resend.unwrap_or(false),
+        refers: refers(data.reply_to, data.mentions, data.mention_all)?.map(Box::new),
+        forward,
     }))
+}
+
+fn refers(
+    reply_to: Option<Text<'_>>,
+    mentions: Option<Vec<Text<'_>>>,
+    mention_all: Option<bool>,
+) -> Result<Option<Refers>, Fault> {
+    // A text that is no id names no message and no user.
+    let reply_to = reply_to.filter(|text| !text.0.is_empty());
+    let reply_to = reply_to.map(|text| text.0.parse()).transpose();
+    let users = mentions.unwrap_or_default().into_iter();
+    let users = users.map(|text| text.0.parse::<UserId>());
+    let users = users.collect::<Result<Vec<_>, _>>();
+    Refers::check(
+        reply_to.map_err(|_| ErrorCode::MessageNotFound)?,
+        users.map_err(|_| ErrorCode::UserNotFound)?,
+        mention_all.unwrap_or(false),
+    )
+    .map_err(Fault::Meaning)
 }
 
 fn change(data: &str, kind: ChangeKind) -> Result<ClientFrame<'_>, Fault> {

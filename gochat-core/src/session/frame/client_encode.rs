@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::ClientFrame;
-use crate::ids::{ConversationId, SeqId};
+use super::{ClientFrame, SendMessage};
+use crate::ids::{ConversationId, MessageId, SeqId, UserId};
 use crate::message::ChangeKind;
 
 #[derive(Serialize)]
@@ -18,15 +18,53 @@ struct Envelope<T> {
 struct SendOut<'a> {
     #[serde(rename = "conversationId")]
     conversation_id: ConversationId,
-    content: &'a str,
-    #[serde(rename = "messageType")]
-    message_type: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'a str>,
+    #[serde(rename = "messageType", skip_serializing_if = "Option::is_none")]
+    message_type: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_msg_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extra: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     resend: bool,
+    #[serde(rename = "replyTo", skip_serializing_if = "Option::is_none")]
+    reply_to: Option<MessageId>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    mentions: &'a [UserId],
+    #[serde(rename = "mentionAll", skip_serializing_if = "std::ops::Not::not")]
+    mention_all: bool,
+    #[serde(rename = "forwardedFrom", skip_serializing_if = "Option::is_none")]
+    forwarded: Option<ForwardOut>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ForwardOut {
+    conversation_id: ConversationId,
+    message_id: MessageId,
+}
+
+impl<'a> SendOut<'a> {
+    fn of(message: &'a SendMessage<'_>) -> Self {
+        let is_written = message.forward.is_none();
+        let refers = message.refers.as_deref();
+        Self {
+            conversation_id: message.conversation_id,
+            content: is_written.then_some(&*message.content),
+            message_type: is_written.then_some(message.message_type),
+            client_msg_id: message.client_msg_id.as_deref(),
+            extra: message.extra.as_deref(),
+            resend: message.resend,
+            reply_to: refers.and_then(|refers| refers.reply_to),
+            mentions: refers.map_or(&[], |refers| &refers.mentions),
+            mention_all: refers.is_some_and(|refers| refers.mention_all),
+            forwarded: message.forward.map(|forward| ForwardOut {
+                conversation_id: forward.conversation_id,
+                message_id: forward.message_id,
+            }),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -74,15 +112,7 @@ impl ClientFrame<'_> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::SendMessage(message) => {
-                let data = SendOut {
-                    conversation_id: message.conversation_id,
-                    content: &message.content,
-                    message_type: message.message_type,
-                    client_msg_id: message.client_msg_id.as_deref(),
-                    extra: message.extra.as_deref(),
-                    resend: message.resend,
-                };
-                write("send-message", Some(data), out);
+                write("send-message", Some(SendOut::of(message)), out);
             }
             Self::Change(change) => {
                 let kind = match change.kind {

@@ -13,8 +13,10 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use client::{AccessToken, ChangeMessage, ClientFrame, FrameError, SendMessage};
-pub use objects::{ChangedMessage, ConversationChange, Member, ReactionCount, Sender, User};
+pub use client::{AccessToken, ChangeMessage, ClientFrame, Forward, FrameError, SendMessage};
+pub use objects::{
+    ChangedMessage, ConversationChange, ForwardedFrom, Member, Quote, ReactionCount, Sender, User,
+};
 pub use server::{
     Authenticated, ChangeAck, ConversationState, ConversationUpdated, ErrorDetails, ErrorFrame,
     FriendAdded, FriendRemoved, FriendRequest, GroupInvitation, IDS_MAX, JoinRequest,

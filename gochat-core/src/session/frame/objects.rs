@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::SeqId;
+
 /// The author of a message, as short as clients need it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -96,6 +98,48 @@ pub struct ConversationChange<'a> {
     /// Unix seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<i64>,
+}
+
+/// A message that is answered, as it was when the answer was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Quote<'a> {
+    /// Message id, of the same conversation.
+    #[serde(borrow)]
+    pub message_id: Cow<'a, str>,
+    /// Place in the conversation.
+    pub seq_id: SeqId,
+    /// Author.
+    #[serde(borrow, default)]
+    pub sender_id: Cow<'a, str>,
+    /// Number of the message type; absent when the server doesn't know it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_type: Option<i32>,
+    /// Beginning of a text; absent for other types, after a recall, for readers who may not see it,
+    /// and when the server doesn't know it yet.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<Cow<'a, str>>,
+    /// `normal`, `edited` or `recalled`.
+    #[serde(borrow, default)]
+    pub state: Cow<'a, str>,
+}
+
+/// Where a message that is passed on comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForwardedFrom<'a> {
+    /// The message that was passed on.
+    #[serde(borrow)]
+    pub message_id: Cow<'a, str>,
+    /// Conversation in which that message stands.
+    #[serde(borrow, default)]
+    pub conversation_id: Cow<'a, str>,
+    /// Author of the first message.
+    #[serde(borrow, default)]
+    pub sender_id: Cow<'a, str>,
+    /// Name of that author when it was passed on.
+    #[serde(borrow, default)]
+    pub sender_name: Cow<'a, str>,
 }
 
 /// A message after a change, as far as the change determines it.

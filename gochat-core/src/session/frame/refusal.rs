@@ -24,6 +24,10 @@ pub(super) enum Form {
     /// A number or a name.
     MessageType,
     Flag,
+    /// A list of texts.
+    Texts,
+    /// The place of a message: `conversationId` and `messageId`.
+    Place,
 }
 
 /// A field of a frame's data: its spellings, its form, and whether it must be there.
@@ -60,6 +64,10 @@ pub(super) const fn fields_of(kind: &str) -> &'static [Field] {
         field(&["messageType", "message_type"], Form::MessageType, true),
         field(&["extra"], Form::Text, false),
         RESEND,
+        field(&["replyTo"], Form::Text, false),
+        field(&["mentions"], Form::Texts, false),
+        field(&["mentionAll"], Form::Flag, false),
+        field(&["forwardedFrom"], Form::Place, false),
     ];
     const RECALL: &[Field] = &[CLIENT_ID, CONVERSATION, MESSAGE, RESEND];
     const EDIT: &[Field] = &[
@@ -144,7 +152,7 @@ struct Object<'a> {
 }
 
 /// Every name that means something, in an envelope or in its data.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 23] = [
     "type",
     "data",
     "client_msg_id",
@@ -164,6 +172,10 @@ const NAMES: [&str; 19] = [
     "seqId",
     "seq_id",
     "token",
+    "replyTo",
+    "mentions",
+    "mentionAll",
+    "forwardedFrom",
 ];
 
 fn known(name: &str) -> Option<&'static str> {
@@ -228,6 +240,15 @@ impl Form {
                 "the number or the name of a message type",
             ),
             Self::Flag => is(matches!(value, "true" | "false"), "true or false"),
+            Self::Texts => is(
+                serde_json::from_str::<Vec<Cow<'_, str>>>(value).is_ok(),
+                "a list of texts",
+            ),
+            Self::Place => is(
+                value.starts_with('{')
+                    && serde_json::from_str::<super::client::ForwardData<'_>>(value).is_ok(),
+                "an object with `conversationId` and `messageId`",
+            ),
         }
     }
 }

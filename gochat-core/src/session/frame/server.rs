@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{ChangedMessage, ConversationChange, Member, Sender, User};
+use super::{ChangedMessage, ConversationChange, ForwardedFrom, Member, Quote, Sender, User};
 use crate::error::{Error, ErrorCode};
 use crate::ids::{Rev, SeqId};
 use crate::own_state::OwnState;
@@ -114,6 +114,17 @@ frames! {
         extra: Option<Cow<'a, str>>,
         /// Unix seconds.
         created_at: i64,
+        /// Message that is answered.
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<Quote<'a>>,
+        /// Ids of the users that are named.
+        #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+        mentions: Vec<Cow<'a, str>>,
+        /// Everybody is named.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")] mention_all: bool,
+        /// Where the message comes from; absent when it was written here.
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        forwarded_from: Option<ForwardedFrom<'a>>,
     }
     /// A message was sequenced and is durable.
     MessageAck<'a> = "message-ack" {

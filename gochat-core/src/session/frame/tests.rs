@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::{Error, ErrorCode};
-use crate::ids::ConversationId;
-use crate::message::ChangeKind;
+use crate::ids::{ConversationId, MessageId, UserId};
+use crate::message::{ChangeKind, Refers};
 
 fn parse_send(data: &str) -> Result<SendMessage<'static>, FrameError> {
     let text = format!(r#"{{"type":"send-message","data":{data},"timestamp":1}}"#);
@@ -120,7 +120,7 @@ const VALUES: [(&str, &[&str]); 9] = [
 ];
 
 /// Every field of every frame, whether it must be there, and its form.
-const FIELDS: [(&str, &[&str], bool, &str); 8] = [
+const FIELDS: [(&str, &[&str], bool, &str); 10] = [
     (
         "send-message",
         &["client_msg_id", "clientMsgId", "tempMessageId"],
@@ -142,6 +142,8 @@ const FIELDS: [(&str, &[&str], bool, &str); 8] = [
     ),
     ("send-message", &["extra"], false, "text"),
     ("send-message", &["resend"], false, "flag"),
+    ("send-message", &["replyTo"], false, "text"),
+    ("send-message", &["mentionAll"], false, "flag"),
     ("mark-read", &["seqId", "seq_id"], true, "position"),
     (
         "typing",
@@ -294,6 +296,7 @@ fn frames_have_the_fields_of_the_contract() {
         client_msg_id: "c1".into(),
         extra: None,
         created_at: 16,
+        ..NewMessage::default()
     };
     assert_eq!(
         text_of(&message),
@@ -462,6 +465,35 @@ fn a_server_reads_what_a_client_wrote() {
             client_msg_id: Some("c".into()),
             extra: None,
             resend: true,
+            refers: None,
+            forward: None,
+        }),
+        ClientFrame::SendMessage(SendMessage {
+            conversation_id,
+            content: "hi".into(),
+            message_type: 1,
+            client_msg_id: Some("c".into()),
+            extra: None,
+            resend: false,
+            refers: Some(Box::new(Refers {
+                reply_to: MessageId::new(11),
+                mentions: [7, 8].map(|id| UserId::new(id).unwrap()).to_vec(),
+                mention_all: true,
+            })),
+            forward: None,
+        }),
+        ClientFrame::SendMessage(SendMessage {
+            conversation_id,
+            content: "".into(),
+            message_type: 0,
+            client_msg_id: Some("c".into()),
+            extra: None,
+            resend: false,
+            refers: None,
+            forward: Some(Forward {
+                conversation_id,
+                message_id: MessageId::new(11).unwrap(),
+            }),
         }),
     ];
     for frame in frames {

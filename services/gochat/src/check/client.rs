@@ -236,6 +236,8 @@ impl Client {
                 client_msg_id: Some(id.into()),
                 extra: None,
                 resend,
+                refers: None,
+                forward: None,
             })
             .encode(&mut out);
         }

@@ -179,6 +179,7 @@ impl Writer<'_> {
             Effect::Persist {
                 message,
                 changed,
+                referred,
                 withheld,
                 later,
             } => {
@@ -188,6 +189,7 @@ impl Writer<'_> {
                 let given = Given {
                     message,
                     changed: changed.as_deref(),
+                    referred: referred.as_deref(),
                     withheld: *withheld,
                 };
                 self.encoder

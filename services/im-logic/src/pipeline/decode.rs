@@ -2,8 +2,8 @@
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::fanout::GatewayIx;
-use gochat_core::ids::{ConversationId, MessageId};
-use gochat_core::message::{ChangeForm, ChangeKind, Draft, DraftLimits, Writer};
+use gochat_core::ids::{ConversationId, MessageId, UserId};
+use gochat_core::message::{ChangeForm, ChangeKind, Draft, DraftLimits, Refers, Writer};
 use gochat_core::partition;
 use gochat_core::sequence::ClientKey;
 use gochat_core::step::{Change, Record, Submission};
@@ -27,6 +27,12 @@ pub(super) struct Upstream<'a> {
     pub(super) resend: bool,
     pub(super) change: i32,
     pub(super) target_id: u64,
+    pub(super) reply_to: u64,
+    /// Ids of 8 bytes each.
+    pub(super) mention_ids: &'a [u8],
+    pub(super) mention_all: bool,
+    /// Encoded `Forwarded`.
+    pub(super) forwarded: &'a [u8],
 }
 
 impl<'a> Upstream<'a> {
@@ -50,6 +56,10 @@ impl<'a> Upstream<'a> {
                 12 => message.resend = value.number()? != 0,
                 13 => message.change = value.number()? as i32,
                 14 => message.target_id = value.number()?,
+                15 => message.reply_to = value.number()?,
+                16 => message.mention_ids = value.bytes()?,
+                17 => message.mention_all = value.number()? != 0,
+                18 => message.forwarded = value.bytes()?,
                 _ => {}
             }
         }
@@ -130,12 +140,17 @@ fn submission(
     };
     let Upstream { content, extra, .. } = *message;
     match form(message, limits) {
-        Ok(Form { change, long }) => {
+        Ok(Form {
+            change,
+            refers,
+            long,
+        }) => {
             let bytes = content.len().saturating_add(extra.len());
             Record::Submit(Submission {
                 conversation,
                 key,
                 change,
+                refers,
                 gateway,
                 resend: message.resend,
                 bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
@@ -149,6 +164,7 @@ fn submission(
 /// What is left of a message whose form is right.
 struct Form {
     change: Option<Change>,
+    refers: Option<Box<Refers>>,
     /// The content is longer than guests may write.
     long: bool,
 }
@@ -166,6 +182,7 @@ fn form(message: &Upstream<'_>, limits: &DraftLimits) -> Result<Form> {
         let draft = Draft::check(message_type, content, client_msg_id, extra, by, limits)?;
         return Ok(Form {
             change: None,
+            refers: refers(message)?.map(Box::new),
             long: draft.is_long(limits),
         });
     }
@@ -183,8 +200,28 @@ fn form(message: &Upstream<'_>, limits: &DraftLimits) -> Result<Form> {
     }
     Ok(Form {
         change: Some(change),
+        refers: None,
         long,
     })
+}
+
+/// What a message refers to.
+fn refers(message: &Upstream<'_>) -> Result<Option<Refers>> {
+    let reply_to = match message.reply_to {
+        0 => None,
+        id => Some(MessageId::new(id).ok_or(ErrorCode::MessageNotFound)?),
+    };
+    let (ids, rest) = message.mention_ids.as_chunks::<8>();
+    let mentions = ids.iter().map(|id| UserId::new(u64::from_le_bytes(*id)));
+    let mentions = mentions
+        .collect::<Option<Vec<_>>>()
+        .filter(|_| rest.is_empty());
+    let no_users = || Error::new(ErrorCode::InvalidParams, "Only users can be mentioned.");
+    Refers::check(
+        reply_to,
+        mentions.ok_or_else(no_users)?,
+        message.mention_all,
+    )
 }
 
 fn change(message: &Upstream<'_>) -> Result<Change> {

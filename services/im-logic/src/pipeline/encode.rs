@@ -8,8 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gochat_core::error::Error;
 use gochat_core::ids::ConversationKind;
+use gochat_core::message::QuoteState;
 use gochat_core::message::Tally;
-use gochat_core::step::{Changed, Effects, Later, Sequenced, Users};
+use gochat_core::step::{Changed, Effects, Later, Quoted, Referred, Sequenced, Users};
 use gochat_infra::port::mq::{Headers, InRecord, MAX_RECORD_BYTES, OutRecord, Record};
 use gochat_infra::topics;
 use gochat_proto::mq::v1::DownstreamKind;
@@ -76,6 +77,8 @@ pub(super) struct Given<'a> {
     pub(super) message: &'a Sequenced,
     /// Of a change: what it makes of its message.
     pub(super) changed: Option<&'a Changed>,
+    /// Of a message: what it refers to.
+    pub(super) referred: Option<&'a Referred>,
     /// What it says is stored and not pushed.
     pub(super) withheld: bool,
 }
@@ -106,6 +109,44 @@ impl Given<'_> {
             put_number(out, 26, u64::from(state.pins));
         }
     }
+}
+
+/// Appends `References`: what was judged, and where the message comes from, which servers wrote.
+fn put_references(out: &mut Vec<u8>, tag: u32, referred: Option<&Referred>, m: &Upstream<'_>) {
+    if referred.is_none() && m.forwarded.is_empty() {
+        return;
+    }
+    let mut inner = Vec::with_capacity(160);
+    if let Some(Referred {
+        reply,
+        mentions,
+        mention_all,
+    }) = referred
+    {
+        if let Some(quoted) = reply {
+            put_quoted(&mut inner, 1, quoted);
+        }
+        put_fixed(&mut inner, 2, mentions.iter().map(|user| user.get()));
+        put_number(&mut inner, 3, u64::from(*mention_all));
+    }
+    put_bytes(&mut inner, 4, m.forwarded);
+    put_bytes(out, tag, &inner);
+}
+
+fn put_quoted(out: &mut Vec<u8>, tag: u32, quoted: &Quoted) {
+    let mut inner = Vec::with_capacity(48 + quoted.excerpt.len());
+    put_number(&mut inner, 1, quoted.reply.id.get());
+    put_number(&mut inner, 2, quoted.reply.seq);
+    put_decimal(&mut inner, 3, quoted.reply.by.get());
+    put_number(&mut inner, 4, u64::from(quoted.kind.unsigned_abs()));
+    put_bytes(&mut inner, 5, quoted.excerpt.as_bytes());
+    put_number(&mut inner, 6, u64::from(quoted.state == QuoteState::Edited));
+    put_number(
+        &mut inner,
+        7,
+        u64::from(quoted.state == QuoteState::Recalled),
+    );
+    put_bytes(out, tag, &inner);
 }
 
 /// Appends a list of `ReactionCount`.
@@ -179,6 +220,7 @@ impl Encoder {
         given.put_change(&mut out, 18, m);
         put_number(&mut out, 22, u64::from(given.withheld));
         given.put_state(&mut out);
+        put_references(&mut out, 27, given.referred, m);
         let value = out.as_slice().to_vec();
         self.scratch = out;
         source.out(self.topics.persist.clone(), value)
@@ -211,6 +253,7 @@ impl Encoder {
         if let Some(changed) = given.changed {
             put_tally(out, 29, &changed.state.target.reactions);
         }
+        put_references(out, 30, given.referred, m);
     }
 
     /// The prepared body for users of one gateway.

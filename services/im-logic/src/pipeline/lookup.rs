@@ -10,7 +10,7 @@ use gochat_core::ids::{ConversationId, MessageId, UnixMillis, UserId};
 use gochat_core::membership::Role;
 use gochat_core::message::{Emoji, Tally, Target};
 use gochat_core::sequence::{ClientKey, Head, Recorded, WINDOW_MESSAGES, WINDOW_MS};
-use gochat_core::step::{Facts, Found, Loaded, Looked, Members, Need, Standing};
+use gochat_core::step::{Excerpt, Facts, Found, Loaded, Looked, Members, Need, Standing};
 use gochat_infra::rpc::{Channel, busy, error_from};
 use gochat_proto::common::v1::User;
 use gochat_proto::im::repo::v1::conversation_service_client::ConversationServiceClient;
@@ -234,6 +234,12 @@ fn query(asked: &Question<'_>) -> FactsQuery {
         resends: resends.collect(),
         target_ids: targets.map(|id| id.as_i64()).collect(),
         reactors: reactors.map(reactor).collect(),
+        quote_ids: need
+            .quotes
+            .iter()
+            .take(TARGETS)
+            .map(|id| id.as_i64())
+            .collect(),
     }
 }
 
@@ -264,10 +270,12 @@ fn reactor((message, user): &(MessageId, UserId)) -> ReactorQuery {
 /// `None` when nobody looked for all of them: im-repo is of a version without changes, reactions or
 /// pins, or too many were asked for.
 fn targets(need: &Need, facts: &ConversationFacts) -> Option<Found> {
-    let few = need.targets.len().max(need.reactors.len()) <= TARGETS;
+    let most = need.targets.len().max(need.reactors.len());
+    let few = most.max(need.quotes.len()) <= TARGETS;
     let is_answered = facts.targets_answered && (facts.reactions_answered || !facts.found);
     (few && is_answered).then(|| Found {
         messages: facts.targets.iter().filter_map(target).collect(),
+        excerpts: facts.targets.iter().filter_map(excerpt).collect(),
         own: facts.reactors.iter().filter_map(own).collect(),
         pins: u32::try_from(facts.pinned_count).unwrap_or(0),
     })
@@ -277,6 +285,17 @@ fn own(fact: &ReactorFact) -> Option<(MessageId, UserId, Vec<Emoji>)> {
     let id = MessageId::new(u64::try_from(fact.message_id).ok()?)?;
     let emoji = fact.emoji.iter().filter_map(|text| text.parse().ok());
     Some((id, fact.user_id.parse().ok()?, emoji.collect()))
+}
+
+/// `None` for a message that isn't quoted, and for an answer of an im-repo of before quotes.
+fn excerpt(fact: &TargetFact) -> Option<(MessageId, Excerpt)> {
+    let id = MessageId::new(u64::try_from(fact.message_id).ok()?)?;
+    let excerpt = Excerpt {
+        kind: fact.message_type,
+        edits: u32::try_from(fact.edit_count).ok()?,
+        text: fact.excerpt.as_str().into(),
+    };
+    (fact.message_type != 0).then_some((id, excerpt))
 }
 
 fn target(fact: &TargetFact) -> Option<(MessageId, Target)> {
@@ -325,6 +344,7 @@ fn facts_from(need: &Need, facts: &ConversationFacts, recall_window: u64) -> Fac
         recall_window: settings.recall_window(recall_window),
         hides_earlier: settings.hides_earlier_from(Role::Member),
         members_pin: settings.members_pin(),
+        members_mention_all: settings.members_mention_all(),
         reactions: settings.reactions(),
         members: members(need, facts),
     }

@@ -29,6 +29,14 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// What stands in a message field, a packed list or a string.
+    pub(super) fn bytes(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// The number of an integer field.
     pub(super) fn number(self) -> Option<u64> {
         match self {

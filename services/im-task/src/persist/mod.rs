@@ -225,6 +225,8 @@ fn is_sequenced(message: &PersistenceMessage) -> bool {
 }
 
 fn request(message: &PersistenceMessage) -> SaveMessageRequest {
+    let references = message.references.clone().unwrap_or_default();
+    let mentions = references.mention_ids.iter();
     SaveMessageRequest {
         message_id: message.message_id.to_string(),
         conversation_id: message.conversation_id.clone(),
@@ -240,6 +242,29 @@ fn request(message: &PersistenceMessage) -> SaveMessageRequest {
         edit_count: message.edit_count,
         reactions: message.reactions.iter().map(reaction).collect(),
         pinned: message.pinned,
+        reply_to: references.reply_to.map(quote),
+        mention_ids: mentions.map(ToString::to_string).collect(),
+        mention_all: references.mention_all,
+        forwarded_from: references.forwarded.map(forwarded),
+    }
+}
+
+/// What is stored of a quote: which message, not what it says.
+fn quote(quoted: Quoted) -> Quote {
+    Quote {
+        message_id: quoted.message_id.to_string(),
+        seq_id: quoted.seq_id,
+        sender_id: quoted.sender_id,
+        ..Default::default()
+    }
+}
+
+fn forwarded(from: Forwarded) -> v1::Forwarded {
+    v1::Forwarded {
+        message_id: from.message_id.to_string(),
+        conversation_id: from.conversation_id,
+        sender_id: from.sender_id,
+        sender_name: from.sender_name,
     }
 }
 

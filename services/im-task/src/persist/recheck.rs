@@ -467,6 +467,7 @@ impl Waiting {
             sent_at: message.sent_at,
             edit_count: message.edit_count,
             reactions: message.reactions.clone(),
+            references: message.references.clone(),
             ..Default::default()
         }
     }
