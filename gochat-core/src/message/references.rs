@@ -111,8 +111,41 @@ pub struct Forwarded {
     pub name: String,
     /// The message that was passed on.
     pub id: MessageId,
-    /// Conversation of that message.
-    pub from: ConversationId,
+    /// Conversation of that message; not of a single chat, whose id names both sides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<ConversationId>,
+}
+
+impl Forwarded {
+    /// Where a message comes from that is passed on: of one that was passed on itself the first
+    /// author is named.
+    ///
+    /// ```
+    /// use gochat_core::ids::{ConversationId, MessageId, UserId};
+    /// use gochat_core::message::Forwarded;
+    /// let [a, b] = [1, 2].map(|id| UserId::new(id).unwrap());
+    /// let [first, second] = [7, 8].map(|id| MessageId::new(id).unwrap());
+    /// let chat = ConversationId::single(a, b).unwrap();
+    /// let once = Forwarded::of(chat, first, (a, "ann"), None);
+    /// assert_eq!((once.by, once.from), (a, None));
+    /// let twice = Forwarded::of(ConversationId::World, second, (b, "bob"), Some(&once));
+    /// assert_eq!((twice.by, &*twice.name, twice.id), (a, "ann", second));
+    /// ```
+    pub fn of(
+        conversation: ConversationId,
+        id: MessageId,
+        (author, name): (UserId, &str),
+        before: Option<&Self>,
+    ) -> Self {
+        let (by, name) = before.map_or((author, name), |first| (first.by, &first.name));
+        let is_single = matches!(conversation, ConversationId::Single(..));
+        Self {
+            by,
+            name: name.to_owned(),
+            id,
+            from: (!is_single).then_some(conversation),
+        }
+    }
 }
 
 impl References {

@@ -131,9 +131,10 @@ pub struct ForwardedFrom<'a> {
     /// The message that was passed on.
     #[serde(borrow)]
     pub message_id: Cow<'a, str>,
-    /// Conversation in which that message stands.
-    #[serde(borrow, default)]
-    pub conversation_id: Cow<'a, str>,
+    /// Conversation in which that message stands; absent for single chats, whose id names both
+    /// sides.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<Cow<'a, str>>,
     /// Author of the first message.
     #[serde(borrow, default)]
     pub sender_id: Cow<'a, str>,
