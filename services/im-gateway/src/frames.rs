@@ -4,14 +4,14 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use gochat_core::error::{Error, ErrorCode};
-use gochat_core::message::ChangeKind;
+use gochat_core::message::{ChangeKind, QuoteState};
 use gochat_core::session::frame::{
-    self, ChangeAck, ChangedMessage, ErrorFrame, MessageAck, MessageChanged, MessageRecalled,
-    NewMessage, ReactionCount, Sender, ServerPayload,
+    self, ChangeAck, ChangedMessage, ErrorFrame, ForwardedFrom, MessageAck, MessageChanged,
+    MessageRecalled, NewMessage, Quote, ReactionCount, Sender, ServerPayload,
 };
 use gochat_core::session::wire::{MAX_HEADER, Opcode, encode_header};
 use gochat_core::signal::{Change, Signal};
-use gochat_proto::mq::v1::DownstreamMessage;
+use gochat_proto::mq::v1::{DownstreamMessage, References};
 use serde::Deserialize;
 
 /// A text frame whose JSON `write` appends.
@@ -59,10 +59,43 @@ pub(crate) fn new_message(message: &DownstreamMessage, now_s: i64) -> Bytes {
         client_msg_id: Cow::Borrowed(&message.client_msg_id),
         extra: (!message.extra.is_empty()).then_some(Cow::Borrowed(&*message.extra)),
         created_at: message.timestamp,
+        ..NewMessage::default()
+    };
+    let payload = match &message.references {
+        None => payload,
+        Some(references) => with_references(payload, references),
     };
     text(384 + message.content.len() + message.extra.len(), |out| {
         frame::encode(&payload, now_s, out);
     })
+}
+
+fn with_references<'a>(message: NewMessage<'a>, references: &'a References) -> NewMessage<'a> {
+    let quote = references.reply_to.as_ref().map(|quoted| Quote {
+        message_id: quoted.message_id.to_string().into(),
+        seq_id: quoted.seq_id.unsigned_abs(),
+        sender_id: Cow::Borrowed(&quoted.sender_id),
+        message_type: (quoted.message_type != 0).then_some(quoted.message_type),
+        excerpt: (!quoted.excerpt.is_empty()).then(|| Cow::Borrowed(&*quoted.excerpt)),
+        state: QuoteState::of(quoted.recalled, u32::from(quoted.edited))
+            .as_str()
+            .into(),
+    });
+    let forwarded = references.forwarded.as_ref();
+    let place = |id: &'a String| (!id.is_empty()).then(|| Cow::Borrowed(&**id));
+    let mentions = references.mention_ids.iter();
+    NewMessage {
+        reply_to: quote,
+        mentions: mentions.map(|id| id.to_string().into()).collect(),
+        mention_all: references.mention_all,
+        forwarded_from: forwarded.map(|from| ForwardedFrom {
+            message_id: from.message_id.to_string().into(),
+            conversation_id: place(&from.conversation_id),
+            sender_id: Cow::Borrowed(&from.sender_id),
+            sender_name: Cow::Borrowed(&from.sender_name),
+        }),
+        ..message
+    }
 }
 
 /// The `message-ack` frame of a downstream record.

@@ -9,12 +9,15 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConnId, ConversationId, UserId};
-use gochat_core::message::{ChangeForm, Draft, DraftLimits, Writer};
-use gochat_core::session::frame::{ChangeMessage, SendMessage};
+use gochat_core::message::{ChangeForm, Draft, DraftLimits, Refers, Writer};
+use gochat_core::session::frame::{ChangeMessage, Forward, SendMessage};
 use gochat_core::text;
 use gochat_infra::port::mq::{Headers, MqError, OutRecord, Producer};
 use gochat_infra::telemetry::{self, Kind, Span};
-use gochat_proto::mq::v1::{UpstreamKind, UpstreamMessage};
+use gochat_proto::im::logic::v1::{
+    ForwardSource, ReadForwardSourceRequest, ReadForwardSourceResponse,
+};
+use gochat_proto::mq::v1::{Forwarded, UpstreamKind, UpstreamMessage};
 use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -97,9 +100,76 @@ pub(crate) fn accept(
         client_msg_id,
         extra: extra.into_owned(),
         resend: message.resend,
-        ..Default::default()
+        ..referring(message.refers.as_deref())
     };
     submit(gw, origin, message.conversation_id, record, trace)
+}
+
+/// A record with what its message refers to.
+fn referring(refers: Option<&Refers>) -> UpstreamMessage {
+    let Some(refers) = refers else {
+        return UpstreamMessage::default();
+    };
+    UpstreamMessage {
+        reply_to: refers.reply_to.map_or(0, |id| id.as_i64()),
+        mention_ids: refers.mentions.iter().map(|user| user.get()).collect(),
+        mention_all: refers.mention_all,
+        ..Default::default()
+    }
+}
+
+/// Reads the message that is passed on, where it stands and as its reader may see it, and queues it
+/// for the log. Returns what it says.
+///
+/// # Errors
+/// Those of reading it, and those of [`accept`].
+pub(crate) async fn accept_forward(
+    gw: &Gw,
+    origin: Origin,
+    message: SendMessage<'_>,
+    source: Forward,
+    trace: String,
+) -> Result<ReadForwardSourceResponse, Error> {
+    let client_msg_id = own_id(message.client_msg_id);
+    let request = ReadForwardSourceRequest {
+        user_id: origin.user.to_string(),
+        source: Some(ForwardSource {
+            conversation_id: source.conversation_id.to_string(),
+            message_id: source.message_id.to_string(),
+        }),
+    };
+    let clients = &gw.backend.messages;
+    let read = gw
+        .backend
+        .read(clients, &trace, request, |mut c, r| async move {
+            c.read_forward_source(r).await
+        });
+    let source = read.await?;
+    Draft::check(
+        source.r#type,
+        &source.content,
+        &client_msg_id,
+        &source.extra,
+        Writer::Client,
+        &DraftLimits::default(),
+    )?;
+    let from = source.forwarded.clone().unwrap_or_default();
+    let record = UpstreamMessage {
+        message_type: source.r#type,
+        content: source.content.clone(),
+        client_msg_id,
+        extra: source.extra.clone(),
+        resend: message.resend,
+        forwarded: Some(Forwarded {
+            message_id: from.message_id.parse().unwrap_or_default(),
+            conversation_id: from.conversation_id,
+            sender_id: from.sender_id,
+            sender_name: from.sender_name,
+        }),
+        ..referring(message.refers.as_deref())
+    };
+    submit(gw, origin, message.conversation_id, record, trace)?;
+    Ok(source)
 }
 
 /// Checks a change of a message and queues it for the log.

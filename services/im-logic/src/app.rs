@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use gochat_core::error::Result;
 use gochat_core::ids::{ConversationId, MessageId, Rev, SeqId, UserId};
 use gochat_core::message::ChangeKind;
+use gochat_proto::common::v1::Forwarded;
 use gochat_proto::im::logic::v1::{SendMessageRequest, SendMessageResponse};
 
 use crate::audit::Audit;
@@ -19,7 +20,8 @@ use crate::repo::Repo;
 /// Puts a message on its way through the log and waits for the ack.
 #[async_trait]
 pub trait SendMessage: Send + Sync {
-    /// Resolves once the message is durable and has its place in the conversation.
+    /// Resolves once the message is durable and has its place in the conversation. `forwarded` says
+    /// where a message that is passed on comes from.
     ///
     /// # Errors
     /// The sequencer's refusals; `TIMEOUT` when the outcome is unknown, and then a repeat with
@@ -27,6 +29,7 @@ pub trait SendMessage: Send + Sync {
     async fn send(
         &self,
         request: SendMessageRequest,
+        forwarded: Option<Forwarded>,
         trace_id: &str,
     ) -> Result<SendMessageResponse>;
 

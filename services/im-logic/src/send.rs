@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, UserId};
-use gochat_core::message::{ChangeForm, Draft, DraftLimits, Writer};
+use gochat_core::message::{ChangeForm, Draft, DraftLimits, Refers, Writer};
 use gochat_core::text;
 use gochat_infra::port::mq::{
     self, Batch, Consumer, Headers, Mq, MqError, MqErrorKind, MqResult, OutRecord, Producer,
@@ -22,9 +22,11 @@ use gochat_infra::port::mq::{
 use gochat_infra::rpc::Backoff;
 use gochat_infra::telemetry::{self, Kind, Span};
 use gochat_infra::topics;
-use gochat_proto::common::v1::{Message, UserInfo};
+use gochat_proto::common::v1::{self, Message, UserInfo};
 use gochat_proto::im::logic::v1::{SendMessageRequest, SendMessageResponse};
-use gochat_proto::mq::v1::{DownstreamKind, DownstreamMessage, UpstreamKind, UpstreamMessage};
+use gochat_proto::mq::v1::{
+    self as wire, DownstreamKind, DownstreamMessage, Forwarded, UpstreamKind, UpstreamMessage,
+};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -149,6 +151,7 @@ impl SendMessage for SendPath {
     async fn send(
         &self,
         mut request: SendMessageRequest,
+        forwarded: Option<v1::Forwarded>,
         trace_id: &str,
     ) -> Result<SendMessageResponse> {
         if request.client_msg_id.is_empty() {
@@ -156,7 +159,17 @@ impl SendMessage for SendPath {
         }
         request.content = text::into_nfc(request.content);
         check(&request, &self.limits)?;
+        let refers = refers(&request)?.unwrap_or_default();
         let message = UpstreamMessage {
+            reply_to: refers.reply_to.map_or(0, |id| id.as_i64()),
+            mention_ids: refers.mentions.iter().map(|user| user.get()).collect(),
+            mention_all: refers.mention_all,
+            forwarded: forwarded.map(|from| Forwarded {
+                message_id: from.message_id.parse().unwrap_or_default(),
+                conversation_id: from.conversation_id,
+                sender_id: from.sender_id,
+                sender_name: from.sender_name,
+            }),
             trace_id: self.trace_id(trace_id),
             user_id: request.user_id.clone(),
             gateway_id: self.gateway_id.clone(),
@@ -341,6 +354,44 @@ fn check(request: &SendMessageRequest, limits: &DraftLimits) -> Result<()> {
         .map_err(|_| ErrorCode::ConversationNotFound.into())
 }
 
+/// What the message refers to, as far as form goes.
+fn refers(request: &SendMessageRequest) -> Result<Option<Refers>> {
+    let reply_to = match request.reply_to.as_str() {
+        "" => None,
+        id => Some(id.parse().map_err(|_| ErrorCode::MessageNotFound)?),
+    };
+    let mentions = request.mention_ids.iter().map(|id| id.parse());
+    let mentions = mentions.collect::<Result<Vec<UserId>, _>>();
+    let mentions = mentions.map_err(|_| ErrorCode::UserNotFound)?;
+    Refers::check(reply_to, mentions, request.mention_all)
+}
+
+/// What a message refers to, as it was judged.
+fn references(message: &mut Message, references: Option<wire::References>) {
+    let Some(references) = references else {
+        return;
+    };
+    message.reply_to = references.reply_to.map(|quoted| v1::Quote {
+        message_id: quoted.message_id.to_string(),
+        seq_id: quoted.seq_id,
+        sender_id: quoted.sender_id,
+        r#type: quoted.message_type,
+        excerpt: quoted.excerpt,
+        edited: quoted.edited,
+        recalled: quoted.recalled,
+        created_at: 0,
+    });
+    let mentions = references.mention_ids.iter();
+    message.mention_ids = mentions.map(ToString::to_string).collect();
+    message.mention_all = references.mention_all;
+    message.forwarded_from = references.forwarded.map(|from| v1::Forwarded {
+        message_id: from.message_id.to_string(),
+        conversation_id: from.conversation_id,
+        sender_id: from.sender_id,
+        sender_name: from.sender_name,
+    });
+}
+
 fn response(request: SendMessageRequest, answer: DownstreamMessage) -> SendMessageResponse {
     let sender = match answer.sender_info {
         Some(info) => UserInfo {
@@ -354,7 +405,7 @@ fn response(request: SendMessageRequest, answer: DownstreamMessage) -> SendMessa
             ..Default::default()
         },
     };
-    let message = Message {
+    let mut message = Message {
         id: answer.message_id.to_string(),
         conversation_id: request.conversation_id,
         sender: Some(sender),
@@ -369,6 +420,7 @@ fn response(request: SendMessageRequest, answer: DownstreamMessage) -> SendMessa
         rev: answer.rev,
         ..Default::default()
     };
+    references(&mut message, answer.references);
     SendMessageResponse {
         message: Some(message),
         client_msg_id: request.client_msg_id,

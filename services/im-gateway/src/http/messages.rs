@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use axum::extract::State;
 use gochat_core::error::{Error, ErrorCode};
-use gochat_core::ids::ConversationId;
-use gochat_core::message::MessageType;
-use gochat_core::session::frame::SendMessage;
+use gochat_core::ids::{ConversationId, UserId};
+use gochat_core::message::{MessageType, Refers};
+use gochat_core::session::frame::{Forward, SendMessage};
 use gochat_core::text;
 use gochat_proto::im::logic::v1::{GetMessagesRequest, MarkAsReadRequest};
 use gochat_proto::im::repo::v1::GetMessageRequest;
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Auth, Body, Id, OptionalBody, Params, Trace};
-use super::objects::{Message, UserBrief};
+use super::objects::{Message, UserBrief, forwarded, quote};
 use super::reply::{ApiError, ApiResult, Envelope, ErrorBody, Reply};
 use crate::state::Gw;
 use crate::upstream::{self, Origin};
@@ -75,10 +75,13 @@ pub(super) struct HistoryData {
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct SendBody {
-    /// 1 text, 2 image, 3 file, 5 voice, 6 video; names are understood too.
-    #[serde(rename = "messageType", alias = "message_type")]
-    message_type: TypeField,
-    content: String,
+    /// 1 text, 2 image, 3 file, 5 voice, 6 video; names are understood too. Must be there, but with
+    /// `forwardedFrom`.
+    #[serde(rename = "messageType", alias = "message_type", default)]
+    message_type: Option<TypeField>,
+    /// Must be there, but with `forwardedFrom`.
+    #[serde(default)]
+    content: Option<String>,
     /// Your own id for the message, at most 64 bytes: sending again with it is harmless.
     #[serde(rename = "client_msg_id", default)]
     client_msg_id: Option<String>,
@@ -91,6 +94,61 @@ pub(super) struct SendBody {
     /// Say `true` whenever it may have been sent before with this id: it is stored once, however long ago that was.
     #[serde(default)]
     resend: Option<bool>,
+    /// Id of a message of the same conversation that this one answers.
+    #[serde(rename = "replyTo", default)]
+    reply_to: Option<String>,
+    /// Ids of the users that it names, at most 50; who isn't a member is left out.
+    #[serde(default)]
+    mentions: Vec<String>,
+    /// It names everybody: for admins and the owner, or for all where the group says so.
+    #[serde(rename = "mentionAll", default)]
+    mention_all: bool,
+    /// A message to pass on: type, content and extra are taken from there.
+    #[serde(rename = "forwardedFrom", default)]
+    forwarded_from: Option<SourceBody>,
+}
+
+/// A message to pass on. You must be able to read it.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct SourceBody {
+    conversation_id: String,
+    message_id: String,
+}
+
+impl SourceBody {
+    fn read(&self) -> Result<Forward, ApiError> {
+        let conversation = self.conversation_id.parse();
+        let message = self.message_id.parse();
+        Ok(Forward {
+            conversation_id: conversation.map_err(|_| ErrorCode::ConversationNotFound)?,
+            message_id: message.map_err(|_| ErrorCode::MessageNotFound)?,
+        })
+    }
+}
+
+impl SendBody {
+    fn refers(&self) -> Result<Option<Box<Refers>>, ApiError> {
+        let reply_to = self.reply_to.as_deref().filter(|id| !id.is_empty());
+        let reply_to = reply_to.map(str::parse).transpose();
+        let mentions = self.mentions.iter().map(|id| id.parse());
+        let mentions = mentions.collect::<Result<Vec<UserId>, _>>();
+        let refers = Refers::check(
+            reply_to.map_err(|_| ErrorCode::MessageNotFound)?,
+            mentions.map_err(|_| ErrorCode::UserNotFound)?,
+            self.mention_all,
+        )?;
+        Ok(refers.map(Box::new))
+    }
+
+    /// Type and content of a message that is written here.
+    fn said(&mut self) -> Result<(i32, String), ApiError> {
+        let kind = self.message_type.as_ref().map(TypeField::number);
+        let kind = kind.ok_or_else(|| ApiError::invalid("`messageType` is missing."))?;
+        let content = self.content.take();
+        let content = content.ok_or_else(|| ApiError::invalid("`content` is missing."))?;
+        Ok((kind, text::into_nfc(content)))
+    }
 }
 
 /// A message type as number or name.
@@ -272,7 +330,13 @@ pub(super) async fn send(
     headers: HeaderMap,
     Body(mut body): Body<SendBody>,
 ) -> ApiResult<Message> {
-    body.content = text::into_nfc(body.content);
+    let refers = body.refers()?;
+    let forward = body.forwarded_from.as_ref().map(SourceBody::read);
+    let forward = forward.transpose()?;
+    let (mut kind, mut content) = match forward {
+        Some(_) => (0, String::new()),
+        None => body.said()?,
+    };
     let header = || {
         headers
             .get("x-idempotency-key")
@@ -290,17 +354,27 @@ pub(super) async fn send(
         .enter(&trace.0, me.user.to_string(), client_msg_id.clone())?;
     let draft = SendMessage {
         conversation_id: id,
-        content: Cow::Borrowed(&body.content),
-        message_type: body.message_type.number(),
+        content: Cow::Borrowed(&content),
+        message_type: kind,
         client_msg_id: Some(client_msg_id.into()),
         extra: body.extra.as_deref().map(Cow::Borrowed),
         resend: body.resend.unwrap_or(false),
+        refers,
+        forward,
     };
     let origin = Origin {
         user: me.user,
         conn_id: 0,
     };
-    upstream::accept(&gw, origin, draft, ticket.trace.clone())?;
+    let its_trace = ticket.trace.clone();
+    match forward {
+        None => upstream::accept(&gw, origin, draft, its_trace)?,
+        Some(source) => {
+            let read = upstream::accept_forward(&gw, origin, draft, source, its_trace).await?;
+            (kind, content) = (read.r#type, read.content);
+            body.extra = Some(read.extra);
+        }
+    }
     let deadline = Instant::now() + Duration::from_millis(gw.config.http.send_timeout_ms);
     let answer = tokio::time::timeout_at(deadline, &mut ticket.answer)
         .await
@@ -313,10 +387,10 @@ pub(super) async fn send(
     let mut message = message_of(answer);
     // An answer may carry only the places; the rest is what was sent.
     if message.message_type == 0 {
-        message.message_type = body.message_type.number();
+        message.message_type = kind;
     }
     if message.content.is_empty() {
-        (message.content, message.extra) = (body.content, body.extra.filter(|e| !e.is_empty()));
+        (message.content, message.extra) = (content, body.extra.filter(|e| !e.is_empty()));
     }
     Ok(Reply::created(message))
 }
@@ -351,6 +425,8 @@ fn message_of(m: DownstreamMessage) -> Message {
     let sender = m
         .sender_info
         .map(|s| UserBrief::new(s.id, s.username, s.avatar_url, s.is_guest));
+    let references = m.references.unwrap_or_default();
+    let mentions = references.mention_ids.iter();
     Message {
         id: m.message_id.to_string(),
         conversation_id: m.conversation_id,
@@ -369,6 +445,10 @@ fn message_of(m: DownstreamMessage) -> Message {
         edit_count: 0,
         reactions: Vec::new(),
         pinned: false,
+        reply_to: references.reply_to.as_ref().map(|q| quote(q).into()),
+        mentions: mentions.map(ToString::to_string).collect(),
+        mention_all: references.mention_all,
+        forwarded_from: references.forwarded.as_ref().map(|f| forwarded(f).into()),
     }
 }
 
@@ -491,6 +571,7 @@ mod tests {
             serde_json::from_str::<SendBody>(json)
                 .unwrap()
                 .message_type
+                .unwrap()
                 .number()
         };
         assert_eq!(number(r#"{"messageType":2,"content":"x"}"#), 2);

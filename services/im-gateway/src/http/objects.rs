@@ -135,6 +135,102 @@ pub(crate) struct Message {
     /// Stands on the list of pins of its conversation.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) pinned: bool,
+    /// The message it answers, as it is now; absent when it answers none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reply_to: Option<Quote>,
+    /// Ids of the users that it names; absent when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mentions: Vec<String>,
+    /// It names everybody.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) mention_all: bool,
+    /// Where it comes from; absent when it was written here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) forwarded_from: Option<ForwardedFrom>,
+}
+
+/// A message that is answered, as it is now.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Quote {
+    /// The message, of the same conversation.
+    message_id: String,
+    /// Its place.
+    seq_id: i64,
+    /// Its author.
+    sender_id: String,
+    /// As of messages; absent when it isn't known yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_type: Option<i32>,
+    /// Beginning of a text, at most 100 characters; absent for other types, after a recall, for a
+    /// message that you may not read, and in the last messages of a list of conversations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    excerpt: Option<String>,
+    /// `normal`, `edited` or `recalled`.
+    state: &'static str,
+}
+
+impl From<common::Quote> for Quote {
+    fn from(q: common::Quote) -> Self {
+        Self {
+            message_id: q.message_id,
+            seq_id: q.seq_id,
+            sender_id: q.sender_id,
+            message_type: (q.r#type != 0).then_some(q.r#type),
+            excerpt: text(q.excerpt),
+            state: QuoteState::of(q.recalled, u32::from(q.edited)).as_str(),
+        }
+    }
+}
+
+/// Where a message that is passed on comes from.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ForwardedFrom {
+    /// The message that was passed on.
+    message_id: String,
+    /// Where that message stands; absent for single chats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversation_id: Option<String>,
+    /// Author of the first message.
+    sender_id: String,
+    /// Name of that author when it was passed on.
+    sender_name: String,
+}
+
+impl From<common::Forwarded> for ForwardedFrom {
+    fn from(from: common::Forwarded) -> Self {
+        Self {
+            message_id: from.message_id,
+            conversation_id: text(from.conversation_id),
+            sender_id: from.sender_id,
+            sender_name: from.sender_name,
+        }
+    }
+}
+
+/// A record's quote as it stands in the contract's objects.
+pub(crate) fn quote(quoted: &mq::Quoted) -> common::Quote {
+    common::Quote {
+        message_id: quoted.message_id.to_string(),
+        seq_id: quoted.seq_id,
+        sender_id: quoted.sender_id.clone(),
+        r#type: quoted.message_type,
+        excerpt: quoted.excerpt.clone(),
+        edited: quoted.edited,
+        recalled: quoted.recalled,
+        created_at: 0,
+    }
+}
+
+/// A record's origin as it stands in the contract's objects.
+pub(crate) fn forwarded(from: &mq::Forwarded) -> common::Forwarded {
+    common::Forwarded {
+        message_id: from.message_id.to_string(),
+        conversation_id: from.conversation_id.clone(),
+        sender_id: from.sender_id.clone(),
+        sender_name: from.sender_name.clone(),
+    }
 }
 
 /// How often an emoji stands under a message.
@@ -186,6 +282,10 @@ impl From<common::Message> for Message {
             edit_count: m.edit_count,
             reactions: m.reactions.into_iter().map(Into::into).collect(),
             pinned: m.pinned,
+            reply_to: m.reply_to.map(Into::into),
+            mentions: m.mention_ids,
+            mention_all: m.mention_all,
+            forwarded_from: m.forwarded_from.map(Into::into),
         }
     }
 }
@@ -194,6 +294,15 @@ impl From<RepoMessage> for Message {
     fn from(m: RepoMessage) -> Self {
         // What was recalled keeps its place and has no content.
         let shown = |content| if m.deleted { String::new() } else { content };
+        let (is_shown, mut mentions) = (!m.deleted, m.mention_ids);
+        if m.deleted {
+            mentions.clear();
+        }
+        // Whether the reader may see what is quoted isn't known here.
+        let quote = m.reply_to.map(|quote| common::Quote {
+            excerpt: String::new(),
+            ..quote
+        });
         Self {
             id: m.id,
             conversation_id: m.conversation_id,
@@ -212,6 +321,10 @@ impl From<RepoMessage> for Message {
             edit_count: m.edit_count,
             reactions: m.reactions.into_iter().map(Into::into).collect(),
             pinned: m.pinned,
+            reply_to: quote.filter(|_| is_shown).map(Into::into),
+            mentions,
+            mention_all: m.mention_all && is_shown,
+            forwarded_from: m.forwarded_from.filter(|_| is_shown).map(Into::into),
         }
     }
 }
@@ -314,6 +427,8 @@ pub(crate) struct Conversation {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_message: Option<Message>,
     unread_count: i64,
+    /// Unread messages that name you or everybody.
+    unread_mentions: i64,
     /// Your read pointer.
     last_read_seq_id: i64,
     /// The newest message's place.
@@ -368,6 +483,7 @@ impl From<common::Conversation> for Conversation {
             settings: settings(&c.settings),
             last_message: c.last_message.map(Into::into),
             unread_count: c.unread_count,
+            unread_mentions: c.unread_mentions,
             last_read_seq_id: c.last_read_seq_id,
             last_seq_id: c.last_seq_id,
             last_rev: c.last_rev,
@@ -409,6 +525,7 @@ impl From<logic::ConversationOptimized> for Conversation {
             last_seq_id: c.last_seq_id,
             last_rev: c.last_rev,
             pinned_count: c.pinned_count,
+            unread_mentions: c.unread_mentions,
             awaited_seq_id: c.awaited_seq_id,
             peer_last_read_seq_id: c.peer_last_read_seq_id,
             my: c.my,

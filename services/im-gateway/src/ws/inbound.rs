@@ -6,7 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::message::ChangeKind;
-use gochat_core::session::frame::{Authenticated, ClientFrame, FrameError, Pong};
+use gochat_core::session::frame::{
+    Authenticated, ClientFrame, Forward, FrameError, Pong, SendMessage,
+};
 use gochat_core::session::machine::CloseCode;
 use gochat_core::session::wire::{self, Message, WireError};
 use metrics::counter;
@@ -57,6 +59,9 @@ fn act(gw: &Gw, conn: &Arc<Conn>, frame: ClientFrame<'_>) {
     match frame {
         ClientFrame::SendMessage(message) => {
             let id = message.client_msg_id.as_deref().map(str::to_owned);
+            if let Some(source) = message.forward {
+                return pass_on(gw, conn, message, source, id);
+            }
             let accepted = upstream::accept(gw, origin(conn), message, upstream::new_trace());
             refuse(gw, conn, accepted, id);
         }
@@ -78,6 +83,29 @@ fn act(gw: &Gw, conn: &Arc<Conn>, frame: ClientFrame<'_>) {
         ClientFrame::StopTyping(conversation) => typing::note(gw, conn, conversation, false),
         ClientFrame::Authenticate(token) => authenticate(gw, conn, &token.0),
     }
+}
+
+/// Passes a message on, once it was read where it stands: messages that are sent meanwhile may come
+/// before it. The work is bounded by the rate of frames.
+fn pass_on(
+    gw: &Gw,
+    conn: &Arc<Conn>,
+    message: SendMessage<'_>,
+    source: Forward,
+    id: Option<String>,
+) {
+    let (gw, conn) = (gw.clone(), conn.clone());
+    let message = SendMessage {
+        content: "".into(),
+        client_msg_id: id.clone().map(Into::into),
+        extra: None,
+        ..message
+    };
+    tokio::spawn(async move {
+        let trace = upstream::new_trace();
+        let passed = upstream::accept_forward(&gw, origin(&conn), message, source, trace).await;
+        refuse(&gw, &conn, passed.map(drop), id);
+    });
 }
 
 /// Lets the connection live as long as a newer token of its own session. A token that is refused

@@ -33,6 +33,8 @@ const SHARED_LIST: usize = 8;
 pub(super) struct Encoder {
     /// Body of the message in hand, without targets.
     body: Vec<u8>,
+    /// What that message refers to.
+    references: Vec<u8>,
     scratch: Vec<u8>,
     /// Encoded user lists by tag and start of their range.
     lists: HashMap<(u32, usize), std::ops::Range<usize>>,
@@ -111,12 +113,8 @@ impl Given<'_> {
     }
 }
 
-/// Appends `References`: what was judged, and where the message comes from, which servers wrote.
-fn put_references(out: &mut Vec<u8>, tag: u32, referred: Option<&Referred>, m: &Upstream<'_>) {
-    if referred.is_none() && m.forwarded.is_empty() {
-        return;
-    }
-    let mut inner = Vec::with_capacity(160);
+/// Appends the fields of `References`: what was judged, and where the message comes from, which servers wrote.
+fn put_references(inner: &mut Vec<u8>, referred: Option<&Referred>, m: &Upstream<'_>) {
     if let Some(Referred {
         reply,
         mentions,
@@ -124,13 +122,12 @@ fn put_references(out: &mut Vec<u8>, tag: u32, referred: Option<&Referred>, m: &
     }) = referred
     {
         if let Some(quoted) = reply {
-            put_quoted(&mut inner, 1, quoted);
+            put_quoted(inner, 1, quoted);
         }
-        put_fixed(&mut inner, 2, mentions.iter().map(|user| user.get()));
-        put_number(&mut inner, 3, u64::from(*mention_all));
+        put_fixed(inner, 2, mentions.iter().map(|user| user.get()));
+        put_number(inner, 3, u64::from(*mention_all));
     }
-    put_bytes(&mut inner, 4, m.forwarded);
-    put_bytes(out, tag, &inner);
+    put_bytes(inner, 4, m.forwarded);
 }
 
 fn put_quoted(out: &mut Vec<u8>, tag: u32, quoted: &Quoted) {
@@ -220,7 +217,7 @@ impl Encoder {
         given.put_change(&mut out, 18, m);
         put_number(&mut out, 22, u64::from(given.withheld));
         given.put_state(&mut out);
-        put_references(&mut out, 27, given.referred, m);
+        put_bytes(&mut out, 27, &self.references);
         let value = out.as_slice().to_vec();
         self.scratch = out;
         source.out(self.topics.persist.clone(), value)
@@ -253,7 +250,9 @@ impl Encoder {
         if let Some(changed) = given.changed {
             put_tally(out, 29, &changed.state.target.reactions);
         }
-        put_references(out, 30, given.referred, m);
+        self.references.clear();
+        put_references(&mut self.references, given.referred, m);
+        put_bytes(out, 30, &self.references);
     }
 
     /// The prepared body for users of one gateway.
@@ -323,7 +322,8 @@ impl Encoder {
         source.out(self.topics.fanout.clone(), out)
     }
 
-    /// An ack for the origin alone. Who waits by trace id wants to show the author, too.
+    /// An ack for the origin alone. Who waits by trace id wants to show the author and what the
+    /// message refers to, too.
     pub(super) fn ack(
         &mut self,
         source: &Source<'_>,
@@ -342,6 +342,9 @@ impl Encoder {
         }
         if source.message.conn_id == 0 {
             put_bytes(&mut out, 6, source.author.unwrap_or_default());
+            if !replay {
+                put_bytes(&mut out, 30, &self.references);
+            }
         }
         source.out(topic, out)
     }

@@ -1,9 +1,9 @@
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{MessageId, UserId};
-use gochat_core::message::{ChangeKind, Emoji, State, Target};
+use gochat_core::message::{ChangeKind, Emoji, Reply, State, Target};
 use gochat_proto::mq::v1::{
-    DownstreamMessage, FanoutTask, MessageError, Origin, PersistenceMessage, ReactionCount,
-    UpstreamKind, UserInfo,
+    self as wire, DownstreamMessage, FanoutTask, Forwarded, MessageError, Origin,
+    PersistenceMessage, ReactionCount, References, UpstreamKind, UserInfo,
 };
 use prost::Message;
 
@@ -24,6 +24,10 @@ fn upstream() -> Upstream<'static> {
         resend: false,
         change: 0,
         target_id: 0,
+        reply_to: 0,
+        mention_ids: &[],
+        mention_all: false,
+        forwarded: &[],
     }
 }
 
@@ -92,6 +96,7 @@ fn with_source<T>(
     let given = Given {
         message: &sequenced(),
         changed: None,
+        referred: None,
         withheld: false,
     };
     let persist = encoder.persist(&source, given, &later, Some(&gateways), effects);
@@ -193,6 +198,7 @@ fn a_change_names_its_message_and_has_no_type() {
     let given = Given {
         message: &sequenced(),
         changed: Some(&after),
+        referred: None,
         withheld: false,
     };
     let (mut encoder, effects) = (Encoder::default(), users(1));
@@ -355,4 +361,91 @@ fn a_dead_letter_keeps_the_record_and_stays_within_the_bound() {
     let large = encoder.dead_letter(&incoming(vec![0; MAX_RECORD_BYTES]), 4, "why", 5);
     assert!(large.record.size() <= MAX_RECORD_BYTES);
     assert!(large.record.headers.find("X-DLQ-Truncated").is_some());
+}
+
+#[test]
+fn what_a_message_refers_to_stands_in_every_record_of_it() {
+    let forwarded = Forwarded {
+        message_id: 5,
+        conversation_id: "g_4".into(),
+        sender_id: "3".into(),
+        sender_name: "cleo".into(),
+    };
+    let encoded = forwarded.encode_to_vec();
+    let message = Upstream {
+        conn_id: 0,
+        forwarded: &encoded,
+        ..upstream()
+    };
+    let record = incoming(vec![]);
+    let source = Source {
+        record: &record,
+        message: &message,
+        author: None,
+        headers: &Headers::none(),
+    };
+    let referred = Referred {
+        reply: Some(Quoted {
+            reply: Reply {
+                id: MessageId::new(11).unwrap(),
+                seq: 2,
+                by: UserId::new(7).unwrap(),
+            },
+            state: QuoteState::Edited,
+            kind: 1,
+            excerpt: "so it was".into(),
+        }),
+        mentions: [8, 9].map(|id| UserId::new(id).unwrap()).to_vec(),
+        mention_all: true,
+    };
+    let expected = References {
+        reply_to: Some(wire::Quoted {
+            message_id: 11,
+            seq_id: 2,
+            sender_id: "7".into(),
+            message_type: 1,
+            excerpt: "so it was".into(),
+            edited: true,
+            recalled: false,
+        }),
+        mention_ids: vec![8, 9],
+        mention_all: true,
+        forwarded: Some(forwarded),
+    };
+    let given = Given {
+        message: &sequenced(),
+        changed: None,
+        referred: Some(&referred),
+        withheld: false,
+    };
+    let (mut encoder, effects) = (Encoder::default(), users(1));
+    let persist = encoder.persist(&source, given, &Later::default(), None, &effects);
+    let stored = PersistenceMessage::decode(persist.record.value).unwrap();
+    assert_eq!(stored.references.as_ref(), Some(&expected));
+    let push = encoder.deliver(&source, "d".into(), false, &(0..1), &effects);
+    let pushed = DownstreamMessage::decode(push.record.value).unwrap();
+    assert_eq!(pushed.references.as_ref(), Some(&expected));
+    let answer = |encoder: &mut Encoder, replay| {
+        let ack = encoder.ack(&source, "d".into(), &sequenced(), replay);
+        DownstreamMessage::decode(ack.record.value).unwrap().references
+    };
+    assert_eq!(answer(&mut encoder, false), Some(expected));
+    // What was sent first may have referred to something else.
+    assert_eq!(answer(&mut encoder, true), None);
+    // The next message refers to nothing.
+    let plain = Upstream {
+        forwarded: &[],
+        ..message
+    };
+    let source = Source {
+        message: &plain,
+        ..source
+    };
+    let given = Given {
+        referred: None,
+        ..given
+    };
+    let persist = encoder.persist(&source, given, &Later::default(), None, &effects);
+    let stored = PersistenceMessage::decode(persist.record.value).unwrap();
+    assert_eq!(stored.references, None);
 }

@@ -1,5 +1,6 @@
 //! `MessageService`: sending, and changing what was sent.
 
+mod forward;
 mod reactions;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use gochat_proto::im::repo::v1 as repo;
 use pb::message_service_server::MessageService;
 
 use super::conversation::history::wide;
+use super::conversation::visible;
 use super::parse;
 use crate::app::{App, ChangeWish, Changed};
 use crate::clock;
@@ -39,13 +41,26 @@ super::service! {
         pin_message(PinMessageRequest) -> PinMessageResponse = reactions::pin;
         list_reactions(ListReactionsRequest) -> ListReactionsResponse = reactions::list;
         list_pins(ListPinsRequest) -> ListPinsResponse = reactions::pins;
+        read_forward_source(ReadForwardSourceRequest) -> ReadForwardSourceResponse = forward::source;
     }
 }
 
 /// The same way as any other message: through the log and the sequencer. The answer to a repeat is what was
 /// accepted then, which may not be what is asked now.
-async fn send(app: &App, request: pb::SendMessageRequest) -> Result<pb::SendMessageResponse> {
-    let mut answer = app.sender.send(request, &crate::trace::current()).await?;
+async fn send(app: &App, mut request: pb::SendMessageRequest) -> Result<pb::SendMessageResponse> {
+    let user = parse::user(&request.user_id)?;
+    let conversation = parse::conversation(&request.conversation_id)?;
+    let forwarded = match request.forward.take() {
+        None => None,
+        Some(source) => {
+            let source = forward::read(app, user, &source).await?;
+            (request.r#type, request.content) = (source.r#type, source.content);
+            request.extra = source.extra;
+            source.forwarded
+        }
+    };
+    let trace = crate::trace::current();
+    let mut answer = app.sender.send(request, forwarded, &trace).await?;
     if answer.replayed {
         let sent = present(answer.message.take())?;
         let id = sent.id.parse().map_err(|_| ErrorCode::Internal)?;
@@ -55,7 +70,9 @@ async fn send(app: &App, request: pb::SendMessageRequest) -> Result<pb::SendMess
             ErrorCode::MessageNotFound => ErrorCode::Timeout.into(),
             _ => error,
         })?;
-        answer.message = Some(super::conversation::history::message(stored));
+        let mut message = super::conversation::history::message(stored);
+        visible::hide_quote(app, conversation, user, &mut message).await?;
+        answer.message = Some(message);
     }
     Ok(answer)
 }
@@ -115,6 +132,7 @@ async fn edit(app: &App, request: pb::EditMessageRequest) -> Result<pb::EditMess
     let changed = app.sender.change(wish, &crate::trace::current()).await?;
     let stored = readable(app, conversation, changed).await?;
     let mut messages = [super::conversation::history::message(stored)];
+    visible::hide_quote(app, conversation, operator, &mut messages[0]).await?;
     super::conversation::mine::mark(app, operator, &mut messages).await?;
     let [message] = messages;
     Ok(pb::EditMessageResponse {

@@ -45,7 +45,7 @@ async fn a_call_is_answered_with_the_message_and_a_repeat_with_the_same() {
     let path = open(&world, Duration::from_secs(20)).await;
     let running = world.start();
     let first = path
-        .send(request(1, &chat, "a"), "t")
+        .send(request(1, &chat, "a"), None, "t")
         .await
         .unwrap()
         .message
@@ -54,15 +54,15 @@ async fn a_call_is_answered_with_the_message_and_a_repeat_with_the_same() {
     assert_eq!(first.sender.as_ref().unwrap().username, "user1");
     assert!(first.created_at > 0);
     let again = path
-        .send(request(1, &chat, "a"), "t")
+        .send(request(1, &chat, "a"), None, "t")
         .await
         .unwrap()
         .message
         .unwrap();
     assert_eq!(again, first);
     let (x, y) = tokio::join!(
-        path.send(request(1, &chat, "b"), "t"),
-        path.send(request(1, &chat, ""), "t"),
+        path.send(request(1, &chat, "b"), None, "t"),
+        path.send(request(1, &chat, ""), None, "t"),
     );
     let mut seqs = [x, y].map(|answer| answer.unwrap().message.unwrap().seq_id);
     seqs.sort();
@@ -81,7 +81,7 @@ async fn refusals_come_back_with_their_code() {
     let chat = world.single(1, 2).await;
     let path = open(&world, Duration::from_secs(20)).await;
     let running = world.start();
-    let stranger = path.send(request(3, &chat, "a"), "").await.unwrap_err();
+    let stranger = path.send(request(3, &chat, "a"), None, "").await.unwrap_err();
     assert_eq!(stranger.code, ErrorCode::NotConversationMember);
     let system = SendMessageRequest {
         r#type: 4,
@@ -98,12 +98,12 @@ async fn without_an_ack_in_time_the_outcome_is_said_to_be_unknown() {
     world.users([1, 2]).await;
     let chat = world.single(1, 2).await;
     let path = open(&world, Duration::from_millis(50)).await;
-    let late = path.send(request(1, &chat, "a"), "").await.unwrap_err();
+    let late = path.send(request(1, &chat, "a"), None, "").await.unwrap_err();
     assert_eq!(late.code, ErrorCode::Timeout);
     let path = open(&world, Duration::from_secs(20)).await;
     let running = world.start();
     let message = path
-        .send(request(1, &chat, "a"), "")
+        .send(request(1, &chat, "a"), None, "")
         .await
         .unwrap()
         .message

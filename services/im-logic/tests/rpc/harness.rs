@@ -16,7 +16,7 @@ use gochat_infra::ids::{SnowflakeIds, now_ms};
 use gochat_infra::port::mq::{ConsumerConfig, Mq, TopicPartition};
 use gochat_infra::rpc::{Channel, error_from};
 use gochat_infra::topics;
-use gochat_proto::common::v1::{ConversationType, User};
+use gochat_proto::common::v1::{ConversationType, Forwarded, User};
 use gochat_proto::im::logic::v1::auth_service_client::AuthServiceClient;
 use gochat_proto::im::logic::v1::conversation_service_client::ConversationServiceClient;
 use gochat_proto::im::logic::v1::friend_service_client::FriendServiceClient;
@@ -53,7 +53,12 @@ pub(crate) struct Nowhere {
 
 #[async_trait]
 impl SendMessage for Nowhere {
-    async fn send(&self, _: SendMessageRequest, _: &str) -> Result<SendMessageResponse, Error> {
+    async fn send(
+        &self,
+        _: SendMessageRequest,
+        _: Option<Forwarded>,
+        _: &str,
+    ) -> Result<SendMessageResponse, Error> {
         Err(ErrorCode::ServiceUnavailable.into())
     }
 

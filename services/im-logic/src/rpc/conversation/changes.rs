@@ -37,6 +37,7 @@ pub(super) async fn list(
     let is_shown = |m: &repo::RepoMessage| since.is_none_or(|since| m.created_at >= since);
     let messages = page.messages.into_iter().filter(is_shown);
     let mut messages: Vec<_> = messages.map(message).collect();
+    visible::hide_quotes(since, &mut messages);
     mine::mark(app, user, &mut messages).await?;
     Ok(pb::ListChangesResponse {
         messages,

@@ -38,6 +38,7 @@ pub(super) async fn get(
             since: visible::since(app, &facts, id, user).await?,
         };
         let mut answer = around::read(app, wish).await?.answer(wish.head);
+        visible::hide_quotes(wish.since, &mut answer.messages);
         mine::mark(app, user, &mut answer.messages).await?;
         return Ok(answer);
     }
@@ -51,7 +52,8 @@ pub(super) async fn get(
         at_least_seq_id: wide(told.max(facts.head)),
         at_least_rev: request.at_least_rev,
     };
-    let page = match visible::since(app, &facts, id, user).await? {
+    let since = visible::since(app, &facts, id, user).await?;
+    let page = match since {
         None => app.repo.get_messages(range).await?,
         Some(since) => visible::page(app, range, since).await?,
     };
@@ -66,6 +68,7 @@ pub(super) async fn get(
     };
     let messages = page.messages.into_iter().filter(wanted);
     let mut messages: Vec<_> = messages.map(message).collect();
+    visible::hide_quotes(since, &mut messages);
     mine::mark(app, user, &mut messages).await?;
     Ok(pb::GetMessagesResponse {
         messages,
@@ -108,6 +111,10 @@ pub(crate) fn message(stored: repo::RepoMessage) -> Message {
         ..Default::default()
     });
     let blank = |text| if stored.deleted { String::new() } else { text };
+    let mention_ids = match stored.deleted {
+        true => Vec::new(),
+        false => stored.mention_ids,
+    };
     Message {
         id: stored.id,
         conversation_id: stored.conversation_id,
@@ -125,6 +132,10 @@ pub(crate) fn message(stored: repo::RepoMessage) -> Message {
         edit_count: stored.edit_count,
         reactions: stored.reactions,
         pinned: stored.pinned,
+        reply_to: stored.reply_to.filter(|_| !stored.deleted),
+        mention_ids,
+        mention_all: stored.mention_all && !stored.deleted,
+        forwarded_from: stored.forwarded_from.filter(|_| !stored.deleted),
     }
 }
 

@@ -70,6 +70,7 @@ fn row(conversation: Conversation, with_unread: bool) -> pb::ConversationOptimiz
         last_seq_id: c.last_seq_id,
         last_rev: c.last_rev,
         pinned_count: c.pinned_count,
+        unread_mentions: if with_unread { c.unread_mentions } else { 0 },
         peer: c.peer,
         version: c.version,
         settings: c.settings,

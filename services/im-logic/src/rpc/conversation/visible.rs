@@ -4,7 +4,7 @@ use gochat_core::conversation::Settings;
 use gochat_core::error::Result;
 use gochat_core::ids::{ConversationId, UserId};
 use gochat_core::membership::Role;
-use gochat_proto::common::v1::Conversation;
+use gochat_proto::common::v1::{Conversation, Message};
 use gochat_proto::im::repo::v1 as repo;
 
 use crate::app::App;
@@ -27,6 +27,34 @@ pub(crate) async fn since(
     };
     let member = app.repo.get_member(request).await?.member;
     Ok(member.map(|member| member.joined_at))
+}
+
+/// Takes away what is quoted of messages that the reader may not read. That they are answered stays.
+pub(crate) fn hide_quotes(since: Option<i64>, messages: &mut [Message]) {
+    let Some(since) = since else {
+        return;
+    };
+    for message in messages {
+        if let Some(quote) = message.reply_to.as_mut().filter(|q| q.created_at < since) {
+            quote.excerpt.clear();
+        }
+    }
+}
+
+/// The same for one message, whose conversation is looked at only when it quotes something.
+pub(crate) async fn hide_quote(
+    app: &App,
+    id: ConversationId,
+    user: UserId,
+    message: &mut Message,
+) -> Result<()> {
+    let quotes = message.reply_to.as_ref();
+    if quotes.is_some_and(|quote| !quote.excerpt.is_empty()) {
+        let facts = app.repo.facts(id, &[user]).await?;
+        let since = since(app, &facts, id, user).await?;
+        hide_quotes(since, std::slice::from_mut(message));
+    }
+    Ok(())
 }
 
 /// Reads a page without the messages before `since`. Numbers grow with time, so the visible ones
