@@ -31,6 +31,7 @@ mod read;
 mod reads;
 mod recall;
 mod receipts;
+mod references;
 mod restart;
 mod resync;
 mod typing;

@@ -1,10 +1,12 @@
 //! The JSON objects of the contract, made from the services' messages.
 
 use gochat_core::error::ErrorCode;
+use gochat_core::message::QuoteState;
 use gochat_core::reach::AddedBy;
 use gochat_proto::common::v1 as common;
 use gochat_proto::im::logic::v1 as logic;
 use gochat_proto::im::repo::v1::RepoMessage;
+use gochat_proto::mq::v1 as mq;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;

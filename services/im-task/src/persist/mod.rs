@@ -21,9 +21,9 @@ use gochat_core::ids::{ConversationId, UserId};
 use gochat_infra::port::mq::{Batch, InRecord, OutRecord, TopicPartition};
 use gochat_infra::telemetry::{self, Context, Kind, Span};
 use gochat_infra::topics::TASK_PERSIST_GROUP;
-use gochat_proto::common::v1::Reaction;
+use gochat_proto::common::v1::{self, Quote, Reaction};
 use gochat_proto::im::repo::v1::{BatchSaveMessagesRequest, FailedMessage, SaveMessageRequest};
-use gochat_proto::mq::v1::{ChangeKind, PersistenceMessage, ReactionCount};
+use gochat_proto::mq::v1::{ChangeKind, Forwarded, PersistenceMessage, Quoted, ReactionCount};
 use hashbrown::HashMap;
 use prost::Message;
 

@@ -223,6 +223,13 @@ fn message(name: &str, n: &Names<'_>) -> Vec<u8> {
             user_id: n.caller,
             conversation_id: n.group
         }),
+        "ReadForwardSource" => request!(ReadForwardSourceRequest {
+            user_id: n.caller,
+            source: Some(ForwardSource {
+                conversation_id: n.group.to_owned(),
+                message_id: n.message.to_owned(),
+            })
+        }),
         _ => panic!("no request for MessageService/{name}"),
     }
 }

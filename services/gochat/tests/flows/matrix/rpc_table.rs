@@ -61,6 +61,7 @@ pub const RPCS: &[(&str, [&str; 8])] = &[
     ("MessageService/PinMessage",                     [PARAM, PARAM, OUT,   OUT,         LOW,        MUTED,      OK,         OK]),
     ("MessageService/ListReactions",                  [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("MessageService/ListPins",                       [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
+    ("MessageService/ReadForwardSource",              [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("FriendService/SendFriendRequest",               [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
     // The request went to the member.
     ("FriendService/HandleFriendRequest",             [PARAM, PARAM, GUEST, NO_REQUEST,  OK,         NO_REQUEST, NO_REQUEST, NO_REQUEST]),
