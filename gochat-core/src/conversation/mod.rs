@@ -9,8 +9,8 @@ mod settings;
 pub use edit::{Revision, Seen, decide_edit};
 pub use info::{Info, InfoPatch, InfoUpdate, check_description, check_name, decide_update};
 pub use settings::{
-    GROUP_MEMBERS_DEFAULT, GROUP_MEMBERS_MAX, GroupSettings, Settings, SingleSettings,
-    WorldSettings,
+    GROUP_MEMBERS_DEFAULT, GROUP_MEMBERS_MAX, GroupSettings, SLOW_MODE_MAX_S, Settings,
+    SingleSettings, WorldSettings,
 };
 
 use crate::error::{Error, ErrorCode, Result};

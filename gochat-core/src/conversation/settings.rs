@@ -11,6 +11,8 @@ use crate::message::Emoji;
 pub const GROUP_MEMBERS_DEFAULT: u32 = 500;
 /// Members a group may have at most.
 pub const GROUP_MEMBERS_MAX: u32 = 10_000;
+/// Maximum number of seconds that slow mode puts between two messages of a member.
+pub const SLOW_MODE_MAX_S: u32 = 3_600;
 /// Longest announcement, in characters.
 const ANNOUNCEMENT_MAX_CHARS: usize = 2_000;
 /// Longest list of allowed reactions.
@@ -41,6 +43,10 @@ pub struct GroupSettings {
     /// Every member may name everybody; absent means only admins and the owner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members_mention_all: Option<bool>,
+    /// Seconds between two messages of a plain member, at most [`SLOW_MODE_MAX_S`]; absent or 0 is no
+    /// slow mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_mode: Option<u32>,
     /// What may be reacted with: emoji, and names of the application's own pictures. Absent means
     /// any emoji and no name, an empty list that nobody reacts.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +67,7 @@ impl Default for GroupSettings {
             allow_join_requests: None,
             members_pin: None,
             members_mention_all: None,
+            slow_mode: None,
             reactions: None,
             announcement: None,
         }
@@ -221,6 +228,14 @@ impl Settings {
         matches!(self, Self::Group(group) if group.members_mention_all == Some(true))
     }
 
+    /// Milliseconds between two messages of a plain member; 0 is no slow mode.
+    pub fn slow_mode(&self) -> u64 {
+        let Self::Group(group) = self else {
+            return 0;
+        };
+        u64::from(group.slow_mode.unwrap_or(0)) * 1_000
+    }
+
     /// What may be reacted with; `None` is any emoji and no name.
     pub fn reactions(&self) -> Option<Box<[Emoji]>> {
         let Self::Group(group) = self else {
@@ -238,6 +253,12 @@ impl Settings {
             return Err(Error::new(
                 ErrorCode::InvalidParams,
                 "A group has room for 2 to 10000 members.",
+            ));
+        }
+        if group.slow_mode.is_some_and(|s| s > SLOW_MODE_MAX_S) {
+            return Err(Error::new(
+                ErrorCode::InvalidParams,
+                "Slow mode puts at most 3600 seconds between two messages.",
             ));
         }
         let reactions = group.reactions.as_deref().unwrap_or_default();
@@ -316,6 +337,11 @@ mod tests {
         };
         let plain = group("{}").unwrap();
         assert_eq!((plain.members_pin(), plain.reactions()), (false, None));
+        assert_eq!((plain.slow_mode(), plain.members_mention_all()), (0, false));
+        let slow = group(r#"{"slow_mode":3600,"members_mention_all":true}"#).unwrap();
+        let found = (slow.slow_mode(), slow.members_mention_all());
+        assert_eq!(found, (3_600_000, true));
+        assert!(group(r#"{"slow_mode":3601}"#).is_err());
         let open = group(r#"{"members_pin":true,"reactions":["👍","parrot"]}"#).unwrap();
         let listed = ["👍", "parrot"].map(|text| text.parse().unwrap());
         assert_eq!(

@@ -162,6 +162,13 @@ impl ConversationLog {
         Some((entry.sender(), self.assigned(entry)))
     }
 
+    /// When this user's newest message inside the window was sent, to the second. Looks through the
+    /// whole window.
+    pub fn last_sent(&self, user: UserId) -> Option<UnixMillis> {
+        let at = self.window.last_sent(user, self.head)?;
+        Some(u64::from(at) * 1000)
+    }
+
     /// Every message and change from this `rev` on is inside the window: what [`find`](Self::find)
     /// doesn't know was not among them. 1 while the window reaches back to the first message.
     pub fn known_from(&self, now: UnixMillis) -> Rev {
@@ -406,5 +413,25 @@ mod tests {
             }
             assert_eq!(seq(send(&mut log, 80, 0)), (81, true));
         }
+    }
+
+    #[test]
+    fn a_user_s_newest_message_is_no_change_of_one() {
+        let mut log = ConversationLog::default();
+        let own = |n: u64| ClientKey::new(UserId::new(7).unwrap(), &n.to_string());
+        let id = |n| MessageId::new(n).unwrap();
+        assert_eq!(log.last_sent(UserId::new(7).unwrap()), None);
+        let first = log.append(own(1), id(1), 10_000);
+        log.append(key(1), id(2), 20_000);
+        log.commit(20_000);
+        // Changes of an older and of the newest message.
+        log.append_change(own(2), id(1), first.seq, 30_000);
+        log.append_change(own(3), id(2), 2, 40_000);
+        let last = |log: &ConversationLog| log.last_sent(UserId::new(7).unwrap());
+        assert_eq!(last(&log), Some(10_000));
+        log.append(own(4), id(3), 50_500);
+        assert_eq!(last(&log), Some(50_000));
+        log.rollback();
+        assert_eq!(last(&log), Some(10_000));
     }
 }

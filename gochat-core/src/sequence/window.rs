@@ -145,6 +145,22 @@ impl Window {
         found.filter(|entry| entry.is_live(head, now))
     }
 
+    /// When this user's newest message in the ring was sent, in Unix seconds. A message is the first
+    /// entry with its number; its changes have it, too, and come later.
+    pub(super) fn last_sent(&self, user: UserId, head: Head) -> Option<u32> {
+        let (mut newest, mut last) = (0, None);
+        for entry in &self.ring {
+            let seq = entry.seq(head);
+            if seq > newest {
+                newest = seq;
+                if entry.sender == user {
+                    last = Some(entry.at_secs);
+                }
+            }
+        }
+        last
+    }
+
     /// `rev` of the oldest live entry.
     pub(super) fn oldest(&self, head: Head, now: UnixMillis) -> Option<Rev> {
         let dead = self.ring.partition_point(|entry| !entry.is_live(head, now));

@@ -135,6 +135,8 @@ pub struct Facts {
     pub members_pin: bool,
     /// Everybody may name everybody, not only admins and the owner.
     pub members_mention_all: bool,
+    /// Milliseconds between two messages of a plain member of a group; 0 is no slow mode.
+    pub slow_mode: u64,
     /// What may be reacted with; `None` is any emoji and no name.
     pub reactions: Option<Box<[Emoji]>>,
     /// Who is in it.
@@ -154,6 +156,7 @@ impl Facts {
             hides_earlier: false,
             members_pin: true,
             members_mention_all: true,
+            slow_mode: 0,
             reactions: None,
             members,
         }
@@ -202,6 +205,16 @@ impl Facts {
         let may = is_group && (self.members_mention_all || standing.privileged);
         may.then_some(())
             .ok_or_else(|| ErrorCode::InsufficientPermission.into())
+    }
+
+    /// Milliseconds that `user` has to leave between two messages; 0 for admins and the owner, and
+    /// where there is no slow mode.
+    pub(super) fn interval_of(&self, conversation: ConversationId, user: UserId) -> u64 {
+        let standing = self.members.standing(conversation, user).flatten();
+        match standing.is_some_and(|standing| standing.privileged) {
+            true => 0,
+            false => self.slow_mode,
+        }
     }
 
     /// Replaces these facts by newer ones and keeps what was asked about a large group: within

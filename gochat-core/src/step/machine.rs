@@ -55,6 +55,8 @@ pub type Mark = u64;
 /// * A group and the world chat have budgets of their own ([`Limits::pace`]), charged after
 ///   everything else was judged: repeats and refused messages cost nothing, nor does an aborted
 ///   batch. A new owner begins with full ones.
+/// * In a group in slow mode a plain member waits between two messages that got a number; a repeat
+///   is acked at once.
 /// * A conversation whose newest messages may not be in the database yet is never evicted: the
 ///   database alone would answer an old head. When such conversations fill the memory, new
 ///   messages are refused, retryably.
@@ -469,6 +471,11 @@ impl PartitionMachine {
                 "A guest's message is too long; register an account to write more.",
             )));
         }
+        if submission.change.is_none()
+            && let Err(error) = judge_slow_mode(slot, facts, user, self.now)
+        {
+            return Ok(Admission::Refused(error));
+        }
         // A recall takes away, and a message is taken back once: it costs nothing.
         let is_free = submission
             .change
@@ -614,6 +621,29 @@ fn judge_change(
         state: state.clone().after(kind, emoji),
     };
     Ok((state, changed))
+}
+
+/// Slow mode: a plain member leaves some time between two messages. Who sent when is read from the
+/// idempotency window, so a new owner knows it as well; of its last 10,000 messages and changes, a
+/// member's older ones are forgotten.
+fn judge_slow_mode(slot: &Slot, facts: &Facts, user: UserId, now: UnixMillis) -> Result<(), Error> {
+    let interval = facts.interval_of(slot.id, user);
+    if interval == 0 {
+        return Ok(());
+    }
+    let last = slot.log.last_sent(user).unwrap_or(0);
+    // Clocks of two owners differ: nobody waits for longer than the interval.
+    match last
+        .saturating_add(interval)
+        .saturating_sub(now)
+        .min(interval)
+    {
+        0 => Ok(()),
+        wait => {
+            let text = "This group is in slow mode; wait before you write again.";
+            Err(Error::new(ErrorCode::SlowMode, text).after(wait))
+        }
+    }
 }
 
 /// What a message refers to, as far as it is true: a message that exists, users who are members.

@@ -2,6 +2,7 @@
 
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, UserId};
+use gochat_core::sequence::{ClientKey, Recorded};
 use gochat_core::step::*;
 
 use crate::support::*;
@@ -487,4 +488,65 @@ fn a_new_conversation_is_not_asked_for_twice() {
     bench.machine.tick(bench.now);
     bench.machine.begin([record]);
     assert!(bench.machine.needs().is_empty());
+}
+
+/// Members 1 and 2, admin 4.
+fn slow_group(bench: &mut Bench, n: u64) {
+    let admin = Standing {
+        privileged: true,
+        ..Standing::plain(user(4))
+    };
+    let members = [Standing::plain(user(1)), Standing::plain(user(2)), admin];
+    let facts = Facts {
+        slow_mode: 10_000,
+        ..Facts::open(Members::all(members))
+    };
+    bench.store(group(n), facts);
+}
+
+#[test]
+fn in_slow_mode_plain_members_wait_and_repeats_cost_nothing() {
+    let mut bench = Bench::new();
+    slow_group(&mut bench, 1);
+    slow_group(&mut bench, 2);
+    assert_eq!(bench.send(group(1), 1, "a"), Ok(1));
+    assert_eq!(bench.send(group(1), 1, "b"), Err(ErrorCode::SlowMode));
+    assert_eq!(bench.send(group(1), 1, "a"), Ok(1), "a repeat");
+    assert_eq!(bench.send(group(1), 2, "a"), Ok(2), "everybody has a turn");
+    assert_eq!(bench.send(group(2), 1, "a"), Ok(1), "in every group");
+    assert_eq!(bench.send(group(1), 4, "a"), Ok(3), "admins are exempt");
+    assert_eq!(bench.send(group(1), 4, "b"), Ok(4));
+    bench.now += 9_999;
+    assert_eq!(bench.send(group(1), 1, "b"), Err(ErrorCode::SlowMode));
+    bench.now += 1;
+    assert_eq!(bench.send(group(1), 1, "b"), Ok(5), "the same id, later");
+}
+
+#[test]
+fn an_aborted_batch_takes_nobodys_turn_and_a_new_owner_knows_who_had_one() {
+    let mut bench = Bench::new();
+    slow_group(&mut bench, 1);
+    let record = bench.submit(group(1), 1, "a");
+    bench.decide(vec![record]);
+    bench.machine.aborted();
+    let record = bench.submit(group(1), 1, "b");
+    let effects = bench.run(vec![record]);
+    let Some(Effect::Persist { message, .. }) = effects.first() else {
+        panic!("{effects:?}");
+    };
+    let recorded = Recorded {
+        key: ClientKey::new(user(1), "b"),
+        message_id: message.message_id,
+        seq: message.seq,
+        rev: message.rev,
+        at: message.at,
+    };
+    bench.machine = PartitionMachine::new(Limits::default());
+    bench.machine.recover([TailRecord {
+        conversation: group(1),
+        recorded,
+        changed: None,
+    }]);
+    assert_eq!(bench.send(group(1), 1, "c"), Err(ErrorCode::SlowMode));
+    assert_eq!(bench.send(group(1), 2, "c"), Ok(2));
 }

@@ -53,7 +53,10 @@ async fn an_answer_shows_what_it_answers_as_that_is_now() {
     }
     let path = format!("/conversations/{chat}/messages/{}", text(&first["id"]));
     a.put(&path, json!({"content": "better"})).await.data();
-    assert_eq!(newest(&b, &chat).await["replyTo"], quote(Some("better"), "edited"));
+    assert_eq!(
+        newest(&b, &chat).await["replyTo"],
+        quote(Some("better"), "edited")
+    );
     let mut own = b.connect().await;
     let wish = json!({"conversationId": chat, "content": "indeed", "messageType": 1,
         "client_msg_id": "r", "replyTo": first["id"]});
@@ -66,11 +69,21 @@ async fn an_answer_shows_what_it_answers_as_that_is_now() {
     assert_eq!(newest(&b, &chat).await["replyTo"], recalled);
     let changes = format!("/conversations/{chat}/changes?after_rev=0");
     let changes = b.get(&changes).await.data();
-    assert!(changes["messages"].as_array().unwrap().iter().any(|m| m["replyTo"] == recalled));
+    assert!(
+        changes["messages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|m| m["replyTo"] == recalled)
+    );
     // An answer that is taken back refers to nothing.
     let path = format!("/conversations/{chat}/messages/{}", text(&sent["id"]));
     b.delete(&path).await.data();
-    let gone = b.history(&chat).await.into_iter().find(|m| m["id"] == sent["id"]);
+    let gone = b
+        .history(&chat)
+        .await
+        .into_iter()
+        .find(|m| m["id"] == sent["id"]);
     assert!(gone.unwrap()["replyTo"].is_null());
 }
 
@@ -82,7 +95,9 @@ async fn only_messages_of_the_same_conversation_are_answered() {
     let elsewhere = a.say(&other, "elsewhere").await.data();
     for id in [elsewhere["id"].clone(), json!("12345"), json!("no id")] {
         let answer = says("what?", json!({"replyTo": id}));
-        send(&b, &chat, answer).await.refused(404, "MESSAGE_NOT_FOUND");
+        send(&b, &chat, answer)
+            .await
+            .refused(404, "MESSAGE_NOT_FOUND");
     }
     assert!(b.history(&chat).await.is_empty());
     let now = a.say(&chat, "now").await.data();
@@ -110,7 +125,10 @@ async fn members_are_named_and_counted_until_they_read() {
     let mentions = async |user: &User| user.listed(&group).await.unwrap()["unreadMentions"].clone();
     b.unread_becomes(&group, 2).await;
     assert_eq!(mentions(&b).await, 1);
-    assert_eq!((mentions(&c).await, mentions(&a).await), (json!(0), json!(0)));
+    assert_eq!(
+        (mentions(&c).await, mentions(&a).await),
+        (json!(0), json!(0))
+    );
     // Everybody: by the owner, not by members, unless the group says so.
     let everybody = |text: &str| says(text, json!({"mentionAll": true, "mentions": [b.id]}));
     let refused = send(&b, &group, everybody("@all")).await;
@@ -119,7 +137,10 @@ async fn members_are_named_and_counted_until_they_read() {
     assert_eq!(all["mentionAll"], true);
     assert_eq!(reader.hears("@all").await["mentionAll"], true);
     b.unread_becomes(&group, 3).await;
-    assert_eq!((mentions(&b).await, mentions(&c).await), (json!(2), json!(1)));
+    assert_eq!(
+        (mentions(&b).await, mentions(&c).await),
+        (json!(2), json!(1))
+    );
     allow(&a, &group, json!({"members_mention_all": true})).await;
     send(&b, &group, everybody("me too")).await.data();
     assert_eq!(mentions(&c).await, 2);
@@ -167,16 +188,24 @@ async fn a_message_is_passed_on_by_who_may_read_it() {
     let (chat, last) = (b.chat_with(&c).await, c.chat_with(&d).await);
     let body = json!({"messageType": 2, "content": "{\"url\":\"x\"}", "extra": "{\"w\":1}"});
     let source = send(&a, &group, body).await.data();
-    let pass_on = |from: &str, id: &Value| {
-        json!({"forwardedFrom": {"conversationId": from, "messageId": id}})
-    };
+    let pass_on = |from: &str, id: &Value| json!({"forwardedFrom": {"conversationId": from, "messageId": id}});
     let mut reader = c.connect().await;
     let sent = send(&b, &chat, pass_on(&group, &source["id"])).await.data();
     let origin = json!({"messageId": source["id"], "conversationId": group, "senderId": a.id, "senderName": a.name});
-    let expected = (json!(2), json!("{\"url\":\"x\"}"), json!("{\"w\":1}"), origin);
+    let expected = (
+        json!(2),
+        json!("{\"url\":\"x\"}"),
+        json!("{\"w\":1}"),
+        origin,
+    );
     let of = |m: &Value| {
         let of = |field: &str| m[field].clone();
-        (of("messageType"), of("content"), of("extra"), of("forwardedFrom"))
+        (
+            of("messageType"),
+            of("content"),
+            of("extra"),
+            of("forwardedFrom"),
+        )
     };
     assert_eq!(of(&sent), expected);
     assert_eq!(sent["senderId"], json!(b.id));

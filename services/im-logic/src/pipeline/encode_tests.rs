@@ -427,7 +427,9 @@ fn what_a_message_refers_to_stands_in_every_record_of_it() {
     assert_eq!(pushed.references.as_ref(), Some(&expected));
     let answer = |encoder: &mut Encoder, replay| {
         let ack = encoder.ack(&source, "d".into(), &sequenced(), replay);
-        DownstreamMessage::decode(ack.record.value).unwrap().references
+        DownstreamMessage::decode(ack.record.value)
+            .unwrap()
+            .references
     };
     assert_eq!(answer(&mut encoder, false), Some(expected));
     // What was sent first may have referred to something else.

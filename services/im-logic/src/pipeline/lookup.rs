@@ -345,6 +345,7 @@ fn facts_from(need: &Need, facts: &ConversationFacts, recall_window: u64) -> Fac
         hides_earlier: settings.hides_earlier_from(Role::Member),
         members_pin: settings.members_pin(),
         members_mention_all: settings.members_mention_all(),
+        slow_mode: settings.slow_mode(),
         reactions: settings.reactions(),
         members: members(need, facts),
     }

@@ -81,7 +81,10 @@ async fn refusals_come_back_with_their_code() {
     let chat = world.single(1, 2).await;
     let path = open(&world, Duration::from_secs(20)).await;
     let running = world.start();
-    let stranger = path.send(request(3, &chat, "a"), None, "").await.unwrap_err();
+    let stranger = path
+        .send(request(3, &chat, "a"), None, "")
+        .await
+        .unwrap_err();
     assert_eq!(stranger.code, ErrorCode::NotConversationMember);
     let system = SendMessageRequest {
         r#type: 4,
@@ -98,7 +101,10 @@ async fn without_an_ack_in_time_the_outcome_is_said_to_be_unknown() {
     world.users([1, 2]).await;
     let chat = world.single(1, 2).await;
     let path = open(&world, Duration::from_millis(50)).await;
-    let late = path.send(request(1, &chat, "a"), None, "").await.unwrap_err();
+    let late = path
+        .send(request(1, &chat, "a"), None, "")
+        .await
+        .unwrap_err();
     assert_eq!(late.code, ErrorCode::Timeout);
     let path = open(&world, Duration::from_secs(20)).await;
     let running = world.start();

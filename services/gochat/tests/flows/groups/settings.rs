@@ -123,3 +123,28 @@ async fn strangers_join_a_group_only_where_no_approval_is_asked() {
     set(logic.clone(), &owner, &group, open).await;
     join().await.expect("anybody joins");
 }
+
+#[tokio::test]
+async fn in_slow_mode_a_plain_member_waits_between_two_messages() {
+    let [owner, b] = Server::shared().await.users().await;
+    let group = owner.group("slow", &[&b]).await;
+    let path = format!("/conversations/{group}");
+    let slow = |seconds: u32| json!({"settings": {"group_settings": {"slow_mode": seconds}}});
+    owner
+        .put(&path, slow(3_601))
+        .await
+        .refused(400, "INVALID_PARAMS");
+    owner.put(&path, slow(3_600)).await.data();
+    let first = b.say_as(&group, "first", "c1").await.data();
+    let refused = b.say_as(&group, "second", "c2").await;
+    refused.refused(429, "SLOW_MODE");
+    let wait: u32 = refused.header("retry-after").parse().expect("seconds");
+    assert!((3_400..=3_600).contains(&wait), "{wait}");
+    let again = b.say_as(&group, "first", "c1").await.data();
+    assert_eq!(again["id"], first["id"], "a repeat costs nothing");
+    for text in ["one", "two"] {
+        owner.say(&group, text).await.data();
+    }
+    owner.put(&path, slow(0)).await.data();
+    b.say_as(&group, "second", "c2").await.data();
+}
