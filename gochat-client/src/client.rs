@@ -138,14 +138,23 @@ impl Client {
     /// Sends a text message. It is on its way even if the future is dropped; the future gives
     /// the acknowledgement, however often the message had to be repeated.
     pub fn send(&self, to: ConversationId, text: impl Into<String>) -> Sending {
-        self.send_message(Outgoing {
-            client_msg_id: Uuid::now_v7().to_string(),
-            conversation_id: to,
-            message_type: 1,
-            content: text.into(),
-            extra: None,
-            resend: false,
-        })
+        self.send_message(Self::text(to, text))
+    }
+
+    /// A text message with a client id of its own, for [`send_message`](Self::send_message): add
+    /// what it refers to. What it refers to is kept and repeated with the message.
+    ///
+    /// ```no_run
+    /// use gochat_client::{Client, Message};
+    /// # async fn run(client: Client, question: Message) -> gochat_client::Result<()> {
+    /// let answer = Client::text(question.conversation_id, "yes, @ann")
+    ///     .reply_to(question.id)
+    ///     .mention([question.sender_id]);
+    /// client.send_message(answer).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn text(to: ConversationId, text: impl Into<String>) -> Outgoing {
+        Outgoing::text(Uuid::now_v7().to_string(), to, text)
     }
 
     /// Sends any message. A client id that is waiting already is taken for the same message. Set `resend` on messages that

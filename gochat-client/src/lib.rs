@@ -22,8 +22,12 @@
 //! * [`Event::Message`] brings the messages of a conversation in order, each once: gaps are
 //!   found by sequence number and fetched.
 //! * [`Event::MessageChanged`] brings what became of them, also while the client was away: edits,
-//!   recalls, reactions, pins. Apply it with [`Message::apply`]. Every client ends with the same
-//!   state of every message.
+//!   recalls, reactions, pins. Apply it with [`Message::apply`], and to messages that quote the
+//!   changed one with [`Message::apply_to_quote`]. Every client ends with the same state of every
+//!   message.
+//! * Messages answer others, name users and are passed on: [`Client::text`], [`Message::reply_to`],
+//!   [`Message::mentions`], [`Api::forward`](api::Api::forward). A quote shows what was told of the
+//!   quoted message, whatever the push knew.
 //! * Tokens are renewed, connections are made again (1, 2, 4, 8, 15, 30 s).
 //!
 //! The rules are those of `gochat_core::sync`; this crate adds sockets and a clock. A
@@ -52,7 +56,10 @@ pub use error::{Error, ErrorKind, Result};
 pub use events::{Events, Item};
 pub use gochat_core::error::{Error as Refusal, ErrorCode};
 pub use gochat_core::ids::{ConversationId, MessageId, RequestId, Rev, SeqId, UserId};
-pub use gochat_core::sync::{Changed, Event, Message, Outgoing, Reaction, State};
+pub use gochat_core::message::{QuoteState, Refers};
+pub use gochat_core::sync::{
+    Changed, Event, ForwardedFrom, Message, Outgoing, Quote, Reaction, State,
+};
 pub use options::ConnectOptions;
 
 /// The conversation everybody is in.

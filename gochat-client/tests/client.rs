@@ -9,7 +9,8 @@ mod support;
 use std::time::Duration;
 
 use gochat_client::{
-    Client, ConnectOptions, Credentials, ErrorCode, ErrorKind, Event, Events, Item, State, WORLD,
+    Changed, Client, ConnectOptions, Credentials, ErrorCode, ErrorKind, Event, Events, Item,
+    Message, Quote, QuoteState, State, WORLD,
 };
 use support::Server;
 
@@ -161,6 +162,90 @@ async fn edits_are_told_whether_pushed_or_made_while_away() {
     assert_eq!(told, [(1, "A".to_owned()), (3, "C".to_owned())]);
     assert_eq!(server.model().catch_ups, 1);
     ann.close().await;
+}
+
+/// The next event that is one of these.
+async fn next<T>(events: &mut Events, which: impl Fn(Event) -> Option<T>) -> T {
+    let next = async {
+        loop {
+            let Some(item) = events.next().await else {
+                panic!("closed")
+            };
+            if let Item::Event(event) = item
+                && let Some(found) = which(event)
+            {
+                return found;
+            }
+        }
+    };
+    soon("an event", next).await
+}
+
+async fn message(events: &mut Events) -> Message {
+    let which = |event| match event {
+        Event::Message(message) => Some(message),
+        _ => None,
+    };
+    next(events, which).await
+}
+
+async fn change(events: &mut Events) -> Changed {
+    let which = |event| match event {
+        Event::MessageChanged { change, .. } => Some(change),
+        _ => None,
+    };
+    next(events, which).await
+}
+
+#[tokio::test]
+async fn an_answer_is_told_with_its_quote_on_both_sides_and_follows_its_message() {
+    let server = Server::start().await;
+    let (ann, mut at_ann) = connect(&server).await;
+    let (_ben, mut at_ben) = connect(&server).await;
+    server.say("tee?");
+    let question = message(&mut at_ann).await;
+    // The answer waits through a lost acknowledgement with what it refers to.
+    server.model().swallow_acks = 1;
+    let answer = Client::text(WORLD, "yes").reply_to(question.id);
+    assert_eq!(ann.send_message(answer).await.unwrap().seq_id, 2);
+    message(&mut at_ben).await;
+    let mut answers = [message(&mut at_ann).await, message(&mut at_ben).await];
+    server.edit(1, "tea?");
+    for (answer, events) in answers.iter_mut().zip([&mut at_ann, &mut at_ben]) {
+        assert_eq!(answer.reply_to, Some(Quote::of(&question)));
+        assert!(answer.apply_to_quote(&change(events).await));
+        let quote = answer.reply_to.as_ref().unwrap();
+        assert_eq!(
+            (quote.excerpt.as_deref(), quote.state),
+            (Some("tea?"), QuoteState::Edited)
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_message_refers_to_is_sent_and_read_by_http() {
+    let server = Server::start().await;
+    let (ann, mut at_ann) = connect(&server).await;
+    server.say("tee?");
+    let question = message(&mut at_ann).await;
+    let answer = Client::text(WORLD, "yes, all")
+        .reply_to(question.id)
+        .mention([ann.user_id(), question.sender_id])
+        .mention_all();
+    let answer = ann.api().send(&answer).await.unwrap();
+    assert_eq!(answer.reply_to, Some(Quote::of(&question)));
+    assert_eq!(answer.mentions, [ann.user_id(), question.sender_id]);
+    assert!(answer.mention_all && answer.forwarded_from.is_none());
+    let forward = ann.api().forward(WORLD, WORLD, question.id, "f-1");
+    let from = forward.await.unwrap().forwarded_from.unwrap();
+    assert_eq!((from.message_id, &*from.sender_name), (question.id, "ann"));
+    let asked = server.model().forwards.pop().unwrap();
+    let source = serde_json::json!({ "conversationId": "world", "messageId": question.id });
+    assert_eq!(asked["forwardedFrom"], source);
+    assert!(asked["content"].is_null() && asked["client_msg_id"] == "f-1");
+    let list = ann.api().conversations(1, 10).await.unwrap();
+    let world = &list.conversations[0];
+    assert_eq!((world.unread_count, world.unread_mentions), (2, 1));
 }
 
 #[tokio::test]

@@ -53,12 +53,6 @@ fn answer(message: &Message, me: UserId) -> Option<Outgoing> {
         ("seq", _) => format!("that was number {}", message.seq_id),
         _ => "I know !echo <text>, !count <text> and !seq".to_owned(),
     };
-    Some(Outgoing {
-        client_msg_id: format!("answer-{}", message.id),
-        conversation_id: WORLD,
-        message_type: 1,
-        content,
-        extra: None,
-        resend: false,
-    })
+    let answer = Outgoing::text(format!("answer-{}", message.id), WORLD, content);
+    Some(answer.reply_to(message.id))
 }

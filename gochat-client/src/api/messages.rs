@@ -135,6 +135,15 @@ impl Api {
     }
 
     /// Sends a message by HTTP. Trying again with the same client id is safe and gives the same message; set `resend` then.
+    ///
+    /// ```no_run
+    /// # use gochat_client::{Client, Message, Result, api::Api};
+    /// # async fn run(api: Api, question: Message) -> Result<()> {
+    /// let answer = Client::text(question.conversation_id, "yes").reply_to(question.id);
+    /// let answer = api.send(&answer).await?;
+    /// println!("in answer to {:?}", answer.reply_to.and_then(|quote| quote.excerpt));
+    /// # Ok(()) }
+    /// ```
     pub async fn send(&self, message: &Outgoing) -> Result<Message> {
         let path = format!("/conversations/{}/messages", message.conversation_id);
         let mut body = json!({
@@ -148,6 +157,45 @@ impl Api {
         if message.resend {
             body["resend"] = json!(true);
         }
+        let refers = &message.refers;
+        if let Some(answered) = refers.reply_to {
+            body["replyTo"] = json!(answered);
+        }
+        if !refers.mentions.is_empty() {
+            body["mentions"] = json!(refers.mentions);
+        }
+        if refers.mention_all {
+            body["mentionAll"] = json!(true);
+        }
+        self.call(Method::POST, &path, Some(&body)).await
+    }
+
+    /// Passes a message on that the user may read: with its type, content and extra, and the name
+    /// of its first author. Trying again with the same client id is safe and gives the same
+    /// message. A recalled one is refused with `MESSAGE_RECALLED`.
+    ///
+    /// ```no_run
+    /// # use gochat_client::{Message, Result, WORLD, api::Api};
+    /// # async fn run(api: Api, news: Message) -> Result<()> {
+    /// let id = format!("forward-{}", news.id);
+    /// let forwarded = api.forward(WORLD, news.conversation_id, news.id, &id).await?;
+    /// println!("from {}", forwarded.forwarded_from.unwrap().sender_name);
+    /// # Ok(()) }
+    /// ```
+    pub async fn forward(
+        &self,
+        to: ConversationId,
+        from: ConversationId,
+        message: MessageId,
+        client_msg_id: &str,
+    ) -> Result<Message> {
+        let path = format!("/conversations/{to}/messages");
+        let body = json!({
+            "forwardedFrom": { "conversationId": from, "messageId": message },
+            "client_msg_id": client_msg_id,
+            // However late the caller tries again.
+            "resend": true,
+        });
         self.call(Method::POST, &path, Some(&body)).await
     }
 

@@ -39,6 +39,7 @@ pub use asks::{JoinRequest, JoinRequestPage, JoinStatus};
 pub use conversations::{ConversationPage, ConversationQuery, NewGroup, OwnChange};
 pub use friends::RequestKind;
 pub use gochat_core::own_state::OwnState;
+pub use gochat_core::sync::{ForwardedFrom, Quote};
 pub use links::{InvitationLink, JoinedByLink};
 pub use members::{Added, FailedMember, Invitation, MemberPage};
 pub use messages::{HistoryPage, Reaching, ReadBy, Reader};

@@ -2,7 +2,7 @@
 
 use gochat_core::ids::{ConversationId, MessageId, RequestId, Rev, SeqId, UserId};
 use gochat_core::own_state::OwnState;
-use gochat_core::sync;
+use gochat_core::sync::{self, ForwardedFrom, Quote};
 use serde::{Deserialize, Serialize};
 
 /// A user.
@@ -81,6 +81,18 @@ pub struct Message {
     /// Whether it stands on the list of pins of its conversation.
     #[serde(default)]
     pub pinned: bool,
+    /// The message that it answers, as that is now.
+    #[serde(default)]
+    pub reply_to: Option<Quote>,
+    /// Users that it names, ascending.
+    #[serde(default)]
+    pub mentions: Vec<UserId>,
+    /// Whether it names everybody.
+    #[serde(default)]
+    pub mention_all: bool,
+    /// Where it comes from; `None` when it was written here.
+    #[serde(default)]
+    pub forwarded_from: Option<ForwardedFrom>,
 }
 
 /// How often an emoji stands under a message.
@@ -141,6 +153,10 @@ impl From<Message> for sync::Message {
             edit_count: message.edit_count,
             reactions: message.reactions.into_iter().map(Into::into).collect(),
             pinned: message.pinned,
+            reply_to: message.reply_to,
+            mentions: message.mentions,
+            mention_all: message.mention_all,
+            forwarded_from: message.forwarded_from,
         }
     }
 }
@@ -184,6 +200,9 @@ pub struct Conversation {
     /// Messages not read.
     #[serde(default)]
     pub unread_count: i64,
+    /// Messages not read that name the user or everybody; a message that names both counts once.
+    #[serde(default)]
+    pub unread_mentions: i64,
     /// Highest `seqId` that the peer of a single chat has read; `None` where that isn't shown.
     #[serde(default)]
     pub peer_last_read_seq_id: Option<SeqId>,

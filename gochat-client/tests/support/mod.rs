@@ -5,11 +5,11 @@
     reason = "a support that fails is a test that fails"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use gochat_core::session::frame::{
-    ChangedMessage, ClientFrame, MessageAck, MessageChanged, NewMessage, Sender, encode,
+    ChangedMessage, ClientFrame, MessageAck, MessageChanged, NewMessage, Quote, Sender, encode,
 };
 use gochat_core::session::wire::{Decoder, Item, Limits, Message, close, encode_text};
 use serde_json::{Value, json};
@@ -25,6 +25,10 @@ pub(crate) struct Model {
     pub(crate) log: Vec<(u64, String, String)>,
     /// Which message each `rev` is about; the index is the rev minus one.
     revs: Vec<u64>,
+    /// Which message each message answers, by number.
+    answers: BTreeMap<u64, u64>,
+    /// Messages that were asked to be passed on.
+    pub(crate) forwards: Vec<Value>,
     /// Requests for changes.
     pub(crate) catch_ups: usize,
     /// Tokens handed out; the number behind the last dash is the user.
@@ -175,6 +179,10 @@ impl Server {
             Some(at) => at as u64 + 1,
             None => {
                 let seq = model.append(user, &id, &send.content);
+                let answered = send.refers.and_then(|refers| refers.reply_to);
+                if let Some(answered) = answered {
+                    model.answers.insert(seq, answered.get() - 1000);
+                }
                 model.push(seq, Some(user));
                 seq
             }
@@ -287,11 +295,21 @@ impl Model {
     fn row(&self, seq: u64) -> Value {
         let (sender, id, content) = &self.log[seq as usize - 1];
         let edits = self.revs.iter().filter(|s| **s == seq).count() - 1;
-        json!({
+        let mut row = json!({
             "id": (1000 + seq).to_string(), "conversationId": "world", "seqId": seq,
             "senderId": sender.to_string(), "messageType": 1, "content": content,
             "clientMsgId": id, "createdAt": 7, "rev": self.last_rev(seq), "editCount": edits,
-        })
+        });
+        if let Some(answered) = self.answers.get(&seq) {
+            let (author, _, content) = &self.log[*answered as usize - 1];
+            let is_edited = self.revs.iter().filter(|s| *s == answered).count() > 1;
+            row["replyTo"] = json!({
+                "messageId": (1000 + answered).to_string(), "seqId": answered,
+                "senderId": author.to_string(), "messageType": 1, "excerpt": content,
+                "state": if is_edited { "edited" } else { "normal" },
+            });
+        }
+        row
     }
 
     fn push(&self, seq: u64, except: Option<u64>) {
@@ -299,7 +317,16 @@ impl Model {
             return;
         }
         let (sender, id, content) = &self.log[seq as usize - 1];
+        // What the quoted message says isn't in the database yet.
+        let quote = self.answers.get(&seq).map(|answered| Quote {
+            message_id: (1000 + answered).to_string().into(),
+            seq_id: *answered,
+            sender_id: self.log[*answered as usize - 1].0.to_string().into(),
+            state: "normal".into(),
+            ..Quote::default()
+        });
         let message = NewMessage {
+            reply_to: quote,
             id: (1000 + seq).to_string().into(),
             conversation_id: "world".into(),
             sender: Sender {
@@ -373,9 +400,32 @@ impl Model {
                 ok(self.issue(user))
             }
             _ if user.is_none() => refuse(401, "TOKEN_EXPIRED"),
+            ("POST", "/api/conversations/world/messages") => {
+                let id = body["client_msg_id"].as_str().unwrap();
+                let content = body["content"].as_str().unwrap_or("passed on");
+                let seq = self.append(user.unwrap(), id, content);
+                if let Some(answered) = body["replyTo"].as_str() {
+                    let answered: u64 = answered.parse().unwrap();
+                    self.answers.insert(seq, answered - 1000);
+                }
+                let mut row = self.row(seq);
+                for name in ["mentions", "mentionAll"] {
+                    if !body[name].is_null() {
+                        row[name] = body[name].clone();
+                    }
+                }
+                if !body["forwardedFrom"].is_null() {
+                    self.forwards.push(body.clone());
+                    row["forwardedFrom"] = json!({
+                        "messageId": body["forwardedFrom"]["messageId"],
+                        "senderId": "999", "senderName": "ann",
+                    });
+                }
+                ok(row)
+            }
             ("GET", path) if path.starts_with("/api/conversations?") => ok(json!({
                 "conversations": [{ "id": "world", "type": 3, "memberCount": 2, "updatedAt": 1,
-                    "lastSeqId": self.log.len(), "lastRev": self.revs.len(), "unreadCount": 0 }],
+                    "lastSeqId": self.log.len(), "lastRev": self.revs.len(), "unreadCount": 2, "unreadMentions": 1 }],
                 "hasMore": false,
             })),
             ("GET", path) if path.starts_with("/api/conversations/world/messages") => {

@@ -1,6 +1,8 @@
 //! What a message refers to: a message it answers, users it names, a message it passes on.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::MessageType;
 use crate::error::{Error, ErrorCode, Result};
@@ -155,8 +157,8 @@ impl References {
     }
 }
 
-/// Whether a quoted message is as it was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Whether a quoted message is as it was sent. A message only goes on to later states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum QuoteState {
     /// As it was sent.
     #[default]
@@ -184,6 +186,33 @@ impl QuoteState {
             Self::Edited => "edited",
             Self::Recalled => "recalled",
         }
+    }
+
+    /// The state with this name.
+    ///
+    /// ```
+    /// use gochat_core::message::QuoteState;
+    /// assert_eq!(QuoteState::from_name("edited"), Some(QuoteState::Edited));
+    /// assert_eq!(QuoteState::from_name("burnt"), None);
+    /// ```
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Normal, Self::Edited, Self::Recalled]
+            .into_iter()
+            .find(|state| state.as_str() == name)
+    }
+}
+
+impl Serialize for QuoteState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A state of later versions is read as the normal one.
+impl<'de> Deserialize<'de> for QuoteState {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let name = Cow::<'de, str>::deserialize(deserializer)?;
+        Ok(Self::from_name(&name).unwrap_or_default())
     }
 }
 

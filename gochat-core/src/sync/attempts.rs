@@ -5,6 +5,8 @@ use super::{Backoff, Millis};
 /// A push leaves so much of the wait for another fetch: 4 s of 30. In an outage many clients have
 /// gaps and are pushed to all the time; their fetches must stay rare.
 const WITH_NEWS: Millis = 8;
+/// How long a gap may close by itself: pushes that the server tells together interleave for a moment.
+const CLOSES_WITHIN: Millis = 100;
 /// No sooner than this after a fetch that brought nothing.
 const AGAIN_AFTER_EMPTY: Millis = 1_000;
 /// The same after a fetch that failed: the server may be busy.
@@ -12,6 +14,8 @@ const AGAIN_AFTER_FAILURE: Millis = 5_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
+    /// What is missing may still come by itself: the first look at it starts the wait.
+    Fresh,
     /// A push that arrives meanwhile brings `not_before` forward to `with_news`.
     Idle {
         not_before: Millis,
@@ -56,17 +60,33 @@ impl Attempts {
         self.is_waiting() || self.backoff.is_fresh()
     }
 
-    /// When the next fetch may start; `None` while one is under way.
+    /// When to look at the gap next; `None` while a fetch is under way.
     pub(super) const fn due(&self) -> Option<Millis> {
         match self.state {
+            State::Fresh => Some(0),
             State::Idle { not_before, .. } => Some(not_before),
             State::Waiting => None,
         }
     }
 
-    /// A fetch is started.
-    pub(super) const fn start(&mut self) {
-        self.state = State::Waiting;
+    /// Looks at the gap: starts a fetch, if it is time for one.
+    pub(super) fn poll_start(&mut self, now: Millis) -> bool {
+        if self.state == State::Fresh {
+            self.state = State::idle(now.saturating_add(CLOSES_WITHIN));
+        }
+        let starts = self.due().is_some_and(|at| at <= now);
+        if starts {
+            self.state = State::Waiting;
+        }
+        starts
+    }
+
+    /// Another number is the first that is missing, and it may still come by itself. What was asked
+    /// for without success goes on waiting.
+    pub(super) fn handle_gap(&mut self) {
+        if !self.is_waiting() && self.backoff.is_fresh() {
+            self.state = State::Fresh;
+        }
     }
 
     /// A fetch brought something.

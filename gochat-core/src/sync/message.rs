@@ -1,7 +1,9 @@
 //! Messages as a client keeps them.
 
-use super::Changed;
+use super::{Changed, ForwardedFrom, Quote};
+use crate::error::Error;
 use crate::ids::{ConversationId, MessageId, ParseIdError, Rev, SeqId, UserId};
+use crate::message::Refers;
 use crate::session::frame::{ClientFrame, NewMessage, SendMessage};
 
 /// A message in a timeline.
@@ -41,6 +43,14 @@ pub struct Message {
     pub reactions: Vec<Reaction>,
     /// Whether it stands on the list of pins of its conversation.
     pub pinned: bool,
+    /// The message that it answers, as that is now; `None` when it answers none, and after a recall.
+    pub reply_to: Option<Quote>,
+    /// Users that it names, ascending, 50 at most.
+    pub mentions: Vec<UserId>,
+    /// Whether it names everybody.
+    pub mention_all: bool,
+    /// Where it comes from; `None` when it was written here, and after a recall.
+    pub forwarded_from: Option<ForwardedFrom>,
 }
 
 /// How often an emoji stands under a message.
@@ -55,17 +65,42 @@ pub struct Reaction {
 }
 
 impl Message {
+    /// A text message that says nothing yet; fill in the rest.
+    pub const fn new(conversation_id: ConversationId, id: MessageId, sender_id: UserId) -> Self {
+        Self {
+            id,
+            conversation_id,
+            seq_id: 0,
+            sender_id,
+            sender_name: None,
+            message_type: 1,
+            content: String::new(),
+            client_msg_id: String::new(),
+            extra: None,
+            created_at: 0,
+            deleted: false,
+            rev: 0,
+            edited_at: None,
+            edit_count: 0,
+            reactions: Vec::new(),
+            pinned: false,
+            reply_to: None,
+            mentions: Vec::new(),
+            mention_all: false,
+            forwarded_from: None,
+        }
+    }
+
     /// Makes the message what it is after a change. Gives false, and leaves it alone, when it is as
     /// new already or the change is about another message.
     ///
     /// ```
     /// # use gochat_core::ids::{ConversationId, MessageId, UserId};
     /// use gochat_core::sync::{Changed, Message};
+    /// # let [id, user] = [7, 1];
     /// # let mut message = Message {
-    /// #     id: MessageId::new(7).unwrap(), conversation_id: ConversationId::World, seq_id: 3,
-    /// #     sender_id: UserId::new(1).unwrap(), sender_name: None, message_type: 1,
-    /// #     content: "helo".into(), client_msg_id: String::new(), extra: None, created_at: 1,
-    /// #     deleted: false, rev: 3, edited_at: None, edit_count: 0, reactions: vec![], pinned: false,
+    /// #     seq_id: 3, content: "helo".into(), rev: 3,
+    /// #     ..Message::new(ConversationId::World, MessageId::new(id).unwrap(), UserId::new(user).unwrap())
     /// # };
     /// let edit = Changed {
     ///     seq_id: 3, rev: 5, content: Some("hello".into()), edit_count: 1, ..Changed::default()
@@ -92,8 +127,64 @@ impl Message {
         self.pinned = change.pinned.unwrap_or(self.pinned);
         if self.deleted {
             (self.reactions, self.pinned) = (Vec::new(), false);
+            (self.reply_to, self.forwarded_from) = (None, None);
+            (self.mentions, self.mention_all) = (Vec::new(), false);
         }
         true
+    }
+
+    /// Makes what the message shows of the message that it answers what it is after a change of
+    /// that. Gives false when the message answers another one or none. A client that applies every
+    /// change to all messages of its conversation both ways ends with what the server shows.
+    ///
+    /// ```
+    /// # use gochat_core::ids::{ConversationId, MessageId, UserId};
+    /// use gochat_core::message::QuoteState;
+    /// use gochat_core::sync::{Changed, Message, Quote};
+    /// # let [one, two, user] = [7, 8, 1];
+    /// # let user = UserId::new(user).unwrap();
+    /// # let text = |seq_id, id, content: &str| Message {
+    /// #     seq_id, rev: seq_id, content: content.into(),
+    /// #     ..Message::new(ConversationId::World, MessageId::new(id).unwrap(), user)
+    /// # };
+    /// let question = text(3, one, "tee?");
+    /// let answer = Message { reply_to: Some(Quote::of(&question)), ..text(4, two, "yes") };
+    /// let mut timeline = [question, answer];
+    ///
+    /// let edit = Changed {
+    ///     seq_id: 3, rev: 5, content: Some("tea?".into()), edit_count: 1, ..Changed::default()
+    /// };
+    /// for message in &mut timeline {
+    ///     message.apply(&edit);
+    ///     message.apply_to_quote(&edit);
+    /// }
+    /// let quote = timeline[1].reply_to.as_ref().unwrap();
+    /// assert_eq!((quote.excerpt.as_deref(), quote.state), (Some("tea?"), QuoteState::Edited));
+    /// ```
+    pub fn apply_to_quote(&mut self, change: &Changed) -> bool {
+        let mut quote = self.reply_to.as_mut();
+        quote.as_mut().is_some_and(|quote| quote.apply(change))
+    }
+
+    /// Whether the message names a user: by name, or everybody. Nobody is named by a message of
+    /// one's own.
+    ///
+    /// ```
+    /// # use gochat_core::ids::{ConversationId, MessageId, UserId};
+    /// use gochat_core::sync::Message;
+    /// # let [id, ann, ben, cem] = [7, 1, 2, 3];
+    /// # let [ann, ben, cem] = [ann, ben, cem].map(|id| UserId::new(id).unwrap());
+    /// # let id = MessageId::new(id).unwrap();
+    /// let mut message = Message {
+    ///     mentions: vec![ben],
+    ///     ..Message::new(ConversationId::World, id, ann)
+    /// };
+    /// assert!(message.mentions(ben) && !message.mentions(cem));
+    /// message.mention_all = true;
+    /// assert!(message.mentions(cem) && !message.mentions(ann));
+    /// ```
+    pub fn mentions(&self, user: UserId) -> bool {
+        user != self.sender_id && (self.mention_all || self.mentions.contains(&user))
     }
 
     /// A push says how many reacted, and whose reaction it is about; a read says which are the
@@ -118,27 +209,47 @@ impl TryFrom<&NewMessage<'_>> for Message {
 
     fn try_from(frame: &NewMessage<'_>) -> Result<Self, ParseIdError> {
         Ok(Self {
-            id: frame.id.parse()?,
-            conversation_id: frame.conversation_id.parse()?,
             seq_id: frame.seq_id,
-            sender_id: frame.sender.id.parse()?,
             sender_name: Some(frame.sender.username.clone().into_owned()).filter(|n| !n.is_empty()),
             message_type: frame.message_type,
             content: frame.content.clone().into_owned(),
             client_msg_id: frame.client_msg_id.clone().into_owned(),
             extra: frame.extra.as_ref().map(|e| e.clone().into_owned()),
             created_at: frame.created_at,
-            deleted: false,
             rev: frame.rev,
-            edited_at: None,
-            edit_count: 0,
-            reactions: Vec::new(),
-            pinned: false,
+            // A message is shown even when what it refers to makes no sense.
+            reply_to: frame.reply_to.as_ref().and_then(|q| q.try_into().ok()),
+            mentions: frame
+                .mentions
+                .iter()
+                .filter_map(|id| id.parse().ok())
+                .collect(),
+            mention_all: frame.mention_all,
+            forwarded_from: frame
+                .forwarded_from
+                .as_ref()
+                .and_then(|from| from.try_into().ok()),
+            ..Self::new(
+                frame.conversation_id.parse()?,
+                frame.id.parse()?,
+                frame.sender.id.parse()?,
+            )
         })
     }
 }
 
 /// A message to be sent. Its client id is its identity: every repetition carries the same.
+///
+/// ```
+/// use gochat_core::ids::{ConversationId, MessageId, UserId};
+/// use gochat_core::sync::Outgoing;
+/// # let [question, ann] = [7, 1];
+/// # let (question, ann) = (MessageId::new(question).unwrap(), UserId::new(ann).unwrap());
+/// let answer = Outgoing::text("id-1", ConversationId::World, "yes, @ann")
+///     .reply_to(question)
+///     .mention([ann]);
+/// assert_eq!((answer.refers.reply_to, answer.refers.mentions), (Some(question), vec![ann]));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
     /// At most 64 characters, unique per sender; a random UUID is a good choice.
@@ -154,9 +265,63 @@ pub struct Outgoing {
     /// Whether it may have been sent before. The outbox sets it on every repetition; set it yourself for a message
     /// that an earlier run of your application left unsettled.
     pub resend: bool,
+    /// The message that it answers and the users that it names; none by default.
+    pub refers: Refers,
 }
 
 impl Outgoing {
+    /// A text message.
+    pub fn text(
+        client_msg_id: impl Into<String>,
+        conversation_id: ConversationId,
+        content: impl Into<String>,
+    ) -> Self {
+        Self {
+            client_msg_id: client_msg_id.into(),
+            conversation_id,
+            message_type: 1,
+            content: content.into(),
+            extra: None,
+            resend: false,
+            refers: Refers::default(),
+        }
+    }
+
+    /// Answers a message of the same conversation. One that isn't there is refused with
+    /// `MESSAGE_NOT_FOUND`.
+    pub const fn reply_to(mut self, message: MessageId) -> Self {
+        self.refers.reply_to = Some(message);
+        self
+    }
+
+    /// Names users, 50 at most. Those who aren't members are left out. Where nobody can be named,
+    /// as in single chats and the world chat, it is refused with `INSUFFICIENT_PERMISSION`.
+    pub fn mention(mut self, users: impl IntoIterator<Item = UserId>) -> Self {
+        self.refers.mentions.extend(users);
+        self.refers.mentions.sort_unstable();
+        self.refers.mentions.dedup();
+        self
+    }
+
+    /// Names everybody, as admins, the owner and members by leave of the group may.
+    pub const fn mention_all(mut self) -> Self {
+        self.refers.mention_all = true;
+        self
+    }
+
+    /// What the message refers to; `None` for one that refers to nothing.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` for more than [`MENTIONS_MAX`](crate::message::MENTIONS_MAX) users.
+    pub(super) fn check_refers(&self) -> Result<Option<Refers>, Error> {
+        let Refers {
+            reply_to,
+            mentions,
+            mention_all,
+        } = &self.refers;
+        Refers::check(*reply_to, mentions.clone(), *mention_all)
+    }
+
     /// The frame that sends it.
     pub fn frame(&self) -> ClientFrame<'_> {
         ClientFrame::SendMessage(SendMessage {
@@ -166,7 +331,7 @@ impl Outgoing {
             client_msg_id: Some(self.client_msg_id.as_str().into()),
             extra: self.extra.as_deref().map(Into::into),
             resend: self.resend,
-            refers: None,
+            refers: (self.refers != Refers::default()).then(|| Box::new(self.refers.clone())),
             forward: None,
         })
     }
@@ -187,22 +352,17 @@ mod tests {
     #[test]
     fn a_push_of_counts_keeps_whose_reactions_are_known() {
         let mut message = Message {
-            id: MessageId::new(7).unwrap(),
-            conversation_id: ConversationId::World,
             seq_id: 3,
-            sender_id: UserId::new(1).unwrap(),
-            sender_name: None,
-            message_type: 1,
             content: "hi".into(),
-            client_msg_id: String::new(),
-            extra: None,
             created_at: 1,
-            deleted: false,
             rev: 3,
-            edited_at: None,
-            edit_count: 0,
             reactions: vec![reaction("a", 1, true)],
             pinned: true,
+            ..Message::new(
+                ConversationId::World,
+                MessageId::new(7).unwrap(),
+                UserId::new(1).unwrap(),
+            )
         };
         let pushed = |rev, counts: &[(&str, u32)], own: Option<(&str, bool)>| Changed {
             seq_id: 3,

@@ -15,6 +15,7 @@ mod attempts;
 mod backoff;
 mod message;
 mod outbox;
+mod quote;
 mod revisions;
 mod session;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod timeline;
 pub use backoff::Backoff;
 pub use message::{Message, Outgoing, Reaction};
 pub use outbox::{Outbox, OutboxFull, OutboxLimits, Settled};
+pub use quote::{ForwardedFrom, Quote};
 pub use revisions::Revisions;
 pub use session::{
     Action, AuthFailure, Changed, ChangesPage, ClientSession, ConnectFailure, Event, HistoryPage,

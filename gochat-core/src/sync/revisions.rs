@@ -16,7 +16,8 @@ const MAX_REV: Rev = i64::MAX as Rev;
 /// may be lost, doubled or out of order, and a number beyond a missing one is kept aside until
 /// what is missing was fetched: the messages that are new or changed since
 /// [`complete_to`](Self::complete_to), as they are now. Changes are handed out by ascending
-/// number, each once, and not before the message that they are about.
+/// number, each once, and not before the message that they are about. A gap between pushes gets
+/// 100 ms to close by itself before it is fetched.
 ///
 /// A page that says that more follows has what changed up to its number only of messages that
 /// weren't changed again meanwhile; the others are on pages behind it. So nothing that was pushed
@@ -36,8 +37,9 @@ const MAX_REV: Rev = i64::MAX as Rev;
 /// revisions.handle_change(13, 4, "edit of message 4");
 /// assert_eq!(revisions.poll_change(9), Some("edit of message 3"));
 /// assert_eq!(revisions.poll_change(9), None);
-/// assert_eq!(revisions.poll_fetch(0), Some(11));
-/// revisions.handle_fetched(12, 13, false, 0);
+/// assert_eq!(revisions.poll_fetch(0), None);
+/// assert_eq!(revisions.poll_fetch(100), Some(11));
+/// revisions.handle_fetched(12, 13, false, 100);
 /// assert_eq!(revisions.poll_change(9), Some("edit of message 4"));
 /// assert_eq!(revisions.complete_to(), Some(13));
 /// ```
@@ -164,8 +166,7 @@ impl<C> Revisions<C> {
     /// A number was heard of without what it stands for: it is missing.
     pub fn handle_known(&mut self, rev: Rev) {
         if is_number(rev) && rev > self.known {
-            self.known = rev;
-            self.attempts.handle_news();
+            self.hear_of(rev);
         }
     }
 
@@ -254,6 +255,7 @@ impl<C> Revisions<C> {
             let entry = self.aside.remove(&next)?;
             let news = entry.filter(|(seq, _)| self.is_news(*seq, next));
             self.advance_to(next);
+            self.attempts.handle_gap();
             if let Some((_, change)) = news {
                 return Some(change);
             }
@@ -264,14 +266,13 @@ impl<C> Revisions<C> {
     /// [`handle_fetched`](Self::handle_fetched) or
     /// [`handle_fetch_failed`](Self::handle_fetch_failed); until then it isn't asked for again.
     pub fn poll_fetch(&mut self, now: Millis) -> Option<Rev> {
-        if self.poll_timeout()? > now {
-            return None;
-        }
-        self.attempts.start();
-        self.complete
+        self.poll_timeout()?;
+        let complete = self.complete;
+        complete.filter(|_| self.attempts.poll_start(now))
     }
 
-    /// When [`poll_fetch`](Self::poll_fetch) will next have something.
+    /// When to ask [`poll_fetch`](Self::poll_fetch) next. A gap that is new gets its time when it
+    /// was asked.
     pub fn poll_timeout(&self) -> Option<Millis> {
         self.attempts.due().filter(|_| self.has_gap())
     }
@@ -281,13 +282,21 @@ impl<C> Revisions<C> {
         self.attempts.is_waiting()
     }
 
+    /// A number arrived by push: those below it that are missing may follow.
+    fn hear_of(&mut self, rev: Rev) {
+        match self.has_gap() {
+            true => self.attempts.handle_news(),
+            false => self.attempts.handle_gap(),
+        }
+        self.known = self.known.max(rev);
+    }
+
     fn insert(&mut self, rev: Rev, entry: Option<(SeqId, C)>) -> bool {
         let complete = self.complete.unwrap_or(0);
         if rev <= complete {
             return false;
         }
-        self.known = self.known.max(rev);
-        self.attempts.handle_news();
+        self.hear_of(rev);
         if self.aside.len() < MAX_ASIDE || rev == complete + 1 {
             self.aside.entry(rev).or_insert(entry);
         }
@@ -317,6 +326,12 @@ mod tests {
 
     fn drain(revisions: &mut Revisions<Rev>, reached: SeqId) -> Vec<Rev> {
         std::iter::from_fn(|| revisions.poll_change(reached)).collect()
+    }
+
+    /// What is asked for once a gap that is new had its time.
+    fn fetch(revisions: &mut Revisions<Rev>, now: Millis) -> Option<Rev> {
+        let first = revisions.poll_fetch(now);
+        first.or_else(|| revisions.poll_fetch(revisions.poll_timeout()?))
     }
 
     #[test]
@@ -351,8 +366,13 @@ mod tests {
         let mut revisions = Revisions::new(4, 0);
         revisions.handle_change(6, 1, 6);
         assert_eq!(drain(&mut revisions, 9), [0; 0]);
-        assert_eq!(revisions.poll_fetch(0), Some(4));
-        assert_eq!(revisions.poll_fetch(0), None);
+        assert_eq!(
+            (revisions.poll_fetch(7), revisions.poll_fetch(106)),
+            (None, None)
+        );
+        assert_eq!(revisions.poll_timeout(), Some(107));
+        assert_eq!(revisions.poll_fetch(107), Some(4));
+        assert_eq!(revisions.poll_fetch(108), None);
         revisions.handle_fetched(5, 5, false, 0);
         assert_eq!(drain(&mut revisions, 9), [6]);
         assert!(!revisions.has_gap());
@@ -362,7 +382,7 @@ mod tests {
     fn nothing_that_was_pushed_is_told_between_pages() {
         let mut revisions = Revisions::new(4, 0);
         revisions.handle_change(6, 1, 6);
-        assert_eq!(revisions.poll_fetch(0), Some(4));
+        assert_eq!(fetch(&mut revisions, 0), Some(4));
         // What happened to message 1 as number 5 is on the next page, with its state of then.
         revisions.handle_fetched(5, 7, true, 0);
         assert_eq!(drain(&mut revisions, 9), [0; 0]);
@@ -419,7 +439,7 @@ mod tests {
         revisions.handle_message(5);
         revisions.handle_last_rev(8);
         revisions.handle_base(8);
-        assert_eq!(revisions.poll_fetch(0), Some(5));
+        assert_eq!(fetch(&mut revisions, 0), Some(5));
     }
 
     #[test]
@@ -446,7 +466,7 @@ mod tests {
         }
         revisions.handle_change(1, 1, 1);
         assert_eq!(drain(&mut revisions, 1).len(), MAX_ASIDE + 1);
-        assert_eq!(revisions.poll_fetch(0), Some(1 + MAX_ASIDE as Rev));
+        assert_eq!(fetch(&mut revisions, 0), Some(1 + MAX_ASIDE as Rev));
     }
 
     #[test]

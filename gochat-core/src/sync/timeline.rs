@@ -149,13 +149,9 @@ impl<M> Timeline<M> {
     /// What to fetch now, if anything. Answer it with [`handle_fetched`](Self::handle_fetched) or
     /// [`handle_fetch_failed`](Self::handle_fetch_failed); until then it isn't asked for again.
     pub fn poll_fetch(&mut self, now: Millis) -> Option<Fetch> {
-        if self.poll_timeout()? > now {
-            return None;
-        }
-        self.attempts.start();
-        Some(Fetch {
-            after_seq: self.complete,
-        })
+        self.poll_timeout()?;
+        let after_seq = self.complete;
+        self.attempts.poll_start(now).then_some(Fetch { after_seq })
     }
 
     /// When [`poll_fetch`](Self::poll_fetch) will next have something.

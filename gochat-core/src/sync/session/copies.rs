@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::replica::Replica;
-use super::{Action, Changed, ChangesPage, ClientSession, Event, HistoryPage};
+use super::{Action, Changed, ChangesPage, ClientSession, Event, HistoryPage, ListedConversation};
 use crate::ids::{ConversationId, ParseIdError, Rev, SeqId};
 use crate::message::ChangeKind;
 use crate::session::frame::{MessageChanged, MessageRecalled, NewMessage, ReactionCount};
@@ -174,6 +174,24 @@ impl ClientSession {
         });
     }
 
+    /// The user's own message was acknowledged, and what it refers to isn't known here as the server
+    /// has it: the message is read.
+    pub(super) fn read_back(&mut self, id: ConversationId, last_seq: SeqId, last_rev: Rev) {
+        let before = last_seq.saturating_sub(1);
+        let base = before.saturating_sub(self.options.initial_history);
+        let heard = self.heard.remove(&id).unwrap_or(0);
+        let place = ListedConversation {
+            id,
+            last_seq,
+            last_recalled: false,
+            last_rev,
+        };
+        self.update(id, base, |replica| {
+            replica.handle_listed(&place);
+            replica.handle_known(heard);
+        });
+    }
+
     /// Changes a copy, making it when it is new, without the messages up to `base`.
     pub(super) fn update(
         &mut self,
@@ -195,8 +213,10 @@ impl ClientSession {
             return;
         };
         change(replica);
-        self.events
-            .extend(std::iter::from_fn(|| replica.poll_event()));
+        while let Some(mut event) = replica.poll_event() {
+            self.told.handle(&mut event);
+            self.events.push_back(event);
+        }
         if replica.is_behind() {
             self.gaps.insert(id);
         } else {
@@ -206,6 +226,7 @@ impl ClientSession {
 
     pub(super) fn forget(&mut self, id: ConversationId) {
         self.gaps.remove(&id);
+        self.told.forget(id);
         if self.replicas.remove(&id).is_some() {
             self.events.push_back(Event::Left(id));
         }

@@ -4,9 +4,9 @@ use super::lifecycle::{Listing, Phase};
 use super::replica::Replica;
 use super::{Action, ClientSession, Event, Listed};
 use crate::error::Error;
-use crate::ids::ParseIdError;
+use crate::ids::{MessageId, ParseIdError, UserId};
 use crate::session::frame::{ErrorFrame, MessageAck, ServerFrame};
-use crate::sync::{Message, Millis, Settled};
+use crate::sync::{Message, Millis, Outgoing, Settled};
 
 /// How far a listing reaches back before the last moment everything was known, in seconds:
 /// rows may be written late and clocks differ.
@@ -192,24 +192,15 @@ impl ClientSession {
         };
         let sent = settled.message;
         if let Some(sender_id) = self.user.filter(|_| ack.seq_id > 0) {
-            self.insert(Message {
-                id: message_id,
-                conversation_id: sent.conversation_id,
-                seq_id: ack.seq_id,
-                sender_id,
-                sender_name: None,
-                message_type: sent.message_type,
-                content: sent.content.clone(),
-                client_msg_id: sent.client_msg_id.clone(),
-                extra: sent.extra.clone(),
-                created_at: ack.created_at,
-                deleted: false,
-                rev: ack.rev,
-                edited_at: None,
-                edit_count: 0,
-                reactions: Vec::new(),
-                pinned: false,
-            });
+            match self.own_message(&sent, message_id, sender_id) {
+                Some(message) => self.insert(Message {
+                    seq_id: ack.seq_id,
+                    created_at: ack.created_at,
+                    rev: ack.rev,
+                    ..message
+                }),
+                None => self.read_back(sent.conversation_id, ack.seq_id, ack.rev),
+            }
         }
         let (seq_id, created_at) = (ack.seq_id, ack.created_at);
         self.events.push_back(Event::Sent {
@@ -219,6 +210,29 @@ impl ClientSession {
             created_at,
         });
         Ok(())
+    }
+
+    /// What became of a message of ours. `None` when only the server knows: of the users that a
+    /// message names it keeps those who are members, and it knows messages that weren't told here.
+    fn own_message(&self, sent: &Outgoing, id: MessageId, sender: UserId) -> Option<Message> {
+        let refers = &sent.refers;
+        if !refers.mentions.is_empty() {
+            return None;
+        }
+        let place = sent.conversation_id;
+        let reply_to = match refers.reply_to {
+            Some(answered) => Some(self.told.quote(place, answered)?),
+            None => None,
+        };
+        Some(Message {
+            message_type: sent.message_type,
+            content: sent.content.clone(),
+            client_msg_id: sent.client_msg_id.clone(),
+            extra: sent.extra.clone(),
+            reply_to,
+            mention_all: refers.mention_all,
+            ..Message::new(place, id, sender)
+        })
     }
 
     fn handle_error(&mut self, frame: &ErrorFrame<'_>, now: Millis) {

@@ -3,6 +3,7 @@
 mod copies;
 mod inbox;
 mod lifecycle;
+mod quotes;
 mod replica;
 mod types;
 
@@ -17,6 +18,7 @@ use super::{Backoff, Millis, Outbox, OutboxFull, Outgoing};
 use crate::ids::{ConversationId, Rev, SeqId, UserId};
 use crate::session::frame::ClientFrame;
 use lifecycle::Phase;
+use quotes::Told;
 use replica::Replica;
 
 /// The whole client as one machine: signing in, connecting, catching up, staying connected.
@@ -48,6 +50,8 @@ pub struct ClientSession {
     refusals: u32,
     outbox: Outbox,
     replicas: BTreeMap<ConversationId, Replica>,
+    /// What was told lately, for quotes.
+    told: Told,
     /// Conversations of which something is missing; a subset of `replicas`.
     gaps: BTreeSet<ConversationId>,
     /// Changes pushed of conversations that the listing under way may still name.
@@ -74,6 +78,7 @@ impl ClientSession {
             refusals: 0,
             outbox: Outbox::new(options.outbox, seed),
             replicas: BTreeMap::new(),
+            told: Told::new(),
             gaps: BTreeSet::new(),
             heard: BTreeMap::new(),
             fetching: 0,
@@ -129,8 +134,16 @@ impl ClientSession {
         self.replicas.insert(conversation, replica);
     }
 
-    /// Hands a message in; its fate comes as [`Event::Sent`] or [`Event::Refused`].
-    pub fn send(&mut self, message: Outgoing, now: Millis) -> Result<(), OutboxFull> {
+    /// Hands a message in; its fate comes as [`Event::Sent`] or [`Event::Refused`]. One that names
+    /// more users than the server takes is refused here.
+    pub fn send(&mut self, mut message: Outgoing, now: Millis) -> Result<(), OutboxFull> {
+        match message.check_refers() {
+            Ok(refers) => message.refers = refers.unwrap_or_default(),
+            Err(error) => {
+                self.events.push_back(Event::Refused { message, error });
+                return Ok(());
+            }
+        }
         self.outbox.push(message, now)
     }
 

@@ -219,8 +219,9 @@ impl Replica {
     pub(super) fn poll_fetch(&mut self, options: &Options, now: Millis) -> Option<Action> {
         let (conversation_id, limit) = (self.id, options.page_limit);
         let (by_rev, by_seq) = self.due();
-        if by_rev.is_some_and(|at| at <= now) {
-            let after_rev = self.revisions.poll_fetch(now)?;
+        if by_rev.is_some_and(|at| at <= now)
+            && let Some(after_rev) = self.revisions.poll_fetch(now)
+        {
             self.asked = (0, after_rev);
             return Some(Action::FetchChanges {
                 conversation_id,

@@ -28,7 +28,20 @@ fn talk(options: Options, acts: u64, network: Network, seed: u64) -> World {
         let place = places()[world.random(2) as usize];
         let length = world.logs.get(&place).map_or(0, |log| log.next());
         match world.random(20) {
-            0..8 => world.send(from, outgoing(from, n as usize, place)),
+            0..8 => {
+                let mut message = outgoing(from, n as usize, place);
+                let quotes = world.random(3) == 0;
+                // Often of a message that was sent or changed a moment ago.
+                let reach = if world.random(3) == 0 { length } else { 4 };
+                let seq = length.saturating_sub(world.random(reach.max(1)));
+                let answered = world.message(place, seq).filter(|_| quotes);
+                message.refers.reply_to = answered.map(|m| m.id);
+                if world.random(5) == 0 {
+                    message = message.mention([user(9), user(0)]);
+                }
+                message.refers.mention_all = world.random(9) == 0;
+                world.send(from, message);
+            }
             8..17 => {
                 // Mostly one of the last messages, now and then any.
                 let reach = if world.random(4) == 0 { length } else { 4 };

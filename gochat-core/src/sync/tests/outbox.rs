@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use crate::error::{Error, ErrorCode};
-use crate::ids::{ConversationId, UserId};
+use crate::ids::{ConversationId, MessageId, UserId};
 use crate::sync::{Outbox, OutboxFull, OutboxLimits, Outgoing};
 
 fn conversation(n: u64) -> ConversationId {
@@ -9,14 +9,10 @@ fn conversation(n: u64) -> ConversationId {
 }
 
 fn message(id: &str, to: u64) -> Outgoing {
-    Outgoing {
-        client_msg_id: id.into(),
-        conversation_id: conversation(to),
-        message_type: 1,
-        content: format!("content of {id}"),
-        extra: None,
-        resend: false,
-    }
+    // Repetitions are compared as a whole, with what the message refers to.
+    Outgoing::text(id, conversation(to), format!("content of {id}"))
+        .reply_to(MessageId::new(to + 1).unwrap())
+        .mention([UserId::new(9).unwrap()])
 }
 
 fn outbox() -> Outbox {

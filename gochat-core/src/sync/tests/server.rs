@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{ConversationId, Rev, SeqId};
-use crate::sync::{ChangesPage, HistoryPage, Message};
+use crate::sync::{ChangesPage, HistoryPage, Message, Quote};
 
 /// The messages and changes of one conversation in the order of `rev`.
 #[derive(Debug, Default)]
@@ -35,7 +35,16 @@ impl Log {
     pub(super) fn rows(&self, records: usize) -> Vec<Message> {
         let newest = self.records[..records].iter();
         let newest: BTreeMap<SeqId, &Message> = newest.map(|m| (m.seq_id, m)).collect();
-        newest.into_values().cloned().collect()
+        let quoted = |message: &Message| {
+            let quote = message.reply_to.as_ref()?;
+            newest.get(&quote.seq_id).map(|quoted| Quote::of(quoted))
+        };
+        let rows = newest.values().map(|message| Message {
+            // What a quote shows is read where the quoted message stands.
+            reply_to: quoted(message),
+            ..(*message).clone()
+        });
+        rows.collect()
     }
 
     /// The record that gave a message its place.

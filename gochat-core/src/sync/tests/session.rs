@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::world::alice;
 use crate::error::ErrorCode;
-use crate::ids::ConversationId;
+use crate::ids::{ConversationId, MessageId, UserId};
+use crate::message::{MENTIONS_MAX, QuoteState};
 use crate::sync::{
     Action, AuthFailure, ChangesPage, ClientSession, ConnectFailure, Event, HistoryPage, Listed,
     ListedConversation, Message, Options, Outgoing, State,
@@ -50,14 +51,7 @@ fn push(seq: u64) -> String {
 }
 
 fn draft(id: &str) -> Outgoing {
-    Outgoing {
-        client_msg_id: id.into(),
-        conversation_id: ConversationId::World,
-        message_type: 1,
-        content: "hello".into(),
-        extra: None,
-        resend: false,
-    }
+    Outgoing::text(id, ConversationId::World, "hello")
 }
 
 #[test]
@@ -345,24 +339,17 @@ fn frame(kind: &str, data: &str) -> String {
     format!(r#"{{"type":"{kind}","data":{{"conversationId":"world",{data}}},"timestamp":5000}}"#)
 }
 
+fn id(n: u64) -> MessageId {
+    MessageId::new(n).unwrap()
+}
+
 fn read(seq: u64, rev: u64, content: &str) -> Message {
     Message {
-        id: seq.to_string().parse().unwrap(),
-        conversation_id: ConversationId::World,
         seq_id: seq,
-        sender_id: alice(),
-        sender_name: None,
-        message_type: 1,
         content: content.into(),
-        client_msg_id: String::new(),
-        extra: None,
         created_at: 1,
-        deleted: false,
         rev,
-        edited_at: None,
-        edit_count: 0,
-        reactions: Vec::new(),
-        pinned: false,
+        ..Message::new(ConversationId::World, id(seq), alice())
     }
 }
 
@@ -407,6 +394,150 @@ fn changes_after(after_rev: u64, at_least: u64) -> [Action; 1] {
         limit: 100,
         at_least,
     }]
+}
+
+/// The time until a gap may be fetched that is new: nothing is asked for before.
+fn after_a_moment(session: &mut ClientSession, now: u64) -> u64 {
+    assert_eq!(actions(session, now), []);
+    assert_eq!(session.poll_timeout(), Some(now + 100));
+    assert_eq!(actions(session, now + 99), []);
+    now + 100
+}
+
+#[test]
+fn a_gap_that_closes_in_time_is_not_asked_for() {
+    let mut session = holding();
+    // Reactions to two messages that the server told together.
+    let reaction = |seq: u64, revs: [u64; 2]| {
+        let data = format!(
+            r#""messageId":"{seq}","seqId":{seq},"rev":{},"revs":{revs:?},"kind":"reaction","message":{{"id":"{seq}","reactions":[{{"emoji":"x","count":2}}]}}"#,
+            revs[1]
+        );
+        frame("message-changed", &data)
+    };
+    session.handle_text(&reaction(1, [6, 8]), 10);
+    let at = after_a_moment(&mut session, 10);
+    session.handle_text(&reaction(2, [7, 9]), at - 1);
+    assert_eq!(actions(&mut session, at), []);
+    assert_eq!(session.complete_rev(ConversationId::World), Some(9));
+    // The next gap is new again, and it doesn't close.
+    session.handle_text(&reaction(1, [11, 12]), at);
+    let later = after_a_moment(&mut session, at);
+    assert_eq!(actions(&mut session, later), changes_after(9, 12));
+}
+
+#[test]
+fn a_gap_behind_one_that_closed_gets_its_own_time() {
+    let mut session = holding();
+    for rev in [7, 9] {
+        session.handle_text(&pin(rev), 10);
+    }
+    after_a_moment(&mut session, 10);
+    session.handle_text(&pin(6), 100);
+    let at = after_a_moment(&mut session, 100);
+    assert_eq!(actions(&mut session, at), changes_after(7, 9));
+}
+
+fn pin(rev: u64) -> String {
+    let data = format!(
+        r#""messageId":"1","seqId":1,"rev":{rev},"kind":"pinned","message":{{"id":"1","pinned":true}}"#
+    );
+    frame("message-changed", &data)
+}
+
+fn ack(id: &str, seq: u64, rev: u64) -> String {
+    let data = format!(
+        r#""client_msg_id":"{id}","messageId":"{seq}","seqId":{seq},"rev":{rev},"status":"success""#
+    );
+    frame("message-ack", &data)
+}
+
+#[test]
+fn what_a_message_refers_to_arrives_with_it() {
+    let mut session = holding();
+    let data = r#""id":"3","sender":{"id":"9"},"content":"yes","messageType":1,"seqId":3,"rev":6,"createdAt":1,"replyTo":{"messageId":"1","seqId":1,"senderId":"1","state":"normal","later":1},"mentions":["1","no id","5"],"forwardedFrom":{"messageId":"77","senderId":"8","senderName":"ann"}"#;
+    session.handle_text(&frame("new-message", data), 1);
+    let told = events(&mut session);
+    let [Event::Message(message), ..] = &told[..] else {
+        panic!("{told:?}")
+    };
+    let quote = message.reply_to.as_ref().unwrap();
+    assert_eq!((quote.seq_id, quote.state), (1, QuoteState::Normal));
+    // The push didn't say so: the message was not in the database yet.
+    assert_eq!(quote.excerpt.as_deref(), Some("one"));
+    assert!(message.mentions(alice()));
+    let from = message.forwarded_from.as_ref().unwrap();
+    assert_eq!((from.message_id, &*from.sender_name), (id(77), "ann"));
+    assert_eq!(from.conversation_id, None);
+    let bad = r#""id":"4","sender":{"id":"9"},"content":"no","messageType":1,"seqId":4,"rev":7,"createdAt":1,"replyTo":{"messageId":"none","seqId":1}"#;
+    session.handle_text(&frame("new-message", bad), 1);
+    let told = events(&mut session);
+    assert!(
+        matches!(&told[0], Event::Message(m) if m.reply_to.is_none() && m.seq_id == 4),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn an_answer_is_sent_again_with_what_it_refers_to_and_told_with_its_quote() {
+    let mut session = holding();
+    session.send(draft("a").reply_to(id(1)), 1).unwrap();
+    let text = |resend: &str| {
+        Action::Send(format!(
+            r#"{{"type":"send-message","data":{{"conversationId":"world","content":"hello","messageType":1,"client_msg_id":"a"{resend},"replyTo":"1"}}}}"#
+        ))
+    };
+    assert_eq!(actions(&mut session, 1), [text("")]);
+    session.handle_disconnected(None, 2);
+    let again = session.poll_timeout().unwrap();
+    actions(&mut session, again);
+    session.handle_connected(again);
+    let sent = actions(&mut session, again);
+    assert!(sent.contains(&text(r#","resend":true"#)), "{sent:?}");
+    events(&mut session);
+    session.handle_text(&ack("a", 3, 6), again);
+    let told = events(&mut session);
+    let [Event::Message(message), ..] = &told[..] else {
+        panic!("{told:?}")
+    };
+    let quote = message.reply_to.as_ref().unwrap();
+    assert_eq!(quote.excerpt.as_deref(), Some("one"));
+}
+
+#[test]
+fn what_only_the_server_knows_of_ones_own_message_is_read() {
+    let stranger = UserId::new(77).unwrap();
+    for message in [
+        draft("a").mention([alice(), stranger]),
+        draft("a").reply_to(id(99)),
+    ] {
+        let mut session = holding();
+        session.send(message, 1).unwrap();
+        actions(&mut session, 1);
+        session.handle_text(&ack("a", 3, 6), 1);
+        let told = events(&mut session);
+        assert!(matches!(&told[..], [Event::Sent { .. }]), "{told:?}");
+        assert_eq!(actions(&mut session, 1), changes_after(5, 6));
+    }
+}
+
+#[test]
+fn more_names_than_the_server_takes_are_refused_at_once() {
+    let mut session = holding();
+    let users = |n: usize| (1..=n as u64).map(|n| UserId::new(n).unwrap());
+    session
+        .send(draft("a").mention(users(MENTIONS_MAX + 1)), 1)
+        .unwrap();
+    let told = events(&mut session);
+    assert!(
+        matches!(&told[..], [Event::Refused { error, .. }] if error.code == ErrorCode::InvalidParams),
+        "{told:?}"
+    );
+    assert_eq!(session.unacknowledged(), 0);
+    session
+        .send(draft("b").mention(users(MENTIONS_MAX)), 1)
+        .unwrap();
+    assert_eq!(session.unacknowledged(), 1);
 }
 
 #[test]
@@ -459,7 +590,8 @@ fn a_change_of_which_only_the_number_is_told_is_fetched() {
         let mut session = holding();
         session.handle_text(&frame(kind, data), 1);
         assert_eq!(events(&mut session), [], "{data}");
-        assert_eq!(actions(&mut session, 1), changes_after(5, 6), "{data}");
+        let at = after_a_moment(&mut session, 1);
+        assert_eq!(actions(&mut session, at), changes_after(5, 6), "{data}");
         let page = ChangesPage {
             messages: vec![read(1, 6, "uno")],
             complete_to: 6,
@@ -504,7 +636,8 @@ fn a_change_that_is_pushed_while_the_list_is_read_is_not_forgotten() {
         behind: false,
     };
     session.handle_fetched(ConversationId::World, 0, page, 0);
-    assert_eq!(actions(&mut session, 0), changes_after(5, 6));
+    let at = after_a_moment(&mut session, 0);
+    assert_eq!(actions(&mut session, at), changes_after(5, 6));
 }
 
 #[test]
@@ -518,7 +651,8 @@ fn a_late_push_of_a_message_does_not_bring_back_what_it_said() {
         ),
         1,
     );
-    assert_eq!(actions(&mut session, 1), changes_after(5, 8));
+    let at = after_a_moment(&mut session, 1);
+    assert_eq!(actions(&mut session, at), changes_after(5, 8));
     let page = ChangesPage {
         messages: vec![read(4, 8, "four")],
         complete_to: 8,

@@ -6,14 +6,8 @@ use crate::ids::{ConversationId, SeqId};
 use crate::sync::{Outgoing, State};
 
 pub(super) fn outgoing(from: usize, n: usize, conversation_id: ConversationId) -> Outgoing {
-    Outgoing {
-        client_msg_id: format!("{from}-{n}"),
-        conversation_id,
-        message_type: 1,
-        content: format!("number {n} of {from}"),
-        extra: None,
-        resend: false,
-    }
+    let content = format!("number {n} of {from}");
+    Outgoing::text(format!("{from}-{n}"), conversation_id, content)
 }
 
 /// Everybody talks in two conversations while the network does its worst; then it calms down.

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, ErrorCode};
 use crate::ids::{ConversationId, MessageId, Rev, SeqId, UserId};
-use crate::message::ChangeKind;
+use crate::message::{ChangeKind, QuoteState};
+use crate::session::frame;
 use crate::session::frame::{
     ChangeAck, ChangedMessage, ClientFrame, ErrorFrame, MessageAck, MessageChanged,
     MessageRecalled, NewMessage, ReactionCount, SendMessage, Sender, ServerPayload, encode,
 };
 use crate::sync::{
     Action, Changed, ChangesPage, ClientSession, ConnectFailure, Event, HistoryPage, Listed,
-    ListedConversation, Message, Millis, Options, Outgoing, Reaction,
+    ListedConversation, Message, Millis, Options, Outgoing, Quote, Reaction,
 };
 
 use super::server::{Logs, shows};
@@ -156,12 +157,15 @@ impl World {
         self.drive(from);
     }
 
+    /// A message as it is.
+    pub(super) fn message(&self, place: ConversationId, seq: SeqId) -> Option<Message> {
+        let mut truth = self.logs.get(&place)?.truth().into_iter();
+        truth.find(|m| m.seq_id == seq)
+    }
+
     /// Somebody edits a message or takes it back, if that is possible. `by` made it over a socket.
     pub(super) fn change(&mut self, place: ConversationId, seq: SeqId, recall: bool, by: usize) {
-        let Some(log) = self.logs.get(&place) else {
-            return;
-        };
-        let Some(mut message) = log.truth().into_iter().find(|m| m.seq_id == seq) else {
+        let Some(mut message) = self.message(place, seq) else {
             return;
         };
         if message.deleted {
@@ -178,6 +182,8 @@ impl World {
         if recall {
             (message.deleted, message.content, message.extra) = (true, String::new(), None);
             (message.reactions, message.pinned) = (Vec::new(), false);
+            (message.mentions, message.mention_all) = (Vec::new(), false);
+            message.reply_to = None;
         } else if kind == ChangeKind::React {
             let found = message.reactions.iter_mut().find(|r| r.emoji == emoji);
             match found {
@@ -412,10 +418,16 @@ impl World {
     fn note(&mut self, n: usize, event: Event) {
         let client = &mut self.clients[n];
         match event {
-            Event::Message(message) => {
+            Event::Message(mut message) => {
                 let told = client.timeline.entry(message.conversation_id).or_default();
                 let last = told.last().map_or(0, |m| m.seq_id);
                 assert!(message.seq_id > last, "{} after {last}", message.seq_id);
+                // What an earlier session told only the application knows.
+                if let Some(quote) = message.reply_to.as_mut().filter(|_| client.resumed)
+                    && let Some(held) = told.iter().find(|m| m.seq_id == quote.seq_id)
+                {
+                    *quote = Quote::of(held);
+                }
                 told.push(message);
             }
             Event::MessageChanged {
@@ -507,23 +519,33 @@ impl World {
         let id = MessageId::new(self.counter).unwrap();
         let log = self.logs.entry(send.conversation_id).or_default();
         let seq = log.truth().len() as u64 + 1;
+        let refers = send.refers.as_deref().cloned().unwrap_or_default();
+        let answered = |records: usize| {
+            let answered = refers.reply_to?;
+            let mut rows = log.rows(records).into_iter();
+            rows.find(|m| m.id == answered).map(|m| Quote::of(&m))
+        };
+        let reply_to = answered(log.next() as usize - 1);
+        // A push shows what the database has of the quoted message.
+        let pushed = answered(log.stored);
+        let bare = reply_to.clone().map(|quote| Quote {
+            message_type: None,
+            excerpt: None,
+            state: QuoteState::Normal,
+            ..quote
+        });
+        let quote = pushed.or(bare);
+        let is_member = |id: &UserId| (0..self.clients.len()).any(|n| user(n) == *id);
         let message = log.push(Message {
-            id,
-            conversation_id: send.conversation_id,
             seq_id: seq,
-            sender_id: user(n),
-            sender_name: None,
             message_type: send.message_type,
             content: send.content.to_string(),
             client_msg_id: send.client_msg_id.as_deref().unwrap_or_default().to_owned(),
-            extra: None,
             created_at: 1,
-            deleted: false,
-            rev: 0,
-            edited_at: None,
-            edit_count: 0,
-            reactions: Vec::new(),
-            pinned: false,
+            reply_to,
+            mentions: refers.mentions.into_iter().filter(is_member).collect(),
+            mention_all: refers.mention_all,
+            ..Message::new(send.conversation_id, id, user(n))
         });
         self.persist(send.conversation_id);
         let mut out = Vec::new();
@@ -540,6 +562,20 @@ impl World {
             rev: if self.is_old { 0 } else { message.rev },
             client_msg_id: send.client_msg_id.clone().unwrap_or_default(),
             created_at: 1,
+            reply_to: quote.as_ref().map(|quote| frame::Quote {
+                message_id: quote.message_id.to_string().into(),
+                seq_id: quote.seq_id,
+                sender_id: quote.sender_id.to_string().into(),
+                message_type: quote.message_type,
+                excerpt: quote.excerpt.as_deref().map(Into::into),
+                state: quote.state.as_str().into(),
+            }),
+            mentions: message
+                .mentions
+                .iter()
+                .map(|id| id.to_string().into())
+                .collect(),
+            mention_all: message.mention_all,
             ..NewMessage::default()
         };
         encode(&frame, 1, &mut out);
@@ -721,8 +757,15 @@ fn apply(told: &mut [Message], id: MessageId, change: &Changed) -> bool {
     let Some(message) = told.iter_mut().find(|m| m.seq_id == change.seq_id) else {
         let first = told.first().map_or(u64::MAX, |m| m.seq_id);
         assert!(change.seq_id < first, "{change:?} before its message");
+        for message in told {
+            message.apply_to_quote(change);
+        }
         return true;
     };
     assert_eq!(message.id, id);
-    message.apply(change)
+    let is_news = message.apply(change);
+    for message in told {
+        message.apply_to_quote(change);
+    }
+    is_news
 }

@@ -114,14 +114,11 @@ pub(super) async fn run(
 }
 
 fn compose(scene: &Scene, who: Who, made: u64, place: Place) -> Result<Outgoing> {
-    Ok(Outgoing {
-        client_msg_id: format!("{:x}-{who}-{made}", scene.run),
-        conversation_id: scene.places[place].0.parse()?,
-        message_type: 1,
-        content: format!("{who} says number {made} by SDK"),
-        extra: None,
-        resend: false,
-    })
+    Ok(Outgoing::text(
+        format!("{:x}-{who}-{made}", scene.run),
+        scene.places[place].0.parse()?,
+        format!("{who} says number {made} by SDK"),
+    ))
 }
 
 /// Writes a message down and says where it belongs.
