@@ -339,7 +339,7 @@ pub(crate) fn quoted(row: &QuotedRow) -> common::Quote {
 fn forwarded(from: &Forwarded) -> common::Forwarded {
     common::Forwarded {
         message_id: from.id.to_string(),
-        conversation_id: from.from.to_string(),
+        conversation_id: from.from.map(|id| id.to_string()).unwrap_or_default(),
         sender_id: from.by.to_string(),
         sender_name: from.name.clone(),
     }

@@ -46,7 +46,7 @@ pub async fn references_are_stored_once(subject: Subject) {
             by: user(9),
             name: "Zoë \"Z\" \u{1F600}".to_owned(),
             id: MessageId::new(99).expect("small"),
-            from: single(8, 9),
+            from: Some(single(8, 9)),
         }),
         ..names(&[1, 2, 3], false)
     };

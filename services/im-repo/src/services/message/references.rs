@@ -53,11 +53,15 @@ fn mentions(ids: &[String]) -> Result<Vec<UserId>> {
 
 fn forwarded(from: &common::Forwarded) -> Result<Forwarded> {
     let name = args::optional_text(&from.sender_name, "forwarded_from.sender_name", NAME_MAX)?;
+    let conversation = match from.conversation_id.as_str() {
+        "" => None,
+        id => Some(args::conversation(id)?),
+    };
     Ok(Forwarded {
         by: args::user(&from.sender_id, "forwarded_from.sender_id")?,
         name: name.to_owned(),
         id: args::message(&from.message_id)?,
-        from: args::conversation(&from.conversation_id)?,
+        from: conversation,
     })
 }
 
