@@ -108,6 +108,7 @@ impl Writer {
                 extra: None,
                 created_at: NOW + row / 50,
                 rev: row / self.conversations + 1,
+                references: None,
             }
         })
         .collect()

@@ -52,6 +52,7 @@ impl Plan {
             extra: None,
             created_at: NOW + row / 50,
             rev: row / self.conversations + 1,
+            references: None,
         }
     }
 }

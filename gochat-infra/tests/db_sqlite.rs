@@ -65,6 +65,7 @@ fn world_message(seq: u64) -> NewMessage {
         extra: None,
         created_at: NOW,
         rev: seq,
+        references: None,
     }
 }
 

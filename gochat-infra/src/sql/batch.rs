@@ -194,6 +194,7 @@ mod tests {
             extra: None,
             created_at: 0,
             rev,
+            references: None,
         }
     }
 

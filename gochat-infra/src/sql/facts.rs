@@ -15,6 +15,9 @@ use crate::port::db::{
 const SETTINGS_PER_ROW: usize = 100;
 /// Rows that take as much room in an answer as a target, which brings its reactions.
 const ROWS_PER_TARGET: usize = 8;
+/// Rows that take as much room in an answer as a message that is answered, which brings its excerpt
+/// as well.
+const ROWS_PER_QUOTE: usize = 11;
 
 /// Everything found, by conversation.
 #[derive(Default)]
@@ -44,15 +47,20 @@ pub(crate) fn resends(request: &FactsRequest) -> Option<String> {
     (!entries.is_empty()).then(|| json_array(entries))
 }
 
-/// The targets asked for: a JSON array of `[conversation, message]`; `None` when there are none.
+/// The targets and quotes asked for, each message once: a JSON array of `[conversation, message, 1
+/// with an excerpt, else 0]`; `None` when there are none.
 pub(crate) fn targets(request: &FactsRequest) -> Option<String> {
     let of = |asked: &FactsOf| {
         let id = asked.id;
-        let entry = |message| format!("[\"{id}\",{message}]");
-        asked.targets.iter().map(entry).collect::<Vec<_>>()
+        let targets = asked.targets.iter().map(|message| (id, *message, 0));
+        let quotes = asked.quotes.iter().map(|message| (id, *message, 1));
+        targets.chain(quotes).collect::<Vec<_>>()
     };
-    let entries: Vec<String> = request.conversations.iter().flat_map(of).collect();
-    (!entries.is_empty()).then(|| json_array(entries))
+    let mut entries: Vec<(_, _, i32)> = request.conversations.iter().flat_map(of).collect();
+    entries.sort_unstable_by_key(|(id, message, quoted)| (*id, *message, -quoted));
+    entries.dedup_by_key(|(id, message, _)| (*id, *message));
+    let entry = |(id, message, quoted)| format!("[\"{id}\",{message},{quoted}]");
+    (!entries.is_empty()).then(|| json_array(entries.into_iter().map(entry)))
 }
 
 /// The reactors asked for, each once: a JSON array of `[conversation, message, user]`; `None` when
@@ -121,8 +129,10 @@ impl Found {
         };
         let recent = recent.min(u64::from(request.recent_max));
         let rows = usize::try_from(members + recent).unwrap_or(usize::MAX);
-        let asked_for =
-            asked.resends.len() + ROWS_PER_TARGET * asked.targets.len() + asked.reactors.len();
+        let asked_for = asked.resends.len()
+            + ROWS_PER_TARGET * asked.targets.len()
+            + ROWS_PER_QUOTE * asked.quotes.len()
+            + asked.reactors.len();
         1 + rows + asked_for + row.settings.len() / SETTINGS_PER_ROW
     }
 

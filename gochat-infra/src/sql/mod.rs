@@ -7,6 +7,7 @@ pub(crate) mod facts;
 pub(crate) mod friends;
 pub(crate) mod groups;
 pub(crate) mod history;
+pub(crate) mod mentions;
 pub(crate) mod names;
 pub(crate) mod pages;
 pub(crate) mod reactions;

@@ -37,6 +37,7 @@ pub(crate) fn message(id: ConversationId, seq: u64) -> NewMessage {
         extra: None,
         created_at: NOW + seq,
         rev: seq,
+        references: None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Plans of statements: cost must grow with what is read alone.
 
-use gochat_core::message::{ChangeKind, Emoji, Tally};
-use gochat_infra::cluster::mysql::{changes_statement, reaction_statements};
-use gochat_infra::port::db::{MessageStore as _, NewChange};
+use gochat_core::message::{ChangeKind, Emoji, References, Tally};
+use gochat_infra::cluster::mysql::{changes_statement, mention_statements, reaction_statements};
+use gochat_infra::port::db::{MessageStore as _, NewChange, NewMessage};
 use mysql_async::prelude::Queryable as _;
 
 use crate::kit::{NOW, Subject, migrated};
@@ -13,6 +13,7 @@ use crate::locks::{group, message, open, user};
 struct Step {
     table: String,
     key: String,
+    kind: String,
     extra: String,
 }
 
@@ -31,6 +32,7 @@ async fn plan(subject: &Subject, statement: &str, values: &[&str]) -> Vec<Step> 
         Step {
             table: text("table").unwrap_or_default(),
             key: text("key").unwrap_or_default(),
+            kind: text("type").unwrap_or_default(),
             extra: text("Extra").unwrap_or_default(),
         }
     };
@@ -40,11 +42,20 @@ async fn plan(subject: &Subject, statement: &str, values: &[&str]) -> Vec<Step> 
     plan
 }
 
-/// A group with 2,000 messages and as many reactions, all to one message.
+/// A group with 2,000 messages, of which each names everybody, and as many reactions, all to one
+/// message.
 async fn filled() -> Subject {
     let subject = migrated(|_| ()).await;
     open(&subject.db, 1).await;
-    let batch = (1..=2_000).map(|seq| message(group(1), seq)).collect();
+    let everybody = References {
+        mention_all: true,
+        ..References::default()
+    };
+    let batch = (1..=2_000).map(|seq| NewMessage {
+        references: Some(Box::new(everybody.clone())),
+        ..message(group(1), seq)
+    });
+    let batch = batch.collect();
     let thumb: Emoji = "👍".parse().expect("an emoji");
     let reaction = |n: u64| NewChange {
         conversation_id: group(1),
@@ -65,7 +76,7 @@ async fn filled() -> Subject {
     let saved = subject.db.save_batch(batch, reactions, NOW).await;
     saved.expect("stored");
     let mut conn = subject.fresh.plain().await;
-    conn.query_drop("ANALYZE TABLE messages, message_reactions, message_pins")
+    conn.query_drop("ANALYZE TABLE messages, mentions, message_reactions, message_pins")
         .await
         .expect("done");
     subject
@@ -95,5 +106,28 @@ async fn reactions_and_pins_are_walks_along_their_indexes() {
         let plan = plan(&subject, statement, values).await;
         let is_walk = |step: &Step| step.table == table && step.key == key;
         assert!(plan.iter().any(is_walk), "{statement}: {plan:?}");
+    }
+}
+
+/// Cost must grow neither with the mentions that were read nor with those of others.
+#[tokio::test]
+async fn unread_mentions_and_quotes_are_found_by_their_keys() {
+    let subject = filled().await;
+    let [unread, quoted, erase] = mention_statements();
+    let places = ["7", "'g_1'", "1990", "7"];
+    let fill = |text: String, value: &&str| text.replacen('?', value, 1);
+    let counting = format!("SELECT {}", unread.0);
+    let counting = places.iter().fold(counting, fill);
+    let plan_of_unread = plan(&subject, &counting, &[]).await;
+    let is_range =
+        |step: &Step| step.table == unread.1 && step.key == unread.2 && step.kind == "range";
+    assert!(plan_of_unread.iter().any(is_range), "{plan_of_unread:?}");
+    let quotes = ["'g_1'", "'[[7,1000007]]'", "100"];
+    let places = ["'[[\"g_1\",7]]'"];
+    let values: [&[&str]; 2] = [&quotes, &places];
+    for ((statement, table, key), values) in [quoted, erase].into_iter().zip(values) {
+        let plan = plan(&subject, statement, values).await;
+        let is_look = |step: &Step| step.table == table && step.key == key;
+        assert!(plan.iter().any(is_look), "{statement}: {plan:?}");
     }
 }

@@ -2,13 +2,13 @@
 
 use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixMillis, UserId};
 use gochat_core::membership::{FailedUser, GroupDecision, Role};
-use gochat_core::message::{Emoji, Tally};
+use gochat_core::message::{Emoji, Forwarded, References, Reply, Tally};
 use gochat_core::own_state::OwnState;
 use gochat_core::receipt;
 use gochat_infra::port::db::{
     ConversationEntry, ConversationRow, FriendEntry, FriendRequestEntry, FriendRequestRow,
     InvitationRow, JoinRequestRow, LinkRow, MemberEntry, MemberRow, MessageEntry, MessageRow,
-    ReactionEntry, ReactorRow, RecentMessage, TargetRow, UserBrief, UserRow, UserStatus,
+    QuotedRow, ReactionEntry, ReactorRow, RecentMessage, TargetRow, UserBrief, UserRow, UserStatus,
 };
 use gochat_infra::port::presence::Status as Presence;
 use gochat_proto::common::v1 as common;
@@ -113,10 +113,12 @@ pub(crate) fn conversation(row: &ConversationRow) -> common::Conversation {
     }
 }
 
-/// A line of a user's list. `late` are the numbers that were waited for in vain.
+/// A line of a user's list. `mentions` are the unread ones of conversations that have any, `late` the
+/// numbers that were waited for in vain.
 pub(crate) fn list_entry(
     entry: &ConversationEntry,
     parts: ListParts,
+    mentions: &HashMap<ConversationId, u64>,
     late: &[(ConversationId, SeqId)],
 ) -> common::Conversation {
     let row = &entry.conversation;
@@ -140,6 +142,7 @@ pub(crate) fn list_entry(
     let awaited = late.iter().find(|(id, _)| *id == row.id);
     line.awaited_seq_id = awaited.map_or(0, |(_, seq)| wide(*seq));
     line.unread_count = wide(entry.unread);
+    line.unread_mentions = wide(mentions.get(&row.id).copied().unwrap_or(0));
     line.last_read_seq_id = wide(entry.last_read_seq_id);
     let is_shown =
         row.kind() == ConversationKind::Single && receipt::are_shown(&row.settings, entry.blocked);
@@ -256,6 +259,8 @@ pub(crate) fn target(row: &TargetRow) -> repo::TargetFact {
         edit_count: narrow(row.edit_count),
         reactions: reactions(&row.reactions),
         pinned: row.pinned,
+        message_type: row.message_type,
+        excerpt: row.excerpt.clone(),
     }
 }
 
@@ -307,9 +312,47 @@ pub(crate) fn own_reaction(message: MessageId, emoji: Emoji) -> repo::OwnReactio
     }
 }
 
+/// A message that is answered, as far as the answer itself tells.
+fn quote(reply: &Reply) -> common::Quote {
+    common::Quote {
+        message_id: reply.id.to_string(),
+        seq_id: wide(reply.seq),
+        sender_id: reply.by.to_string(),
+        ..Default::default()
+    }
+}
+
+/// A message that is answered, as it is now.
+pub(crate) fn quoted(row: &QuotedRow) -> common::Quote {
+    common::Quote {
+        message_id: row.id.to_string(),
+        seq_id: wide(row.seq_id),
+        sender_id: row.sender_id.to_string(),
+        r#type: row.message_type,
+        excerpt: row.excerpt.clone(),
+        edited: row.edit_count > 0,
+        recalled: row.deleted,
+        created_at: seconds(row.created_at),
+    }
+}
+
+fn forwarded(from: &Forwarded) -> common::Forwarded {
+    common::Forwarded {
+        message_id: from.id.to_string(),
+        conversation_id: from.from.map(|id| id.to_string()).unwrap_or_default(),
+        sender_id: from.by.to_string(),
+        sender_name: from.name.clone(),
+    }
+}
+
+fn mention_ids(references: &References) -> Vec<String> {
+    references.mentions.iter().map(UserId::to_string).collect()
+}
+
 /// A message as the common types show it.
 pub(crate) fn message(entry: &MessageEntry) -> common::Message {
     let row = &entry.message;
+    let references = row.references.as_deref();
     common::Message {
         id: row.id.to_string(),
         conversation_id: row.conversation_id.to_string(),
@@ -327,11 +370,18 @@ pub(crate) fn message(entry: &MessageEntry) -> common::Message {
         edit_count: narrow(row.edit_count),
         reactions: reactions(&row.reactions),
         pinned: row.pinned,
+        reply_to: references.and_then(|refs| refs.reply.as_ref()).map(quote),
+        mention_ids: references.map(mention_ids).unwrap_or_default(),
+        mention_all: references.is_some_and(|refs| refs.mention_all),
+        forwarded_from: references
+            .and_then(|refs| refs.forwarded.as_ref())
+            .map(forwarded),
     }
 }
 
 /// A message as im-repo shows it.
 pub(crate) fn repo_message(row: MessageRow, sender: Option<&UserBrief>) -> repo::RepoMessage {
+    let references = row.references.as_deref();
     repo::RepoMessage {
         id: row.id.to_string(),
         conversation_id: row.conversation_id.to_string(),
@@ -350,6 +400,12 @@ pub(crate) fn repo_message(row: MessageRow, sender: Option<&UserBrief>) -> repo:
         edit_count: narrow(row.edit_count),
         reactions: reactions(&row.reactions),
         pinned: row.pinned,
+        reply_to: references.and_then(|refs| refs.reply.as_ref()).map(quote),
+        mention_ids: references.map(mention_ids).unwrap_or_default(),
+        mention_all: references.is_some_and(|refs| refs.mention_all),
+        forwarded_from: references
+            .and_then(|refs| refs.forwarded.as_ref())
+            .map(forwarded),
     }
 }
 

@@ -6,10 +6,11 @@ use serde_json::json;
 use super::query::{
     At, Bind, Conn, Rows, binds, execute, execute_rows, json_array, rows, statements,
 };
-use super::reactions;
+use super::{mentions, reactions};
 use crate::port::db::{
     ChangesPage, ChangesQuery, DbResult, MAX_CHANGES_PAGE, MessageEntry, NewChange, SaveOutcome,
 };
+use crate::sql;
 use crate::sql::batch::Pending;
 use crate::sql::changes::{self, Changed, Stand};
 use crate::sql::history;
@@ -38,7 +39,7 @@ statements! {
         STRAIGHT_JOIN messages m ON m.conversation_id = j.conversation_id COLLATE utf8mb4_bin \
             AND m.seq_id = j.seq_id \
         SET m.changed_rev = j.rev, m.deleted = j.deleted, m.pinned = j.pinned, \
-            m.reactions = j.reactions, \
+            m.reactions = j.reactions, m.refs = IF(j.deleted, NULL, m.refs), \
             m.extra = IF(j.content IS NULL, m.extra, j.extra), \
             m.content = COALESCE(j.content, m.content), \
             m.edited_at = TIMESTAMPADD(MICROSECOND, j.edited_at * 1000, '1970-01-01'), \
@@ -77,6 +78,7 @@ pub(super) async fn store(
     let stands: Vec<Stand> = rows::<Stands, _>(conn, &binds![changes::places(changes)]).await?;
     let applied = changes::apply(changes, stands);
     write(conn, &applied.changed).await?;
+    mentions::erase(conn, &sql::mentions::erased(&applied.changed)).await?;
 
     let stored = changes.iter().zip(&applied.outcomes);
     let stored = stored.filter(|(_, outcome)| **outcome == SaveOutcome::Stored);

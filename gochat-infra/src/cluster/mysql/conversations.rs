@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 use gochat_core::conversation::{Revision, decide_edit};
 use gochat_core::error::ErrorCode;
-use gochat_core::ids::{ConversationId, ConversationKind, UnixMillis, UserId};
+use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UnixMillis, UserId};
 use gochat_core::membership::GroupCommand;
 
 use super::fault::{self, Class};
 use super::query::{At, Conn, binds, execute, first, json_ids, one, rows, statements};
 use super::replica::Key;
 use super::run::{Around, work};
-use super::{MysqlDatabase, facts, groups, list, members};
+use super::{MysqlDatabase, facts, groups, list, members, mentions};
 use crate::port::db::{
     ConversationFacts, ConversationHead, ConversationPatch, ConversationRow, ConversationStore,
     Created, DbError, DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MAX_MEMBER_PAGE,
@@ -249,6 +249,15 @@ impl ConversationStore for MysqlDatabase {
     ) -> DbResult<Vec<(ConversationId, u64)>> {
         let ids = (!ids.is_empty()).then(|| json_ids(ids.iter().copied()));
         self.read((user, ids), work!(list::unread)).await
+    }
+
+    async fn unread_mentions(
+        &self,
+        user: UserId,
+        read: &[(ConversationId, SeqId)],
+    ) -> DbResult<Vec<(ConversationId, u64)>> {
+        self.read((user, read.to_vec()), work!(mentions::unread))
+            .await
     }
 
     async fn members(&self, query: MembersQuery) -> DbResult<MemberPage> {

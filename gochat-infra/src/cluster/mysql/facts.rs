@@ -1,6 +1,8 @@
 //! The facts the sequencer judges by, for many conversations in at most eight statements of one
 //! snapshot.
 
+use gochat_core::message::EXCERPT_CHARS;
+
 use super::query::{At, Conn, binds, json_array, json_ids, rows, statements};
 use crate::port::db::{ConversationFacts, DbResult, FactsRequest};
 use crate::sql::facts::{self, Found};
@@ -86,11 +88,13 @@ statements! {
               AND x.client_msg_id = j.client COLLATE utf8mb4_bin \
          WHERE j.is_change = 1"
     );
-    // ?1 [[conversation, id], …]
+    // ?1 [[conversation, id, with an excerpt], …], ?2 characters of an excerpt
     Targets = concat!(
-        "SELECT m.conversation_id, ", columns!(target "m"), " FROM \
+        "SELECT m.conversation_id, ", columns!(target "m"), ", \
+         IF(j.quoted = 1, SUBSTRING(m.content, 1, ?2), NULL) FROM \
          JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
-             (conversation_id VARCHAR(64) PATH '$[0]', id BIGINT PATH '$[1]')) j \
+             (conversation_id VARCHAR(64) PATH '$[0]', id BIGINT PATH '$[1]', \
+              quoted INT PATH '$[2]')) j \
          STRAIGHT_JOIN messages m ON m.id = j.id \
               AND m.conversation_id = j.conversation_id COLLATE utf8mb4_bin \
          ORDER BY m.id_copy DESC"
@@ -145,7 +149,7 @@ pub(super) async fn load(
         found.resends(rows::<Resends, _>(conn, &binds![resends]).await?);
     }
     if let Some(targets) = facts::targets(request) {
-        found.targets(rows::<Targets, _>(conn, &binds![targets]).await?);
+        found.targets(rows::<Targets, _>(conn, &binds![targets, EXCERPT_CHARS]).await?);
     }
     if let Some(reactors) = facts::reactors(request) {
         found.reactors(rows::<Reactors, _>(conn, &binds![reactors]).await?);

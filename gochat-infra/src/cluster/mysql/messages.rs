@@ -3,17 +3,17 @@
 use async_trait::async_trait;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
-use gochat_core::message::Emoji;
+use gochat_core::message::{Emoji, Reply};
 use gochat_core::receipt::MemberPointer;
 
 use super::query::{At, Conn, binds, execute, first, json_array, json_ids, rows, statements};
 use super::replica::Key;
 use super::run::{Around, work};
-use super::{MysqlDatabase, changes, pointers, reactions, save};
+use super::{MysqlDatabase, changes, mentions, pointers, reactions, save};
 use crate::port::db::{
     ChangesPage, ChangesQuery, DbError, DbResult, Direction, MAX_CHANGES_PAGE, MAX_MEMBER_PAGE,
-    MAX_PAGE, MessageEntry, MessagePage, MessageStore, NewChange, NewMessage, PinsPage, RangeQuery,
-    ReactionsPage, ReactionsQuery, ReadOutcome, RecallOutcome, SaveOutcome,
+    MAX_PAGE, MessageEntry, MessagePage, MessageStore, NewChange, NewMessage, PinsPage, QuotedRow,
+    RangeQuery, ReactionsPage, ReactionsQuery, ReadOutcome, RecallOutcome, SaveOutcome,
 };
 use crate::sql::history;
 use crate::sql::row::columns;
@@ -53,7 +53,7 @@ statements! {
     );
     Recall = "UPDATE messages m STRAIGHT_JOIN \
               (SELECT MAX(id_copy) AS newest FROM messages WHERE id = ?1 AND conversation_id = ?2) n \
-              SET m.deleted = 1, m.content = '', m.extra = NULL, m.pinned = 0, m.reactions = NULL, \
+              SET m.deleted = 1, m.content = '', m.extra = NULL, m.pinned = 0, m.reactions = NULL, m.refs = NULL, \
                   m.updated_at = GREATEST(m.updated_at, ?3) \
               WHERE m.id = ?1 AND m.conversation_id = ?2 AND m.deleted = 0 AND m.id_copy = n.newest";
     // The list shows the recalled marker, so incremental sync must report the conversation.
@@ -112,6 +112,9 @@ async fn recall(
     let message = entry
         .ok_or_else(|| DbError::not_found(ErrorCode::MessageNotFound))?
         .message;
+    if newly {
+        mentions::erase(conn, &[(conversation, message.seq_id)]).await?;
+    }
     Ok(RecallOutcome { message, newly })
 }
 
@@ -168,6 +171,22 @@ impl MessageStore for MysqlDatabase {
         }
         let key = Key::Conversation(query.conversation);
         self.read_late(key, Around::Nothing, query, work!(range))
+            .await
+    }
+
+    async fn quoted(
+        &self,
+        conversation: ConversationId,
+        replies: &[Reply],
+        fresh: bool,
+    ) -> DbResult<Vec<QuotedRow>> {
+        let most = replies.len().min(MAX_CHANGES_PAGE as usize);
+        let args = (conversation, crate::sql::mentions::places(&replies[..most]));
+        if fresh {
+            return self.read(args, work!(mentions::quoted)).await;
+        }
+        let key = Key::Conversation(conversation);
+        self.read_late(key, Around::Nothing, args, work!(mentions::quoted))
             .await
     }
 

@@ -51,6 +51,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(15, "+join_requests", "0015_join_requests"),
     migration!(16, "+changes", "0016_changes"),
     migration!(17, "+reactions", "0017_reactions"),
+    migration!(18, "+references", "0018_references"),
 ];
 
 /// Seconds to wait for another program that migrates.

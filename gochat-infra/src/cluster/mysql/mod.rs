@@ -40,6 +40,7 @@ mod keys;
 mod links;
 mod list;
 mod members;
+mod mentions;
 mod messages;
 mod migrate;
 mod own_states;
@@ -64,6 +65,8 @@ use tokio_util::task::TaskTracker;
 #[doc(hidden)]
 pub use self::changes::changes_statement;
 pub use self::config::{MysqlConfig, MysqlTls};
+#[doc(hidden)]
+pub use self::mentions::mention_statements;
 pub use self::migrate::dump;
 #[doc(hidden)]
 pub use self::reactions::reaction_statements;

@@ -133,6 +133,10 @@ impl QueryFragment<Mysql> for BoundRows<'_> {
     }
 }
 
+impl Query for BoundRows<'_> {
+    type SqlType = Untyped;
+}
+
 impl QueryId for BoundRows<'_> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
@@ -198,6 +202,33 @@ pub(super) async fn execute_rows(
         values = &values[count * width..];
     }
     Ok(())
+}
+
+/// Runs `rows`, of which each is one column of the row that is answered, for all of `values`. The
+/// last one is repeated up to the next size of a statement.
+pub(super) async fn one_row<T: FromRow>(
+    conn: &mut Conn,
+    rows: &Rows,
+    width: usize,
+    values: &[Bind<'_>],
+) -> DbResult<Vec<T>> {
+    let wanted = values.len() / width;
+    if wanted == 0 {
+        return Ok(Vec::new());
+    }
+    let count = SIZES.into_iter().rev().find(|size| *size >= wanted);
+    let count = count.unwrap_or(wanted);
+    let last = &values[(wanted - 1) * width..];
+    let filled = values.iter().chain(last.iter().cycle());
+    let statement = BoundRows {
+        rows,
+        count,
+        values: filled.take(count * width).map(Value::of).collect(),
+    };
+    let mut stream = conn.load(statement).await.map_err(fault::of)?;
+    let row = stream.try_next().await.map_err(fault::of)?;
+    let row = MysqlRow(row.ok_or_else(|| DbError::internal("a row was expected"))?);
+    Reader::read_all(&row, wanted)
 }
 
 /// A row as MySQL delivers it.

@@ -16,18 +16,19 @@ use super::query::{
     At, Bind, Conn, Rows, binds, execute, execute_rows, execute_some, json_array, json_ids, rows,
     statements,
 };
-use super::{changes, reactions};
+use super::{changes, mentions, reactions};
 use crate::port::db::{DbError, DbResult, NewChange, NewMessage, SaveOutcome};
 use crate::sql::batch::{self, Pending, Touched};
+use crate::sql::mentions::column;
 use crate::sql::row::columns;
 
 const INSERT: Rows = Rows {
     head: "INSERT INTO messages (conversation_id, seq_id, id, sender_id, message_type, created_at, \
-           updated_at, client_msg_id, content, extra, rev, changed_rev) VALUES ",
-    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+           updated_at, client_msg_id, content, extra, rev, changed_rev, refs) VALUES ",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     tail: "",
 };
-const INSERT_WIDTH: usize = 12;
+const INSERT_WIDTH: usize = 13;
 
 // `data_updated_at` is the epoch when a message makes the row: nobody has edited it yet. Every change
 // is news of a sync by `changed_at`; only one of the newest message, which the list shows, is
@@ -70,8 +71,8 @@ statements! {
     // The id stands under another place: the message keeps it, told apart by the number of the
     // copy.
     InsertCopy = "INSERT INTO messages (conversation_id, seq_id, id, sender_id, message_type, created_at, \
-        updated_at, client_msg_id, content, extra, rev, changed_rev, id_copy) \
-        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?10, MAX(id_copy) + 1 FROM messages \
+        updated_at, client_msg_id, content, extra, rev, changed_rev, refs, id_copy) \
+        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?10, ?11, MAX(id_copy) + 1 FROM messages \
         WHERE id = ?3 HAVING COUNT(*) > 0";
     // ?1 [conversation, …]. The rows are locked: who numbers messages is alone.
     HeadRevs = concat!(
@@ -104,6 +105,7 @@ pub(super) async fn store(
     let Wanted { plain, mut copies } = distinct(messages, &mut outcomes);
     insert(conn, messages, plain, &mut copies, &mut outcomes).await?;
     insert_copies(conn, messages, copies, &mut outcomes).await?;
+    mentions::insert(conn, messages, &outcomes).await?;
     let numbered = number(conn, messages, changes, &outcomes).await?;
 
     let mut pending = Pending::default();
@@ -258,6 +260,7 @@ async fn insert_copies(
                     &message.content,
                     message.extra.as_ref(),
                     message.rev,
+                    column(message),
                 ];
                 match execute::<InsertCopy>(conn, &values).await {
                     Ok(0) => return Err(DbError::internal("a copy of a message was not stored")),
@@ -288,6 +291,7 @@ fn columns(message: &NewMessage) -> [Bind<'_>; INSERT_WIDTH] {
         message.extra.as_ref(),
         message.rev,
         message.rev,
+        column(message),
     ]
 }
 

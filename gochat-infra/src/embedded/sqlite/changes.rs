@@ -4,10 +4,11 @@ use diesel::sqlite::SqliteConnection;
 use gochat_core::ids::{Rev, UnixMillis};
 
 use super::query::{binds, execute, rows, statements};
-use super::reactions;
+use super::{mentions, reactions};
 use crate::port::db::{
     ChangesPage, ChangesQuery, DbResult, MAX_CHANGES_PAGE, MessageEntry, NewChange, SaveOutcome,
 };
+use crate::sql;
 use crate::sql::batch::Pending;
 use crate::sql::changes::{self, Changed, Stand};
 use crate::sql::history;
@@ -38,7 +39,8 @@ statements! {
     Write = "UPDATE messages SET changed_rev = ?3, deleted = ?4, \
              edited_at = ?5, edit_count = ?6, pinned = ?7, reactions = ?8, \
              updated_at = max(updated_at, ?9), \
-             content = iif(?10, ?11, content), extra = iif(?10, ?12, extra) \
+             content = iif(?10, ?11, content), extra = iif(?10, ?12, extra), \
+             refs = iif(?4, NULL, refs) \
              WHERE conversation_id = ?1 AND seq_id = ?2";
     Remember = "INSERT INTO message_changes (conversation_id, rev, sender_id, client_msg_id, \
                 message_id, seq_id, kind, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
@@ -60,6 +62,10 @@ pub(super) fn store(
     let applied = changes::apply(changes, stands);
     for row in &applied.changed {
         write(conn, row)?;
+        pause();
+    }
+    for (conversation, seq) in sql::mentions::erased(&applied.changed) {
+        mentions::erase(conn, conversation, seq)?;
         pause();
     }
     for (change, outcome) in changes.iter().zip(&applied.outcomes) {

@@ -4,11 +4,11 @@ use async_trait::async_trait;
 use diesel::sqlite::SqliteConnection;
 use gochat_core::conversation::{Revision, decide_edit};
 use gochat_core::error::ErrorCode;
-use gochat_core::ids::{ConversationId, ConversationKind, UnixMillis, UserId};
+use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UnixMillis, UserId};
 use gochat_core::membership::GroupCommand;
 
 use super::query::{binds, execute, first, json_ids, one, rows, statements};
-use super::{SqliteDatabase, facts, groups, list, members};
+use super::{SqliteDatabase, facts, groups, list, members, mentions};
 use crate::port::db::{
     ConversationFacts, ConversationHead, ConversationPatch, ConversationRow, ConversationStore,
     Created, DbError, DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MemberPage,
@@ -215,6 +215,16 @@ impl ConversationStore for SqliteDatabase {
     ) -> DbResult<Vec<(ConversationId, u64)>> {
         let ids = (!ids.is_empty()).then(|| json_ids(ids.iter().copied()));
         self.read(move |conn| list::unread(conn, user, ids.as_deref()))
+            .await
+    }
+
+    async fn unread_mentions(
+        &self,
+        user: UserId,
+        read: &[(ConversationId, SeqId)],
+    ) -> DbResult<Vec<(ConversationId, u64)>> {
+        let read = read.to_vec();
+        self.read(move |conn| mentions::unread(conn, user, &read))
             .await
     }
 

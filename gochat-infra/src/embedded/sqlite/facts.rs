@@ -2,6 +2,7 @@
 
 use diesel::connection::Connection as _;
 use diesel::sqlite::SqliteConnection;
+use gochat_core::message::EXCERPT_CHARS;
 
 use super::query::{binds, json_array, json_ids, rows, statements};
 use crate::port::db::{ConversationFacts, DbResult, FactsRequest};
@@ -62,9 +63,10 @@ statements! {
               AND x.sender_id = j.value ->> 1 AND x.client_msg_id = j.value ->> 2 \
          WHERE j.value ->> 3 = 1"
     );
-    // ?1 [[conversation, id], …]
+    // ?1 [[conversation, id, with an excerpt], …], ?2 characters of an excerpt
     Targets = concat!(
-        "SELECT m.conversation_id, ", columns!(target "m"), " FROM json_each(?1) j \
+        "SELECT m.conversation_id, ", columns!(target "m"), ", \
+         iif(j.value ->> 2, substr(m.content, 1, ?2), NULL) FROM json_each(?1) j \
          CROSS JOIN messages m ON m.id = j.value ->> 1 AND m.conversation_id = j.value ->> 0 \
          ORDER BY m.id_copy DESC"
     );
@@ -109,7 +111,7 @@ pub(super) fn load(
             found.resends(rows::<Resends, _>(conn, &binds![resends])?);
         }
         if let Some(targets) = facts::targets(request) {
-            found.targets(rows::<Targets, _>(conn, &binds![targets])?);
+            found.targets(rows::<Targets, _>(conn, &binds![targets, EXCERPT_CHARS])?);
         }
         if let Some(reactors) = facts::reactors(request) {
             found.reactors(rows::<Reactors, _>(conn, &binds![reactors])?);

@@ -5,15 +5,15 @@ use diesel::connection::Connection as _;
 use diesel::sqlite::SqliteConnection;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
-use gochat_core::message::Emoji;
+use gochat_core::message::{Emoji, Reply};
 use gochat_core::receipt::MemberPointer;
 
 use super::query::{binds, execute, first, json_array, json_ids, rows, statements};
-use super::{SqliteDatabase, changes, pointers, reactions};
+use super::{SqliteDatabase, changes, mentions, pointers, reactions};
 use crate::port::db::{
     ChangesPage, ChangesQuery, DbError, DbResult, Direction, MAX_CHANGES_PAGE, MAX_MEMBER_PAGE,
     MAX_PAGE, MessageEntry, MessagePage, MessageRow, MessageStore, NewChange, NewMessage, PinsPage,
-    RangeQuery, ReactionsPage, ReactionsQuery, ReadOutcome, RecallOutcome, SaveOutcome,
+    QuotedRow, RangeQuery, ReactionsPage, ReactionsQuery, ReadOutcome, RecallOutcome, SaveOutcome,
 };
 use crate::sql::history;
 use crate::sql::row::columns;
@@ -48,7 +48,7 @@ statements! {
          ORDER BY j.key, m.seq_id DESC LIMIT 0 + ?3"
     );
     Recall = "UPDATE messages SET deleted = 1, content = '', extra = NULL, pinned = 0, \
-              reactions = NULL, updated_at = max(updated_at, ?3) \
+              reactions = NULL, refs = NULL, updated_at = max(updated_at, ?3) \
               WHERE id = ?1 AND conversation_id = ?2 AND deleted = 0 AND id_copy = \
               (SELECT max(id_copy) FROM messages WHERE id = ?1 AND conversation_id = ?2)";
     // The list shows the recalled marker, so incremental sync must report the conversation.
@@ -95,6 +95,9 @@ fn recall(
     let message: MessageRow = entry
         .ok_or_else(|| DbError::not_found(ErrorCode::MessageNotFound))?
         .message;
+    if newly {
+        mentions::erase(conn, conversation, message.seq_id)?;
+    }
     Ok(RecallOutcome { message, newly })
 }
 
@@ -120,6 +123,18 @@ impl MessageStore for SqliteDatabase {
 
     async fn messages(&self, query: RangeQuery) -> DbResult<MessagePage> {
         self.read(move |conn| range(conn, &query)).await
+    }
+
+    async fn quoted(
+        &self,
+        conversation: ConversationId,
+        replies: &[Reply],
+        _fresh: bool,
+    ) -> DbResult<Vec<QuotedRow>> {
+        let most = replies.len().min(MAX_CHANGES_PAGE as usize);
+        let places = crate::sql::mentions::places(&replies[..most]);
+        self.read(move |conn| mentions::quoted(conn, conversation, &places))
+            .await
     }
 
     async fn changes(&self, query: ChangesQuery) -> DbResult<ChangesPage> {

@@ -31,6 +31,7 @@ mod keys;
 mod links;
 mod list;
 mod members;
+mod mentions;
 mod messages;
 mod migrate;
 mod options;

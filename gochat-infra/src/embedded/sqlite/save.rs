@@ -10,20 +10,21 @@ use gochat_core::ids::{ConversationId, ConversationKind, Rev, UnixMillis};
 use hashbrown::HashMap;
 
 use super::query::{binds, execute, first, json_ids, statements};
-use super::{changes, reactions};
+use super::{changes, mentions, reactions};
 use crate::port::db::{DbError, DbResult, NewChange, NewMessage, SaveOutcome};
 use crate::sql::batch::{self, Pending, Touched};
+use crate::sql::mentions::column;
 use crate::sql::row::columns;
 
 statements! {
     Insert = "INSERT INTO messages (conversation_id, seq_id, id, sender_id, message_type, \
-              created_at, updated_at, client_msg_id, content, extra, rev, changed_rev) \
-              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?10) ON CONFLICT DO NOTHING";
+              created_at, updated_at, client_msg_id, content, extra, rev, changed_rev, refs) \
+              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?10, ?11) ON CONFLICT DO NOTHING";
     // The id stands under another place: the message keeps it, told apart by the number of the
     // copy.
     InsertCopy = "INSERT INTO messages (conversation_id, seq_id, id, sender_id, message_type, \
-              created_at, updated_at, client_msg_id, content, extra, rev, changed_rev, id_copy) \
-              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?10, max(id_copy) + 1 \
+              created_at, updated_at, client_msg_id, content, extra, rev, changed_rev, refs, id_copy) \
+              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?10, ?11, max(id_copy) + 1 \
               FROM messages WHERE id = ?3 HAVING count(*) > 0";
     IdAt = "SELECT id FROM messages WHERE conversation_id = ?1 AND seq_id = ?2";
     HeadRev = concat!(
@@ -73,6 +74,8 @@ pub(super) fn store(
         outcomes[at] = insert(conn, &touched.text, message)?;
         turn.give_way();
     }
+    mentions::insert(conn, messages, &outcomes)?;
+    turn.give_way();
     let numbered = number(conn, messages, changes, &outcomes, pending)?;
     for (at, message) in messages.iter().enumerate() {
         if outcomes[at] != SaveOutcome::Conflict {
@@ -154,6 +157,7 @@ fn insert(
         &message.content,
         message.extra.as_ref(),
         message.rev,
+        column(message),
     ];
     if execute::<Insert>(conn, &values)? > 0 {
         return Ok(SaveOutcome::Stored);

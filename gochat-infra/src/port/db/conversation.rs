@@ -328,6 +328,16 @@ pub trait ConversationStore: Send + Sync {
         ids: &[ConversationId],
     ) -> DbResult<Vec<(ConversationId, u64)>>;
 
+    /// Number of messages that name a user, or everybody, beyond the read pointers given; the
+    /// user's own messages are not counted. One statement for
+    /// [`MAX_PAGE`](super::MAX_PAGE) conversations; those without any are left out. Whether the user
+    /// is a member is not looked at.
+    async fn unread_mentions(
+        &self,
+        user: UserId,
+        read: &[(ConversationId, SeqId)],
+    ) -> DbResult<Vec<(ConversationId, u64)>>;
+
     /// One page of members.
     async fn members(&self, query: MembersQuery) -> DbResult<MemberPage>;
 

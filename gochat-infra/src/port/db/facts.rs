@@ -35,6 +35,9 @@ pub struct FactsOf {
     pub resends: Vec<Resend>,
     /// Messages that are to be changed.
     pub targets: Vec<MessageId>,
+    /// Messages that are answered: they are among the [targets](ConversationFacts::targets) of the
+    /// answer, with an excerpt.
+    pub quotes: Vec<MessageId>,
     /// Messages that are to be reacted to, and by whom.
     pub reactors: Vec<(MessageId, UserId)>,
 }
@@ -68,7 +71,7 @@ pub struct ConversationFacts {
     /// Of each asked resend the stored message or change with the lowest number, if there is one. What isn't here is not
     /// stored up to the row's newest number: both are of one snapshot.
     pub resends: Vec<RecentMessage>,
-    /// Those of the asked targets that are stored, of the same snapshot. Of several messages under
+    /// Those of the asked targets and quotes that are stored, each once, of the same snapshot. Of several messages under
     /// one id the one stored last is meant.
     pub targets: Vec<TargetRow>,
     /// Reactions of the asked reactors, of the same snapshot.
@@ -86,7 +89,7 @@ pub struct ReactorRow {
     pub emoji: Emoji,
 }
 
-/// What a change of a message is judged by.
+/// What a change of a message, or an answer to it, is judged by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetRow {
     /// Id.
@@ -105,6 +108,11 @@ pub struct TargetRow {
     pub pinned: bool,
     /// Reactions.
     pub reactions: Tally,
+    /// Number of the message type.
+    pub message_type: i32,
+    /// Of a message that is answered: the beginning of a text
+    /// ([`excerpt`](gochat_core::message::excerpt)).
+    pub excerpt: String,
 }
 
 /// A stored message or change as the idempotency window remembers it.

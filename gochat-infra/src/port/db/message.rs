@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use gochat_core::ids::{ConversationId, MessageId, Rev, SeqId, UnixMillis, UserId};
-use gochat_core::message::{ChangeKind, Emoji, Tally};
+use gochat_core::message::{ChangeKind, Emoji, References, Reply, Tally};
 use gochat_core::receipt::MemberPointer;
 
 use super::{DbResult, UserBrief};
 
-/// A stored message. Content, extra and reactions are empty once it was recalled.
+/// A stored message. Content, extra, reactions and references are empty once it was recalled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageRow {
     /// Id.
@@ -43,6 +43,8 @@ pub struct MessageRow {
     pub pinned: bool,
     /// Reactions.
     pub reactions: Tally,
+    /// What it refers to; `None` for a message that refers to nothing.
+    pub references: Option<Box<References>>,
 }
 
 /// A message together with its author.
@@ -78,6 +80,8 @@ pub struct NewMessage {
     /// Number over messages and changes of the conversation. 0 = the sequencer gives none: the
     /// store gives the next one.
     pub rev: Rev,
+    /// What it refers to; boxed, for most messages refer to nothing.
+    pub references: Option<Box<References>>,
 }
 
 /// A change of a message, to be stored. The sequencer has judged it.
@@ -107,6 +111,28 @@ pub struct NewChange {
     pub pinned: bool,
     /// The reactions to the message after it; reactions alone set them.
     pub reactions: Tally,
+    /// When it was made.
+    pub created_at: UnixMillis,
+}
+
+/// A message that is answered, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotedRow {
+    /// Id.
+    pub id: MessageId,
+    /// Position in the conversation.
+    pub seq_id: SeqId,
+    /// Author.
+    pub sender_id: UserId,
+    /// Number of the message type.
+    pub message_type: i32,
+    /// Beginning of a text ([`excerpt`](gochat_core::message::excerpt)); empty for other types and
+    /// once the message was recalled.
+    pub excerpt: String,
+    /// Recalled.
+    pub deleted: bool,
+    /// Number of edits.
+    pub edit_count: u32,
     /// When it was made.
     pub created_at: UnixMillis,
 }
@@ -276,10 +302,11 @@ pub trait MessageStore: Send + Sync {
     /// * the conversation's heads, last message and `updated_at` move forward (never back); a
     ///   change moves `updated_at` when it changes the newest message;
     /// * the author's read pointer moves to the author's newest seq: who writes has read;
-    /// * a single chat hidden by one side shows again with a message.
+    /// * a single chat hidden by one side shows again with a message;
+    /// * users named by a message, or everybody, have a mention until the message is recalled.
     ///
-    /// An edit replaces content and extra. A recall erases them and all reactions for good and
-    /// takes the pin off: a change after it only counts as a change. A reaction is put or taken
+    /// An edit replaces content and extra. A recall erases them, all reactions and what the message
+    /// refers to for good and takes the pin off: a change after it only counts as a change. A reaction is put or taken
     /// away, and the message keeps the tally that its newest reaction brings. A pin is set (again:
     /// it stands on top) or taken off, and the conversation counts its pins. A change of one kind
     /// leaves alone what the others keep. Every change is remembered by its author and the author's
@@ -313,6 +340,16 @@ pub trait MessageStore: Send + Sync {
 
     /// Messages by position.
     async fn messages(&self, query: RangeQuery) -> DbResult<MessagePage>;
+
+    /// The present state of messages of one conversation that are answered, in any order; one that
+    /// isn't stored is left out. At most [`MAX_CHANGES_PAGE`](super::MAX_CHANGES_PAGE). `fresh` =
+    /// never answered by a replica.
+    async fn quoted(
+        &self,
+        conversation: ConversationId,
+        replies: &[Reply],
+        fresh: bool,
+    ) -> DbResult<Vec<QuotedRow>>;
 
     /// Messages that are new or changed since a number.
     async fn changes(&self, query: ChangesQuery) -> DbResult<ChangesPage>;

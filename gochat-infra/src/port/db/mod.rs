@@ -63,8 +63,8 @@ pub use link::{InvitationLinkStore, LinkRow, NewLink};
 pub use list::{ConversationEntry, ListPage, ListQuery, MAX_REMOVED, SearchPage, SearchQuery};
 pub use message::{
     ChangesPage, ChangesQuery, Direction, MessageEntry, MessagePage, MessageRow, MessageStore,
-    NewChange, NewMessage, PinsPage, RangeQuery, ReactionEntry, ReactionsPage, ReactionsQuery,
-    ReadOutcome, RecallOutcome, SaveOutcome,
+    NewChange, NewMessage, PinsPage, QuotedRow, RangeQuery, ReactionEntry, ReactionsPage,
+    ReactionsQuery, ReadOutcome, RecallOutcome, SaveOutcome,
 };
 pub use migrate::{MigrationStatus, Migrator, is_additive};
 pub use own_state::{OwnOutcome, OwnStateStore};

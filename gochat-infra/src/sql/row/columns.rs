@@ -138,7 +138,9 @@ macro_rules! columns {
             $a,
             ".pinned, ",
             $a,
-            ".reactions"
+            ".reactions, ",
+            $a,
+            ".refs"
         )
     };
     // As a recent message; rows from before changes have a `rev` of 0.
@@ -198,7 +200,28 @@ macro_rules! columns {
             $a,
             ".pinned, ",
             $a,
-            ".reactions"
+            ".reactions, ",
+            $a,
+            ".message_type"
+        )
+    };
+    // As a message that is answered, without its content.
+    (quoted $a:literal) => {
+        concat!(
+            $a,
+            ".id, ",
+            $a,
+            ".seq_id, ",
+            $a,
+            ".sender_id, ",
+            $a,
+            ".deleted, ",
+            $a,
+            ".edit_count, ",
+            $a,
+            ".created_at, ",
+            $a,
+            ".message_type"
         )
     };
     // As a message that changes meet.

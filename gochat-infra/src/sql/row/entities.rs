@@ -1,6 +1,6 @@
 //! The structs of the port, column by column.
 
-use gochat_core::message::Tally;
+use gochat_core::message::{References, Tally};
 use gochat_core::own_state::OwnState;
 use gochat_core::read::ReadPointer;
 use gochat_core::receipt::MemberPointer;
@@ -10,10 +10,11 @@ use super::{FromRow, Reader, Source};
 use crate::port::db::{
     AuditRow, ConversationEntry, ConversationHead, ConversationRow, DbResult, EndedSession,
     FriendEntry, FriendRequestEntry, FriendRequestRow, InvitationRow, JoinRequestRow, LinkRow,
-    MemberEntry, MemberRow, MessageEntry, MessageRow, PasswordRow, RecentMessage, SigningKeyRow,
-    TargetRow, UserBrief, UserRow,
+    MemberEntry, MemberRow, MessageEntry, MessageRow, PasswordRow, QuotedRow, RecentMessage,
+    SigningKeyRow, TargetRow, UserBrief, UserRow,
 };
 use crate::sql::changes::Stand;
+use crate::sql::mentions::excerpt_of;
 
 /// Reads a struct field by field; the order of the fields is the order of the columns.
 macro_rules! from_row_struct {
@@ -41,12 +42,9 @@ from_row_struct!(MemberRow, 8, {
     conversation_id, user_id, role, muted, muted_until, hidden, joined_at, updated_at,
 });
 from_row_struct!(MemberEntry, 12, { member, user });
-from_row_struct!(MessageEntry, 20, { message, sender });
+from_row_struct!(MessageEntry, 21, { message, sender });
 from_row_struct!(RecentMessage, 7, {
     sender_id, client_msg_id, message_id, seq_id, rev, created_at, is_change,
-});
-from_row_struct!(TargetRow, 8, {
-    message_id, seq_id, sender_id, created_at, deleted, edit_count, pinned, reactions,
 });
 from_row_struct!(Stand, 9, {
     conversation_id, seq_id, id, rev, deleted, edited_at, edit_count, pinned, reactions,
@@ -96,8 +94,59 @@ impl FromRow for Tally {
     }
 }
 
+/// The JSON of a message's row. What can't be read is nothing: a message stays readable.
+impl FromRow for Box<References> {
+    const WIDTH: usize = 1;
+    fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
+        let json: String = reader.next()?;
+        Ok(serde_json::from_str(&json).unwrap_or_default())
+    }
+}
+
+/// The target, then the beginning of its content where that is asked for.
+impl FromRow for TargetRow {
+    const WIDTH: usize = 10;
+    fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
+        let mut target = Self {
+            message_id: reader.next()?,
+            seq_id: reader.next()?,
+            sender_id: reader.next()?,
+            created_at: reader.next()?,
+            deleted: reader.next()?,
+            edit_count: reader.next()?,
+            pinned: reader.next()?,
+            reactions: reader.next()?,
+            message_type: reader.next()?,
+            excerpt: String::new(),
+        };
+        let beginning = reader.text()?.filter(|_| !target.deleted);
+        target.excerpt = excerpt_of(target.message_type, &beginning.unwrap_or_default());
+        Ok(target)
+    }
+}
+
+/// The message, then the beginning of its content.
+impl FromRow for QuotedRow {
+    const WIDTH: usize = 8;
+    fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
+        let mut quoted = Self {
+            id: reader.next()?,
+            seq_id: reader.next()?,
+            sender_id: reader.next()?,
+            deleted: reader.next()?,
+            edit_count: reader.next()?,
+            created_at: reader.next()?,
+            message_type: reader.next()?,
+            excerpt: String::new(),
+        };
+        let beginning = reader.text()?.filter(|_| !quoted.deleted);
+        quoted.excerpt = excerpt_of(quoted.message_type, &beginning.unwrap_or_default());
+        Ok(quoted)
+    }
+}
+
 impl FromRow for MessageRow {
-    const WIDTH: usize = 16;
+    const WIDTH: usize = 17;
     fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
         let mut message = Self {
             id: reader.next()?,
@@ -116,12 +165,14 @@ impl FromRow for MessageRow {
             edit_count: reader.next()?,
             pinned: reader.next()?,
             reactions: reader.next()?,
+            references: reader.next()?,
         };
         if message.deleted {
             message.content = String::new();
             message.extra = None;
             message.pinned = false;
             message.reactions = Tally::default();
+            message.references = None;
         }
         Ok(message)
     }
@@ -131,7 +182,7 @@ impl FromRow for MessageRow {
 pub(crate) struct Entry(pub(crate) ConversationEntry);
 
 impl FromRow for Entry {
-    const WIDTH: usize = 15 + 8 + 20 + 4 + 4 + 6;
+    const WIDTH: usize = 15 + 8 + 21 + 4 + 4 + 6;
 
     fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
         Ok(Self(ConversationEntry {

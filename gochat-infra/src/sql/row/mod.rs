@@ -46,6 +46,13 @@ impl<'r, S: Source> Reader<'r, S> {
         T::from_row(&mut Self { row, at: 0 })
     }
 
+    /// Reads a row of `count` values of one kind.
+    #[cfg(feature = "mysql")]
+    pub(crate) fn read_all<T: FromRow>(row: &'r S, count: usize) -> DbResult<Vec<T>> {
+        let mut reader = Self { row, at: 0 };
+        (0..count).map(|_| T::from_row(&mut reader)).collect()
+    }
+
     fn next<T: FromRow>(&mut self) -> DbResult<T> {
         T::from_row(self)
     }

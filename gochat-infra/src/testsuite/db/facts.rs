@@ -9,6 +9,7 @@ fn asking(asked: &[(ConversationId, &[u64])]) -> FactsRequest {
         senders: senders.iter().copied().map(user).collect(),
         resends: Vec::new(),
         targets: Vec::new(),
+        quotes: Vec::new(),
         reactors: Vec::new(),
     };
     FactsRequest {

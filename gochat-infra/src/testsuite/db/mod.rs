@@ -153,6 +153,7 @@ fn message(id: ConversationId, seq: SeqId, sender: u64) -> NewMessage {
         extra: None,
         created_at: NOW + seq,
         rev: seq,
+        references: None,
     }
 }
 
@@ -261,6 +262,11 @@ macro_rules! db_suite {
             facts_tell_reactors_and_pins,
             pins_are_listed_and_counted,
             a_recall_takes_reactions_and_the_pin_along,
+            references_are_stored_once,
+            unread_mentions_are_counted,
+            a_recall_erases_references,
+            quotes_show_the_present_state,
+            facts_tell_quotes,
             facts_recognise_changes,
             facts_tell_targets,
             old_changes_are_forgotten,

@@ -2,6 +2,7 @@
 
 mod changes;
 mod reactions;
+mod references;
 mod save;
 
 use gochat_core::error::{Error, ErrorCode, Result};
@@ -84,7 +85,7 @@ impl MessageApi {
         let entry = self.shared.db.message(id, place).await.map_err(failed)?;
         let entry = entry.ok_or(Error::from(ErrorCode::MessageNotFound))?;
         Ok(GetMessageResponse {
-            message: Some(convert::repo_message_entry(entry)),
+            message: Some(self.shown_one(entry).await?),
         })
     }
 
@@ -122,8 +123,7 @@ impl MessageApi {
         };
         let (page, behind) = self.page_reaching(query, at_least).await?;
         let seqs: Vec<SeqId> = page.messages.iter().map(|m| m.message.seq_id).collect();
-        let messages = page.messages.into_iter();
-        let mut messages: Vec<_> = messages.map(convert::repo_message_entry).collect();
+        let mut messages = self.shown(conversation, page.messages, changed > 0).await?;
         let mut next = page.next_seq_id;
         if pages::bound(&mut messages) {
             next = seqs.get(messages.len()).copied();

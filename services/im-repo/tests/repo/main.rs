@@ -20,6 +20,7 @@ mod races;
 mod rate_limit;
 mod reactions;
 mod read;
+mod references;
 mod sequence;
 mod sessions;
 mod users;

@@ -12,10 +12,16 @@ fn sequenced(id: ConversationId, seed: u64, len: u64) -> (Vec<Record>, Model) {
 
 /// Rows without what differs between conversations.
 async fn comparable(db: &SharedDatabase, id: ConversationId) -> Vec<MessageRow> {
-    let same = |row: MessageRow| MessageRow {
-        id: MessageId::default(),
-        conversation_id: ConversationId::World,
-        ..row
+    let same = |mut row: MessageRow| {
+        let reply = row.references.as_mut().and_then(|refs| refs.reply.as_mut());
+        if let Some(reply) = reply {
+            reply.id = MessageId::default();
+        }
+        MessageRow {
+            id: MessageId::default(),
+            conversation_id: ConversationId::World,
+            ..row
+        }
     };
     all(db, id).await.into_iter().map(same).collect()
 }

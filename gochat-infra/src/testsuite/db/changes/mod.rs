@@ -7,6 +7,7 @@ mod pins;
 mod reactions;
 mod reactors;
 mod reads;
+mod references;
 
 use gochat_core::message::{ChangeKind, Emoji, Tally};
 
@@ -16,6 +17,7 @@ pub use self::pins::*;
 pub use self::reactions::*;
 pub use self::reactors::*;
 pub use self::reads::*;
+pub use self::references::*;
 use super::facts::resend;
 use super::*;
 use crate::port::db::{
@@ -149,6 +151,7 @@ fn asking(id: ConversationId, resends: Vec<Resend>, targets: Vec<MessageId>) -> 
             senders: Vec::new(),
             resends,
             targets,
+            quotes: Vec::new(),
             reactors: Vec::new(),
         }],
         max_members: 3,

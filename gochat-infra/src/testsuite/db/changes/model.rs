@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use gochat_core::message::{State, Target};
+use gochat_core::message::{References, Reply, State, Target};
 
 use super::pins::pinned;
 use super::reactions::{told, who};
@@ -22,6 +22,8 @@ pub(super) struct Model {
     rev: u64,
     /// By position, from 1 on.
     targets: Vec<Target>,
+    /// What each of them refers to; nothing once it was recalled.
+    references: Vec<Option<Box<References>>>,
     /// (message, user, emoji), and the number of the reaction.
     reactions: BTreeMap<(SeqId, u64, Emoji), u64>,
     /// Number of the last pin, by message.
@@ -35,6 +37,7 @@ impl Model {
             seed,
             rev: 0,
             targets: Vec::new(),
+            references: Vec::new(),
             reactions: BTreeMap::new(),
             pins: BTreeMap::new(),
         }
@@ -71,8 +74,30 @@ impl Model {
         let seq = self.targets.len() as u64 + 1;
         let mut new = message(self.id, seq, 1);
         new.rev = self.rev;
+        new.references = self.references(seq);
+        self.references.push(new.references.clone());
         self.targets.push(Target::new(seq, user(1), new.created_at));
         new
+    }
+
+    /// Half of the messages refer to something.
+    fn references(&mut self, seq: SeqId) -> Option<Box<References>> {
+        if seq == 1 || self.dice(2) == 0 {
+            return None;
+        }
+        let answered = 1 + self.dice(seq - 1);
+        let names = |bits: u64| (1..=USERS).filter(move |n| bits >> n & 1 == 1).map(user);
+        let references = References {
+            reply: (self.dice(2) == 0).then(|| Reply {
+                id: message(self.id, answered, 1).id,
+                seq: answered,
+                by: user(1),
+            }),
+            mentions: names(self.dice(2 << USERS)).collect(),
+            mention_all: self.dice(4) == 0,
+            forwarded: None,
+        };
+        (!references.is_empty()).then(|| Box::new(references))
     }
 
     fn change(&mut self, kind: ChangeKind) -> NewChange {
@@ -116,6 +141,7 @@ impl Model {
             ChangeKind::Pin => drop(self.pins.insert(key.0, self.rev)),
             ChangeKind::Unpin => drop(self.pins.remove(&key.0)),
             ChangeKind::Recall => {
+                self.references[key.0 as usize - 1] = None;
                 self.pins.remove(&key.0);
                 self.reactions.retain(|(of, ..), _| *of != key.0);
             }
@@ -125,6 +151,7 @@ impl Model {
     /// Asserts that all of it is stored in conversation `id`, and nothing else.
     pub(super) async fn is_stored(&self, db: &SharedDatabase, id: ConversationId) {
         let rows = all(db, id).await;
+        self.mentions_are_stored(db, id, &rows).await;
         let shown = rows.iter().map(|row| Target {
             recalled: row.deleted,
             edits: row.edit_count,
@@ -151,6 +178,32 @@ impl Model {
         self.own_is_stored(db, id).await;
     }
 
+    /// The rows show what they refer to, and each user has the mentions of the messages that stand.
+    async fn mentions_are_stored(
+        &self,
+        db: &SharedDatabase,
+        id: ConversationId,
+        rows: &[MessageRow],
+    ) {
+        for (row, expected) in rows.iter().zip(&self.references) {
+            let expected = expected.clone().map(|references| of(id, references));
+            assert_eq!(row.references, expected, "{id}, message {}", row.seq_id);
+        }
+        let half = rows.len() as u64 / 2;
+        for (who, read) in (1..=USERS).flat_map(|who| [(who, 0), (who, half)]) {
+            let unread = self.references.iter().skip(read as usize).flatten();
+            let named = unread.filter(|r| r.mention_all || r.mentions.contains(&user(who)));
+            // All messages are of the first user, who isn't told of them.
+            let expected = if who == 1 { 0 } else { named.count() as u64 };
+            let found = db.unread_mentions(user(who), &[(id, read)]).await;
+            let found = found
+                .expect("counts")
+                .first()
+                .map_or(0, |(_, count)| *count);
+            assert_eq!(found, expected, "{id}, user {who} beyond {read}");
+        }
+    }
+
     async fn own_is_stored(&self, db: &SharedDatabase, id: ConversationId) {
         let ids: Vec<_> = (1..=self.targets.len() as u64)
             .map(|seq| message(id, seq, 1).id)
@@ -167,4 +220,12 @@ impl Model {
             assert_eq!(found, own, "{id}, user {operator}");
         }
     }
+}
+
+/// What a message of another conversation refers to with the same history.
+fn of(id: ConversationId, mut references: Box<References>) -> Box<References> {
+    if let Some(reply) = &mut references.reply {
+        reply.id = message(id, reply.seq, 1).id;
+    }
+    references
 }

@@ -16,14 +16,16 @@ const MEMBERS_MAX: u32 = 10_000;
 const RESENDS_MAX: usize = 10_000;
 /// Most targets looked for in one call.
 const TARGETS_MAX: usize = 10_000;
+/// Most messages that are answered looked for in one call.
+const QUOTES_MAX: usize = 10_000;
 /// Most reactors looked for in one call.
 const REACTORS_MAX: usize = 10_000;
 /// Longest client id.
 const CLIENT_ID_MAX: usize = 64;
 /// Most recent messages and changes per conversation.
 const RECENT_MAX: u32 = 10_000;
-/// Maximum number of members, recent messages, resends, targets (which count as several, for their
-/// reactions) and reactors of one answer. One takes 170 bytes at most, so the answer stays below
+/// Maximum number of members, recent messages, resends, targets and quotes (which count as several, for
+/// their reactions and excerpts) and reactors of one answer. One takes 170 bytes at most, so the answer stays below
 /// the 4 MiB that services accept from each other; a single conversation always fits.
 const ROWS_MAX: usize = 20_000;
 /// Maximum size of an answer of more than one conversation, in bytes.
@@ -45,6 +47,12 @@ impl ConversationApi {
         if targets.sum::<usize>() > TARGETS_MAX {
             return Err(args::invalid(
                 "At most 10,000 `target_ids` are answered at once.",
+            ));
+        }
+        let quotes = request.queries.iter().map(|query| query.quote_ids.len());
+        if quotes.sum::<usize>() > QUOTES_MAX {
+            return Err(args::invalid(
+                "At most 10,000 `quote_ids` are answered at once.",
             ));
         }
         let reactors = request.queries.iter().map(|query| query.reactors.len());
@@ -75,12 +83,8 @@ impl ConversationApi {
                 id: args::conversation(&query.conversation_id)?,
                 senders: args::users(&query.sender_ids, "sender_ids")?,
                 resends: query.resends.iter().map(resend).collect::<Result<_>>()?,
-                // What is no id of a message is not stored.
-                targets: query
-                    .target_ids
-                    .iter()
-                    .filter_map(|id| MessageId::from_i64(*id))
-                    .collect(),
+                targets: known(&query.target_ids),
+                quotes: known(&query.quote_ids),
                 reactors: asked_reactors(&query.reactors)?,
             };
             windows.push(query.with_recent);
@@ -113,6 +117,13 @@ impl ConversationApi {
         }
         self.shared.db.facts(request).await.map_err(failed)
     }
+}
+
+/// What is no id of a message is not stored.
+fn known(ids: &[i64]) -> Vec<MessageId> {
+    ids.iter()
+        .filter_map(|id| MessageId::from_i64(*id))
+        .collect()
 }
 
 fn resend(query: &ResendQuery) -> Result<Resend> {

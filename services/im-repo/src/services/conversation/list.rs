@@ -1,8 +1,10 @@
 //! Reading conversations: one, many, and the list of a user.
 
 use gochat_core::error::Result;
-use gochat_core::ids::{ConversationId, SeqId};
-use gochat_infra::port::db::{ListPage, ListQuery, MAX_PAGE, MAX_REMOVED, SearchQuery};
+use gochat_core::ids::{ConversationId, SeqId, UserId};
+use gochat_infra::port::db::{
+    ConversationEntry, ListPage, ListQuery, MAX_PAGE, MAX_REMOVED, SearchQuery,
+};
 use gochat_proto::common::v1::Pagination;
 use gochat_proto::im::repo::v1::*;
 use hashbrown::HashMap;
@@ -100,7 +102,8 @@ impl ConversationApi {
             last_message: request.include_last_message,
             sender: request.include_sender_info,
         };
-        let line = |entry| convert::list_entry(entry, parts, &late);
+        let mentions = self.mentions(user, &list.entries).await?;
+        let line = |entry| convert::list_entry(entry, parts, &mentions, &late);
         let mut conversations: Vec<_> = list.entries.iter().map(line).collect();
         let has_more_entries = pages::bound(&mut conversations) || list.has_more;
         // A later page that is named by its number tells the same removed ones as the first.
@@ -149,6 +152,23 @@ impl ConversationApi {
         Ok((list, late))
     }
 
+    /// Unread mentions of the conversations of a page that have any. Where nothing is unread nothing
+    /// is looked for, and a page that was read costs no statement.
+    async fn mentions(
+        &self,
+        user: UserId,
+        entries: &[ConversationEntry],
+    ) -> Result<HashMap<ConversationId, u64>> {
+        let unread = entries.iter().filter(|entry| entry.unread > 0);
+        let read = unread.map(|entry| (entry.conversation.id, entry.last_read_seq_id));
+        let read: Vec<(ConversationId, SeqId)> = read.collect();
+        if read.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let found = self.shared.db.unread_mentions(user, &read).await;
+        Ok(found.map_err(failed)?.into_iter().collect())
+    }
+
     /// Long lists are read in as many statements as they have pages of the store.
     pub(super) async fn get_user_conversations(
         &self,
@@ -184,8 +204,9 @@ impl ConversationApi {
         &self,
         request: SearchConversationsRequest,
     ) -> Result<SearchConversationsResponse> {
+        let user = args::user(&request.user_id, "user_id")?;
         let query = SearchQuery {
-            user: args::user(&request.user_id, "user_id")?,
+            user,
             query: args::text(&request.query, "query", 100)?.to_owned(),
             kind: args::kind_filter(request.type_filter)?,
             after: pages::activity(&request.cursor)?,
@@ -201,7 +222,8 @@ impl ConversationApi {
             last_message: true,
             sender: true,
         };
-        let line = |entry| convert::list_entry(entry, parts, &[]);
+        let mentions = self.mentions(user, &found.entries).await?;
+        let line = |entry| convert::list_entry(entry, parts, &mentions, &[]);
         let mut conversations: Vec<_> = found.entries.iter().map(line).collect();
         let has_more = pages::bound(&mut conversations) || found.has_more;
         let last = conversations.len().checked_sub(1);

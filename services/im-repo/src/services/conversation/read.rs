@@ -48,13 +48,8 @@ impl ConversationApi {
     ) -> Result<GetReadPointerResponse> {
         let user = args::user(&request.user_id, "user_id")?;
         let id = args::conversation(&request.conversation_id)?;
-        let (seq, at) = self
-            .shared
-            .db
-            .pointer(user, id)
-            .await
-            .map_err(failed)?
-            .unwrap_or_default();
+        let stored = self.shared.db.pointer(user, id).await.map_err(failed)?;
+        let (seq, at) = stored.unwrap_or_default();
         let pointer = ReadPointer {
             user_id: request.user_id,
             conversation_id: request.conversation_id,
@@ -70,11 +65,24 @@ impl ConversationApi {
             true => Some(self.own_state(id, user).await?),
             false => None,
         };
+        // Who never opened the world chat has missed nothing in it.
+        let has_begun = stored.is_some() || id != ConversationId::World;
+        let mentions = match request.with_own_state && has_begun {
+            true => self.unread_mentions(id, user, seq).await?,
+            false => 0,
+        };
         Ok(GetReadPointerResponse {
             my,
+            unread_mentions: convert::wide(mentions),
             pointer: Some(pointer),
             peer_last_read_seq_id: peer.map(convert::wide),
         })
+    }
+
+    async fn unread_mentions(&self, id: ConversationId, user: UserId, read: SeqId) -> Result<u64> {
+        let found = self.shared.db.unread_mentions(user, &[(id, read)]).await;
+        let found = found.map_err(failed)?.into_iter().next();
+        Ok(found.map_or(0, |(_, count)| count))
     }
 
     async fn own_state(&self, id: ConversationId, user: UserId) -> Result<OwnState> {
@@ -89,6 +97,7 @@ impl ConversationApi {
             senders: Vec::new(),
             resends: Vec::new(),
             targets: Vec::new(),
+            quotes: Vec::new(),
             reactors: Vec::new(),
         };
         let request = FactsRequest {

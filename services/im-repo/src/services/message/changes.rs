@@ -34,11 +34,11 @@ impl MessageApi {
             fresh: false,
         };
         let at_least = args::seq(request.at_least_rev, "at_least_rev")?;
-        let page = self.changes_reaching(query, at_least).await?;
+        let (page, is_fresh) = self.changes_reaching(query, at_least).await?;
         let mut catch_up = catch_up(query, &page);
         let behind = catch_up.lacks(at_least);
-        let messages = page.messages.into_iter();
-        let mut messages: Vec<_> = messages.map(convert::repo_message_entry).collect();
+        let place = query.conversation;
+        let mut messages = self.shown(place, page.messages, is_fresh).await?;
         if pages::bound(&mut messages) {
             let last = messages.last().map(|last| last.rev);
             catch_up.last = last.and_then(|rev| Rev::try_from(rev).ok());
@@ -53,12 +53,16 @@ impl MessageApi {
         })
     }
 
-    /// A page that holds what its reader was told of, as far as that came in time. A page that lacks
-    /// nothing costs nothing more.
-    async fn changes_reaching(&self, query: ChangesQuery, at_least: Rev) -> Result<ChangesPage> {
+    /// A page that holds what its reader was told of, as far as that came in time, and whether a
+    /// replica didn't do. A page that lacks nothing costs nothing more.
+    async fn changes_reaching(
+        &self,
+        query: ChangesQuery,
+        at_least: Rev,
+    ) -> Result<(ChangesPage, bool)> {
         let page = self.shared.db.changes(query).await.map_err(failed)?;
         if !catch_up(query, &page).lacks(at_least) {
-            return Ok(page);
+            return Ok((page, false));
         }
         let heads = &self.shared.heads;
         heads.reach_rev(query.conversation, at_least).await?;
@@ -66,6 +70,7 @@ impl MessageApi {
             fresh: true,
             ..query
         };
-        self.shared.db.changes(fresh).await.map_err(failed)
+        let page = self.shared.db.changes(fresh).await.map_err(failed)?;
+        Ok((page, true))
     }
 }

@@ -52,22 +52,23 @@ impl MessageApi {
     pub(super) async fn list_pins(&self, request: ListPinsRequest) -> Result<ListPinsResponse> {
         let place = args::conversation(&request.conversation_id)?;
         let at_least = args::seq(request.at_least_rev, "at_least_rev")?;
-        let page = self.pins_reaching(place, at_least).await?;
+        let (page, is_fresh) = self.pins_reaching(place, at_least).await?;
         let behind = page.head_rev < at_least;
         // Bounded by their number: 100 of the longest messages are below 3 MiB.
-        let messages = page.messages.into_iter();
-        let messages = messages.map(convert::repo_message_entry).collect();
+        let messages = self.shown(place, page.messages, is_fresh).await?;
         Ok(ListPinsResponse { messages, behind })
     }
 
-    /// The pins as of a number that their reader was told of, as far as that came in time.
-    async fn pins_reaching(&self, id: ConversationId, at_least: Rev) -> Result<PinsPage> {
+    /// The pins as of a number that their reader was told of, as far as that came in time, and
+    /// whether a replica didn't do.
+    async fn pins_reaching(&self, id: ConversationId, at_least: Rev) -> Result<(PinsPage, bool)> {
         let db = &self.shared.db;
         let page = db.pins(id, false).await.map_err(failed)?;
         if page.head_rev >= at_least {
-            return Ok(page);
+            return Ok((page, false));
         }
         self.shared.heads.reach_rev(id, at_least).await?;
-        db.pins(id, true).await.map_err(failed)
+        let page = db.pins(id, true).await.map_err(failed)?;
+        Ok((page, true))
     }
 }

@@ -7,6 +7,7 @@ use gochat_infra::port::db::{NewChange, NewMessage, SaveOutcome};
 use gochat_proto::common::v1::Reaction;
 use gochat_proto::im::repo::v1::*;
 
+use super::references::references;
 use super::{CLIENT_ID_MAX, MessageApi};
 use crate::rpc::failed;
 use crate::{args, convert};
@@ -41,6 +42,7 @@ fn message(request: SaveMessageRequest, now: UnixMillis) -> Result<NewMessage> {
         return Err(ErrorCode::UnsupportedMessageType.into());
     }
     Ok(NewMessage {
+        references: references(&request)?,
         id: args::message(&request.message_id)?,
         conversation_id: args::conversation(&request.conversation_id)?,
         seq_id: args::seq(request.seq_id, "seq_id")?,
