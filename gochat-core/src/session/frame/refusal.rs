@@ -207,7 +207,10 @@ impl<'a> Object<'a> {
 
     /// What is wrong with a field, in words.
     fn fault(&self, field: &Field) -> Option<String> {
-        let mut found = false;
+        // A message that is passed on takes content and type from its source.
+        let is_taken = matches!(field.names[0], "content" | "messageType")
+            && self.value("forwardedFrom").is_some();
+        let mut found = is_taken;
         for name in field.names {
             let Some(value) = self.value(name) else {
                 continue;

@@ -237,6 +237,25 @@ fn half_a_character_and_a_repeated_field_are_told_with_the_client_id() {
 }
 
 #[test]
+fn a_fault_of_a_message_that_is_passed_on_is_named() {
+    for (field, word) in [
+        (
+            r#""forwardedFrom":{"conversationId":"world"}"#,
+            "`forwardedFrom`",
+        ),
+        (
+            r#""forwardedFrom":{"conversationId":"world","messageId":"11"},"resend":1"#,
+            "`resend`",
+        ),
+    ] {
+        let text =
+            format!(r#"{{"type":"send-message","data":{{"conversationId":"world",{field}}}}}"#);
+        let refusal = ClientFrame::parse(&text).unwrap_err();
+        assert!(refusal.error.message.contains(word), "{refusal:?}");
+    }
+}
+
+#[test]
 fn bad_frames_are_invalid_messages() {
     for text in [
         "",
