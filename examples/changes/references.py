@@ -82,7 +82,7 @@ def forwards(stage):
     stage.check((kind, second) == ("message-ack", first), "passed on again, by socket, it names the first author, and no single chat", kind)
     stage.refused("nobody passes on what one can't read", 403, "NOT_CONVERSATION_MEMBER", send(c, last, forwardedFrom=place))
     a.recall(group, source["id"])
-    stage.refused("what was taken back isn't passed on", 400, "MESSAGE_RECALLED", send(b, chat, forwardedFrom=place))
+    stage.refused("what was taken back isn't passed on", 409, "MESSAGE_RECALLED", send(b, chat, forwardedFrom=place))
 
 
 def send(user, chat, **body):

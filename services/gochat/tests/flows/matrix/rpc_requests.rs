@@ -225,7 +225,7 @@ fn message(name: &str, n: &Names<'_>) -> Vec<u8> {
         }),
         "ReadForwardSource" => request!(ReadForwardSourceRequest {
             user_id: n.caller,
-            source: Some(ForwardSource {
+            source: Some(pb::ForwardSource {
                 conversation_id: n.group.to_owned(),
                 message_id: n.message.to_owned(),
             })
