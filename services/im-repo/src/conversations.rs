@@ -5,10 +5,10 @@
 //! tokens (see [`gochat_infra::port::cache`]) keep a reader that raced with the write from
 //! bringing the old row back.
 //!
-//! The *list* of a user's conversations is deliberately not cached. It is one statement, and
-//! a cached skeleton would have to be dropped for every member whenever a new message changes
-//! the order, unhides a chat or a row changes: more work than it saves, and no single place
-//! that could prove it right.
+//! The *list* of a user's conversations is deliberately not cached. It is one statement, and one
+//! for mentions where something is unread. A cached skeleton would have to be dropped for every
+//! member whenever a new message changes the order, unhides a chat or a row changes: more work than
+//! it saves, and no single place that could prove it right.
 
 use std::future::Future;
 use std::sync::Arc;

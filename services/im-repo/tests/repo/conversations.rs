@@ -183,7 +183,7 @@ async fn a_dissolved_group_is_told_from_one_that_never_was() {
 }
 
 #[tokio::test]
-async fn the_list_is_one_statement_and_shows_all_a_client_draws() {
+async fn the_list_is_two_statements_at_most_and_shows_all_a_client_draws() {
     let repo = Repo::start().await;
     let [ann, bob] = repo.people(["ann", "bob"]).await;
     let single = repo.single(&ann, &bob).await;
@@ -209,7 +209,8 @@ async fn the_list_is_one_statement_and_shows_all_a_client_draws() {
         .await
         .unwrap()
         .into_inner();
-    assert_eq!(repo.db.statements_run() - before, 1);
+    let statements = repo.db.statements_run() - before;
+    assert_eq!(statements, 2, "mentions are counted where something is unread");
     let told = ConversationHead {
         conversation_id: single.clone(),
         seq_id: 3,
@@ -229,9 +230,19 @@ async fn the_list_is_one_statement_and_shows_all_a_client_draws() {
     assert!(!reached.behind);
     assert_eq!(
         repo.db.statements_run() - before,
-        1,
+        2,
         "what the reader was told of is checked on the way"
     );
+    let before = repo.db.statements_run();
+    let request = GetUserConversationsWithDetailsRequest {
+        user_id: bob.clone(),
+        ..Default::default()
+    };
+    let mut client = repo.conversations();
+    let read = client.get_user_conversations_with_details(request).await;
+    assert!(!read.unwrap().into_inner().conversations.is_empty());
+    let statements = repo.db.statements_run() - before;
+    assert_eq!(statements, 1, "who has read all has no unread mentions");
 
     let pagination = list.pagination.unwrap();
     assert_eq!(
