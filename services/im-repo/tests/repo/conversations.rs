@@ -210,7 +210,10 @@ async fn the_list_is_two_statements_at_most_and_shows_all_a_client_draws() {
         .unwrap()
         .into_inner();
     let statements = repo.db.statements_run() - before;
-    assert_eq!(statements, 2, "mentions are counted where something is unread");
+    assert_eq!(
+        statements, 2,
+        "mentions are counted where something is unread"
+    );
     let told = ConversationHead {
         conversation_id: single.clone(),
         seq_id: 3,

@@ -293,8 +293,13 @@ async fn what_refers_to_nothing_that_can_be_is_refused() {
         let refused = repo.messages().save_message(request.clone()).await;
         assert_eq!(code(refused), ErrorCode::InvalidParams, "{request:?}");
     }
-    let good = passing_on(100, "g_1");
-    repo.messages().save_message(good).await.unwrap();
+    let good = passing_on(100, "");
+    let saved = repo.messages().save_message(good).await.unwrap();
+    let shown = saved.into_inner().message.unwrap().forwarded_from.unwrap();
+    assert_eq!(
+        (shown.conversation_id.as_str(), shown.sender_name.len()),
+        ("", 100)
+    );
 }
 
 #[tokio::test]
