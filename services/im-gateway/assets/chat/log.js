@@ -6,6 +6,9 @@ import { excerpt } from './text.js';
 // every part remembers the number it is from, and of two states of a part the one with the higher number stays,
 // whatever the order in which they arrive. `rev` is the number up to which nothing is missing; numbers that came
 // ahead of it wait in `ahead`, and while any wait, something is missing.
+//
+// While pages of changes are read (`isPaging`), a message whose newest change is beyond the page is not on it, though
+// older changes of it may be missing. A push that told the newest one must not take `rev` past that message.
 const PARTS = { text: ['content', 'extra', 'editedAt', 'editCount', 'deleted'], reactions: ['reactions'], pin: ['pinned'] };
 const PART_OF = { edited: 'text', recalled: 'text', reaction: 'reactions', pinned: 'pin', unpinned: 'pin' };
 const REFERENCES = { replyTo: undefined, mentions: undefined, mentionAll: undefined, forwardedFrom: undefined };
@@ -17,13 +20,14 @@ export class Log {
   loaded = false;
   rev = 0;
   ahead = new Set();
+  isPaging = false;
 
   constructor(id) { this.id = id; }
 
   get first() { return this.messages[0]?.seqId ?? 0; }
   get last() { return this.messages.at(-1)?.seqId ?? 0; }
   get head() { return Math.max(this.rev, ...this.ahead); }
-  get isMissing() { return this.ahead.size > 0; }
+  get isMissing() { return this.isPaging || this.ahead.size > 0; }
   find(id) { return this.messages.find(m => m.id === id); }
   at(seq) { return this.messages.find(m => m.seqId === seq); }
 
@@ -32,13 +36,13 @@ export class Log {
     this.messages = [];
     Object.assign(this, { atStart, atEnd, loaded: true });
     for (const m of messages) this.put(this.#read(m));
-    this.reached(rev);
+    this.reached(rev, true);
   }
 
   // A message as it was read. One that is not on the page is taken where it touches the stretch.
   take(m) {
     const known = this.find(m.id);
-    if (!known && (m.seqId > this.last ? !this.atEnd : m.seqId < this.first && !this.atStart)) return this.#requote(m);
+    if (!known && !this.#touches(m.seqId)) return this.#requote(m);
     const fresh = this.#read(m);
     if (known) for (const [part, fields] of Object.entries(PARTS)) {
       if (known.parts[part] <= fresh.parts[part]) continue;
@@ -57,12 +61,13 @@ export class Log {
     for (const m of messages) if (!this.find(m.id)) this.put(this.#read(m));
   }
 
-  // Applies a push. False when the message has to be read: a kind that this page doesn't know, or an edit that the
-  // push doesn't tell.
-  change({ messageId, rev, kind, operatorId, emoji, removed, message }, me) {
-    const known = this.find(messageId), part = PART_OF[kind];
+  // Applies a push. False when it tells too little and the message has to be read: of a message that should be here and
+  // is still on its way, of a kind that this page doesn't know, or of an edit whose text is not for everybody.
+  change({ messageId, seqId, rev, kind, operatorId, emoji, removed, message }, me) {
+    const known = this.find(messageId), part = PART_OF[kind], isHere = !!known || this.#touches(seqId);
     const isQuoted = this.messages.some(m => m.replyTo?.messageId === messageId);
-    if (!part || kind === 'edited' && message.content === undefined) return !known && !isQuoted;
+    if (!part || kind === 'edited' && message.content === undefined) return !isHere && !isQuoted;
+    if (!known && isHere) return false;
     // A push from before `rev` may be older than what the quotes say.
     if (!known) { if (part === 'text' && rev > this.rev) this.#requote({ messageType: 1, ...message, id: messageId }); return true; }
     if (known.deleted) return true;
@@ -83,11 +88,12 @@ export class Log {
   // The numbers of a push or an acknowledgement.
   note(...revs) {
     for (const rev of revs) if (rev > this.rev) this.ahead.add(rev);
-    while (this.ahead.delete(this.rev + 1)) this.rev++;
+    while (!this.isPaging && this.ahead.delete(this.rev + 1)) this.rev++;
   }
 
-  // Everything up to `rev` is here.
-  reached(rev) {
+  // Everything up to `rev` is here; of what there was when it was read, if it was the last page.
+  reached(rev, isLast) {
+    this.isPaging = !isLast;
     this.rev = Math.max(this.rev, rev);
     for (const seen of this.ahead) if (seen <= this.rev) this.ahead.delete(seen);
     this.note();
@@ -111,6 +117,11 @@ export class Log {
   // The reactions of a message, with `mine` from what the server and the own devices said.
   static reactionsOf(m) {
     return m.reactions.map(r => ({ ...r, mine: m.own[r.emoji]?.mine ?? false }));
+  }
+
+  // Whether a message with this number belongs to the stretch.
+  #touches(seq) {
+    return seq > this.last ? this.atEnd : seq > this.first || this.atStart;
   }
 
   #read(m) {

@@ -132,10 +132,10 @@ async function readChanges(log) {
   if (!log.loaded) return;
   if (log.atEnd && (c?.lastSeqId || 0) - log.last > MISSED_MAX) return load(log);
   for (let more = true, tries = 0; more && tries < 5;) {
-    const page = await api('GET', path(log.id, `/changes?after_rev=${log.rev}&limit=200&at_least=${log.head}`));
+    const page = await api('GET', path(log.id, `/changes?after_rev=${log.rev}&limit=200&at_least=${Math.max(log.head, c?.lastRev || 0)}`));
     page.messages.forEach(m => { remember(m.sender); log.take(m); });
-    log.reached(page.completeTo);
     more = page.hasMore || page.behind;
+    log.reached(page.completeTo, !more);
     if (page.behind) { tries++; await pause(1000); }
   }
   fillQuotes(log);
@@ -196,8 +196,9 @@ export function changeArrived(d) {
   changed();
 }
 function applyChange(log, d) {
-  if (!log.change(d, session.user.id)) readMessage(log, d.seqId).catch(() => {});
-  noted(log, ...(d.revs?.length ? d.revs : [d.rev]));
+  // What was not told is among what changed since `log.rev`; numbers up to that one have been read already.
+  if (log.change(d, session.user.id)) noted(log, ...(d.revs?.length ? d.revs : [d.rev]));
+  else if (d.rev > log.rev) catchUp(log);
   changed();
 }
 const soon = new Set();
