@@ -95,7 +95,7 @@ function forward(m) {
   const list = el('div', { class: 'picks' });
   const draw = wanted => list.replaceChildren(...byActivity()
     .filter(c => titleOf(c).toLowerCase().includes(wanted.toLowerCase()))
-    .map(c => button(avatar(titleOf(c), c.id), { class: 'row', onclick: () => passOn(m, c) }, el('bdi', { class: 'title' }, titleOf(c)))));
+    .map(c => button(avatar(titleOf(c), c.id), { class: 'row', 'data-id': c.id, onclick: () => passOn(m, c) }, el('bdi', { class: 'title' }, titleOf(c)))));
   draw('');
   openDialog('Forward to', el('p', { class: 'preview', dir: 'auto' }, summary(m)),
     el('input', { type: 'search', autofocus: true, placeholder: 'Find a conversation…', 'aria-label': 'Find a conversation', oninput: e => draw(e.target.value.trim()) }), list);

@@ -3,7 +3,7 @@ import { fit, startEdit } from './editor.js';
 import { quoteOf } from './log.js';
 import { quote } from './message.js';
 import { post } from './outbox.js';
-import { current, currentLog, isMe, mayNameAll, view } from './state.js';
+import { current, currentLog, isMe, mayNameAll, people, view } from './state.js';
 import { transmit } from './socket.js';
 import { membersOf } from './sync.js';
 import { mentionsIn } from './text.js';
@@ -12,7 +12,7 @@ import { mentionsIn } from './text.js';
 const SUGGESTIONS = 8;
 const MENTIONS_MAX = 50;
 const begun = new Map(); // conversation -> { text, reply }
-let reply = null, typedAt = 0, chosen = 0, suggested = [], members = [];
+let reply = null, typedAt = 0, chosen = 0, suggested = [];
 
 const field = () => $('text');
 
@@ -22,7 +22,6 @@ export function openComposer(before) {
   field().value = text;
   answer(answered);
   suggest([]);
-  members = [];
   fit(field());
 }
 export function answer(m) {
@@ -39,10 +38,15 @@ export function drawReplying() {
   else if (now && now !== reply) { reply = now; $('replying').firstChild.replaceWith(quote(quoteOf(now), 'div')); }
 }
 
+// Who may be named: members of a group, whoever was seen in the world chat, nobody where there are two.
+function candidates(c) {
+  if (c?.type === 3) return Promise.resolve([...people].map(([id, name]) => ({ id, name })));
+  return c?.type === 2 ? membersOf(c.id) : Promise.resolve([]);
+}
 // Whom a text names, as what is sent with it.
 async function mentionsOf(content) {
-  if (current()?.type !== 2 || !content.includes('@')) return {};
-  const all = await membersOf(view.current), names = new Map(all.map(m => [m.name, m.id]));
+  if (!content.includes('@')) return {};
+  const names = new Map((await candidates(current())).map(m => [m.name, m.id]));
   if (mayNameAll(current())) names.set('all', 'all');
   const ids = new Set(mentionsIn(content, names).map(found => found.id)), refers = {};
   if (ids.delete('all')) refers.mentionAll = true;
@@ -69,8 +73,8 @@ function begunName() {
 }
 async function lookForNames() {
   const typed = begunName(), c = current();
-  if (typed === null || c?.type !== 2) return suggest([]);
-  members = await membersOf(c.id);
+  if (typed === null) return suggest([]);
+  const members = await candidates(c);
   if (begunName() !== typed || view.current !== c.id) return;
   const low = typed.toLowerCase(), fits = members.filter(m => m.name && !isMe(m.id) && m.name.toLowerCase().includes(low));
   fits.sort((a, b) => b.name.toLowerCase().startsWith(low) - a.name.toLowerCase().startsWith(low) || a.name.localeCompare(b.name));

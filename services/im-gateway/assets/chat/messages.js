@@ -63,7 +63,8 @@ export function drawMessages() {
   for (const id of drawn.keys()) if (!log.find(id)) drawn.delete(id);
   for (const [key, node] of kept) if (!node.isConnected) kept.delete(key);
   if (focused && !focused.isConnected) refocus(focused.dataset.id, focusedIn);
-  activate(drawn.get(active)?.node.isConnected ? active : log.messages.at(-1)?.id);
+  const isKept = drawn.get(active)?.node.isConnected && (!wasAtBottom || logBox().contains(document.activeElement));
+  activate(isKept ? active : log.messages.at(-1)?.id);
   if (isOther && log.loaded || wasAtBottom && log.atEnd) scrollToEnd(isOther && log);
   else if (anchor) {
     const now = anchor.isConnected ? anchor : drawn.get(anchor.dataset.id)?.node;

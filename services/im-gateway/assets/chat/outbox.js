@@ -1,5 +1,5 @@
 import { session } from './api.js';
-import { uuid } from './dom.js';
+import { toast, uuid } from './dom.js';
 import { changed, view } from './state.js';
 import { arrived } from './sync.js';
 
@@ -40,8 +40,10 @@ export function acknowledged(d) {
 export function refused({ message, details = {} }) {
   const sent = outbox.get(details.client_msg_id);
   if (!sent) return false;
-  if (details.retryable) sent.next = Date.now() + (details.retryAfter || 1) * 1000;
-  else sent.refusal = message;
+  if (details.retryable) {
+    sent.next = Date.now() + (details.retryAfter || 1) * 1000;
+    if (details.retryAfter > 3) toast(message);
+  } else sent.refusal = message;
   changed();
   return true;
 }

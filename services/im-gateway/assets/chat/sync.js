@@ -155,12 +155,14 @@ export async function readMessage(log, seq) {
   if (m) log.take(m);
   changed();
 }
-// Quotes whose author has no name here, or that came before their text could be read.
+// Reads what quotes don't say: the name of an author that the page never saw, and a text that was too young to be
+// pushed with them.
 const askedFor = new Set();
 function fillQuotes(log) {
   for (const { replyTo } of log.messages) {
     if (!replyTo || log.find(replyTo.messageId) || askedFor.has(replyTo.messageId)) continue;
-    if (people.has(replyTo.senderId) && replyTo.messageType !== undefined || isMe(replyTo.senderId)) continue;
+    const hasText = replyTo.excerpt !== undefined || replyTo.state === 'recalled' || replyTo.messageType > 1;
+    if (hasText && (people.has(replyTo.senderId) || isMe(replyTo.senderId))) continue;
     askedFor.add(replyTo.messageId);
     readMessage(log, replyTo.seqId).catch(() => {});
   }

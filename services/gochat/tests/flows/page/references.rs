@@ -77,8 +77,8 @@ async fn a_message_is_passed_on_under_the_name_of_its_author() {
     };
     let (annas, bens) = (&room.annas, &room.bens);
     let chat = room.ben.chat_with(&room.server.user().await).await;
-    bens.reads("#list", "Hikers").await;
-    bens.until(&format!("document.querySelector('#list [data-id=\"{chat}\"]')")).await;
+    bens.eval("location.reload()").await;
+    bens.sees(&format!("#list [data-id='{chat}']")).await;
     annas.says("worth knowing").await;
     let message = bens.message("worth knowing").await;
     bens.acts(&message, "forward").await;
