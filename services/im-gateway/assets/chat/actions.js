@@ -5,19 +5,15 @@ import { avatar, button, el, toast } from './dom.js';
 import { startEdit } from './editor.js';
 import { byActivity } from './list.js';
 import { Log } from './log.js';
-import { current, currentLog, isManager, isMe, logs, mayPin, nameOf, remember, titleOf } from './state.js';
-import { changeArrived, readConversation } from './sync.js';
+import { current, currentLog, isManager, isMe, isWithin, learnFrom, logs, mayPin, nameOf, remember, titleOf } from './state.js';
+import { changeArrived } from './sync.js';
 import { summary } from './text.js';
 
 // What is done with a message.
 const COMMON = ['👍', '❤️', '😂', '🎉', '😮', '😢'];
 const TEXT = 1;
-// Ages in seconds beyond which the server refused. Its limits are settings, so they are learned.
-const learned = { edit: Infinity, recall: Infinity };
-const LIMIT_OF = { EDIT_TIME_EXCEEDED: 'edit', RECALL_TIME_EXCEEDED: 'recall' };
 
 const at = (m, rest = '') => `/conversations/${encodeURIComponent(m.conversationId)}/messages/${m.id}${rest}`;
-const ageOf = m => Date.now() / 1000 - m.createdAt;
 
 // What may be reacted with: [emoji], and whether anything else may.
 export const emojis = () => current()?.settings?.reactions || COMMON;
@@ -28,22 +24,17 @@ export function actionsFor(m) {
   const own = isMe(m.senderId), c = current(), isHeld = c?.type === 2 && isManager(c);
   return [
     ['reply', 'Reply'],
-    own && m.messageType === TEXT && !m.forwardedFrom && ageOf(m) < learned.edit && ['edit', 'Edit'],
+    own && m.messageType === TEXT && !m.forwardedFrom && isWithin('edit', m) && ['edit', 'Edit'],
     m.messageType === TEXT && ['copy', 'Copy text'],
     ['forward', 'Forward…'],
     mayPin(c) && (m.pinned ? ['unpin', 'Unpin'] : ['pin', 'Pin']),
     m.reactions.length > 0 && ['who', 'Who reacted…'],
-    (isHeld || own && ageOf(m) < learned.recall && c?.settings?.allow_recall !== false) && ['recall', own ? 'Take back' : 'Remove for everybody'],
+    (isHeld || own && isWithin('recall', m) && c?.settings?.allow_recall !== false) && ['recall', own ? 'Take back' : 'Remove for everybody'],
   ].filter(Boolean);
 }
 export function actOn(what, m) {
   const act = { reply: answer, edit: startEdit, copy, forward, who, recall, pin: () => pin(m, true), unpin: () => pin(m, false) }[what];
-  Promise.resolve(act(m)).catch(e => failed(e, m));
-}
-function failed(e, m) {
-  const limit = LIMIT_OF[e.code];
-  if (limit) learned[limit] = Math.min(learned[limit], ageOf(m));
-  toast(e);
+  Promise.resolve(act(m)).catch(e => { learnFrom(e, m); toast(e); });
 }
 // An answer of the server is applied like a push: the push may be here already, or never come.
 const apply = (m, answer, change) => changeArrived({ conversationId: m.conversationId, operatorId: session.user.id, ...answer, ...change });
@@ -65,7 +56,6 @@ async function recall(m) {
 export async function pin(m, pinned) {
   const answer = await once(pinned ? 'PUT' : 'DELETE', `/conversations/${encodeURIComponent(m.conversationId)}/pins/${m.id}`);
   apply(m, answer, { kind: pinned ? 'pinned' : 'unpinned', message: { pinned } });
-  await readConversation(m.conversationId);
 }
 
 async function copy(m) {

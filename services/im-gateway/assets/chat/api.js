@@ -1,6 +1,7 @@
 import { pause, uuid } from './dom.js';
 
 // The session, and requests in its name.
+const LONGEST_MS = 60000;
 export let session = JSON.parse(sessionStorage.getItem('gochat') || 'null');
 export function enter(entered) {
   session = entered;
@@ -8,6 +9,7 @@ export function enter(entered) {
 }
 export function leave() {
   sessionStorage.removeItem('gochat');
+  history.replaceState(null, '', location.pathname);
   session = null;
   location.reload();
 }
@@ -16,7 +18,7 @@ const keep = () => sessionStorage.setItem('gochat', JSON.stringify(session));
 export async function api(method, path, body, again = true) {
   const headers = { 'content-type': 'application/json' };
   if (session) headers.authorization = 'Bearer ' + session.accessToken;
-  const answer = await fetch('/api' + path, { method, headers, body: body && JSON.stringify(body) });
+  const answer = await fetch('/api' + path, { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(LONGEST_MS) });
   const reply = await answer.json().catch(() => ({}));
   if (reply.code === 'TOKEN_EXPIRED' && again && await refresh()) return api(method, path, body, false);
   if (reply.success) return reply.data || {};

@@ -45,9 +45,10 @@ function candidates(c) {
 }
 // Whom a text names, as what is sent with it.
 async function mentionsOf(content) {
+  const c = current();
   if (!content.includes('@')) return {};
-  const names = new Map((await candidates(current())).map(m => [m.name, m.id]));
-  if (mayNameAll(current())) names.set('all', 'all');
+  const names = new Map((await candidates(c)).map(m => [m.name, m.id]));
+  if (mayNameAll(c)) names.set('all', 'all');
   const ids = new Set(mentionsIn(content, names).map(found => found.id)), refers = {};
   if (ids.delete('all')) refers.mentionAll = true;
   if (ids.size) refers.mentions = [...ids].slice(0, MENTIONS_MAX);
@@ -85,7 +86,6 @@ function suggest(found) {
   suggested = found;
   chosen = 0;
   $('names').hidden = !found.length;
-  field().setAttribute('aria-expanded', String(!!found.length));
   $('names').replaceChildren(...found.map((m, i) => el('li', { id: 'name-' + i, role: 'option', onmousedown: e => { e.preventDefault(); choose(i); } },
     el('bdi', {}, '@' + m.name), m.about && el('small', {}, m.about))));
   mark();

@@ -1,6 +1,6 @@
 import { once } from './api.js';
 import { button, el, toast } from './dom.js';
-import { changed, currentLog, drawNow } from './state.js';
+import { changed, currentLog, drawNow, learnFrom } from './state.js';
 import { noted } from './sync.js';
 
 // Editing a message where it stands. Its field survives whatever else happens to the message meanwhile.
@@ -47,6 +47,8 @@ async function save() {
     noted(log, m.rev);
     if (editing?.id === id) endEdit();
   } catch (e) {
+    const m = log.find(id);
+    if (m) learnFrom(e, m);
     toast(e);
   } finally {
     field.readOnly = false;

@@ -32,7 +32,7 @@ async function showPins() {
 function pinned(m, c) {
   const jump = button(el('span', { class: 'two' },
     el('small', {}, el('bdi', {}, isMe(m.senderId) ? 'You' : nameOf(m.senderId) || ''), ' · ' + fullTimeOf(m.createdAt)),
-    el('span', { class: 'preview', dir: 'auto' }, summary(m))), { class: 'row', 'aria-label': `Go to: ${summary(m)}`, onclick: () => { closeDialog(); jumpTo(m.seqId).catch(toast); } });
+    el('span', { class: 'preview', dir: 'auto' }, summary(m))), { class: 'row', title: 'Go to the message', onclick: () => { closeDialog(); jumpTo(m.seqId).catch(toast); } });
   const off = async e => { await pin(m, false); e.target.closest('li').remove(); };
   return el('li', {}, jump, mayPin(c) && button('Unpin', { onclick: e => off(e).catch(toast) }));
 }

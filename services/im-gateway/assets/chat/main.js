@@ -9,7 +9,7 @@ import { drawMessages, listenToMessages } from './messages.js';
 import { prover } from './proof.js';
 import { connect, transmit, typing } from './socket.js';
 import { changed, conversations, current, currentLog, onChange, view } from './state.js';
-import { load, logOf, readConversation } from './sync.js';
+import { load, loadOnce, logOf, readConversation } from './sync.js';
 
 // Signing in, and which conversation is open: the one behind the # of the address.
 const note = e => { $('note').textContent = e.message || e; };
@@ -37,7 +37,8 @@ async function sign(kind) {
 }
 
 const isNarrow = matchMedia('(max-width: 46rem)');
-const wanted = () => decodeURIComponent(location.hash.slice(1)) || (isNarrow.matches ? null : view.current || 'world');
+const inAddress = () => { try { return decodeURIComponent(location.hash.slice(1)); } catch { return ''; } };
+const wanted = () => inAddress() || (isNarrow.matches ? null : view.current || 'world');
 function goTo() {
   const before = view.current, id = wanted();
   document.body.classList.toggle('listing', !id);
@@ -49,7 +50,7 @@ function goTo() {
   const log = logOf(id), c = conversations.get(id);
   log.readTo = c?.unreadCount ? c.lastReadSeqId : undefined;
   if (view.online) {
-    if (!log.loaded || !log.atEnd) load(log).catch(toast);
+    (log.atEnd ? loadOnce : load)(log).catch(toast);
     // The list doesn't tell all that a conversation is: settings, who may do what.
     if (id !== 'world') readConversation(id).catch(toast);
   }

@@ -11,7 +11,7 @@ const menuBox = () => $('menu');
 export function openMenu(m, article, at) {
   const own = Log.reactionsOf(m).filter(r => r.mine).map(r => r.emoji);
   const act = work => () => { closeMenu(); const now = currentLog()?.find(m.id); if (now) work(now); };
-  const emoji = e => button(e, { class: 'emoji', 'aria-label': 'React with ' + e, 'aria-menuKey': String(own.includes(e)), onclick: act(now => toggle(now, e)) });
+  const emoji = e => button(e, { class: 'emoji', 'aria-label': 'React with ' + e, 'aria-pressed': String(own.includes(e)), onclick: act(now => toggle(now, e)) });
   const other = el('input', { 'aria-label': 'Another emoji', placeholder: 'Any emoji', maxLength: 40, autocomplete: 'off' });
   const reacting = [
     emojis().length > 0 && el('div', { class: 'emojis', role: 'group', 'aria-label': 'React' }, emojis().map(emoji)),
@@ -53,7 +53,7 @@ export function drawMenu() {
 function menuKey(e) {
   if (e.key === 'Escape') { e.preventDefault(); e.stopPropagation(); return closeMenu(); }
   const all = [...menuBox().querySelectorAll('button, input')], at = all.indexOf(e.target), isField = e.target.tagName === 'INPUT';
-  const first = all.findIndex(node => node.role === 'menuitem' || node.getAttribute('role') === 'menuitem');
+  const first = all.findIndex(node => node.getAttribute('role') === 'menuitem');
   const isEmoji = e.target.classList.contains('emoji');
   let to;
   if (e.key === 'ArrowDown') to = isEmoji || isField ? first : at + 1;
@@ -70,6 +70,7 @@ export function listenToMenu() {
   menuBox().addEventListener('keydown', menuKey);
   menuBox().addEventListener('focusout', e => { if (opened && e.relatedTarget && !menuBox().contains(e.relatedTarget)) closeMenu(false); });
   document.addEventListener('pointerdown', e => { if (opened && !menuBox().contains(e.target)) closeMenu(false); }, true);
-  window.addEventListener('resize', () => closeMenu());
+  // A keyboard on the screen may resize the window, too.
+  window.addEventListener('resize', () => { if (document.activeElement.tagName !== 'INPUT') closeMenu(); });
   window.addEventListener('blur', () => closeMenu(false));
 }

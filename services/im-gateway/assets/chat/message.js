@@ -26,13 +26,13 @@ function textOf(m) {
 }
 export function quote(q, tag = 'button') {
   const author = isMe(q.senderId) ? 'You' : nameOf(q.senderId) || 'Message';
-  const props = tag === 'button' ? { type: 'button', 'data-do': 'quoted', 'aria-label': `Reply to ${author}: ${summary(q)}. Go to the message` } : {};
+  const props = tag === 'button' ? { type: 'button', 'data-do': 'quoted', title: 'Go to the message' } : {};
   return el(tag, { class: 'quote' + (q.state === 'recalled' ? ' gone' : ''), ...props },
     el('b', {}, el('bdi', {}, author), q.state === 'edited' && el('small', {}, ' edited')),
     el('span', { dir: 'auto' }, summary(q)));
 }
 function chip({ emoji, count, mine }) {
-  const others = mine ? `, you and ${count - 1} others` : '';
+  const others = !mine ? '' : count === 1 ? ', you' : `, you and ${count - 1} more`;
   return button(el('span', { class: 'emoji' }, emoji), { class: 'chip', 'data-do': 'react', 'data-emoji': emoji, 'aria-pressed': String(mine), 'aria-label': `${emoji} ${count}${others}` },
     el('span', {}, String(count)));
 }

@@ -4,7 +4,7 @@ import { editorOf } from './editor.js';
 import { openMenu } from './menu.js';
 import { messageNode, pendingNode, surroundings } from './message.js';
 import { waiting } from './outbox.js';
-import { changed, conversations, currentLog, drawNow, isMe, nameOf, view } from './state.js';
+import { changed, conversations, currentLog, drawNow, isMe, nameOf } from './state.js';
 import { load, loadNewer, loadOlder } from './sync.js';
 import { summary } from './text.js';
 

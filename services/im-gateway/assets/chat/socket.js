@@ -59,6 +59,7 @@ const frames = {
     if (!isMe(d.userId)) { if (c.type === 1) c.peerLastReadSeqId = Math.max(c.peerLastReadSeqId || 0, d.seqId); } else if (d.seqId >= (c.lastReadSeqId || 0)) {
       Object.assign(c, { lastReadSeqId: d.seqId, unreadCount: Math.max(0, c.lastSeqId - d.seqId) });
       if (!c.unreadCount) c.unreadMentions = 0;
+      else if (c.unreadMentions) return readConversation(c.id);
     }
   },
   'error': d => { if (!refused(d)) toast(d.message); },

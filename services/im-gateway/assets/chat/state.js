@@ -19,6 +19,16 @@ export const mayPin = c => c?.type === 1 || c?.type === 2 && (isManager(c) || c.
 export const mayNameAll = c => c?.type === 2 && (isManager(c) || c.settings?.members_mention_all === true);
 export const namesMe = m => !m.deleted && !isMe(m.senderId) && (m.mentionAll || m.mentions?.includes(session.user.id));
 
+// Ages in seconds beyond which the server refused to change messages. Its limits are settings, so they are learned.
+const limits = { edit: Infinity, recall: Infinity };
+const LIMIT_OF = { EDIT_TIME_EXCEEDED: 'edit', RECALL_TIME_EXCEEDED: 'recall' };
+const ageOf = m => Date.now() / 1000 - m.createdAt;
+export const isWithin = (limit, m) => ageOf(m) < limits[limit];
+export function learnFrom(refusal, m) {
+  const limit = LIMIT_OF[refusal.code];
+  if (limit) limits[limit] = Math.min(limits[limit], ageOf(m));
+}
+
 // Draws what changed, a moment later and once.
 const drawers = [];
 let isDue = false;

@@ -10,6 +10,9 @@ const WINDOW_MAX = 400; // messages kept of one conversation
 const MISSED_MAX = 500; // new messages up to which a stretch is caught up; beyond, it is read anew
 const REORDERED_MS = 400; // a number that skips another one is often followed by it
 
+const OF_READING = ['lastReadSeqId', 'unreadCount', 'unreadMentions'];
+const OF_MESSAGES = [...OF_READING, 'lastRev', 'lastSeqId', 'lastMessage', 'pinnedCount'];
+
 const path = (id, rest = '') => '/conversations/' + encodeURIComponent(id) + rest;
 
 let listedAt = null;
@@ -45,8 +48,9 @@ function learn(c) {
   remember(c.lastMessage?.sender);
   for (const m of c.members || []) remember(m.user);
   const next = { ...known, ...c, unreadMentions: c.unreadMentions || 0, pinnedCount: c.pinnedCount || 0 };
-  // An answer that was overtaken by pushes.
-  if (known?.lastRev > c.lastRev) for (const field of ['lastRev', 'lastSeqId', 'lastMessage', 'unreadCount', 'unreadMentions', 'pinnedCount']) next[field] = known[field];
+  // An answer that was overtaken: by pushes, or by what was read here.
+  const stale = known?.lastRev > c.lastRev ? OF_MESSAGES : known?.lastReadSeqId > c.lastReadSeqId ? OF_READING : [];
+  for (const field of stale) next[field] = known[field];
   conversations.set(c.id, next);
 }
 
@@ -77,60 +81,62 @@ export function logOf(id) {
   return log;
 }
 
-// Reads the newest messages, or those around one. Pushes wait meanwhile: the answer may be from before them.
-export async function load(log, around) {
+// One thing at a time is read about a conversation, and pushes wait meanwhile: what was read may be from before them.
+function reading(log, read) {
+  const work = (log.queue || Promise.resolve()).then(async () => {
+    log.held = [];
+    try {
+      return await read();
+    } finally {
+      const { held } = log;
+      log.held = null;
+      for (const apply of held) apply();
+      changed();
+    }
+  });
+  log.queue = work.catch(() => {});
+  return work;
+}
+const whenRead = (log, apply) => (log.held ? log.held.push(apply) : apply());
+
+// Reads the newest messages, or those around one.
+export const load = (log, around) => reading(log, () => readStretch(log, around));
+export const loadOnce = log => reading(log, () => log.loaded || readStretch(log));
+async function readStretch(log, around) {
   const c = conversations.get(log.id), rev = Math.max(log.head, c?.lastRev || 0);
   const where = around ? 'around_seq=' + around : 'at_least=' + (c?.lastSeqId || 0);
-  log.held ??= [];
-  try {
-    const page = await api('GET', path(log.id, `/messages?${where}&limit=${PAGE}&at_least_rev=${rev}`));
-    if (!logs.has(log.id)) return;
-    page.messages.forEach(m => remember(m.sender));
-    const ends = around ? { atStart: !page.prevCursor, atEnd: !page.hasMore } : { atStart: !page.hasMore, atEnd: true };
-    log.show(page.messages, { ...ends, rev });
-    fillQuotes(log);
-    if (page.behind) setTimeout(() => load(log, around).catch(() => {}), 2000);
-  } finally {
-    const held = log.held || [];
-    log.held = null;
-    for (const apply of held) apply();
-    changed();
-  }
+  const page = await api('GET', path(log.id, `/messages?${where}&limit=${PAGE}&at_least_rev=${rev}`));
+  page.messages.forEach(m => remember(m.sender));
+  log.show(page.messages, around ? { atStart: !page.prevCursor, atEnd: !page.hasMore, rev } : { atStart: !page.hasMore, atEnd: true, rev });
+  fillQuotes(log);
+  if (page.behind) setTimeout(() => load(log, around).catch(() => {}), 2000);
 }
-export async function loadOlder(log) {
-  if (log.atStart || log.loading || !log.loaded) return;
-  log.loading = true;
-  try {
-    const page = await api('GET', path(log.id, `/messages?cursor=${log.first}&limit=${PAGE}&at_least_rev=${log.rev}`));
+// Reads on at an end of the stretch.
+export const loadOlder = log => extend(log, 'atStart', () => `cursor=${log.first}`);
+export const loadNewer = log => extend(log, 'atEnd', () => `after_seq=${log.last}`);
+async function extend(log, end, where) {
+  if (log[end] || log.isExtending || !log.loaded) return;
+  log.isExtending = true;
+  const read = async () => {
+    if (log[end]) return;
+    const page = await api('GET', path(log.id, `/messages?${where()}&limit=${PAGE}&at_least_rev=${log.rev}`));
     page.messages.forEach(m => remember(m.sender));
-    log.extend(page.messages, { atStart: !page.hasMore });
-    log.trim(WINDOW_MAX, false);
+    log.extend(page.messages, { [end]: !page.hasMore });
+    log.trim(WINDOW_MAX, end === 'atEnd');
     fillQuotes(log);
-  } finally { log.loading = false; changed(); }
-}
-export async function loadNewer(log) {
-  if (log.atEnd || log.loading || !log.loaded) return;
-  log.loading = true;
-  try {
-    const page = await api('GET', path(log.id, `/messages?after_seq=${log.last}&limit=${PAGE}&at_least_rev=${log.rev}`));
-    page.messages.forEach(m => remember(m.sender));
-    log.extend(page.messages, { atEnd: !page.hasMore });
-    log.trim(WINDOW_MAX, true);
-    fillQuotes(log);
-    // A message that came while the page was read was left out of a stretch that had no end.
-    if (log.atEnd && conversations.get(log.id)?.lastSeqId > log.last) log.atEnd = false;
-  } finally { log.loading = false; changed(); }
+  };
+  await reading(log, read).finally(() => { log.isExtending = false; });
 }
 
 // Everything that is new or was changed since `log.rev`.
 export function catchUp(log) {
-  log.catching ??= readChanges(log).catch(() => {}).finally(() => { log.catching = null; changed(); });
+  log.catching ??= reading(log, () => readChanges(log)).catch(() => {}).finally(() => { log.catching = null; });
   return log.catching;
 }
 async function readChanges(log) {
   const c = conversations.get(log.id);
   if (!log.loaded) return;
-  if (log.atEnd && (c?.lastSeqId || 0) - log.last > MISSED_MAX) return load(log);
+  if (log.atEnd && (c?.lastSeqId || 0) - log.last > MISSED_MAX) return readStretch(log);
   for (let more = true, tries = 0; more && tries < 5;) {
     const page = await api('GET', path(log.id, `/changes?after_rev=${log.rev}&limit=200&at_least=${Math.max(log.head, c?.lastRev || 0)}`));
     page.messages.forEach(m => { remember(m.sender); log.take(m); });
@@ -138,6 +144,7 @@ async function readChanges(log) {
     log.reached(page.completeTo, !more);
     if (page.behind) { tries++; await pause(1000); }
   }
+  log.trim(WINDOW_MAX, true);
   fillQuotes(log);
 }
 export function noted(log, ...revs) {
@@ -148,13 +155,12 @@ export function noted(log, ...revs) {
 }
 
 // Reads one message again.
-export async function readMessage(log, seq) {
+const readMessage = (log, seq) => reading(log, async () => {
   const page = await api('GET', path(log.id, `/messages?around_seq=${seq}&limit=1&at_least_rev=${log.head}`));
   const m = page.messages.find(found => found.seqId === seq);
   remember(m?.sender);
   if (m) log.take(m);
-  changed();
-}
+});
 // Reads what quotes don't say: the name of an author that the page never saw, and a text that was too young to be
 // pushed with them.
 const askedFor = new Set();
@@ -168,13 +174,12 @@ function fillQuotes(log) {
   }
 }
 
-// Applies what was pushed: at once, or after what is being read.
-const whenRead = (log, apply) => (log.held ? log.held.push(apply) : apply());
-
 export async function arrived(d) {
   const m = { ...d, senderId: d.sender?.id || d.senderId };
   remember(m.sender);
   const c = conversations.get(d.conversationId), log = logs.get(d.conversationId);
+  // An own message that is acknowledged leaves those that wait: it must not vanish while something is read.
+  if (log?.held && isMe(m.senderId)) log.take(m);
   if (log) whenRead(log, () => { log.take(m); noted(log, d.rev); if (log.atEnd) log.trim(WINDOW_MAX, true); fillQuotes(log); });
   if (!c) return readConversation(d.conversationId);
   if (d.seqId <= c.lastSeqId) return changed();
@@ -217,5 +222,5 @@ export async function resync() {
     if (log.loaded && (conversations.get(log.id)?.lastRev || 0) > log.rev) await catchUp(log);
   }
   const log = currentLog();
-  if (log && !log.loaded) await load(log).catch(toast);
+  if (log) await loadOnce(log).catch(toast);
 }

@@ -88,15 +88,22 @@ impl Browser {
         let attached = self.call("Target.attachToTarget", attach).await;
         let window = Window {
             shared: self.shared.clone(),
-            session: attached["sessionId"].as_str().expect("a session").to_owned(),
+            session: attached["sessionId"]
+                .as_str()
+                .expect("a session")
+                .to_owned(),
         };
         for domain in ["Page", "Runtime", "Log"] {
             window.call(&format!("{domain}.enable"), json!({})).await;
         }
         let focused = json!({"enabled": true});
-        window.call("Emulation.setFocusEmulationEnabled", focused).await;
+        window
+            .call("Emulation.setFocusEmulationEnabled", focused)
+            .await;
         let source = json!({"source": include_str!("network.js")});
-        window.call("Page.addScriptToEvaluateOnNewDocument", source).await;
+        window
+            .call("Page.addScriptToEvaluateOnNewDocument", source)
+            .await;
         window.call("Page.navigate", json!({"url": url})).await;
         window.until("document.readyState === 'complete'").await;
         window
@@ -142,17 +149,25 @@ impl Shared {
         self.waiting.lock().insert(id, answer);
         let text = format!("{command}\0");
         let mut write = self.write.lock().await;
-        write.write_all(text.as_bytes()).await.expect("the browser listens");
+        write
+            .write_all(text.as_bytes())
+            .await
+            .expect("the browser listens");
         drop(write);
         let answer = tokio::time::timeout(PATIENCE, answered).await;
-        let mut answer = answer.expect("the browser answers").expect("the browser lives");
+        let mut answer = answer
+            .expect("the browser answers")
+            .expect("the browser lives");
         assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
         answer["result"].take()
     }
 
     /// Errors of scripts and of the policy count; a refusal of the API that the page shows doesn't.
     fn event(&self, said: &Value) {
-        let (entry, details) = (&said["params"]["entry"], &said["params"]["exceptionDetails"]);
+        let (entry, details) = (
+            &said["params"]["entry"],
+            &said["params"]["exceptionDetails"],
+        );
         let is_bad = match said["method"].as_str() {
             Some("Runtime.exceptionThrown") => true,
             Some("Log.entryAdded") => entry["level"] == "error" && entry["source"] != "network",
@@ -160,7 +175,9 @@ impl Shared {
         };
         if is_bad {
             let session = said["sessionId"].as_str().unwrap_or_default().to_owned();
-            self.complaints.lock().push((session, format!("{entry} {details}")));
+            self.complaints
+                .lock()
+                .push((session, format!("{entry} {details}")));
         }
     }
 }
@@ -187,27 +204,44 @@ impl Window {
 
     /// Waits until an expression holds.
     pub async fn until(&self, expression: &str) {
-        let what = format!("{expression}\non a page that says\n{}", self.text("body").await);
+        let what = format!(
+            "{expression}\non a page that says\n{}",
+            self.text("body").await
+        );
         let test = format!("!!({expression})");
-        eventually(&what, async || (self.eval(&test).await == true).then_some(())).await;
+        eventually(&what, async || {
+            (self.eval(&test).await == true).then_some(())
+        })
+        .await;
     }
 
     /// Waits until something is on the page.
     pub async fn sees(&self, selector: &str) {
-        self.until(&format!("document.querySelector({})", quoted(selector))).await;
+        self.until(&format!("document.querySelector({})", quoted(selector)))
+            .await;
     }
 
     /// Waits until a text is on the page where a selector says.
     pub async fn reads(&self, selector: &str, text: &str) {
         let (selector, text) = (quoted(selector), quoted(text));
         let found = "n => n.textContent.includes";
-        self.until(&format!("[...document.querySelectorAll({selector})].some({found}({text}))")).await;
+        self.until(&format!(
+            "[...document.querySelectorAll({selector})].some({found}({text}))"
+        ))
+        .await;
     }
 
     /// Text of the first element.
     pub async fn text(&self, selector: &str) -> String {
-        let text = format!("document.querySelector({})?.innerText ?? ''", quoted(selector));
-        self.eval(&text).await.as_str().unwrap_or_default().to_owned()
+        let text = format!(
+            "document.querySelector({})?.innerText ?? ''",
+            quoted(selector)
+        );
+        self.eval(&text)
+            .await
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// Clicks in the middle of the first element.
@@ -248,7 +282,8 @@ impl Window {
             "ArrowDown" => 40,
             _ => panic!("a key that no test pressed yet: {key}"),
         };
-        let mut event = json!({"type": "keyDown", "key": key, "code": key, "windowsVirtualKeyCode": code});
+        let mut event =
+            json!({"type": "keyDown", "key": key, "code": key, "windowsVirtualKeyCode": code});
         if key == "Enter" {
             event["text"] = "\r".into();
         }
@@ -260,7 +295,10 @@ impl Window {
     /// Replaces what a field holds.
     pub async fn fills(&self, selector: &str, text: &str) {
         self.sees(selector).await;
-        let select = format!("(n => {{ n.focus(); n.select(); }})(document.querySelector({}))", quoted(selector));
+        let select = format!(
+            "(n => {{ n.focus(); n.select(); }})(document.querySelector({}))",
+            quoted(selector)
+        );
         self.eval(&select).await;
         self.types(text).await;
     }
@@ -268,7 +306,9 @@ impl Window {
     /// What scripts and the policy of the page complained about so far.
     pub fn complaints(&self) -> Vec<String> {
         let complaints = self.shared.complaints.lock();
-        let own = complaints.iter().filter(|(session, _)| *session == self.session);
+        let own = complaints
+            .iter()
+            .filter(|(session, _)| *session == self.session);
         own.map(|(_, complaint)| complaint.clone()).collect()
     }
 }

@@ -11,7 +11,12 @@ async fn a_page_that_was_away_shows_messages_as_they_are_now() {
         return;
     };
     let (group, bens) = (&room.group, &room.bens);
-    let sent = ["to be edited", "to be taken back", "to be liked", "to be pinned"];
+    let sent = [
+        "to be edited",
+        "to be taken back",
+        "to be liked",
+        "to be pinned",
+    ];
     let mut ids = Vec::new();
     for content in sent {
         let message = room.anna.say(group, content).await.data_with(201);
@@ -22,12 +27,21 @@ async fn a_page_that_was_away_shows_messages_as_they_are_now() {
     bens.reads("#state", "offline").await;
     let path = |rest: &str| format!("/conversations/{group}/{rest}");
     let edited = path(&format!("messages/{}", ids[0]));
-    room.anna.put(&edited, json!({"content": "edited"})).await.data_with(200);
-    room.anna.delete(&path(&format!("messages/{}", ids[1]))).await.data_with(200);
+    room.anna
+        .put(&edited, json!({"content": "edited"}))
+        .await
+        .data_with(200);
+    room.anna
+        .delete(&path(&format!("messages/{}", ids[1])))
+        .await
+        .data_with(200);
     let reaction = path(&format!("messages/{}/reactions/%F0%9F%91%8D", ids[2]));
     room.anna.put(&reaction, json!({})).await.data_with(200);
     room.ben.put(&reaction, json!({})).await.data_with(200);
-    room.anna.put(&path(&format!("pins/{}", ids[3])), json!({})).await.data_with(200);
+    room.anna
+        .put(&path(&format!("pins/{}", ids[3])), json!({}))
+        .await
+        .data_with(200);
     room.anna.say(group, "and a new one").await.data_with(201);
     bens.eval("network.away = false").await;
     bens.message("and a new one").await;
@@ -40,7 +54,10 @@ async fn a_page_that_was_away_shows_messages_as_they_are_now() {
     bens.reads("#pins:not([hidden])", "1").await;
     // A handshake that was refused on purpose is all that may have failed.
     let complaints = bens.complaints();
-    assert!(complaints.iter().all(|c| c.contains("/nowhere")), "{complaints:?}");
+    assert!(
+        complaints.iter().all(|c| c.contains("/nowhere")),
+        "{complaints:?}"
+    );
 }
 
 #[tokio::test]
@@ -57,7 +74,10 @@ async fn a_push_that_was_lost_is_noticed_by_the_next_one() {
     annas.press("Enter").await;
     annas.reads(&format!("{message} .text"), "after").await;
     bens.until("network.missed > 0").await;
-    let shown = format!("document.querySelector({}).textContent", quoted(&format!("{message} .text")));
+    let shown = format!(
+        "document.querySelector({}).textContent",
+        quoted(&format!("{message} .text"))
+    );
     assert_eq!(bens.eval(&shown).await, "before");
     bens.eval("network.deaf = false").await;
     annas.says("next").await;

@@ -15,7 +15,10 @@ async fn files_of_the_page_come_with_a_policy_and_once() {
     let server = Server::shared().await;
     for (path, content_type) in FILES {
         let got = server.http().raw("GET", path, &[], Bytes::new()).await;
-        assert_eq!((got.status, got.header("content-type")), (200, content_type));
+        assert_eq!(
+            (got.status, got.header("content-type")),
+            (200, content_type)
+        );
         let policy = got.header("content-security-policy");
         assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self';"));
         assert!(!policy.contains("unsafe"), "{policy}");
@@ -24,7 +27,10 @@ async fn files_of_the_page_come_with_a_policy_and_once() {
         assert_eq!(got.header("cache-control"), "no-cache");
         let known = [("if-none-match", got.header("etag"))];
         let again = server.http().raw("GET", path, &known, Bytes::new()).await;
-        assert_eq!((again.status, again.header("etag")), (304, got.header("etag")));
+        assert_eq!(
+            (again.status, again.header("etag")),
+            (304, got.header("etag"))
+        );
     }
 }
 

@@ -18,5 +18,8 @@ fn pages_end_with_the_state_of_the_server() {
     };
     let said = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{said}");
-    assert_eq!(String::from_utf8_lossy(&run.stdout).trim(), "300 pages are right");
+    assert_eq!(
+        String::from_utf8_lossy(&run.stdout).trim(),
+        "300 pages are right"
+    );
 }

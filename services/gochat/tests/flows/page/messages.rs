@@ -20,13 +20,20 @@ async fn an_edit_shows_in_both_windows_and_can_be_given_up() {
     annas.press("Enter").await;
     for window in [annas, bens] {
         window.reads(&format!("{message} .text"), "hello").await;
-        let mark = format!("document.querySelector({}).title", quoted(&format!("{message} .edited")));
+        let mark = format!(
+            "document.querySelector({}).title",
+            quoted(&format!("{message} .edited"))
+        );
         window.until(&format!("{mark}.startsWith('Edited ')")).await;
     }
     // Whoever didn't write a message isn't offered to edit it.
     bens.click_right(&format!("{message} .bubble")).await;
     bens.sees("#menu [data-act=reply]").await;
-    assert_eq!(bens.eval("document.querySelectorAll('#menu [data-act=edit]').length").await, 0);
+    assert_eq!(
+        bens.eval("document.querySelectorAll('#menu [data-act=edit]').length")
+            .await,
+        0
+    );
     // The arrow in an empty field leads to the last message of one's own.
     annas.fills("#text", "").await;
     annas.press("ArrowUp").await;
@@ -45,7 +52,9 @@ async fn reactions_are_counted_and_a_click_takes_the_own_one_back() {
     let chip = format!("{message} [data-emoji='👍']");
     let is = |count: u32, mine: bool| {
         let chip = quoted(&chip);
-        format!("(n => n?.textContent === '👍{count}' && n.ariaPressed === '{mine}')(document.querySelector({chip}))")
+        format!(
+            "(n => n?.textContent === '👍{count}' && n.ariaPressed === '{mine}')(document.querySelector({chip}))"
+        )
     };
     bens.click_right(&format!("{message} .bubble")).await;
     bens.click("#menu .emojis button").await;
@@ -69,7 +78,9 @@ async fn reactions_are_counted_and_a_click_takes_the_own_one_back() {
     bens.reads("#toast:not([hidden])", "one emoji").await;
     annas.click(&chip).await;
     for window in [annas, bens] {
-        window.until(&format!("!document.querySelector({})", quoted(&chip))).await;
+        window
+            .until(&format!("!document.querySelector({})", quoted(&chip)))
+            .await;
     }
     room.close();
 }
@@ -84,27 +95,49 @@ async fn pins_are_listed_and_lead_to_messages_that_are_not_on_the_page() {
     annas.acts(&message, "pin").await;
     bens.reads("#pins:not([hidden])", "1").await;
     for n in 0..120 {
-        room.anna.say(&room.group, &format!("number {n}")).await.data_with(201);
+        room.anna
+            .say(&room.group, &format!("number {n}"))
+            .await
+            .data_with(201);
     }
     bens.message("number 119").await;
     bens.eval("location.reload()").await;
     bens.message("number 119").await;
     let is_there = format!("!!document.querySelector({})", quoted(&message));
-    assert_eq!(bens.eval(&is_there).await, false, "the page holds the newest messages only");
+    assert_eq!(
+        bens.eval(&is_there).await,
+        false,
+        "the page holds the newest messages only"
+    );
     bens.click("#pins").await;
     bens.reads("dialog[open]", "where we meet").await;
     bens.click("dialog li .row").await;
-    bens.until(&format!("document.activeElement === document.querySelector({})", quoted(&message))).await;
+    bens.until(&format!(
+        "document.activeElement === document.querySelector({})",
+        quoted(&message)
+    ))
+    .await;
     // What is said meanwhile waits behind the button.
-    room.anna.say(&room.group, "the last one").await.data_with(201);
+    room.anna
+        .say(&room.group, "the last one")
+        .await
+        .data_with(201);
     bens.reads("#list", "the last one").await;
     bens.click("#newest button").await;
     bens.message("the last one").await;
     // Members don't take pins off in a group that leaves that to its admins.
     bens.click("#pins").await;
     bens.sees("dialog[open] li").await;
-    assert_eq!(bens.eval("document.querySelectorAll('dialog li').length").await, 1);
-    assert_eq!(bens.eval("document.querySelectorAll('dialog li button').length").await, 1);
+    assert_eq!(
+        bens.eval("document.querySelectorAll('dialog li').length")
+            .await,
+        1
+    );
+    assert_eq!(
+        bens.eval("document.querySelectorAll('dialog li button').length")
+            .await,
+        1
+    );
     annas.click("#pins").await;
     annas.click("dialog li button:last-child").await;
     bens.until("document.getElementById('pins').hidden").await;
@@ -122,7 +155,9 @@ async fn a_message_that_was_taken_back_leaves_a_place() {
     bens.acts(&message, "recall").await;
     for window in [annas, bens] {
         window.reads(&format!("{message}.gone"), "taken back").await;
-        window.until("!document.getElementById('log').textContent.includes('oops')").await;
+        window
+            .until("!document.getElementById('log').textContent.includes('oops')")
+            .await;
         window.reads("#list", "taken back").await;
     }
     room.close();
@@ -137,16 +172,23 @@ async fn keys_alone_do_everything() {
     let first = annas.says("one").await;
     let second = annas.says("two").await;
     bens.message("two").await;
-    let has_focus = |selector: &str| format!("document.activeElement === document.querySelector({})", quoted(selector));
+    let has_focus = |selector: &str| {
+        format!(
+            "document.activeElement === document.querySelector({})",
+            quoted(selector)
+        )
+    };
     // The newest message is in the order of the Tab key; arrows lead to others.
-    bens.eval("document.querySelector('#log article[tabindex=\"0\"]').focus()").await;
+    bens.eval("document.querySelector('#log article[tabindex=\"0\"]').focus()")
+        .await;
     bens.until(&has_focus(&second)).await;
     bens.press("ArrowUp").await;
     bens.until(&has_focus(&first)).await;
     bens.press("Enter").await;
     bens.sees("#menu:popover-open").await;
     bens.press("Escape").await;
-    bens.until("!document.querySelector('#menu:popover-open')").await;
+    bens.until("!document.querySelector('#menu:popover-open')")
+        .await;
     bens.until(&has_focus(&first)).await;
     bens.press("Enter").await;
     bens.press("ArrowDown").await;
@@ -155,7 +197,8 @@ async fn keys_alone_do_everything() {
     bens.until(&has_focus("#text")).await;
     bens.reads("#replying", "one").await;
     bens.press("Escape").await;
-    bens.until("document.getElementById('replying').hidden").await;
+    bens.until("document.getElementById('replying').hidden")
+        .await;
     room.close();
 }
 
@@ -164,10 +207,14 @@ async fn a_text_is_only_text() {
     let Some(room) = Room::open().await else {
         return;
     };
-    let evil = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>";
+    let evil =
+        "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>";
     room.annas.says(evil).await;
     room.bens.message(evil).await;
-    let made = room.bens.eval("document.querySelectorAll('#log img, #log script').length").await;
+    let made = room
+        .bens
+        .eval("document.querySelectorAll('#log img, #log script').length")
+        .await;
     assert_eq!(made, 0);
     assert_ne!(room.bens.eval("document.title").await, "taken");
     room.close();

@@ -61,7 +61,9 @@ async fn sign_in(browser: &Browser, server: &Server, user: &User, conversation: 
     window.press("Enter").await;
     window.until("document.querySelector('#app:not([hidden])') && !document.getElementById('state').textContent").await;
     window.reads("#title", "Hikers").await;
-    window.until("!document.getElementById('log').textContent.includes('Loading')").await;
+    window
+        .until("!document.getElementById('log').textContent.includes('Loading')")
+        .await;
     window
 }
 
