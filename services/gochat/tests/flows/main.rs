@@ -22,6 +22,7 @@ mod groups;
 mod matrix;
 mod messages;
 mod own_state;
+mod page;
 mod paging;
 mod presence;
 mod proof;

@@ -138,14 +138,12 @@ async fn the_page_solves_too() {
     let Some(server) = server().await else {
         return;
     };
-    let page = include_str!("../../../im-gateway/assets/chat.html");
-    let (_, rest) = page.split_once("const prover").unwrap();
-    let (search, _) = rest.split_once("// The end of the proof of work.").unwrap();
+    let module = include_str!("../../../im-gateway/assets/chat/proof.js");
     let text = challenge(&server).await;
-    let script = format!(
-        "const prover{search}\nprover('{text}', {BITS}, () => true).then(p => console.log(p));"
-    );
-    let Ok(run) = Command::new("node").arg("-e").arg(script).output() else {
+    let script =
+        format!("{module}\nprover('{text}', {BITS}, () => true).then(p => console.log(p));");
+    let arguments = ["--input-type=module", "-e", &script];
+    let Ok(run) = Command::new("node").args(arguments).output() else {
         eprintln!("skipped: Node is not installed");
         return;
     };

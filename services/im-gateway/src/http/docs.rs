@@ -1,5 +1,4 @@
-//! A page that shows the API's description, and a small chat page. No page loads anything from
-//! elsewhere.
+//! A page that shows the API's description. It loads nothing from elsewhere.
 
 use std::sync::OnceLock;
 
@@ -33,15 +32,6 @@ pub(super) async fn openapi() -> Response {
 
 /// `/api/docs`.
 pub(super) async fn api_page() -> Response {
-    page(include_str!("../../assets/docs.html"))
-}
-
-/// `/`.
-pub(super) async fn chat_page() -> Response {
-    page(include_str!("../../assets/chat.html"))
-}
-
-fn page(html: &'static str) -> Response {
     let headers = [
         (
             header::CONTENT_TYPE,
@@ -57,19 +47,15 @@ fn page(html: &'static str) -> Response {
             HeaderValue::from_static("no-referrer"),
         ),
     ];
-    (headers, html).into_response()
+    (headers, include_str!("../../assets/docs.html")).into_response()
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn pages_load_nothing_from_elsewhere() {
-        for html in [
-            include_str!("../../assets/docs.html"),
-            include_str!("../../assets/chat.html"),
-        ] {
-            assert!(!html.contains("http://") && !html.contains("https://"));
-            assert!(!html.contains("innerHTML"), "text goes in as text");
-        }
+    fn the_page_loads_nothing_from_elsewhere() {
+        let html = include_str!("../../assets/docs.html");
+        assert!(!html.contains("http://") && !html.contains("https://"));
+        assert!(!html.contains("innerHTML"), "text goes in as text");
     }
 }

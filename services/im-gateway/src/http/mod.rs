@@ -3,6 +3,7 @@
 mod asks;
 mod auth;
 mod changes;
+mod chat_page;
 mod conversations;
 mod docs;
 mod document;
@@ -47,7 +48,9 @@ pub(crate) fn router(gw: Gw) -> Router {
         .merge(system());
     if gw.config.http.pages {
         router = router
-            .route("/", get(docs::chat_page))
+            .route("/", get(chat_page::page))
+            .route("/chat.css", get(chat_page::style))
+            .route("/chat.js", get(chat_page::script))
             .route("/api/docs", get(docs::api_page))
             .route("/api/openapi.json", get(docs::openapi));
     }

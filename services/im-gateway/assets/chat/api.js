@@ -1,0 +1,62 @@
+import { pause, uuid } from './dom.js';
+
+// The session, and requests in its name.
+const LONGEST_MS = 60000;
+export let session = JSON.parse(sessionStorage.getItem('gochat') || 'null');
+export function enter(entered) {
+  session = entered;
+  keep();
+}
+export function leave() {
+  sessionStorage.removeItem('gochat');
+  history.replaceState(null, '', location.pathname);
+  session = null;
+  location.reload();
+}
+const keep = () => sessionStorage.setItem('gochat', JSON.stringify(session));
+
+export async function api(method, path, body, again = true) {
+  const headers = { 'content-type': 'application/json' };
+  if (session) headers.authorization = 'Bearer ' + session.accessToken;
+  const answer = await fetch('/api' + path, { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(LONGEST_MS) });
+  const reply = await answer.json().catch(() => ({}));
+  if (reply.code === 'TOKEN_EXPIRED' && again && await refresh()) return api(method, path, body, false);
+  if (reply.success) return reply.data || {};
+  const refusal = new Error(reply.message || 'The server did not answer.');
+  throw Object.assign(refusal, { code: reply.code, status: answer.status, ...reply.details });
+}
+
+// Requests that find the token expired share one refresh.
+let refreshing = null;
+export function refresh() {
+  refreshing ??= renew().finally(() => { refreshing = null; });
+  return refreshing;
+}
+async function renew() {
+  const body = JSON.stringify({ refreshToken: session.refreshToken });
+  const answer = await fetch('/api/auth/refresh', { method: 'POST', headers: { 'content-type': 'application/json' }, body }).catch(() => null);
+  if (answer?.ok) {
+    Object.assign(session, (await answer.json()).data);
+    keep();
+    return true;
+  }
+  // A server that is busy or away says nothing about the session.
+  if (answer && answer.status < 500 && answer.status !== 429) leave();
+  return false;
+}
+
+// A request that has effect once: it is sent again under its id while the outcome is unknown.
+export async function once(method, path, body) {
+  const id = uuid();
+  for (let tries = 1; ; tries++) {
+    const how = { client_msg_id: id, resend: tries > 1 };
+    const query = body ? '' : '?' + new URLSearchParams(how);
+    try {
+      return await api(method, path + query, body && { ...body, ...how });
+    } catch (e) {
+      const mayPass = e.retryable ?? (e.status === undefined || e.status >= 500);
+      if (!mayPass || tries === 4 || e.retryAfter > 10) throw e;
+      await pause(Math.max(500 * 2 ** tries, (e.retryAfter || 0) * 1000));
+    }
+  }
+}

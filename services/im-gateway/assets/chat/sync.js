@@ -1,0 +1,226 @@
+import { api, session } from './api.js';
+import { pause, toast } from './dom.js';
+import { Log } from './log.js';
+import { changed, conversations, currentLog, isMe, logs, namesMe, people, remember, view } from './state.js';
+
+// Reading: the list, stretches of history, and what was missed.
+const PAGE = 50;
+const LOGS_MAX = 20; // conversations whose messages are kept
+const WINDOW_MAX = 400; // messages kept of one conversation
+const MISSED_MAX = 500; // new messages up to which a stretch is caught up; beyond, it is read anew
+const REORDERED_MS = 400; // a number that skips another one is often followed by it
+
+const OF_READING = ['lastReadSeqId', 'unreadCount', 'unreadMentions'];
+const OF_MESSAGES = [...OF_READING, 'lastRev', 'lastSeqId', 'lastMessage', 'pinnedCount'];
+
+const path = (id, rest = '') => '/conversations/' + encodeURIComponent(id) + rest;
+
+let listedAt = null;
+export async function readList() {
+  let syncTime = null;
+  for (let cursor = ''; cursor !== undefined;) {
+    const since = listedAt === null ? '' : '&last_sync=' + listedAt;
+    const page = await api('GET', '/conversations?size=100' + since + (cursor && '&cursor=' + encodeURIComponent(cursor)));
+    page.conversations.forEach(learn);
+    (page.removedIds || []).forEach(forget);
+    syncTime ??= page.syncTime;
+    cursor = page.nextCursor || undefined;
+  }
+  listedAt = syncTime ?? listedAt;
+  changed();
+}
+export async function readConversation(id) {
+  try {
+    learn(await api('GET', path(id)));
+  } catch (e) {
+    if (e.status !== 403 && e.status !== 404) throw e;
+    forget(id);
+  }
+  changed();
+}
+function forget(id) {
+  conversations.delete(id);
+  logs.delete(id);
+}
+function learn(c) {
+  const known = conversations.get(c.id);
+  remember(c.peer);
+  remember(c.lastMessage?.sender);
+  for (const m of c.members || []) remember(m.user);
+  const next = { ...known, ...c, unreadMentions: c.unreadMentions || 0, pinnedCount: c.pinnedCount || 0 };
+  // An answer that was overtaken: by pushes, or by what was read here.
+  const stale = known?.lastRev > c.lastRev ? OF_MESSAGES : known?.lastReadSeqId > c.lastReadSeqId ? OF_READING : [];
+  for (const field of stale) next[field] = known[field];
+  conversations.set(c.id, next);
+}
+
+// Members of a group, as far as names need them.
+const MEMBERS_MAX = 1000;
+const membersRead = new Map(); // conversation -> promise of [{ id, name, role }]
+export const forgetMembers = id => membersRead.delete(id);
+export function membersOf(id) {
+  if (!membersRead.has(id)) membersRead.set(id, readMembers(id).catch(() => { membersRead.delete(id); return []; }));
+  return membersRead.get(id);
+}
+async function readMembers(id) {
+  const all = [];
+  for (let cursor = ''; cursor !== undefined && all.length < MEMBERS_MAX;) {
+    const page = await api('GET', path(id, '/members?size=100' + (cursor && '&cursor=' + encodeURIComponent(cursor))));
+    for (const m of page.members) { remember(m.user); all.push({ id: m.userId, name: m.user?.username || '' }); }
+    cursor = page.nextCursor || undefined;
+  }
+  changed();
+  return all;
+}
+
+export function logOf(id) {
+  const log = logs.get(id) || new Log(id);
+  logs.delete(id);
+  logs.set(id, log); // used last
+  for (const old of logs.keys()) if (logs.size > LOGS_MAX && old !== view.current) logs.delete(old);
+  return log;
+}
+
+// One thing at a time is read about a conversation, and pushes wait meanwhile: what was read may be from before them.
+function reading(log, read) {
+  const work = (log.queue || Promise.resolve()).then(async () => {
+    log.held = [];
+    try {
+      return await read();
+    } finally {
+      const { held } = log;
+      log.held = null;
+      for (const apply of held) apply();
+      changed();
+    }
+  });
+  log.queue = work.catch(() => {});
+  return work;
+}
+const whenRead = (log, apply) => (log.held ? log.held.push(apply) : apply());
+
+// Reads the newest messages, or those around one.
+export const load = (log, around) => reading(log, () => readStretch(log, around));
+export const loadOnce = log => reading(log, () => log.loaded || readStretch(log));
+async function readStretch(log, around) {
+  const c = conversations.get(log.id), rev = Math.max(log.head, c?.lastRev || 0);
+  const where = around ? 'around_seq=' + around : 'at_least=' + (c?.lastSeqId || 0);
+  const page = await api('GET', path(log.id, `/messages?${where}&limit=${PAGE}&at_least_rev=${rev}`));
+  page.messages.forEach(m => remember(m.sender));
+  log.show(page.messages, around ? { atStart: !page.prevCursor, atEnd: !page.hasMore, rev } : { atStart: !page.hasMore, atEnd: true, rev });
+  fillQuotes(log);
+  if (page.behind) setTimeout(() => load(log, around).catch(() => {}), 2000);
+}
+// Reads on at an end of the stretch.
+export const loadOlder = log => extend(log, 'atStart', () => `cursor=${log.first}`);
+export const loadNewer = log => extend(log, 'atEnd', () => `after_seq=${log.last}`);
+async function extend(log, end, where) {
+  if (log[end] || log.isExtending || !log.loaded) return;
+  log.isExtending = true;
+  const read = async () => {
+    if (log[end]) return;
+    const page = await api('GET', path(log.id, `/messages?${where()}&limit=${PAGE}&at_least_rev=${log.rev}`));
+    page.messages.forEach(m => remember(m.sender));
+    log.extend(page.messages, { [end]: !page.hasMore });
+    log.trim(WINDOW_MAX, end === 'atEnd');
+    fillQuotes(log);
+  };
+  await reading(log, read).finally(() => { log.isExtending = false; });
+}
+
+// Everything that is new or was changed since `log.rev`.
+export function catchUp(log) {
+  log.catching ??= reading(log, () => readChanges(log)).catch(() => {}).finally(() => { log.catching = null; });
+  return log.catching;
+}
+async function readChanges(log) {
+  const c = conversations.get(log.id);
+  if (!log.loaded) return;
+  if (log.atEnd && (c?.lastSeqId || 0) - log.last > MISSED_MAX) return readStretch(log);
+  for (let more = true, tries = 0; more && tries < 5;) {
+    const page = await api('GET', path(log.id, `/changes?after_rev=${log.rev}&limit=200&at_least=${Math.max(log.head, c?.lastRev || 0)}`));
+    page.messages.forEach(m => { remember(m.sender); log.take(m); });
+    more = page.hasMore || page.behind;
+    log.reached(page.completeTo, !more);
+    if (page.behind) { tries++; await pause(1000); }
+  }
+  log.trim(WINDOW_MAX, true);
+  fillQuotes(log);
+}
+export function noted(log, ...revs) {
+  log.note(...revs);
+  const c = conversations.get(log.id);
+  if (c) c.lastRev = Math.max(c.lastRev || 0, ...revs);
+  if (log.isMissing && log.loaded) setTimeout(() => { if (log.isMissing) catchUp(log); }, REORDERED_MS);
+}
+
+// Reads one message again.
+const readMessage = (log, seq) => reading(log, async () => {
+  const page = await api('GET', path(log.id, `/messages?around_seq=${seq}&limit=1&at_least_rev=${log.head}`));
+  const m = page.messages.find(found => found.seqId === seq);
+  remember(m?.sender);
+  if (m) log.take(m);
+});
+// Reads what quotes don't say: the name of an author that the page never saw, and a text that was too young to be
+// pushed with them.
+const askedFor = new Set();
+function fillQuotes(log) {
+  for (const { replyTo } of log.messages) {
+    if (!replyTo || log.find(replyTo.messageId) || askedFor.has(replyTo.messageId)) continue;
+    const hasText = replyTo.excerpt !== undefined || replyTo.state === 'recalled' || replyTo.messageType > 1;
+    if (hasText && (people.has(replyTo.senderId) || isMe(replyTo.senderId))) continue;
+    askedFor.add(replyTo.messageId);
+    readMessage(log, replyTo.seqId).catch(() => {});
+  }
+}
+
+export async function arrived(d) {
+  const m = { ...d, senderId: d.sender?.id || d.senderId };
+  remember(m.sender);
+  const c = conversations.get(d.conversationId), log = logs.get(d.conversationId);
+  // An own message that is acknowledged leaves those that wait: it must not vanish while something is read.
+  if (log?.held && isMe(m.senderId)) log.take(m);
+  if (log) whenRead(log, () => { log.take(m); noted(log, d.rev); if (log.atEnd) log.trim(WINDOW_MAX, true); fillQuotes(log); });
+  if (!c) return readConversation(d.conversationId);
+  if (d.seqId <= c.lastSeqId) return changed();
+  Object.assign(c, { lastSeqId: d.seqId, lastRev: Math.max(c.lastRev || 0, d.rev), lastMessage: m, updatedAt: d.createdAt });
+  if (isMe(m.senderId)) { c.lastReadSeqId = d.seqId; if (log) log.readTo = undefined; }
+  else c.unreadCount = (c.unreadCount || 0) + 1;
+  if (namesMe(m)) c.unreadMentions = (c.unreadMentions || 0) + 1;
+  changed();
+}
+export function changeArrived(d) {
+  const c = conversations.get(d.conversationId), log = logs.get(d.conversationId);
+  if (log) whenRead(log, () => applyChange(log, d));
+  if (c) c.lastRev = Math.max(c.lastRev || 0, d.rev);
+  if (c?.lastMessage?.id === d.messageId && d.message) {
+    const { content, deleted } = d.message;
+    if (deleted) c.lastMessage = { ...c.lastMessage, content: '', deleted };
+    else if (content !== undefined) c.lastMessage = { ...c.lastMessage, content };
+  }
+  // How many unread messages name me, and how many are pinned, follows from messages that may not be here.
+  if (c && (d.kind === 'recalled' || d.kind === 'pinned' || d.kind === 'unpinned')) soonRead(d.conversationId);
+  changed();
+}
+function applyChange(log, d) {
+  // What was not told is among what changed since `log.rev`; numbers up to that one have been read already.
+  if (log.change(d, session.user.id)) noted(log, ...(d.revs?.length ? d.revs : [d.rev]));
+  else if (d.rev > log.rev) catchUp(log);
+  changed();
+}
+const soon = new Set();
+function soonRead(id) {
+  if (soon.has(id)) return;
+  soon.add(id);
+  setTimeout(() => { soon.delete(id); readConversation(id).catch(() => {}); }, 300);
+}
+
+// After a connect: the list, and what was missed in the conversations that are kept.
+export async function resync() {
+  await readList();
+  for (const log of [...logs.values()]) {
+    if (log.loaded && (conversations.get(log.id)?.lastRev || 0) > log.rev) await catchUp(log);
+  }
+  const log = currentLog();
+  if (log) await loadOnce(log).catch(toast);
+}
