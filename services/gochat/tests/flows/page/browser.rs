@@ -254,14 +254,24 @@ impl Window {
         self.press_mouse(selector, "right").await;
     }
 
+    /// Presses where the element stays and nothing lies over it: a page that is still being laid out
+    /// would be hit elsewhere.
     async fn press_mouse(&self, selector: &str, button: &str) {
         self.sees(selector).await;
         let place = format!(
-            "(() => {{ const n = document.querySelector({}); n.scrollIntoView({{block: 'nearest'}});
-            const b = n.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; }})()",
+            "(async () => {{ const n = document.querySelector({}); if (!n) return null;
+            n.scrollIntoView({{block: 'nearest'}});
+            const at = () => {{ const b = n.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; }};
+            const before = at(); await new Promise(done => setTimeout(done, 50)); const now = at();
+            const stays = before[0] === now[0] && before[1] === now[1];
+            return stays && n.contains(document.elementFromPoint(...now)) ? now : null; }})()",
             quoted(selector)
         );
-        let place = self.eval(&place).await;
+        let place = eventually(&format!("`{selector}` can be clicked"), async || {
+            let place = self.eval(&place).await;
+            place.is_array().then_some(place)
+        })
+        .await;
         for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
             let event = json!({"type": kind, "x": place[0], "y": place[1], "button": button, "clickCount": 1});
             self.call("Input.dispatchMouseEvent", event).await;
