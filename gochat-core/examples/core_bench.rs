@@ -109,6 +109,7 @@ fn step(what: &str, batch: u64, rounds: u64) {
                 key: ClientKey::new(sender, &format!("{next}-{n}")),
                 change: None,
                 refers: None,
+                only_repeat: None,
                 gateway,
                 resend: false,
                 bytes: 20,

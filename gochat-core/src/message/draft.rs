@@ -116,6 +116,14 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Checks a client id alone.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS`.
+    pub fn check_client_id(client_msg_id: &str, limits: &DraftLimits) -> Result<()> {
+        check_client_id(client_msg_id, limits.client_id_bytes)
+    }
+
     /// Checks type, content, client id and extra; an empty `extra` means there is none.
     ///
     /// # Errors

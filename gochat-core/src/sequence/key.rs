@@ -3,7 +3,7 @@
 use crate::ids::UserId;
 
 /// A sender and a 128-bit fingerprint of the id the client chose for a message or a change; windows
-/// keep 96 bits of it.
+/// keep 96 bits of it, one of which tells changes from messages.
 ///
 /// The sender is kept exactly: nobody can craft an id that collides with somebody else's. A
 /// collision among one sender's own ids takes chance of about 2⁻⁷⁰ per window, or a sender who
@@ -28,9 +28,10 @@ pub struct ClientKey {
 impl ClientKey {
     /// The key of a message.
     pub fn new(sender: UserId, client_msg_id: &str) -> Self {
+        let [first, rest] = fingerprint(client_msg_id.as_bytes());
         Self {
             sender,
-            print: fingerprint(client_msg_id.as_bytes()),
+            print: [first, rest & !CHANGE],
         }
     }
 
@@ -47,8 +48,20 @@ impl ClientKey {
         let Self { sender, print } = Self::new(sender, client_msg_id);
         Self {
             sender,
-            print: [print[0] ^ MIX[1], print[1] ^ MIX[0]],
+            print: [print[0] ^ MIX[1], (print[1] ^ MIX[0]) | CHANGE],
         }
+    }
+
+    /// Whether it is the key of a change.
+    ///
+    /// ```
+    /// use gochat_core::ids::UserId;
+    /// use gochat_core::sequence::ClientKey;
+    /// let a = UserId::new(1).unwrap();
+    /// assert!(ClientKey::of_change(a, "c-1").is_change() && !ClientKey::new(a, "c-1").is_change());
+    /// ```
+    pub fn is_change(&self) -> bool {
+        is_change(self.print[1] as u32)
     }
 
     /// A well mixed hash for tables.
@@ -60,6 +73,14 @@ impl ClientKey {
     pub(super) fn parts(&self) -> (u64, u32) {
         (self.print[0], self.print[1] as u32)
     }
+}
+
+/// Bit of a fingerprint that tells changes from messages; windows keep it.
+const CHANGE: u64 = 1;
+
+/// Whether the rest of a fingerprint, as windows keep it, is that of a change.
+pub(super) fn is_change(print_rest: u32) -> bool {
+    u64::from(print_rest) & CHANGE != 0
 }
 
 /// A well mixed hash of an author and the first half of a fingerprint.

@@ -162,10 +162,11 @@ impl ConversationLog {
         Some((entry.sender(), self.assigned(entry)))
     }
 
-    /// When this user's newest message inside the window was sent, to the second. Looks through the
-    /// whole window.
-    pub fn last_sent(&self, user: UserId) -> Option<UnixMillis> {
-        let at = self.window.last_sent(user, self.head)?;
+    /// When this user's newest message inside the window was sent, to the second; `None` when that was
+    /// before `since`. Looks no further back.
+    pub fn last_sent(&self, user: UserId, since: UnixMillis) -> Option<UnixMillis> {
+        let since = u32::try_from(since / 1000).unwrap_or(u32::MAX);
+        let at = self.window.last_sent(user, since)?;
         Some(u64::from(at) * 1000)
     }
 
@@ -418,17 +419,23 @@ mod tests {
     #[test]
     fn a_user_s_newest_message_is_no_change_of_one() {
         let mut log = ConversationLog::default();
-        let own = |n: u64| ClientKey::new(UserId::new(7).unwrap(), &n.to_string());
+        let user = UserId::new(7).unwrap();
+        let own = |n: u64| ClientKey::new(user, &n.to_string());
+        let change = |n: u64| ClientKey::of_change(user, &n.to_string());
         let id = |n| MessageId::new(n).unwrap();
-        assert_eq!(log.last_sent(UserId::new(7).unwrap()), None);
+        let last = |log: &ConversationLog| log.last_sent(user, 5_000);
+        assert_eq!(last(&log), None);
+        // The message that is changed is not in the window any more.
+        log.append_change(change(1), id(9), 1, 8_000);
+        assert_eq!(last(&log), None);
         let first = log.append(own(1), id(1), 10_000);
         log.append(key(1), id(2), 20_000);
         log.commit(20_000);
         // Changes of an older and of the newest message.
-        log.append_change(own(2), id(1), first.seq, 30_000);
-        log.append_change(own(3), id(2), 2, 40_000);
-        let last = |log: &ConversationLog| log.last_sent(UserId::new(7).unwrap());
+        log.append_change(change(2), id(1), first.seq, 30_000);
+        log.append_change(change(3), id(2), 2, 40_000);
         assert_eq!(last(&log), Some(10_000));
+        assert_eq!(log.last_sent(user, 11_000), None);
         log.append(own(4), id(3), 50_500);
         assert_eq!(last(&log), Some(50_000));
         log.rollback();

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashTable;
 
-use super::key::{ClientKey, hash};
+use super::key::{ClientKey, hash, is_change};
 use super::log::{Head, Recorded};
 use crate::ids::{MessageId, Rev, SeqId, UnixMillis, UserId};
 
@@ -145,20 +145,12 @@ impl Window {
         found.filter(|entry| entry.is_live(head, now))
     }
 
-    /// When this user's newest message in the ring was sent, in Unix seconds. A message is the first
-    /// entry with its number; its changes have it, too, and come later.
-    pub(super) fn last_sent(&self, user: UserId, head: Head) -> Option<u32> {
-        let (mut newest, mut last) = (0, None);
-        for entry in &self.ring {
-            let seq = entry.seq(head);
-            if seq > newest {
-                newest = seq;
-                if entry.sender == user {
-                    last = Some(entry.at_secs);
-                }
-            }
-        }
-        last
+    /// When this user's newest message in the ring was sent, in Unix seconds; `None` when that was
+    /// before `since`.
+    pub(super) fn last_sent(&self, user: UserId, since: u32) -> Option<u32> {
+        let young = self.ring.iter().rev().take_while(|e| e.at_secs >= since);
+        let mut own = young.filter(|e| e.sender == user && !is_change(e.print_rest));
+        own.next().map(|entry| entry.at_secs)
     }
 
     /// `rev` of the oldest live entry.

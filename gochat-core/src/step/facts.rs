@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::record::{Change, Sender, Submission};
+use super::record::{Change, Sender};
 use crate::error::{Error, ErrorCode, Result};
 use crate::ids::{ConversationId, UnixMillis, UserId};
 use crate::message::{ChangeKind, Emoji, RECALL_WINDOW_MS};
@@ -91,7 +91,11 @@ impl Members {
     }
 
     /// Standing of a user in `conversation`; the outer `None` means it must be asked for.
-    fn standing(&self, conversation: ConversationId, user: UserId) -> Option<Option<Standing>> {
+    pub(super) fn standing(
+        &self,
+        conversation: ConversationId,
+        user: UserId,
+    ) -> Option<Option<Standing>> {
         match (self, conversation) {
             (_, ConversationId::World) => Some(Some(Standing::plain(user))),
             (_, ConversationId::Single(..)) => {
@@ -165,32 +169,6 @@ impl Facts {
     /// Whether a message of this user can be judged without asking again.
     pub fn covers(&self, conversation: ConversationId, user: UserId) -> bool {
         self.members.standing(conversation, user).is_some()
-    }
-
-    /// Whether the author of a message and the users it names are known.
-    pub(super) fn covers_all_of(&self, submission: &Submission) -> bool {
-        let conversation = submission.conversation;
-        let mut mentions = submission.mentions().iter();
-        self.covers(conversation, submission.sender())
-            && (!matches!(conversation, ConversationId::Group(_))
-                || mentions.all(|user| self.covers(conversation, *user)))
-    }
-
-    /// Those of the users that a message in `conversation` may name: its members, and anybody in the
-    /// world chat. Others are left out: whoever left a moment ago is no reason to refuse a message.
-    pub(super) fn members_among(
-        &self,
-        conversation: ConversationId,
-        users: &[UserId],
-    ) -> Result<Vec<UserId>> {
-        let mut members = Vec::new();
-        for user in users {
-            let standing = self.members.standing(conversation, *user);
-            if standing.ok_or(ErrorCode::ServiceUnavailable)?.is_some() {
-                members.push(*user);
-            }
-        }
-        Ok(members)
     }
 
     /// Whether `user` may name everybody: in groups admins and the owner, or every member where the

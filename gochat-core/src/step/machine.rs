@@ -17,6 +17,10 @@ use crate::ids::{ConversationId, MessageId, UnixMillis, UserId};
 use crate::message::{ChangeKind, State, Windows, Wish};
 use crate::sequence::{Assigned, Head};
 
+/// Maximum number of users, over the messages of a batch to a group too large to list, whose
+/// membership is asked because they are named. Messages that name more are refused, retryably.
+const NAMED_MAX: usize = 1_000;
+
 /// A point in the stream of committed batches; see [`PartitionMachine::saved`].
 pub type Mark = u64;
 
@@ -209,9 +213,10 @@ impl PartitionMachine {
             let known = slot
                 .facts
                 .as_ref()
-                .is_some_and(|facts| facts.covers_all_of(submission));
+                .is_some_and(|f| f.covers(conversation, sender));
             let usable = slot.loaded && known;
-            let asks = resend || target.is_some() || quote.is_some();
+            let names = slot.must_ask_named(submission, self.now);
+            let asks = resend || names || target.is_some() || quote.is_some();
             if usable && !asks && !self.is_old(slot) {
                 continue;
             }
@@ -220,6 +225,7 @@ impl PartitionMachine {
                     conversation,
                     with_recent: !slot.loaded,
                     senders: Vec::new(),
+                    named: Vec::new(),
                     resends: Vec::new(),
                     targets: Vec::new(),
                     quotes: Vec::new(),
@@ -239,12 +245,16 @@ impl PartitionMachine {
             }
             if matches!(conversation, ConversationId::Group(_)) {
                 needs[need].senders.push(sender);
-                needs[need].senders.extend_from_slice(submission.mentions());
+                let room = NAMED_MAX.saturating_sub(needs[need].named.len());
+                let named = submission.mentions().iter().take(room);
+                needs[need].named.extend(named);
             }
         }
         for need in &mut needs {
             need.senders.sort_unstable();
             need.senders.dedup();
+            need.named.sort_unstable();
+            need.named.dedup();
             need.targets.sort_unstable();
             need.targets.dedup();
             need.quotes.sort_unstable();
@@ -268,6 +278,7 @@ impl PartitionMachine {
         }
         slot.looked_to = loaded.head.rev.max(loaded.head.seq);
         slot.looked = loaded.resends;
+        slot.named = loaded.named;
         if let Some(mut found) = loaded.targets {
             slot.targets_asked = true;
             slot.excerpts = std::mem::take(&mut found.excerpts);
@@ -440,6 +451,9 @@ impl PartitionMachine {
                 None => return Ok(Admission::Refused(ErrorCode::ServiceUnavailable.into())),
             }
         }
+        if let Some(code) = submission.only_repeat {
+            return Ok(Admission::Refused(code.into()));
+        }
         let facts = match &slot.facts {
             _ if slot.absent => {
                 return Ok(Admission::Refused(ErrorCode::ConversationNotFound.into()));
@@ -564,6 +578,7 @@ impl PartitionMachine {
         slot.absent = false;
         slot.targets_asked = false;
         slot.excerpts.clear();
+        slot.named.clear();
         slot.looked.clear();
         // Nothing was learned about it, so nothing needs to be kept: a flood of made-up ids
         // must not push real conversations out.
@@ -631,7 +646,8 @@ fn judge_slow_mode(slot: &Slot, facts: &Facts, user: UserId, now: UnixMillis) ->
     if interval == 0 {
         return Ok(());
     }
-    let last = slot.log.last_sent(user).unwrap_or(0);
+    let since = now.saturating_sub(interval);
+    let last = slot.log.last_sent(user, since).unwrap_or(0);
     // Clocks of two owners differ: nobody waits for longer than the interval.
     match last
         .saturating_add(interval)
@@ -669,7 +685,7 @@ fn judge_references(
     };
     Ok(Some(Box::new(Referred {
         reply,
-        mentions: facts.members_among(slot.id, &refers.mentions)?,
+        mentions: slot.members_among(facts, &refers.mentions)?,
         mention_all: refers.mention_all,
     })))
 }

@@ -29,8 +29,8 @@
 //! let mut machine = PartitionMachine::new(Limits::default());
 //!
 //! let key = ClientKey::new(a, "c-1");
-//! let (change, refers) = (None, None);
-//! machine.begin([Record::Submit(Submission { conversation, key, change, refers, gateway, resend: false, bytes: 5, long: false })]);
+//! let (change, refers, only_repeat) = (None, None, None);
+//! machine.begin([Record::Submit(Submission { conversation, key, change, refers, only_repeat, gateway, resend: false, bytes: 5, long: false })]);
 //! assert_eq!(machine.needs().len(), 1);
 //! let facts = Some(Facts::open(Members::Implicit));
 //! let head = Head { seq: 41, rev: 50 };

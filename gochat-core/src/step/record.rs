@@ -1,6 +1,6 @@
 //! What comes in: decoded records, and facts that were loaded for them.
 
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::fanout::GatewayIx;
 use crate::ids::{ConversationId, MessageId, UserId};
 use crate::message::{ChangeKind, Emoji, QuoteState, Refers, Reply, State, Target};
@@ -44,7 +44,10 @@ pub struct Submission {
     pub gateway: GatewayIx,
     /// The author may have sent it before: when the idempotency window doesn't know it, the database is asked.
     pub resend: bool,
-    /// Bytes of content and extra.
+    /// It goes no further than to an earlier sending under its id, and is refused with this code if
+    /// there was none: what it would say can't be had.
+    pub only_repeat: Option<ErrorCode>,
+    /// Bytes of content and extra, and what it costs to name users.
     pub bytes: u32,
     /// The content is longer than guests may write.
     pub long: bool,
@@ -122,9 +125,10 @@ pub struct Need {
     pub conversation: ConversationId,
     /// Whether head and recent messages are needed as well: on first touch.
     pub with_recent: bool,
-    /// Authors, and users they name, whose membership matters even when the group is too large to
-    /// list. Distinct.
+    /// Authors whose membership matters even when the group is too large to list. Distinct.
     pub senders: Vec<UserId>,
+    /// Users that are named, whose membership matters likewise. Distinct, and bounded.
+    pub named: Vec<UserId>,
     /// Places in the batch of resends that are to be looked for in the database: the window doesn't reach back far
     /// enough to tell.
     pub resends: Vec<usize>,
@@ -149,6 +153,8 @@ pub struct Loaded {
     pub recent: Vec<Recorded>,
     /// What was found of the resends that were asked for.
     pub resends: Vec<Looked>,
+    /// Users that were asked for because they are named, and whether they are members.
+    pub named: Vec<(UserId, bool)>,
     /// What is stored of the messages to be changed, as of `head`; `None` when it was not looked
     /// for.
     pub targets: Option<Found>,

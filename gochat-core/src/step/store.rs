@@ -5,6 +5,7 @@ use hashbrown::HashMap;
 use super::facts::Facts;
 use super::record::{Change, Excerpt, Looked, Quoted, Submission};
 use super::targets::Targets;
+use crate::error::{ErrorCode, Result};
 use crate::ids::{ConversationId, MessageId, Rev, UnixMillis, UserId};
 use crate::message::{QuoteState, Reply, State, Target};
 use crate::ratelimit::TokenBucket;
@@ -31,6 +32,9 @@ pub(super) struct Slot {
     pub(super) looked_to: Rev,
     /// Whether the database was asked in this batch about the messages to be changed.
     pub(super) targets_asked: bool,
+    /// Users that messages of this batch name, and whether they are members, of a group too large to
+    /// list. Kept apart from the authors whose standing is remembered: strangers can name anybody.
+    pub(super) named: Vec<(UserId, bool)>,
     /// What is shown of messages that are answered in this batch.
     pub(super) excerpts: Vec<(MessageId, Excerpt)>,
     /// Boxed: in most conversations nothing is changed.
@@ -68,6 +72,7 @@ impl Slot {
             looked_to: 0,
             targets_asked: false,
             excerpts: Vec::new(),
+            named: Vec::new(),
             targets: None,
             batch: 0,
             plan: None,
@@ -113,6 +118,37 @@ impl Slot {
     pub(super) fn must_ask_quote(&self, wish: &Submission, now: UnixMillis) -> Option<MessageId> {
         let id = wish.reply_to()?;
         self.log.find(&wish.key, now).is_none().then_some(id)
+    }
+
+    /// Whether the users that a message names must be looked up: of a group too large to list only
+    /// authors are remembered.
+    pub(super) fn must_ask_named(&self, wish: &Submission, now: UnixMillis) -> bool {
+        let is_listed = |facts: &Facts| facts.members.list().is_some();
+        matches!(self.id, ConversationId::Group(_))
+            && !wish.mentions().is_empty()
+            && !self.facts.as_ref().is_some_and(is_listed)
+            && self.log.find(&wish.key, now).is_none()
+    }
+
+    /// Those of the users that a message here may name: members, and anybody in the world chat. Others
+    /// are left out: whoever left a moment ago is no reason to refuse a message.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` while it isn't known of one.
+    pub(super) fn members_among(&self, facts: &Facts, users: &[UserId]) -> Result<Vec<UserId>> {
+        let mut members = Vec::new();
+        for user in users {
+            let asked = self.named.iter().find(|(named, _)| named == user);
+            let is_member = match (asked, facts.members.standing(self.id, *user)) {
+                (_, Some(standing)) => standing.is_some(),
+                (Some((_, is_member)), None) => *is_member,
+                (None, None) => return Err(ErrorCode::ServiceUnavailable.into()),
+            };
+            if is_member {
+                members.push(*user);
+            }
+        }
+        Ok(members)
     }
 
     /// The message that is answered; the outer `None` when it isn't known, the inner one when there

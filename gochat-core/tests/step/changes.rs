@@ -25,6 +25,7 @@ fn wish(place: ConversationId, who: u64, client: &str, kind: ChangeKind, target:
             emoji: None,
         }),
         refers: None,
+        only_repeat: None,
         gateway: gateways(1)[0],
         resend: false,
         bytes: 20,

@@ -148,6 +148,7 @@ fn the_world_chat_is_broadcast_to_every_live_gateway() {
         key: gochat_core::sequence::ClientKey::new(user(1), "b"),
         change: None,
         refers: None,
+        only_repeat: None,
         gateway: gateways(1)[0],
         resend: false,
         bytes: 20,

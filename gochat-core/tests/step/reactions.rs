@@ -38,6 +38,7 @@ fn wish(
             emoji: text.parse().ok(),
         }),
         refers: None,
+        only_repeat: None,
         gateway: gateways(1)[0],
         resend: false,
         bytes: 4,

@@ -34,6 +34,7 @@ fn message(place: ConversationId, sender: u64, client: &str, refers: Refers) -> 
         key: ClientKey::new(user(sender), client),
         change: None,
         refers: Some(Box::new(refers)),
+        only_repeat: None,
         gateway: gateways(1)[0],
         resend: false,
         bytes: 20,
@@ -103,6 +104,7 @@ fn a_text_that_was_edited_or_taken_back_since_is_not_quoted() {
                 emoji: None,
             }),
             refers: None,
+            only_repeat: None,
             gateway: gateways(1)[0],
             resend: false,
             bytes: 20,
@@ -161,19 +163,63 @@ fn only_members_are_named() {
 }
 
 #[test]
-fn of_a_group_too_large_to_list_the_named_are_asked_for() {
+fn of_a_group_too_large_to_list_the_named_are_asked_for_each_time() {
     let mut bench = Bench::new();
     let g = bench.store_group(1, &[1, 2, 3]);
     let facts = bench.stored.get_mut(&g).unwrap().facts.as_mut().unwrap();
-    let (asked, found) = ([1, 2, 9].map(user), [1, 2].map(user));
-    facts.members = Members::asked(&asked, found.map(Standing::plain));
-    let record = message(g, 1, "a", refers(None, &[2, 9], false));
-    bench.machine.begin(vec![record.clone()]);
-    assert_eq!(bench.machine.needs()[0].senders, asked);
-    assert_eq!(one(&mut bench, record).unwrap().mentions, [user(2)]);
-    // Nobody knows whether user 5 is a member: the answer has to wait.
-    let unknown = message(g, 1, "b", refers(None, &[5], false));
+    facts.members = Members::asked(&[user(1)], [Standing::plain(user(1))]);
+    for client in ["a", "b"] {
+        let record = message(g, 1, client, refers(None, &[2, 9], false));
+        bench.machine.begin(vec![record.clone()]);
+        let need = &bench.machine.needs()[0];
+        assert_eq!(
+            (&*need.senders, &*need.named),
+            (&[user(1)][..], &[user(2), user(9)][..])
+        );
+        bench.stored.get_mut(&g).unwrap().named = vec![(user(2), true), (user(9), false)];
+        assert_eq!(one(&mut bench, record).unwrap().mentions, [user(2)]);
+    }
+    // Nobody knows whether user 5 is a member: the message has to wait.
+    let unknown = message(g, 1, "c", refers(None, &[5], false));
     assert_eq!(one(&mut bench, unknown), Err(ErrorCode::ServiceUnavailable));
+}
+
+#[test]
+fn a_batch_that_names_thousands_asks_for_a_thousand() {
+    let mut bench = Bench::new();
+    let g = bench.store_group(1, &[1]);
+    let facts = bench.stored.get_mut(&g).unwrap().facts.as_mut().unwrap();
+    facts.members = Members::asked(&[user(1)], [Standing::plain(user(1))]);
+    let names = |n: u64| (n * 50 + 2..n * 50 + 52).collect::<Vec<_>>();
+    let records = (0..30).map(|n| message(g, 1, &n.to_string(), refers(None, &names(n), false)));
+    bench.machine.begin(records);
+    let needs = bench.machine.needs();
+    assert_eq!((needs[0].senders.len(), needs[0].named.len()), (1, 1_000));
+}
+
+#[test]
+fn what_can_t_be_said_is_still_acknowledged_as_a_repeat() {
+    let (mut bench, s) = single();
+    let only = |client: &str| {
+        let Record::Submit(submission) = message(s, 1, client, Refers::default()) else {
+            panic!("not a message");
+        };
+        Record::Submit(Submission {
+            only_repeat: Some(ErrorCode::MessageRecalled),
+            ..submission
+        })
+    };
+    assert_eq!(bench.send(s, 1, "a"), Ok(1));
+    let outcome = |effects: Vec<Effect>| match effects.first() {
+        Some(Effect::Ack {
+            message, replay, ..
+        }) => Ok((message.seq, *replay)),
+        Some(Effect::Nack { error, .. }) => Err(error.code),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(outcome(bench.run(vec![only("a")])), Ok((1, true)));
+    let refused = Err(ErrorCode::MessageRecalled);
+    assert_eq!(outcome(bench.run(vec![only("b")])), refused);
 }
 
 #[test]

@@ -255,6 +255,7 @@ impl World {
             key,
             change,
             refers: None,
+            only_repeat: None,
             gateway: gateways(1)[0],
             resend,
             bytes: 20,
@@ -306,6 +307,7 @@ impl World {
             head,
             recent,
             resends,
+            named: Vec::new(),
             targets,
             facts: Some(Facts::open(Members::all(members))),
         }

@@ -113,6 +113,7 @@ impl Bench {
             key,
             change: None,
             refers: None,
+            only_repeat: None,
             gateway: self.live[0],
             resend: false,
             bytes: 20,

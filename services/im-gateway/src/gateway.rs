@@ -45,6 +45,8 @@ use crate::{downstream, http, metrics, server, upstream};
 /// How long a start waits for the list of revocations before it goes on without tokens being
 /// believed.
 const FIRST_LOAD: Duration = Duration::from_secs(1);
+/// Messages that are read at the same time to be passed on; more are refused, retryably.
+const FORWARDS_MAX: usize = 256;
 
 /// What the gateway needs from the world.
 #[derive(Clone)]
@@ -295,6 +297,7 @@ pub(crate) fn assemble(config: Config, ports: Ports) -> (Gw, Queues) {
         presence,
         typing,
         waiters: Waiters::new(config.http.max_waiting_sends),
+        forwards: Semaphore::new(FORWARDS_MAX),
         upstream,
         upstream_topic: Arc::from(topics::UPSTREAM),
         health: Health::default(),

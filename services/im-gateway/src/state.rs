@@ -73,6 +73,8 @@ pub(crate) struct Shared {
     pub(crate) presence: Presence,
     pub(crate) typing: Typing,
     pub(crate) waiters: Waiters,
+    /// Room for messages that are read to be passed on.
+    pub(crate) forwards: Semaphore,
     pub(crate) upstream: mpsc::Sender<Queued>,
     pub(crate) upstream_topic: Arc<str>,
     pub(crate) health: Health,

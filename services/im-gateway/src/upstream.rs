@@ -119,10 +119,12 @@ fn referring(refers: Option<&Refers>) -> UpstreamMessage {
 }
 
 /// Reads the message that is passed on, where it stands and as its reader may see it, and queues it
-/// for the log. Returns what it says.
+/// for the log. Returns what it says; nothing when it can't be read any more: then the log knows
+/// whether it is a repeat.
 ///
 /// # Errors
-/// Those of reading it, and those of [`accept`].
+/// `SERVICE_UNAVAILABLE` while too many are being read, retryable ones of reading it, and those of
+/// [`accept`].
 pub(crate) async fn accept_forward(
     gw: &Gw,
     origin: Origin,
@@ -130,7 +132,45 @@ pub(crate) async fn accept_forward(
     source: Forward,
     trace: String,
 ) -> Result<ReadForwardSourceResponse, Error> {
+    // Paid for before it is read: reading costs more than writing.
+    admit(gw, origin, message.conversation_id)?;
+    let Ok(_permit) = gw.forwards.try_acquire() else {
+        return Err(ErrorCode::ServiceUnavailable.into());
+    };
     let client_msg_id = own_id(message.client_msg_id);
+    let limits = DraftLimits::default();
+    Draft::check_client_id(&client_msg_id, &limits)?;
+    let (source, only_repeat) = match read_source(gw, origin, source, &trace).await {
+        Ok(source) => (source, ""),
+        Err(error) if error.is_retryable() => return Err(error),
+        Err(error) => (ReadForwardSourceResponse::default(), error.code.code()),
+    };
+    let from = source.forwarded.clone().map(|from| Forwarded {
+        message_id: from.message_id.parse().unwrap_or_default(),
+        conversation_id: from.conversation_id,
+        sender_id: from.sender_id,
+        sender_name: from.sender_name,
+    });
+    let record = UpstreamMessage {
+        message_type: source.r#type,
+        content: source.content.clone(),
+        client_msg_id,
+        extra: source.extra.clone(),
+        resend: message.resend,
+        forwarded: from,
+        only_repeat: only_repeat.to_owned(),
+        ..referring(message.refers.as_deref())
+    };
+    enqueue(gw, origin, message.conversation_id, record, trace)?;
+    Ok(source)
+}
+
+async fn read_source(
+    gw: &Gw,
+    origin: Origin,
+    source: Forward,
+    trace: &str,
+) -> Result<ReadForwardSourceResponse, Error> {
     let request = ReadForwardSourceRequest {
         user_id: origin.user.to_string(),
         source: Some(ForwardSource {
@@ -141,35 +181,10 @@ pub(crate) async fn accept_forward(
     let clients = &gw.backend.messages;
     let read = gw
         .backend
-        .read(clients, &trace, request, |mut c, r| async move {
+        .read(clients, trace, request, |mut c, r| async move {
             c.read_forward_source(r).await
         });
-    let source = read.await?;
-    Draft::check(
-        source.r#type,
-        &source.content,
-        &client_msg_id,
-        &source.extra,
-        Writer::Client,
-        &DraftLimits::default(),
-    )?;
-    let from = source.forwarded.clone().unwrap_or_default();
-    let record = UpstreamMessage {
-        message_type: source.r#type,
-        content: source.content.clone(),
-        client_msg_id,
-        extra: source.extra.clone(),
-        resend: message.resend,
-        forwarded: Some(Forwarded {
-            message_id: from.message_id.parse().unwrap_or_default(),
-            conversation_id: from.conversation_id,
-            sender_id: from.sender_id,
-            sender_name: from.sender_name,
-        }),
-        ..referring(message.refers.as_deref())
-    };
-    submit(gw, origin, message.conversation_id, record, trace)?;
-    Ok(source)
+    read.await
 }
 
 /// Checks a change of a message and queues it for the log.
@@ -220,7 +235,16 @@ fn normal(content: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// Queues a record whose form is right, with what every record has.
+/// Charges the author for a record, and refuses it while the gateway drains.
+fn admit(gw: &Gw, origin: Origin, conversation: ConversationId) -> Result<(), Error> {
+    if gw.health.is_draining() {
+        return Err(ErrorCode::ServiceUnavailable.into());
+    }
+    gw.limits
+        .admit_send(origin.user, conversation, clock::now_ms())
+}
+
+/// Admits a record whose form is right, and queues it.
 fn submit(
     gw: &Gw,
     origin: Origin,
@@ -228,11 +252,18 @@ fn submit(
     record: UpstreamMessage,
     trace: String,
 ) -> Result<(), Error> {
-    if gw.health.is_draining() {
-        return Err(ErrorCode::ServiceUnavailable.into());
-    }
-    gw.limits
-        .admit_send(origin.user, conversation, clock::now_ms())?;
+    admit(gw, origin, conversation)?;
+    enqueue(gw, origin, conversation, record, trace)
+}
+
+/// Queues a record with what every record has.
+fn enqueue(
+    gw: &Gw,
+    origin: Origin,
+    conversation: ConversationId,
+    record: UpstreamMessage,
+    trace: String,
+) -> Result<(), Error> {
     let span = receive(gw, origin, &trace);
     let conversation_id = conversation.to_string();
     let key = Bytes::copy_from_slice(conversation_id.as_bytes());

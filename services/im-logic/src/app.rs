@@ -21,7 +21,8 @@ use crate::repo::Repo;
 #[async_trait]
 pub trait SendMessage: Send + Sync {
     /// Resolves once the message is durable and has its place in the conversation. `forwarded` says
-    /// where a message that is passed on comes from.
+    /// where a message that is passed on comes from, or why it can't be read there: then only a
+    /// repeat is acknowledged.
     ///
     /// # Errors
     /// The sequencer's refusals; `TIMEOUT` when the outcome is unknown, and then a repeat with
@@ -29,7 +30,7 @@ pub trait SendMessage: Send + Sync {
     async fn send(
         &self,
         request: SendMessageRequest,
-        forwarded: Option<Forwarded>,
+        forwarded: Option<Result<Forwarded>>,
         trace_id: &str,
     ) -> Result<SendMessageResponse>;
 

@@ -151,16 +151,26 @@ impl SendMessage for SendPath {
     async fn send(
         &self,
         mut request: SendMessageRequest,
-        forwarded: Option<v1::Forwarded>,
+        forwarded: Option<Result<v1::Forwarded>>,
         trace_id: &str,
     ) -> Result<SendMessageResponse> {
         if request.client_msg_id.is_empty() {
             request.client_msg_id = uuid::Uuid::now_v7().to_string();
         }
         request.content = text::into_nfc(request.content);
-        check(&request, &self.limits)?;
+        let (forwarded, unreadable) = match forwarded {
+            Some(Err(error)) => (None, Some(error)),
+            Some(Ok(from)) => (Some(from), None),
+            None => (None, None),
+        };
+        match &unreadable {
+            None => check(&request, &self.limits)?,
+            Some(_) => check_ids(&request)?,
+        }
         let refers = refers(&request)?.unwrap_or_default();
+        let only_repeat = unreadable.as_ref().map(|error| error.code.code());
         let message = UpstreamMessage {
+            only_repeat: only_repeat.unwrap_or_default().to_owned(),
             reply_to: refers.reply_to.map_or(0, |id| id.as_i64()),
             mention_ids: refers.mentions.iter().map(|user| user.get()).collect(),
             mention_all: refers.mention_all,
@@ -342,6 +352,10 @@ fn check(request: &SendMessageRequest, limits: &DraftLimits) -> Result<()> {
         Writer::Client,
         limits,
     )?;
+    check_ids(request)
+}
+
+fn check_ids(request: &SendMessageRequest) -> Result<()> {
     let invalid = |text| Error::new(ErrorCode::InvalidParams, text);
     request
         .user_id

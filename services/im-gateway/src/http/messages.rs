@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Auth, Body, Id, OptionalBody, Params, Trace};
-use super::objects::{Message, UserBrief, forwarded, quote};
+use super::objects::{Message, Quote, UserBrief};
 use super::reply::{ApiError, ApiResult, Envelope, ErrorBody, Reply};
 use crate::state::Gw;
 use crate::upstream::{self, Origin};
@@ -99,10 +99,10 @@ pub(super) struct SendBody {
     reply_to: Option<String>,
     /// Ids of the users that it names, at most 50; who isn't a member is left out.
     #[serde(default)]
-    mentions: Vec<String>,
+    mentions: Option<Vec<String>>,
     /// It names everybody: for admins and the owner, or for all where the group says so.
     #[serde(rename = "mentionAll", default)]
-    mention_all: bool,
+    mention_all: Option<bool>,
     /// A message to pass on: type, content and extra are taken from there.
     #[serde(rename = "forwardedFrom", default)]
     forwarded_from: Option<SourceBody>,
@@ -131,12 +131,12 @@ impl SendBody {
     fn refers(&self) -> Result<Option<Box<Refers>>, ApiError> {
         let reply_to = self.reply_to.as_deref().filter(|id| !id.is_empty());
         let reply_to = reply_to.map(str::parse).transpose();
-        let mentions = self.mentions.iter().map(|id| id.parse());
+        let mentions = self.mentions.iter().flatten().map(|id| id.parse());
         let mentions = mentions.collect::<Result<Vec<UserId>, _>>();
         let refers = Refers::check(
             reply_to.map_err(|_| ErrorCode::MessageNotFound)?,
             mentions.map_err(|_| ErrorCode::UserNotFound)?,
-            self.mention_all,
+            self.mention_all.unwrap_or(false),
         )?;
         Ok(refers.map(Box::new))
     }
@@ -366,16 +366,18 @@ pub(super) async fn send(
         user: me.user,
         conn_id: 0,
     };
+    let deadline = Instant::now() + Duration::from_millis(gw.config.http.send_timeout_ms);
     let its_trace = ticket.trace.clone();
     match forward {
         None => upstream::accept(&gw, origin, draft, its_trace)?,
         Some(source) => {
-            let read = upstream::accept_forward(&gw, origin, draft, source, its_trace).await?;
+            let read = upstream::accept_forward(&gw, origin, draft, source, its_trace);
+            let read = tokio::time::timeout_at(deadline, read).await;
+            let read = read.map_err(|_| ErrorCode::Timeout)??;
             (kind, content) = (read.r#type, read.content);
             body.extra = Some(read.extra);
         }
     }
-    let deadline = Instant::now() + Duration::from_millis(gw.config.http.send_timeout_ms);
     let answer = tokio::time::timeout_at(deadline, &mut ticket.answer)
         .await
         .map_err(|_| ErrorCode::Timeout)?
@@ -445,10 +447,10 @@ fn message_of(m: DownstreamMessage) -> Message {
         edit_count: 0,
         reactions: Vec::new(),
         pinned: false,
-        reply_to: references.reply_to.as_ref().map(|q| quote(q).into()),
+        reply_to: references.reply_to.map(Quote::pushed),
         mentions: mentions.map(ToString::to_string).collect(),
         mention_all: references.mention_all,
-        forwarded_from: references.forwarded.as_ref().map(|f| forwarded(f).into()),
+        forwarded_from: references.forwarded.map(Into::into),
     }
 }
 

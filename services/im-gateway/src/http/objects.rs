@@ -168,8 +168,27 @@ pub(crate) struct Quote {
     /// message that you may not read, and in the last messages of a list of conversations.
     #[serde(skip_serializing_if = "Option::is_none")]
     excerpt: Option<String>,
-    /// `normal`, `edited` or `recalled`.
-    state: &'static str,
+    /// `normal`, `edited` or `recalled`; absent in the last messages of a list of conversations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+}
+
+impl Quote {
+    /// As it stands in the record of a message that was just accepted.
+    pub(crate) fn pushed(q: mq::Quoted) -> Self {
+        Self {
+            message_id: q.message_id.to_string(),
+            seq_id: q.seq_id,
+            sender_id: q.sender_id,
+            message_type: (q.message_type != 0).then_some(q.message_type),
+            excerpt: text(q.excerpt),
+            state: Some(state(q.edited, q.recalled)),
+        }
+    }
+}
+
+fn state(edited: bool, recalled: bool) -> &'static str {
+    QuoteState::of(recalled, u32::from(edited)).as_str()
 }
 
 impl From<common::Quote> for Quote {
@@ -180,7 +199,8 @@ impl From<common::Quote> for Quote {
             sender_id: q.sender_id,
             message_type: (q.r#type != 0).then_some(q.r#type),
             excerpt: text(q.excerpt),
-            state: QuoteState::of(q.recalled, u32::from(q.edited)).as_str(),
+            // Where the message wasn't read, nothing is known of it.
+            state: (q.created_at != 0).then(|| state(q.edited, q.recalled)),
         }
     }
 }
@@ -211,27 +231,14 @@ impl From<common::Forwarded> for ForwardedFrom {
     }
 }
 
-/// A record's quote as it stands in the contract's objects.
-pub(crate) fn quote(quoted: &mq::Quoted) -> common::Quote {
-    common::Quote {
-        message_id: quoted.message_id.to_string(),
-        seq_id: quoted.seq_id,
-        sender_id: quoted.sender_id.clone(),
-        r#type: quoted.message_type,
-        excerpt: quoted.excerpt.clone(),
-        edited: quoted.edited,
-        recalled: quoted.recalled,
-        created_at: 0,
-    }
-}
-
-/// A record's origin as it stands in the contract's objects.
-pub(crate) fn forwarded(from: &mq::Forwarded) -> common::Forwarded {
-    common::Forwarded {
-        message_id: from.message_id.to_string(),
-        conversation_id: from.conversation_id.clone(),
-        sender_id: from.sender_id.clone(),
-        sender_name: from.sender_name.clone(),
+impl From<mq::Forwarded> for ForwardedFrom {
+    fn from(from: mq::Forwarded) -> Self {
+        Self {
+            message_id: from.message_id.to_string(),
+            conversation_id: text(from.conversation_id),
+            sender_id: from.sender_id,
+            sender_name: from.sender_name,
+        }
     }
 }
 

@@ -187,7 +187,7 @@ impl Context {
         self.take_gateways(gateways, now);
         let facts = self.judge_facts(&needs, facts, now)?;
         for ((asked, partition), loaded) in needs.iter().zip(owners).zip(facts) {
-            if let Some(owned) = self.owned.get_mut(&partition) {
+            if let (Some(owned), Some(loaded)) = (self.owned.get_mut(&partition), loaded) {
                 owned.machine.provide(asked.need.conversation, loaded);
             }
         }
@@ -237,9 +237,9 @@ impl Context {
     fn judge_facts(
         &mut self,
         needs: &[Question<'_>],
-        answer: Option<Result<Vec<Loaded>>>,
+        answer: Option<Result<Vec<Option<Loaded>>>>,
         now: Instant,
-    ) -> Result<Vec<Loaded>> {
+    ) -> Result<Vec<Option<Loaded>>> {
         if matches!(answer, Some(Err(_))) {
             self.refresh_next_try = now + REFRESH_PAUSE;
         }

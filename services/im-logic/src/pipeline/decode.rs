@@ -33,6 +33,7 @@ pub(super) struct Upstream<'a> {
     pub(super) mention_all: bool,
     /// Encoded `Forwarded`.
     pub(super) forwarded: &'a [u8],
+    pub(super) only_repeat: &'a str,
 }
 
 impl<'a> Upstream<'a> {
@@ -60,6 +61,7 @@ impl<'a> Upstream<'a> {
                 16 => message.mention_ids = value.bytes()?,
                 17 => message.mention_all = value.number()? != 0,
                 18 => message.forwarded = value.bytes()?,
+                19 => message.only_repeat = value.text()?,
                 _ => {}
             }
         }
@@ -80,6 +82,9 @@ impl<'a> Upstream<'a> {
         })
     }
 }
+
+/// What naming a user costs of a conversation's budget, in bytes: about what is stored of it.
+const NAME_BYTES: usize = 100;
 
 /// Where a record was found.
 #[derive(Debug, Clone, Copy)]
@@ -145,12 +150,15 @@ fn submission(
             refers,
             long,
         }) => {
+            let names = refers.as_ref().map_or(0, |refers| refers.mentions.len());
             let bytes = content.len().saturating_add(extra.len());
+            let bytes = bytes.saturating_add(names * NAME_BYTES);
             Record::Submit(Submission {
                 conversation,
                 key,
                 change,
                 refers,
+                only_repeat: only_repeat(message),
                 gateway,
                 resend: message.resend,
                 bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
@@ -177,6 +185,14 @@ fn form(message: &Upstream<'_>, limits: &DraftLimits) -> Result<Form> {
         extra,
         ..
     } = *message;
+    if !message.is_change() && only_repeat(message).is_some() {
+        Draft::check_client_id(client_msg_id, limits)?;
+        return Ok(Form {
+            change: None,
+            refers: None,
+            long: false,
+        });
+    }
     if !message.is_change() {
         let by = Writer::Client;
         let draft = Draft::check(message_type, content, client_msg_id, extra, by, limits)?;
@@ -203,6 +219,12 @@ fn form(message: &Upstream<'_>, limits: &DraftLimits) -> Result<Form> {
         refers: None,
         long,
     })
+}
+
+/// With what a message is refused that is no repeat.
+fn only_repeat(message: &Upstream<'_>) -> Option<ErrorCode> {
+    let is_there = !message.only_repeat.is_empty();
+    is_there.then(|| ErrorCode::from_code(message.only_repeat).unwrap_or(ErrorCode::Internal))
 }
 
 /// What a message refers to.
@@ -349,8 +371,64 @@ mod tests {
             resend: true,
             change: 0,
             target_id: 0,
+            reply_to: 0,
+            mention_ids: &[],
+            mention_all: false,
+            forwarded: &[],
+            only_repeat: "",
         };
         assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn what_a_message_refers_to_is_read_and_judged_by_its_form() {
+        let refers_to = |message: &UpstreamMessage| match judge(message) {
+            Record::Submit(submission) => Ok(submission.refers.map(|refers| *refers)),
+            Record::Refused { error, .. } => Err(error.code),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refers_to(&message()), Ok(None));
+        let answer = UpstreamMessage {
+            reply_to: 11,
+            mention_ids: vec![9, 8, 9],
+            mention_all: true,
+            ..message()
+        };
+        let expected = Refers {
+            reply_to: MessageId::new(11),
+            mentions: [8, 9].map(|id| UserId::new(id).unwrap()).to_vec(),
+            mention_all: true,
+        };
+        assert_eq!(refers_to(&answer), Ok(Some(expected)));
+        let many = UpstreamMessage {
+            mention_ids: (1..=51).collect(),
+            ..message()
+        };
+        assert_eq!(refers_to(&many), Err(ErrorCode::InvalidParams));
+        let nobody = UpstreamMessage {
+            mention_ids: vec![u64::MAX],
+            ..message()
+        };
+        assert_eq!(refers_to(&nobody), Err(ErrorCode::InvalidParams));
+    }
+
+    #[test]
+    fn what_can_t_be_said_may_still_be_a_repeat() {
+        let gone = UpstreamMessage {
+            message_type: 0,
+            content: String::new(),
+            only_repeat: "MESSAGE_RECALLED".into(),
+            ..message()
+        };
+        let Record::Submit(submission) = judge(&gone) else {
+            panic!("refused");
+        };
+        assert_eq!(submission.only_repeat, Some(ErrorCode::MessageRecalled));
+        let nameless = UpstreamMessage {
+            client_msg_id: String::new(),
+            ..gone
+        };
+        assert!(matches!(judge(&nameless), Record::Refused { .. }));
     }
 
     #[test]

@@ -28,6 +28,7 @@ fn upstream() -> Upstream<'static> {
         mention_ids: &[],
         mention_all: false,
         forwarded: &[],
+        only_repeat: "",
     }
 }
 

@@ -21,7 +21,7 @@ use gochat_proto::im::repo::v1::{
     ListOnlineGatewaysRequest, LoadConversationFactsRequest, MemberFact, OnlineStatus, ReactorFact,
     ReactorQuery, RecentMessage, ResendQuery, TargetFact,
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use tonic::{Response, Status};
 
 /// Users of one call.
@@ -34,6 +34,9 @@ const RESENDS: usize = 10_000;
 /// Messages to be changed that are looked up in one conversation and batch; with more, all changes of unknown messages
 /// are refused, retryably.
 const TARGETS: usize = 10_000;
+/// Authors and named users that are looked up in one conversation and batch; messages of more are
+/// refused, retryably.
+const SENDERS: usize = 10_000;
 /// Calls of one kind at the same time.
 const PARALLEL: usize = 4;
 
@@ -77,13 +80,14 @@ impl Lookup {
         }
     }
 
-    /// Answers to the needs, in their order.
+    /// Answers to the needs, in their order; `None` to a question that im-repo refuses for good, so
+    /// that its messages alone are refused.
     pub(super) async fn facts(
         &self,
         needs: &[Question<'_>],
         direct_max: usize,
         now: UnixMillis,
-    ) -> Result<Vec<Loaded>> {
+    ) -> Result<Vec<Option<Loaded>>> {
         let chunks = needs.chunks(CONVERSATIONS);
         all(chunks
             .map(|chunk| self.facts_of(chunk, direct_max, now))
@@ -98,7 +102,7 @@ impl Lookup {
         needs: &[Question<'_>],
         direct_max: usize,
         now: UnixMillis,
-    ) -> Result<Vec<Loaded>> {
+    ) -> Result<Vec<Option<Loaded>>> {
         let mut answers = Vec::with_capacity(needs.len());
         let mut at_once = needs.len();
         while answers.len() < needs.len() {
@@ -106,7 +110,12 @@ impl Lookup {
             let asked = &rest[..at_once.min(rest.len())];
             match self.facts_call(asked, direct_max, now).await {
                 Err(error) if !error.is_retryable() && asked.len() > 1 => at_once = 1,
-                answer => answers.append(&mut answer?),
+                Err(error) if !error.is_retryable() => {
+                    let conversation = asked[0].need.conversation;
+                    tracing::error!(%error, %conversation, "facts are refused for good");
+                    answers.push(None);
+                }
+                answer => answers.extend(answer?.into_iter().map(Some)),
             }
         }
         Ok(answers)
@@ -218,6 +227,11 @@ fn texts(ids: &[UserId]) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
+/// Users whose membership is asked for.
+fn senders(need: &Need) -> impl Iterator<Item = &UserId> {
+    need.senders.iter().chain(&need.named).take(SENDERS)
+}
+
 fn query(asked: &Question<'_>) -> FactsQuery {
     let Question { need, resends } = asked;
     let resends = resends.iter().take(RESENDS).map(|resend| ResendQuery {
@@ -229,7 +243,7 @@ fn query(asked: &Question<'_>) -> FactsQuery {
     let reactors = need.reactors.iter().take(TARGETS);
     FactsQuery {
         conversation_id: need.conversation.to_string(),
-        sender_ids: texts(&need.senders),
+        sender_ids: senders(need).map(ToString::to_string).collect(),
         with_recent: need.with_recent,
         resends: resends.collect(),
         target_ids: targets.map(|id| id.as_i64()).collect(),
@@ -253,11 +267,23 @@ fn loaded(asked: &Question<'_>, facts: ConversationFacts, recall_window: u64) ->
         head,
         recent,
         resends: looked(&asked.resends, &facts),
+        named: named(&asked.need, &facts),
         targets: targets(&asked.need, &facts),
         facts: facts
             .found
             .then(|| facts_from(&asked.need, &facts, recall_window)),
     }
+}
+
+/// Which of the users that are named are members.
+fn named(need: &Need, facts: &ConversationFacts) -> Vec<(UserId, bool)> {
+    if need.named.is_empty() || facts.members_complete {
+        return Vec::new();
+    }
+    let members = facts.members.iter().filter_map(|m| m.user_id.parse().ok());
+    let members: HashSet<UserId> = members.collect();
+    let asked = senders(need).skip(need.senders.len());
+    asked.map(|user| (*user, members.contains(user))).collect()
 }
 
 fn reactor((message, user): &(MessageId, UserId)) -> ReactorQuery {
@@ -267,12 +293,14 @@ fn reactor((message, user): &(MessageId, UserId)) -> ReactorQuery {
     }
 }
 
-/// `None` when nobody looked for all of them: im-repo is of a version without changes, reactions or
-/// pins, or too many were asked for.
+/// `None` when nobody looked for all of them: im-repo is of a version without changes, reactions,
+/// pins or quotes, or too many were asked for.
 fn targets(need: &Need, facts: &ConversationFacts) -> Option<Found> {
     let most = need.targets.len().max(need.reactors.len());
     let few = most.max(need.quotes.len()) <= TARGETS;
-    let is_answered = facts.targets_answered && (facts.reactions_answered || !facts.found);
+    let knows_quotes = facts.quotes_answered || need.quotes.is_empty();
+    let knows_reactions = facts.reactions_answered && knows_quotes;
+    let is_answered = facts.targets_answered && (knows_reactions || !facts.found);
     (few && is_answered).then(|| Found {
         messages: facts.targets.iter().filter_map(target).collect(),
         excerpts: facts.targets.iter().filter_map(excerpt).collect(),
@@ -367,9 +395,14 @@ fn messages_per_minute(settings: &Settings) -> u32 {
 
 fn members(need: &Need, facts: &ConversationFacts) -> Members {
     let standings = facts.members.iter().filter_map(standing);
+    // Both lists are ascending. Who is only named is not remembered.
+    let is_author = |standing: &Standing| need.senders.binary_search(&standing.user).is_ok();
     match need.conversation {
         ConversationId::Group(_) if facts.members_complete => Members::all(standings),
-        ConversationId::Group(_) => Members::asked(&need.senders, standings),
+        ConversationId::Group(_) => {
+            let asked = &need.senders[..need.senders.len().min(SENDERS)];
+            Members::asked(asked, standings.filter(is_author))
+        }
         _ => Members::Implicit,
     }
 }
@@ -440,6 +473,8 @@ mod tests {
             targets: vec![],
             reactors: vec![],
             senders: vec![user(1), user(2)],
+            named: vec![],
+            quotes: vec![],
         };
         let asked = Question {
             need,
@@ -464,6 +499,37 @@ mod tests {
     }
 
     #[test]
+    fn named_users_are_asked_for_and_not_remembered() {
+        let conversation: ConversationId = "g_5".parse().unwrap();
+        let user = |n| UserId::new(n).unwrap();
+        let need = Need {
+            conversation,
+            with_recent: true,
+            refresh: false,
+            resends: vec![],
+            targets: vec![],
+            reactors: vec![],
+            senders: vec![user(1)],
+            named: vec![user(2), user(3)],
+            quotes: vec![],
+        };
+        let asked = Question {
+            need,
+            resends: vec![],
+        };
+        assert_eq!(query(&asked).sender_ids, ["1", "2", "3"]);
+        let answer = ConversationFacts {
+            found: true,
+            members: vec![member(1, 1, false, 0), member(2, 1, false, 0)],
+            ..Default::default()
+        };
+        let loaded = loaded(&asked, answer, 0);
+        assert_eq!(loaded.named, [(user(2), true), (user(3), false)]);
+        let facts = loaded.facts.unwrap();
+        assert!(facts.covers(conversation, user(1)) && !facts.covers(conversation, user(2)));
+    }
+
+    #[test]
     fn a_conversation_that_is_not_found_has_no_facts() {
         let conversation: ConversationId = "g_5".parse().unwrap();
         let need = Need {
@@ -474,6 +540,8 @@ mod tests {
             targets: vec![],
             reactors: vec![],
             senders: vec![],
+            named: vec![],
+            quotes: vec![],
         };
         let asked = Question {
             need,
@@ -504,6 +572,8 @@ mod tests {
                 targets: vec![],
                 reactors: vec![],
                 senders: vec![],
+                named: vec![],
+                quotes: vec![],
             },
             resends: vec![resend("a"), resend("b")],
         };

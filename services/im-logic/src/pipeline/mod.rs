@@ -107,7 +107,7 @@ pub async fn run(
         let (config, ports, stop) = (config.clone(), ports.clone(), stop.clone());
         workers.spawn(async move {
             match Worker::join(&config, &ports, consumer, &stop).await? {
-                Some(worker) => worker.run(stop).await,
+                Some(worker) => Box::pin(worker.run(stop)).await,
                 None => Ok(()),
             }
         });

@@ -52,12 +52,16 @@ async fn send(app: &App, mut request: pb::SendMessageRequest) -> Result<pb::Send
     let conversation = parse::conversation(&request.conversation_id)?;
     let forwarded = match request.forward.take() {
         None => None,
-        Some(source) => {
-            let source = forward::read(app, user, &source).await?;
-            (request.r#type, request.content) = (source.r#type, source.content);
-            request.extra = source.extra;
-            source.forwarded
-        }
+        Some(source) => match forward::read(app, user, &source).await {
+            Ok(source) => {
+                (request.r#type, request.content) = (source.r#type, source.content);
+                request.extra = source.extra;
+                source.forwarded.map(Ok)
+            }
+            Err(error) if error.is_retryable() => return Err(error),
+            // It may have been passed on before it went.
+            Err(error) => Some(Err(error)),
+        },
     };
     let trace = crate::trace::current();
     let mut answer = app.sender.send(request, forwarded, &trace).await?;

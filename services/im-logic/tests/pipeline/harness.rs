@@ -340,6 +340,7 @@ impl World {
                         edit_count: m.edit_count,
                         pinned: m.pinned,
                         reactions: m.reactions.into_iter().map(reaction).collect(),
+                        ..Default::default()
                     }
                 })
                 .collect();

@@ -18,8 +18,7 @@ fn request(user: u64, conversation: &str, client_id: &str) -> SendMessageRequest
         content: "hello".into(),
         r#type: 1,
         client_msg_id: client_id.into(),
-        extra: String::new(),
-        resend: false,
+        ..Default::default()
     }
 }
 
@@ -90,7 +89,7 @@ async fn refusals_come_back_with_their_code() {
         r#type: 4,
         ..request(1, &chat, "a")
     };
-    let system = path.send(system, "").await.unwrap_err();
+    let system = path.send(system, None, "").await.unwrap_err();
     assert_eq!(system.code, ErrorCode::UnsupportedMessageType);
     running.stop().await;
 }

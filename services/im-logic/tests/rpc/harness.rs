@@ -56,7 +56,7 @@ impl SendMessage for Nowhere {
     async fn send(
         &self,
         _: SendMessageRequest,
-        _: Option<Forwarded>,
+        _: Option<Result<Forwarded, Error>>,
         _: &str,
     ) -> Result<SendMessageResponse, Error> {
         Err(ErrorCode::ServiceUnavailable.into())

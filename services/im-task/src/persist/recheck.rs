@@ -27,7 +27,8 @@ use gochat_infra::port::mq::{Headers, OutRecord};
 use gochat_infra::telemetry::Context;
 use gochat_infra::topics;
 use gochat_proto::mq::v1::{
-    ChangeKind, DownstreamKind, DownstreamMessage, FanoutTask, PersistenceMessage,
+    ChangeKind, DownstreamKind, DownstreamMessage, FanoutTask, PersistenceMessage, Quoted,
+    References,
 };
 use hashbrown::{HashMap, HashSet};
 use prost::Message as _;
@@ -467,8 +468,22 @@ impl Waiting {
             sent_at: message.sent_at,
             edit_count: message.edit_count,
             reactions: message.reactions.clone(),
-            references: message.references.clone(),
+            references: message.references.clone().map(without_excerpt),
             ..Default::default()
         }
+    }
+}
+
+/// A push that comes late doesn't say what a message said that may have been changed since: whoever
+/// missed the first one reads it.
+fn without_excerpt(references: References) -> References {
+    let reply_to = references.reply_to.map(|quoted| Quoted {
+        message_type: 0,
+        excerpt: String::new(),
+        ..quoted
+    });
+    References {
+        reply_to,
+        ..references
     }
 }

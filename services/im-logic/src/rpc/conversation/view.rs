@@ -74,6 +74,7 @@ pub(crate) async fn seen_by(
         peer(app, id, user)
     )?;
     let pointer = seq_of(pointers.pointer.unwrap_or_default());
+    conversation.unread_mentions = pointers.unread_mentions;
     conversation.my = pointers.my;
     conversation.peer_last_read_seq_id = pointers.peer_last_read_seq_id;
     conversation.last_read_seq_id = i64::try_from(pointer.seq()).unwrap_or(i64::MAX);

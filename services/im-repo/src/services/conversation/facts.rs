@@ -12,6 +12,8 @@ use crate::{args, convert, pages};
 
 /// Most members listed per conversation.
 const MEMBERS_MAX: u32 = 10_000;
+/// Most users of a conversation whose membership is looked for.
+const SENDERS_MAX: usize = 10_000;
 /// Most resends looked for in one call.
 const RESENDS_MAX: usize = 10_000;
 /// Most targets looked for in one call.
@@ -81,7 +83,7 @@ impl ConversationApi {
         for query in &request.queries {
             let of = FactsOf {
                 id: args::conversation(&query.conversation_id)?,
-                senders: args::users(&query.sender_ids, "sender_ids")?,
+                senders: asked_users(&query.sender_ids)?,
                 resends: query.resends.iter().map(resend).collect::<Result<_>>()?,
                 targets: known(&query.target_ids),
                 quotes: known(&query.quote_ids),
@@ -136,6 +138,15 @@ fn resend(query: &ResendQuery) -> Result<Resend> {
     })
 }
 
+/// Whoever has no place in a group is asked about as well: any user can be named.
+fn asked_users(texts: &[String]) -> Result<Vec<UserId>> {
+    if texts.len() > SENDERS_MAX {
+        return Err(args::invalid("`sender_ids` has at most 10,000 entries."));
+    }
+    let users = texts.iter().map(|text| args::user(text, "sender_ids"));
+    users.collect()
+}
+
 fn asked_reactors(asked: &[ReactorQuery]) -> Result<Vec<(MessageId, UserId)>> {
     // What is no id of a message has no reactions.
     let known = asked
@@ -159,6 +170,7 @@ fn wire(facts: Facts) -> ConversationFacts {
         targets_answered: true,
         reactors: convert::reactors(&facts.reactors),
         reactions_answered: true,
+        quotes_answered: true,
         blocked: facts.blocked,
         ..Default::default()
     };

@@ -19,6 +19,9 @@ use crate::{args, convert, pages};
 const PAGE_DEFAULT: u32 = 20;
 /// Most ids of one GetUserConversations.
 const IDS_MAX: u32 = 1_000;
+/// Unread mentions are counted in so many of the newest messages of a conversation, which bounds
+/// what a list costs.
+const MENTIONS_WITHIN: SeqId = 10_000;
 
 impl ConversationApi {
     pub(crate) async fn get_conversation(
@@ -160,7 +163,15 @@ impl ConversationApi {
         entries: &[ConversationEntry],
     ) -> Result<HashMap<ConversationId, u64>> {
         let unread = entries.iter().filter(|entry| entry.unread > 0);
-        let read = unread.map(|entry| (entry.conversation.id, entry.last_read_seq_id));
+        // Of a list that was never read only the newest messages are looked through.
+        let from = |entry: &ConversationEntry| {
+            let oldest = entry
+                .conversation
+                .last_seq_id
+                .saturating_sub(MENTIONS_WITHIN);
+            entry.last_read_seq_id.max(oldest)
+        };
+        let read = unread.map(|entry| (entry.conversation.id, from(entry)));
         let read: Vec<(ConversationId, SeqId)> = read.collect();
         if read.is_empty() {
             return Ok(HashMap::new());
