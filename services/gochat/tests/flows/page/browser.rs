@@ -140,6 +140,17 @@ async fn read_all(read: ChildStdout, shared: Arc<Shared>) {
 
 impl Shared {
     async fn call(&self, session: Option<&str>, method: &str, params: Value) -> Value {
+        let answer = self.try_call(session, method, params).await;
+        answer.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// `Err` holds what the browser says is wrong.
+    async fn try_call(
+        &self,
+        session: Option<&str>,
+        method: &str,
+        params: Value,
+    ) -> Result<Value, Value> {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
         let mut command = json!({"id": id, "method": method, "params": params});
         if let Some(session) = session {
@@ -158,8 +169,10 @@ impl Shared {
         let mut answer = answer
             .expect("the browser answers")
             .expect("the browser lives");
-        assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
-        answer["result"].take()
+        match answer["error"].take() {
+            Value::Null => Ok(answer["result"].take()),
+            error => Err(error),
+        }
     }
 
     /// Errors of scripts and of the policy count; a refusal of the API that the page shows doesn't.
@@ -200,6 +213,23 @@ impl Window {
         let failure = &answer["exceptionDetails"];
         assert!(failure.is_null(), "{expression}: {failure}");
         answer["result"]["value"].take()
+    }
+
+    /// Loads the page anew.
+    pub async fn reload(&self) {
+        self.eval("window.isOld = true").await;
+        self.call("Page.reload", json!({})).await;
+        // Between two documents there is none that could be asked.
+        let is_new = json!({"expression": "!window.isOld && document.readyState === 'complete'"});
+        eventually("the page is loaded anew", async || {
+            let session = Some(self.session.as_str());
+            let asked = self
+                .shared
+                .try_call(session, "Runtime.evaluate", is_new.clone());
+            let answer = asked.await.ok()?;
+            (answer["result"]["value"] == true).then_some(())
+        })
+        .await;
     }
 
     /// Waits until an expression holds.

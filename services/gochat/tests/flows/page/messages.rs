@@ -101,7 +101,7 @@ async fn pins_are_listed_and_lead_to_messages_that_are_not_on_the_page() {
             .data_with(201);
     }
     bens.message("number 119").await;
-    bens.eval("location.reload()").await;
+    bens.reload().await;
     bens.message("number 119").await;
     let is_there = format!("!!document.querySelector({})", quoted(&message));
     assert_eq!(

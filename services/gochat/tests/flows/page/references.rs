@@ -26,7 +26,7 @@ async fn a_quote_says_what_its_message_says_now_and_leads_to_it() {
             .await;
     }
     // A page that is loaded anew is told the same.
-    bens.eval("location.reload()").await;
+    bens.reload().await;
     bens.reads(&format!("{answer} .quote"), "on Sunday?").await;
     bens.click(&format!("{answer} .quote")).await;
     bens.until(&format!(
@@ -71,7 +71,7 @@ async fn who_is_named_sees_it_in_the_list_and_in_the_message() {
     annas.press("Enter").await;
     bens.sees(&format!("{row} .badge.at")).await;
     // The count is the server's: it is the same on a page that is loaded anew.
-    bens.eval("location.reload()").await;
+    bens.reload().await;
     bens.sees(&format!("{row} .badge.at")).await;
     bens.click(&row).await;
     let message = bens.message(written.trim()).await;
@@ -100,7 +100,7 @@ async fn a_message_is_passed_on_under_the_name_of_its_author() {
     };
     let (annas, bens) = (&room.annas, &room.bens);
     let chat = room.ben.chat_with(&room.server.user().await).await;
-    bens.eval("location.reload()").await;
+    bens.reload().await;
     bens.sees(&format!("#list [data-id='{chat}']")).await;
     annas.says("worth knowing").await;
     let message = bens.message("worth knowing").await;
