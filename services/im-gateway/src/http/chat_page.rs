@@ -144,6 +144,7 @@ mod tests {
         text.lines().flat_map(|line| {
             let exported = line.strip_prefix("export ");
             let rest = exported.unwrap_or(line);
+            let rest = rest.split(" //").next().unwrap_or_default();
             let rest = rest.strip_prefix("async ").unwrap_or(rest);
             let keyword = ["const ", "let ", "function ", "class "];
             let names = keyword.iter().find_map(|word| rest.strip_prefix(word));
