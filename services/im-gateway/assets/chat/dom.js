@@ -33,6 +33,10 @@ export function arrange(box, nodes) {
 export const uuid = () => crypto.randomUUID?.() || Date.now() + '-' + Math.random();
 export const pause = ms => new Promise(go => setTimeout(go, ms));
 
+// How long to wait until what failed so often is tried again.
+const WAITS = [1, 2, 4, 8, 15, 30];
+export const waitAfter = failures => WAITS[Math.min(failures, WAITS.length - 1)] * 1000;
+
 // A sentence at the edge of the page, for some seconds.
 let toastEnds = 0;
 export function toast(said) {

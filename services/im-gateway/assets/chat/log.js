@@ -5,7 +5,8 @@ import { excerpt } from './text.js';
 // A message that was read is right in every part as of its `rev`; a push tells one part (text, reactions, pin). So
 // every part remembers the number it is from, and of two states of a part the one with the higher number stays,
 // whatever the order in which they arrive. `rev` is the number up to which nothing is missing; numbers that came
-// ahead of it wait in `ahead`, and while any wait, something is missing.
+// ahead of it wait in `ahead`, and while any wait, something is missing. `needed` is the newest number that is known
+// of without what it stands for.
 //
 // While pages of changes are read (`isPaging`), a message whose newest change is beyond the page is not on it, though
 // older changes of it may be missing. A push that told the newest one must not take `rev` past that message.
@@ -19,6 +20,7 @@ export class Log {
   atEnd = true; // nothing is newer than the last
   loaded = false;
   rev = 0;
+  needed = 0;
   ahead = new Set();
   isPaging = false;
 
@@ -26,8 +28,8 @@ export class Log {
 
   get first() { return this.messages[0]?.seqId ?? 0; }
   get last() { return this.messages.at(-1)?.seqId ?? 0; }
-  get head() { return Math.max(this.rev, ...this.ahead); }
-  get isMissing() { return this.isPaging || this.ahead.size > 0; }
+  get head() { return Math.max(this.rev, this.needed, ...this.ahead); }
+  get isMissing() { return this.isPaging || this.needed > this.rev || this.ahead.size > 0; }
   find(id) { return this.messages.find(m => m.id === id); }
   at(seq) { return this.messages.find(m => m.seqId === seq); }
 

@@ -9,7 +9,7 @@ import { drawMessages, listenToMessages } from './messages.js';
 import { prover } from './proof.js';
 import { connect, transmit, typing } from './socket.js';
 import { changed, conversations, current, currentLog, onChange, view } from './state.js';
-import { load, loadOnce, logOf, readConversation } from './sync.js';
+import { catchUp, load, logOf, readConversation } from './sync.js';
 
 // Signing in, and which conversation is open: the one behind the # of the address.
 const note = e => { $('note').textContent = e.message || e; };
@@ -50,7 +50,8 @@ function goTo() {
   const log = logOf(id), c = conversations.get(id);
   log.readTo = c?.unreadCount ? c.lastReadSeqId : undefined;
   if (view.online) {
-    (log.atEnd ? loadOnce : load)(log).catch(toast);
+    if (log.atEnd) catchUp(log);
+    else load(log).catch(toast);
     // The list doesn't tell all that a conversation is: settings, who may do what.
     if (id !== 'world') readConversation(id).catch(toast);
   }
@@ -91,5 +92,10 @@ $('out').addEventListener('click', async () => {
 });
 document.addEventListener('visibilitychange', markRead);
 window.addEventListener('hashchange', () => { if (session) goTo(); });
+// The row of the open conversation leads nowhere: it asks again for what could not be read.
+$('list').addEventListener('click', e => {
+  const log = e.target.closest('.row')?.dataset.id === view.current && currentLog();
+  if (log && view.online) catchUp(log);
+});
 isNarrow.addEventListener('change', () => { if (session) goTo(); });
 if (session) start();

@@ -1,11 +1,10 @@
 import { api, leave, refresh, session } from './api.js';
-import { $, toast, uuid } from './dom.js';
+import { $, pause, toast, uuid, waitAfter } from './dom.js';
 import { acknowledged, flush, refused, sendBy } from './outbox.js';
 import { changed, conversations, isMe, view } from './state.js';
 import { arrived, changeArrived, forgetMembers, readConversation, readList, resync } from './sync.js';
 
 // The connection, and what it brings.
-const WAITS = [1, 2, 4, 8, 15, 30];
 export const typing = new Map(); // name -> until
 let socket = null, failures = 0;
 
@@ -21,15 +20,30 @@ export function connect() {
   status('connecting…');
   const device = sessionStorage.getItem('device') || uuid();
   sessionStorage.setItem('device', device);
-  socket = new WebSocket(location.origin.replace('http', 'ws') + '/ws?device=' + encodeURIComponent(device), ['gochat.v1', 'bearer.' + session.accessToken]);
-  socket.onopen = async () => {
+  const own = socket = new WebSocket(location.origin.replace('http', 'ws') + '/ws?device=' + encodeURIComponent(device), ['gochat.v1', 'bearer.' + session.accessToken]);
+  socket.onopen = () => {
     failures = 0;
     status('');
-    await resync().catch(() => {});
     flush();
+    readMissed(own);
   };
   socket.onmessage = e => handle(JSON.parse(e.data));
   socket.onclose = closed;
+}
+// Nothing else tells what was missed, so that is read until it is here.
+async function readMissed(own) {
+  const isOver = () => socket !== own || !isOpen();
+  for (let tries = 0; !isOver(); tries++) {
+    try {
+      await resync();
+      if (!isOver()) status('');
+      return;
+    } catch {
+      if (isOver()) return;
+      status('not all could be read, trying again…', true);
+      await pause(waitAfter(tries));
+    }
+  }
 }
 async function closed(e) {
   if (!session) return;
@@ -40,10 +54,10 @@ async function closed(e) {
     // Whether the session still holds is told by a request, not by a handshake.
     await api('GET', '/users/profile').catch(refusal => { if (refusal.code === 'INVALID_TOKEN') leave(); });
     if (session) connect();
-  }, WAITS[Math.min(failures++, WAITS.length - 1)] * 1000);
+  }, waitAfter(failures++));
 }
-function status(words) {
-  view.online = !words;
+function status(words, isOnline = !words) {
+  view.online = isOnline;
   $('state').textContent = words;
   changed();
 }

@@ -1,5 +1,5 @@
 import { api, session } from './api.js';
-import { pause, toast } from './dom.js';
+import { toast, waitAfter } from './dom.js';
 import { Log } from './log.js';
 import { changed, conversations, currentLog, isMe, logs, namesMe, people, remember, view } from './state.js';
 
@@ -101,7 +101,6 @@ const whenRead = (log, apply) => (log.held ? log.held.push(apply) : apply());
 
 // Reads the newest messages, or those around one.
 export const load = (log, around) => reading(log, () => readStretch(log, around));
-export const loadOnce = log => reading(log, () => log.loaded || readStretch(log));
 async function readStretch(log, around) {
   const c = conversations.get(log.id), rev = Math.max(log.head, c?.lastRev || 0);
   const where = around ? 'around_seq=' + around : 'at_least=' + (c?.lastSeqId || 0);
@@ -128,21 +127,42 @@ async function extend(log, end, where) {
   await reading(log, read).finally(() => { log.isExtending = false; });
 }
 
-// Everything that is new or was changed since `log.rev`.
+// Reads what is missing. What fails, and what isn't stored yet, is asked for again, later each time.
 export function catchUp(log) {
-  log.catching ??= reading(log, () => readChanges(log)).catch(() => {}).finally(() => { log.catching = null; });
+  log.catching ??= readWhole(log).finally(() => { log.catching = null; });
   return log.catching;
 }
+async function readWhole(log) {
+  try {
+    await reading(log, () => readMissing(log));
+  } catch (e) {
+    if (!log.loaded && !log.failures) toast(e);
+    // The conversation tells whether it is still there for this user.
+    if (e.status === 403 || e.status === 404) await readConversation(log.id).catch(() => {});
+  }
+  tryLater(log);
+}
+const isWanting = log => view.online && logs.get(log.id) === log && (log.loaded ? log.isMissing : log.id === view.current);
+function tryLater(log) {
+  clearTimeout(log.retry);
+  const failures = log.failures || 0;
+  log.failures = isWanting(log) ? failures + 1 : 0;
+  if (log.failures) log.retry = setTimeout(() => { if (isWanting(log)) catchUp(log); }, waitAfter(failures));
+}
+async function readMissing(log) {
+  if (!log.loaded) return readStretch(log);
+  if (log.isMissing) return readChanges(log);
+}
+// Everything that is new or was changed since `log.rev`.
 async function readChanges(log) {
   const c = conversations.get(log.id);
-  if (!log.loaded) return;
   if (log.atEnd && (c?.lastSeqId || 0) - log.last > MISSED_MAX) return readStretch(log);
-  for (let more = true, tries = 0; more && tries < 5;) {
+  for (let more = true; more;) {
     const page = await api('GET', path(log.id, `/changes?after_rev=${log.rev}&limit=200&at_least=${Math.max(log.head, c?.lastRev || 0)}`));
     page.messages.forEach(m => { remember(m.sender); log.take(m); });
     more = page.hasMore || page.behind;
     log.reached(page.completeTo, !more);
-    if (page.behind) { tries++; await pause(1000); }
+    if (page.behind) break;
   }
   log.trim(WINDOW_MAX, true);
   fillQuotes(log);
@@ -205,7 +225,10 @@ export function changeArrived(d) {
 function applyChange(log, d) {
   // What was not told is among what changed since `log.rev`; numbers up to that one have been read already.
   if (log.change(d, session.user.id)) noted(log, ...(d.revs?.length ? d.revs : [d.rev]));
-  else if (d.rev > log.rev) catchUp(log);
+  else if (log.loaded && d.rev > log.rev) {
+    log.needed = Math.max(log.needed, d.rev);
+    catchUp(log);
+  }
   changed();
 }
 const soon = new Set();
@@ -215,12 +238,12 @@ function soonRead(id) {
   setTimeout(() => { soon.delete(id); readConversation(id).catch(() => {}); }, 300);
 }
 
-// After a connect: the list, and what was missed in the conversations that are kept.
+// After a connect: the list, and what was missed in the conversations that are kept, the open one first.
 export async function resync() {
   await readList();
-  for (const log of [...logs.values()]) {
-    if (log.loaded && (conversations.get(log.id)?.lastRev || 0) > log.rev) await catchUp(log);
+  const open = currentLog(), others = [...logs.values()].filter(log => log !== open && log.loaded);
+  for (const log of open ? [open, ...others] : others) {
+    log.needed = Math.max(log.needed, conversations.get(log.id)?.lastRev || 0);
+    if (!log.loaded || log.isMissing) await catchUp(log);
   }
-  const log = currentLog();
-  if (log) await loadOnce(log).catch(toast);
 }

@@ -84,3 +84,28 @@ async fn a_push_that_was_lost_is_noticed_by_the_next_one() {
     bens.reads(&format!("{message} .text"), "after").await;
     room.close();
 }
+
+#[tokio::test]
+async fn reads_that_fail_are_repeated() {
+    let Some(room) = Room::open().await else {
+        return;
+    };
+    let bens = &room.bens;
+    // A conversation that is opened for the first time.
+    let other = room.anna.group("Climbers", &[&room.ben]).await;
+    room.anna.say(&other, "up there").await.data_with(201);
+    let row = format!("#list [data-id={}]", quoted(&other));
+    bens.reads(&row, "up there").await;
+    bens.eval("network.failing = 3").await;
+    bens.click(&row).await;
+    bens.message("up there").await;
+    // What a page was not pushed, read after a connect.
+    bens.eval("network.deaf = true").await;
+    room.anna.say(&other, "not heard").await.data_with(201);
+    bens.until("network.missed > 0").await;
+    bens.eval("network.failing = 2; network.cut()").await;
+    bens.message("not heard").await;
+    bens.until("!document.getElementById('state').textContent")
+        .await;
+    room.close();
+}
