@@ -6,7 +6,8 @@ import { excerpt } from './text.js';
 // every part remembers the number it is from, and of two states of a part the one with the higher number stays,
 // whatever the order in which they arrive. `rev` is the number up to which nothing is missing; numbers that came
 // ahead of it wait in `ahead`, and while any wait, something is missing. `needed` is the newest number that is known
-// of without what it stands for.
+// of without what it stands for. A stretch that was read while something was on its way to the database is stale: it
+// may be older than `rev`.
 //
 // While pages of changes are read (`isPaging`), a message whose newest change is beyond the page is not on it, though
 // older changes of it may be missing. A push that told the newest one must not take `rev` past that message.
@@ -21,6 +22,7 @@ export class Log {
   loaded = false;
   rev = 0;
   needed = 0;
+  isStale = false;
   ahead = new Set();
   isPaging = false;
 
@@ -29,16 +31,17 @@ export class Log {
   get first() { return this.messages[0]?.seqId ?? 0; }
   get last() { return this.messages.at(-1)?.seqId ?? 0; }
   get head() { return Math.max(this.rev, this.needed, ...this.ahead); }
-  get isMissing() { return this.isPaging || this.needed > this.rev || this.ahead.size > 0; }
+  get isMissing() { return this.isPaging || this.isStale || this.needed > this.rev || this.ahead.size > 0; }
   find(id) { return this.messages.find(m => m.id === id); }
   at(seq) { return this.messages.find(m => m.seqId === seq); }
 
-  // A stretch that was read anew, in any order; it shows everything up to `rev`.
-  show(messages, { atStart, atEnd, rev }) {
+  // A stretch that was read anew, in any order; it shows everything up to `rev`, unless it is stale.
+  show(messages, { atStart, atEnd, rev, isStale = false }) {
     this.messages = [];
-    Object.assign(this, { atStart, atEnd, loaded: true });
+    Object.assign(this, { atStart, atEnd, isStale, loaded: true });
     for (const m of messages) this.put(this.#read(m));
-    this.reached(rev, true);
+    if (isStale) this.needed = Math.max(this.needed, rev);
+    else this.reached(rev, true);
   }
 
   // A message as it was read. One that is not on the page is taken where it touches the stretch.
@@ -57,7 +60,7 @@ export class Log {
     this.#requote(fresh);
   }
 
-  // Messages of a further page, read as of `rev` at least.
+  // Messages of a further page, read as of `rev` at least, unless it makes the stretch stale.
   extend(messages, end) {
     Object.assign(this, end);
     for (const m of messages) if (!this.find(m.id)) this.put(this.#read(m));

@@ -136,12 +136,13 @@ export async function toNewest() {
   logBox().scrollTop = logBox().scrollHeight;
 }
 
+let scrollsAgain = 0; // what could not be read is asked for again
 function scrolled() {
   const log = currentLog();
   drawEnds();
   if (!log?.loaded || shown.id !== log.id) return;
-  if (logBox().scrollTop < 300) loadOlder(log).catch(() => {});
-  if (logBox().scrollHeight - logBox().scrollTop - logBox().clientHeight < 300) loadNewer(log).catch(() => {});
+  const isRead = [logBox().scrollTop < 300 && loadOlder(log), logBox().scrollHeight - logBox().scrollTop - logBox().clientHeight < 300 && loadNewer(log)];
+  Promise.all(isRead).catch(() => { clearTimeout(scrollsAgain); scrollsAgain = setTimeout(scrolled, 5000); });
 }
 function clicked(e) {
   const target = e.target.closest('[data-do]'), m = messageOf(articleOf(e.target));

@@ -1,5 +1,5 @@
 import { api, session } from './api.js';
-import { toast, waitAfter } from './dom.js';
+import { pause, toast, waitAfter } from './dom.js';
 import { Log } from './log.js';
 import { changed, conversations, currentLog, isMe, logs, namesMe, people, remember, view } from './state.js';
 
@@ -9,6 +9,7 @@ const LOGS_MAX = 20; // conversations whose messages are kept
 const WINDOW_MAX = 400; // messages kept of one conversation
 const MISSED_MAX = 500; // new messages up to which a stretch is caught up; beyond, it is read anew
 const REORDERED_MS = 400; // a number that skips another one is often followed by it
+const BEHIND_TRIES = 3; // for what is on its way to the database; then what is stored is shown
 
 const OF_READING = ['lastReadSeqId', 'unreadCount', 'unreadMentions'];
 const OF_MESSAGES = [...OF_READING, 'lastRev', 'lastSeqId', 'lastMessage', 'pinnedCount'];
@@ -100,15 +101,30 @@ function reading(log, read) {
 const whenRead = (log, apply) => (log.held ? log.held.push(apply) : apply());
 
 // Reads the newest messages, or those around one.
-export const load = (log, around) => reading(log, () => readStretch(log, around));
+export const load = (log, around) => reading(log, () => readStretch(log, around)).finally(() => tryLater(log));
 async function readStretch(log, around) {
   const c = conversations.get(log.id), rev = Math.max(log.head, c?.lastRev || 0);
   const where = around ? 'around_seq=' + around : 'at_least=' + (c?.lastSeqId || 0);
   const page = await api('GET', path(log.id, `/messages?${where}&limit=${PAGE}&at_least_rev=${rev}`));
   page.messages.forEach(m => remember(m.sender));
-  log.show(page.messages, around ? { atStart: !page.prevCursor, atEnd: !page.hasMore, rev } : { atStart: !page.hasMore, atEnd: true, rev });
+  const isStale = !!page.behind, ends = around ? { atStart: !page.prevCursor, atEnd: !page.hasMore && !isStale } : { atStart: !page.hasMore, atEnd: true };
+  log.show(page.messages, { ...ends, rev, isStale });
   fillQuotes(log);
-  if (page.behind) setTimeout(() => load(log, around).catch(() => {}), 2000);
+}
+// Reads the stretch that is here once more. It stays, whatever was added to it since.
+async function readAgain(log) {
+  const rev = Math.max(log.head, conversations.get(log.id)?.lastRev || 0);
+  for (let after = log.first - 1, more = true; more;) {
+    const page = await api('GET', path(log.id, `/messages?after_seq=${after}&limit=${PAGE}&at_least_rev=${rev}`));
+    page.messages.forEach(m => { remember(m.sender); log.take(m); });
+    if (page.behind) return;
+    after = page.nextCursor;
+    more = page.hasMore && (log.atEnd || after < log.last);
+  }
+  log.isStale = false;
+  log.reached(rev, true);
+  if (log.atEnd) log.trim(WINDOW_MAX, true);
+  fillQuotes(log);
 }
 // Reads on at an end of the stretch.
 export const loadOlder = log => extend(log, 'atStart', () => `cursor=${log.first}`);
@@ -116,15 +132,24 @@ export const loadNewer = log => extend(log, 'atEnd', () => `after_seq=${log.last
 async function extend(log, end, where) {
   if (log[end] || log.isExtending || !log.loaded) return;
   log.isExtending = true;
-  const read = async () => {
-    if (log[end]) return;
-    const page = await api('GET', path(log.id, `/messages?${where()}&limit=${PAGE}&at_least_rev=${log.rev}`));
-    page.messages.forEach(m => remember(m.sender));
-    log.extend(page.messages, { [end]: !page.hasMore });
-    log.trim(WINDOW_MAX, end === 'atEnd');
-    fillQuotes(log);
-  };
-  await reading(log, read).finally(() => { log.isExtending = false; });
+  try {
+    for (let tries = log.isStale ? BEHIND_TRIES : 1; !await reading(log, () => readOn(log, end, where(), tries >= BEHIND_TRIES)); tries++) await pause(1000);
+  } finally {
+    log.isExtending = false;
+    tryLater(log);
+  }
+}
+// False when something is on its way to the database, and what is stored isn't enough.
+async function readOn(log, end, where, isEnough) {
+  if (log[end]) return true;
+  const page = await api('GET', path(log.id, `/messages?${where}&limit=${PAGE}&at_least_rev=${log.head}`));
+  if (page.behind && !isEnough) return false;
+  page.messages.forEach(m => remember(m.sender));
+  log.extend(page.messages, page.behind ? { isStale: true } : { [end]: !page.hasMore });
+  log.trim(WINDOW_MAX, end === 'atEnd');
+  fillQuotes(log);
+  if (page.behind && !page.messages.length) throw new Error('The server cannot read on right now.');
+  return true;
 }
 
 // Reads what is missing. What fails, and what isn't stored yet, is asked for again, later each time.
@@ -150,13 +175,15 @@ function tryLater(log) {
   if (log.failures) log.retry = setTimeout(() => { if (isWanting(log)) catchUp(log); }, waitAfter(failures));
 }
 async function readMissing(log) {
-  if (!log.loaded) return readStretch(log);
-  if (log.isMissing) return readChanges(log);
+  if (log.loaded && !log.isMissing) return;
+  const missed = (conversations.get(log.id)?.lastSeqId || 0) - log.last, isNothing = log.isStale && !log.messages.length;
+  if (!log.loaded || isNothing || log.atEnd && missed > MISSED_MAX) await readStretch(log);
+  else if (log.isStale) await readAgain(log);
+  else await readChanges(log);
 }
 // Everything that is new or was changed since `log.rev`.
 async function readChanges(log) {
   const c = conversations.get(log.id);
-  if (log.atEnd && (c?.lastSeqId || 0) - log.last > MISSED_MAX) return readStretch(log);
   for (let more = true; more;) {
     const page = await api('GET', path(log.id, `/changes?after_rev=${log.rev}&limit=200&at_least=${Math.max(log.head, c?.lastRev || 0)}`));
     page.messages.forEach(m => { remember(m.sender); log.take(m); });
