@@ -1,7 +1,7 @@
 import { once } from './api.js';
 import { button, el, toast } from './dom.js';
 import { changed, currentLog, drawNow, learnFrom } from './state.js';
-import { noted } from './sync.js';
+import { edited } from './sync.js';
 
 // Editing a message where it stands. Its field survives whatever else happens to the message meanwhile.
 let editing = null; // { id, log, node, field }
@@ -43,8 +43,7 @@ async function save() {
   field.readOnly = true;
   try {
     const m = await once('PUT', `/conversations/${encodeURIComponent(log.id)}/messages/${id}`, { content });
-    log.take(m);
-    noted(log, m.rev);
+    edited(log, m);
     if (editing?.id === id) endEdit();
   } catch (e) {
     const m = log.find(id);

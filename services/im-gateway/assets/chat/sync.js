@@ -194,7 +194,7 @@ async function readChanges(log) {
   log.trim(WINDOW_MAX, true);
   fillQuotes(log);
 }
-export function noted(log, ...revs) {
+function noted(log, ...revs) {
   log.note(...revs);
   const c = conversations.get(log.id);
   if (c) c.lastRev = Math.max(c.lastRev || 0, ...revs);
@@ -247,6 +247,14 @@ export function changeArrived(d) {
   }
   // How many unread messages name me, and how many are pinned, follows from messages that may not be here.
   if (c && (d.kind === 'recalled' || d.kind === 'pinned' || d.kind === 'unpinned')) soonRead(d.conversationId);
+  changed();
+}
+// An own edit, as it was answered. It is shown at once, and once more after what is being read.
+export function edited(log, m) {
+  log.take(m);
+  whenRead(log, () => { log.take(m); noted(log, m.rev); });
+  const c = conversations.get(log.id), { content, deleted } = log.find(m.id) || m;
+  if (c?.lastMessage?.id === m.id) c.lastMessage = { ...c.lastMessage, content, deleted };
   changed();
 }
 function applyChange(log, d) {
