@@ -2,6 +2,8 @@ import { pause, uuid } from './dom.js';
 
 // The session, and requests in its name.
 const LONGEST_MS = 60000;
+const REFRESH_MS = 15000; // the server repeats the answer to a refresh for a minute
+const SIGNED_OUT = ['INVALID_TOKEN', 'TOKEN_EXPIRED', 'USER_DISABLED'];
 export let session = JSON.parse(sessionStorage.getItem('gochat') || 'null');
 export function enter(entered) {
   session = entered;
@@ -33,16 +35,15 @@ export function refresh() {
   return refreshing;
 }
 async function renew() {
-  const body = JSON.stringify({ refreshToken: session.refreshToken });
-  const answer = await fetch('/api/auth/refresh', { method: 'POST', headers: { 'content-type': 'application/json' }, body }).catch(() => null);
-  if (answer?.ok) {
-    Object.assign(session, (await answer.json()).data);
-    keep();
-    return true;
-  }
-  // A server that is busy or away says nothing about the session.
-  if (answer && answer.status < 500 && answer.status !== 429) leave();
-  return false;
+  const used = session.refreshToken, how = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ refreshToken: used }) };
+  // A server that is busy or away says nothing about the session, and what stands between may answer anything.
+  const reply = await fetch('/api/auth/refresh', { ...how, signal: AbortSignal.timeout(REFRESH_MS) }).then(answer => answer.json()).catch(() => null);
+  if (!session) return false;
+  if (SIGNED_OUT.includes(reply?.code)) leave();
+  if (!reply?.data?.accessToken || !reply.data.refreshToken) return false;
+  Object.assign(session, reply.data);
+  keep();
+  return true;
 }
 
 // A request that has effect once: it is sent again under its id while the outcome is unknown.

@@ -52,7 +52,7 @@ async function closed(e) {
   if (e.code === 4002) await refresh();
   setTimeout(async () => {
     // Whether the session still holds is told by a request, not by a handshake.
-    await api('GET', '/users/profile').catch(refusal => { if (refusal.code === 'INVALID_TOKEN') leave(); });
+    await api('GET', '/users/profile').catch(refusal => { if (refusal.code === 'INVALID_TOKEN' || refusal.code === 'USER_DISABLED') leave(); });
     if (session) connect();
   }, waitAfter(failures++));
 }
