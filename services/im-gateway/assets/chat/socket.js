@@ -6,7 +6,9 @@ import { arrived, changeArrived, forgetMembers, readConversation, readList, resy
 
 // The connection, and what it brings.
 export const typing = new Map(); // name -> until
-let socket = null, failures = 0;
+const SILENCE_MS = 75000; // two pings and what they take; a connection that is silent for longer is dead
+const ANSWER_MS = 5000;
+let socket = null, failures = 0, heardAt = 0, reconnecting = 0;
 
 export const isOpen = () => socket?.readyState === WebSocket.OPEN;
 export function transmit(frame) {
@@ -20,15 +22,21 @@ export function connect() {
   status('connecting…');
   const device = sessionStorage.getItem('device') || uuid();
   sessionStorage.setItem('device', device);
+  heardAt = Date.now();
   const own = socket = new WebSocket(location.origin.replace('http', 'ws') + '/ws?device=' + encodeURIComponent(device), ['gochat.v1', 'bearer.' + session.accessToken]);
   socket.onopen = () => {
+    if (socket !== own) return;
     failures = 0;
     status('');
     flush();
     readMissed(own);
   };
-  socket.onmessage = e => handle(JSON.parse(e.data));
-  socket.onclose = closed;
+  socket.onmessage = e => {
+    if (socket !== own) return;
+    heardAt = Date.now();
+    handle(JSON.parse(e.data));
+  };
+  socket.onclose = e => { if (socket === own) closed(e, own); };
 }
 // Nothing else tells what was missed, so that is read until it is here.
 async function readMissed(own) {
@@ -45,16 +53,35 @@ async function readMissed(own) {
     }
   }
 }
-async function closed(e) {
+async function closed(e, own) {
   if (!session) return;
   status('offline');
   if (e.code === 4001) return status('replaced by another window');
   if (e.code === 4002) await refresh();
-  setTimeout(async () => {
+  if (socket === own) reconnect(waitAfter(failures++));
+}
+function reconnect(ms) {
+  clearTimeout(reconnecting);
+  const mine = reconnecting = setTimeout(async () => {
     // Whether the session still holds is told by a request, not by a handshake.
     await api('GET', '/users/profile').catch(refusal => { if (refusal.code === 'INVALID_TOKEN' || refusal.code === 'USER_DISABLED') leave(); });
-    if (session) connect();
-  }, waitAfter(failures++));
+    if (session && mine === reconnecting) connect();
+  }, ms);
+}
+// A connection that is dead isn't waited for: its end may be told minutes later.
+function drop() {
+  const old = socket;
+  socket = null;
+  old?.close();
+  status('offline');
+  reconnect(0);
+}
+// Whoever comes back sees at once whether the connection still lives.
+function probe() {
+  if (!session || document.hidden || socket?.readyState === WebSocket.CONNECTING) return;
+  const own = socket, asked = Date.now();
+  if (!transmit({ type: 'ping' })) return drop();
+  setTimeout(() => { if (socket === own && heardAt < asked) drop(); }, ANSWER_MS);
 }
 function status(words, isOnline = !words) {
   view.online = isOnline;
@@ -101,3 +128,6 @@ async function handle({ type, data }) {
 
 setInterval(flush, 1000);
 setInterval(() => transmit({ type: 'ping' }), 30000);
+setInterval(() => { if (socket && socket.readyState !== WebSocket.CLOSED && Date.now() - heardAt > SILENCE_MS) drop(); }, 5000);
+document.addEventListener('visibilitychange', probe);
+window.addEventListener('online', probe);

@@ -109,3 +109,23 @@ async fn reads_that_fail_are_repeated() {
         .await;
     room.close();
 }
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_any_more_is_replaced() {
+    let Some(room) = Room::open().await else {
+        return;
+    };
+    let (annas, bens) = (&room.annas, &room.bens);
+    bens.eval("network.deaf = true").await;
+    annas.says("anybody there?").await;
+    bens.until("network.missed > 0").await;
+    // The device comes back to its network.
+    bens.eval("network.before = network.sockets.length; window.dispatchEvent(new Event('online'))")
+        .await;
+    bens.until("network.sockets.length > network.before").await;
+    bens.message("anybody there?").await;
+    bens.eval("network.deaf = false").await;
+    annas.says("now?").await;
+    bens.message("now?").await;
+    room.close();
+}
