@@ -15,6 +15,9 @@ export function leave() {
   session = null;
   location.reload();
 }
+// Another window of the same device took over: its refreshes count, and ours would end the session.
+export let isRetired = false;
+export const retire = retired => { isRetired = retired; };
 const keep = () => sessionStorage.setItem('gochat', JSON.stringify(session));
 
 export async function api(method, path, body, again = true) {
@@ -30,19 +33,29 @@ export async function api(method, path, body, again = true) {
 
 // Requests that find the token expired share one refresh.
 let refreshing = null;
-export function refresh() {
+export async function refresh() {
+  if (isRetired || !session) return false;
   refreshing ??= renew().finally(() => { refreshing = null; });
   return refreshing;
 }
+// Windows that were duplicated share a session. What one of them is given is told to the others.
+const siblings = new BroadcastChannel('gochat');
+siblings.onmessage = ({ data }) => {
+  if (session?.refreshToken !== data.used) return;
+  Object.assign(session, data.tokens);
+  keep();
+};
 async function renew() {
   const used = session.refreshToken, how = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ refreshToken: used }) };
   // A server that is busy or away says nothing about the session, and what stands between may answer anything.
   const reply = await fetch('/api/auth/refresh', { ...how, signal: AbortSignal.timeout(REFRESH_MS) }).then(answer => answer.json()).catch(() => null);
   if (!session) return false;
+  if (session.refreshToken !== used) return true;
   if (SIGNED_OUT.includes(reply?.code)) leave();
   if (!reply?.data?.accessToken || !reply.data.refreshToken) return false;
   Object.assign(session, reply.data);
   keep();
+  siblings.postMessage({ used, tokens: reply.data });
   return true;
 }
 

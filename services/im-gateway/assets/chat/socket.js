@@ -1,5 +1,5 @@
-import { api, leave, refresh, session } from './api.js';
-import { $, pause, toast, uuid, waitAfter } from './dom.js';
+import { api, isRetired, leave, refresh, retire, session } from './api.js';
+import { $, button, pause, toast, uuid, waitAfter } from './dom.js';
 import { acknowledged, flush, refused, sendBy } from './outbox.js';
 import { changed, conversations, isMe, view } from './state.js';
 import { arrived, changeArrived, forgetMembers, readConversation, readList, resync } from './sync.js';
@@ -55,10 +55,18 @@ async function readMissed(own) {
 }
 async function closed(e, own) {
   if (!session) return;
+  if (e.code === 4001) {
+    retire(true);
+    return status('Open in another window', false, button('Use here', { onclick: useHere }));
+  }
   status('offline');
-  if (e.code === 4001) return status('replaced by another window');
   if (e.code === 4002) await refresh();
   if (socket === own) reconnect(waitAfter(failures++));
+}
+function useHere() {
+  retire(false);
+  status('connecting…');
+  reconnect(0);
 }
 function reconnect(ms) {
   clearTimeout(reconnecting);
@@ -78,14 +86,14 @@ function drop() {
 }
 // Whoever comes back sees at once whether the connection still lives.
 function probe() {
-  if (!session || document.hidden || socket?.readyState === WebSocket.CONNECTING) return;
+  if (!session || isRetired || document.hidden || socket?.readyState === WebSocket.CONNECTING) return;
   const own = socket, asked = Date.now();
   if (!transmit({ type: 'ping' })) return drop();
   setTimeout(() => { if (socket === own && heardAt < asked) drop(); }, ANSWER_MS);
 }
-function status(words, isOnline = !words) {
+function status(words, isOnline = !words, ...beside) {
   view.online = isOnline;
-  $('state').textContent = words;
+  $('state').replaceChildren(words, ...beside);
   changed();
 }
 export const disconnect = () => socket?.close();
