@@ -15,6 +15,8 @@ const begun = new Map(); // conversation -> { text, reply }
 let reply = null, typedAt = 0, chosen = 0, suggested = [];
 
 const field = () => $('text');
+let showSent = () => {};
+export const onSend = show => { showSent = show; };
 
 export function openComposer(before) {
   if (before) begun.set(before, { text: field().value, reply });
@@ -65,6 +67,7 @@ async function send() {
   const refers = await mentionsOf(content);
   if (answered) refers.replyTo = quoteOf(answered);
   post(to, content, refers);
+  if (to === view.current) showSent();
 }
 
 // The word behind an @ that the cursor stands in.

@@ -1,11 +1,12 @@
 import { api, enter, leave, session } from './api.js';
 import { closeMenu, drawMenu, listenToMenu } from './menu.js';
-import { drawReplying, listenToComposer, openComposer } from './composer.js';
+import { drawReplying, listenToComposer, onSend, openComposer } from './composer.js';
 import { listenToDialog } from './dialog.js';
 import { $, toast } from './dom.js';
 import { drawHead, listenToHead } from './head.js';
 import { drawList } from './list.js';
-import { drawMessages, listenToMessages } from './messages.js';
+import { drawMessages, listenToMessages, toNewest } from './messages.js';
+import { hasUnsent } from './outbox.js';
 import { prover } from './proof.js';
 import { connect, transmit, typing } from './socket.js';
 import { changed, conversations, current, currentLog, onChange, view } from './state.js';
@@ -83,6 +84,7 @@ function start() {
 
 for (const listen of [listenToMessages, listenToComposer, listenToMenu, listenToDialog, listenToHead]) listen();
 for (const draw of [drawList, drawHead, drawMessages, drawReplying, drawMenu, markRead]) onChange(() => { if (session) draw(); });
+onSend(toNewest);
 $('account').addEventListener('submit', e => { e.preventDefault(); sign('login'); });
 $('register').addEventListener('click', () => sign('register'));
 $('guest').addEventListener('click', () => sign('guest'));
@@ -91,6 +93,7 @@ $('out').addEventListener('click', async () => {
   leave();
 });
 document.addEventListener('visibilitychange', markRead);
+window.addEventListener('beforeunload', e => { if (session && hasUnsent()) e.preventDefault(); });
 window.addEventListener('hashchange', () => { if (session) goTo(); });
 // The row of the open conversation leads nowhere: it asks again for what could not be read.
 $('list').addEventListener('click', e => {

@@ -1,6 +1,6 @@
 import { session } from './api.js';
 import { toast, uuid } from './dom.js';
-import { changed, view } from './state.js';
+import { changed, conversations, logs, titleOf, view } from './state.js';
 import { arrived } from './sync.js';
 
 // Messages on their way: each is sent again under its id until it is acknowledged or refused for good.
@@ -43,7 +43,11 @@ export function refused({ message, details = {} }) {
   if (details.retryable) {
     sent.next = Date.now() + (details.retryAfter || 1) * 1000;
     if (details.retryAfter > 3) toast(message);
-  } else sent.refusal = message;
+  } else {
+    const id = sent.frame.data.conversationId, isSeen = view.current === id && logs.get(id)?.atEnd;
+    sent.refusal = message;
+    if (!isSeen) toast(`Not sent to ${titleOf(conversations.get(id) || { id })}: ${message}`);
+  }
   changed();
   return true;
 }
@@ -57,4 +61,6 @@ export function discard(id) {
   outbox.delete(id);
   changed();
 }
+// Whether closing the page would lose a text that somebody still sees.
+export const hasUnsent = () => [...outbox.values()].some(sent => conversations.has(sent.frame.data.conversationId));
 export const waiting = () => [...outbox.values()].filter(sent => sent.frame.data.conversationId === view.current);

@@ -129,3 +129,23 @@ async fn a_connection_that_says_nothing_any_more_is_replaced() {
     bens.message("now?").await;
     room.close();
 }
+
+#[tokio::test]
+async fn a_page_asks_before_it_is_closed_with_messages_that_were_not_sent() {
+    let Some(room) = Room::open().await else {
+        return;
+    };
+    let (annas, bens) = (&room.annas, &room.bens);
+    let asks = "(e => { window.dispatchEvent(e); return e.defaultPrevented; })(new Event('beforeunload', {cancelable: true}))";
+    assert_eq!(bens.eval(asks).await, false);
+    bens.eval("network.away = true; network.cut()").await;
+    bens.reads("#state", "offline").await;
+    bens.fills("#text", "on its way").await;
+    bens.press("Enter").await;
+    bens.reads("article.pending", "on its way").await;
+    assert_eq!(bens.eval(asks).await, true);
+    bens.eval("network.away = false").await;
+    annas.message("on its way").await;
+    bens.message("on its way").await;
+    assert_eq!(bens.eval(asks).await, false);
+}
