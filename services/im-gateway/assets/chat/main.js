@@ -8,7 +8,7 @@ import { drawList } from './list.js';
 import { drawMessages, listenToMessages, toNewest } from './messages.js';
 import { hasUnsent } from './outbox.js';
 import { prover } from './proof.js';
-import { connect, transmit, typing } from './socket.js';
+import { connect, onCaughtUp, transmit, typing } from './socket.js';
 import { changed, conversations, current, currentLog, onChange, view } from './state.js';
 import { catchUp, load, logOf, readConversation } from './sync.js';
 
@@ -61,14 +61,18 @@ function goTo() {
 }
 
 // Reading: what is on the page counts as read while the page is looked at.
-let told = {};
+const told = new Map(); // conversation -> number that was told
+const tell = (conversationId, seqId) => transmit({ type: 'mark-read', data: { conversationId, seqId } });
+// What was told to a connection that was dead is told again. Where the server knows it, a mark "unread" may be newer.
+function tellAgain() {
+  for (const [id, seq] of told) if (seq > (conversations.get(id)?.storedRead ?? Infinity)) tell(id, seq);
+}
 function markRead() {
   const c = current(), log = currentLog();
   if (!c || document.hidden || !log?.loaded || !log.atEnd || document.body.classList.contains('listing')) return;
   if (!log.last || log.last <= (c.lastReadSeqId || 0) && !c.unreadCount) return;
-  if (told.id === c.id && told.seq === log.last) return;
-  if (!transmit({ type: 'mark-read', data: { conversationId: c.id, seqId: log.last } })) return;
-  told = { id: c.id, seq: log.last };
+  if (told.get(c.id) === log.last || !tell(c.id, log.last)) return;
+  told.set(c.id, log.last);
   Object.assign(c, { unreadCount: 0, unreadMentions: 0, lastReadSeqId: log.last });
   changed();
 }
@@ -85,6 +89,7 @@ function start() {
 for (const listen of [listenToMessages, listenToComposer, listenToMenu, listenToDialog, listenToHead]) listen();
 for (const draw of [drawList, drawHead, drawMessages, drawReplying, drawMenu, markRead]) onChange(() => { if (session) draw(); });
 onSend(toNewest);
+onCaughtUp(tellAgain);
 $('account').addEventListener('submit', e => { e.preventDefault(); sign('login'); });
 $('register').addEventListener('click', () => sign('register'));
 $('guest').addEventListener('click', () => sign('guest'));

@@ -10,6 +10,9 @@ const SILENCE_MS = 75000; // two pings and what they take; a connection that is 
 const ANSWER_MS = 5000;
 let socket = null, failures = 0, heardAt = 0, reconnecting = 0;
 
+let caughtUp = () => {};
+export const onCaughtUp = work => { caughtUp = work; };
+
 export const isOpen = () => socket?.readyState === WebSocket.OPEN;
 export function transmit(frame) {
   if (!isOpen()) return false;
@@ -44,8 +47,9 @@ async function readMissed(own) {
   for (let tries = 0; !isOver(); tries++) {
     try {
       await resync();
-      if (!isOver()) status('');
-      return;
+      if (isOver()) return;
+      status('');
+      return caughtUp();
     } catch {
       if (isOver()) return;
       status('not all could be read, trying again…', true);
@@ -106,7 +110,7 @@ const frames = {
     const c = conversations.get(d.conversationId);
     if (!c) return;
     if (!isMe(d.userId)) { if (c.type === 1) c.peerLastReadSeqId = Math.max(c.peerLastReadSeqId || 0, d.seqId); } else if (d.seqId >= (c.lastReadSeqId || 0)) {
-      Object.assign(c, { lastReadSeqId: d.seqId, unreadCount: Math.max(0, c.lastSeqId - d.seqId) });
+      Object.assign(c, { lastReadSeqId: d.seqId, storedRead: d.seqId, unreadCount: Math.max(0, c.lastSeqId - d.seqId) });
       if (!c.unreadCount) c.unreadMentions = 0;
       else if (c.unreadMentions) return readConversation(c.id);
     }

@@ -48,7 +48,7 @@ function learn(c) {
   remember(c.peer);
   remember(c.lastMessage?.sender);
   for (const m of c.members || []) remember(m.user);
-  const next = { ...known, ...c, unreadMentions: c.unreadMentions || 0, pinnedCount: c.pinnedCount || 0 };
+  const next = { ...known, ...c, storedRead: c.lastReadSeqId, unreadMentions: c.unreadMentions || 0, pinnedCount: c.pinnedCount || 0 };
   // An answer that was overtaken: by pushes, or by what was read here.
   const stale = known?.lastRev > c.lastRev ? OF_MESSAGES : known?.lastReadSeqId > c.lastReadSeqId ? OF_READING : [];
   for (const field of stale) next[field] = known[field];
