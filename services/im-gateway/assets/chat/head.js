@@ -1,6 +1,6 @@
 import { api } from './api.js';
 import { pin } from './actions.js';
-import { closeDialog, openDialog } from './dialog.js';
+import { closeDialog, fail, openDialog } from './dialog.js';
 import { $, button, el, fullTimeOf, toast } from './dom.js';
 import { jumpTo } from './messages.js';
 import { conversations, current, isMe, mayPin, nameOf, remember, titleOf, view } from './state.js';
@@ -34,7 +34,7 @@ function pinned(m, c) {
     el('small', {}, el('bdi', {}, isMe(m.senderId) ? 'You' : nameOf(m.senderId) || ''), ' · ' + fullTimeOf(m.createdAt)),
     el('span', { class: 'preview', dir: 'auto' }, summary(m))), { class: 'row', title: 'Go to the message', onclick: () => { closeDialog(); jumpTo(m.seqId).catch(toast); } });
   const off = async e => { await pin(m, false); e.target.closest('li').remove(); };
-  return el('li', {}, jump, mayPin(c) && button('Unpin', { onclick: e => off(e).catch(toast) }));
+  return el('li', {}, jump, mayPin(c) && button('Unpin', { onclick: e => off(e).catch(fail) }));
 }
 
 // Usernames are found exactly, whatever else begins like them.
@@ -47,15 +47,18 @@ async function idOf(name) {
 function newGroup() {
   const name = el('input', { required: true, autofocus: true, maxLength: 100, autocomplete: 'off' });
   const members = el('input', { placeholder: 'anna, ben', autocomplete: 'off' });
+  const create = el('button', { class: 'primary' }, 'Create');
   const make = async () => {
+    create.disabled = true;
+    fail('');
     const names = members.value.split(',').map(n => n.trim()).filter(Boolean);
     const c = await api('POST', '/conversations', { type: 2, name: name.value.trim(), members: await Promise.all(names.map(idOf)) });
     conversations.set(c.id, { ...c });
-    closeDialog();
+    if (create.isConnected) closeDialog();
     location.hash = address(c.id);
   };
-  openDialog('New group', el('form', { class: 'fields', onsubmit: e => { e.preventDefault(); make().catch(toast); } },
-    el('label', {}, 'Name', name), el('label', {}, 'Usernames of members, separated by commas', members), el('button', { class: 'primary' }, 'Create')));
+  openDialog('New group', el('form', { class: 'fields', onsubmit: e => { e.preventDefault(); make().catch(fail).finally(() => { create.disabled = false; }); } },
+    el('label', {}, 'Name', name), el('label', {}, 'Usernames of members, separated by commas', members), create));
 }
 
 let searches = 0;
