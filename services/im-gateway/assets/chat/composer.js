@@ -107,7 +107,7 @@ function choose(i) {
 }
 
 function composerKey(e) {
-  if (e.isComposing) return;
+  if (e.isComposing || e.keyCode === 229) return;
   const move = { ArrowDown: 1, ArrowUp: -1 }[e.key];
   if (suggested.length) {
     if (move) chosen = (chosen + move + suggested.length) % suggested.length;

@@ -25,7 +25,7 @@ export function startEdit(m) {
   field.setSelectionRange(m.content.length, m.content.length);
 }
 function editorKey(e) {
-  if (e.isComposing) return;
+  if (e.isComposing || e.keyCode === 229) return;
   if (e.key === 'Escape') { e.preventDefault(); e.stopPropagation(); endEdit(); }
   if (e.key === 'Enter' && !e.shiftKey) { e.preventDefault(); save(); }
 }

@@ -2,7 +2,7 @@ import { session } from './api.js';
 import { avatar, button, el, fullTimeOf, timeOf } from './dom.js';
 import { Log } from './log.js';
 import { again, discard } from './outbox.js';
-import { current, isMe, nameOf, namesMe, people } from './state.js';
+import { current, isMe, nameOf, namesMe } from './state.js';
 import { pieces, summary } from './text.js';
 
 // One message. What its buttons do is found by `data-do`, in messages.js.
@@ -95,4 +95,7 @@ export function pendingNode(sent) {
 }
 
 // What a drawn message depends on beside the message itself.
-export const surroundings = m => [people.size, session?.user.id, current()?.type, current()?.type === 1 && isMe(m.senderId) && m.seqId <= current().peerLastReadSeqId].join();
+export function surroundings(m) {
+  const c = current(), names = [m.senderId, m.replyTo?.senderId, m.forwardedFrom?.senderId, ...(m.mentions || [])].map(nameOf);
+  return JSON.stringify([names, session?.user.id, c?.type, c?.type === 1 && isMe(m.senderId) && m.seqId <= c.peerLastReadSeqId]);
+}
