@@ -33,6 +33,7 @@ async function sign(kind) {
     const entered = kind === 'guest' ? await guest(() => mine === attempt) : await api('POST', '/auth/login', account);
     if (mine !== attempt) return;
     enter(entered);
+    $('pass').value = '';
     start();
   } catch (e) { if (mine === attempt) note(e); }
 }

@@ -1,7 +1,7 @@
 import { api, session } from './api.js';
 import { pause, toast, waitAfter } from './dom.js';
 import { Log } from './log.js';
-import { changed, conversations, currentLog, isMe, logs, namesMe, people, remember, view } from './state.js';
+import { changed, conversations, currentLog, isMe, logs, namesMe, people, remember, titleOf, view } from './state.js';
 
 // Reading: the list, stretches of history, and what was missed.
 const PAGE = 50;
@@ -40,6 +40,7 @@ export async function readConversation(id) {
   changed();
 }
 function forget(id) {
+  if (id === view.current && conversations.has(id)) toast(`You are no longer in ${titleOf(conversations.get(id))}.`);
   conversations.delete(id);
   logs.delete(id);
 }
@@ -53,6 +54,8 @@ function learn(c) {
   const stale = known?.lastRev > c.lastRev ? OF_MESSAGES : known?.lastReadSeqId > c.lastReadSeqId ? OF_READING : [];
   for (const field of stale) next[field] = known[field];
   conversations.set(c.id, next);
+  // It was gone while it was open, and is back.
+  if (c.id === view.current && !logs.has(c.id)) catchUp(logOf(c.id));
 }
 
 // Members of a group, as far as names need them.

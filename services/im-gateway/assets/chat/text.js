@@ -21,6 +21,7 @@ export function mentionsIn(content, people) {
     if (at > 0 && WORD.test(content[at - 1])) continue;
     let best = null;
     for (const [name, id] of people) {
+      if (!name) continue;
       const end = at + 1 + name.length, next = String.fromCodePoint(content.codePointAt(end) ?? 32);
       if (content.startsWith(name, at + 1) && !WORD.test(next) && (!best || name.length > best.name.length)) best = { at, end, name, id };
     }
