@@ -34,7 +34,7 @@ export function acknowledged(d) {
   const sent = outbox.get(d.client_msg_id);
   if (!sent) return;
   outbox.delete(d.client_msg_id);
-  arrived({ ...sent.shown, id: d.messageId, seqId: d.seqId, rev: d.rev, createdAt: d.createdAt });
+  return arrived({ ...sent.shown, id: d.messageId, seqId: d.seqId, rev: d.rev, createdAt: d.createdAt });
 }
 // False when the refusal answers none of them.
 export function refused({ message, details = {} }) {

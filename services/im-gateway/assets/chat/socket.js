@@ -31,7 +31,6 @@ export function connect() {
     if (socket !== own) return;
     failures = 0;
     status('');
-    flush();
     readMissed(own);
   };
   socket.onmessage = e => {
@@ -49,7 +48,8 @@ async function readMissed(own) {
       await resync();
       if (isOver()) return;
       status('');
-      return caughtUp();
+      caughtUp();
+      return flush();
     } catch {
       if (isOver()) return;
       status('not all could be read, trying again…', true);
