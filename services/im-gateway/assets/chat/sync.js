@@ -224,6 +224,13 @@ function fillQuotes(log) {
   }
 }
 
+// A conversation that is heard of for the first time; what is read of it has no last message.
+async function readNew(m) {
+  await readConversation(m.conversationId);
+  const c = conversations.get(m.conversationId);
+  if (c && !(c.lastMessage?.seqId >= m.seqId)) Object.assign(c, { lastMessage: m, updatedAt: m.createdAt });
+  changed();
+}
 export async function arrived(d) {
   const m = { ...d, senderId: d.sender?.id || d.senderId };
   remember(m.sender);
@@ -231,7 +238,7 @@ export async function arrived(d) {
   // An own message that is acknowledged leaves those that wait: it must not vanish while something is read.
   if (log?.held && isMe(m.senderId)) log.take(m);
   if (log) whenRead(log, () => { log.take(m); noted(log, d.rev); if (log.atEnd) log.trim(WINDOW_MAX, true); fillQuotes(log); });
-  if (!c) return readConversation(d.conversationId);
+  if (!c) return readNew(m);
   if (d.seqId <= c.lastSeqId) return changed();
   Object.assign(c, { lastSeqId: d.seqId, lastRev: Math.max(c.lastRev || 0, d.rev), lastMessage: m, updatedAt: d.createdAt });
   if (isMe(m.senderId)) { c.lastReadSeqId = d.seqId; if (log) log.readTo = undefined; }
