@@ -87,10 +87,10 @@ pub struct Message {
     /// Users that it names, ascending.
     #[serde(default)]
     pub mentions: Vec<UserId>,
-    /// Whether it names everybody.
+    /// Whether the message names everybody.
     #[serde(default)]
     pub mention_all: bool,
-    /// Where it comes from; `None` when it was written here.
+    /// Origin of a message that was passed on; `None` when it was written here.
     #[serde(default)]
     pub forwarded_from: Option<ForwardedFrom>,
 }

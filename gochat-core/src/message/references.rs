@@ -20,7 +20,7 @@ pub struct Refers {
     pub reply_to: Option<MessageId>,
     /// Users that are named; ascending, each once.
     pub mentions: Vec<UserId>,
-    /// Everybody is named.
+    /// Whether the message names everybody.
     pub mention_all: bool,
 }
 
@@ -77,7 +77,7 @@ pub struct References {
     /// Users that are named, ascending: those of the wish who were members.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<UserId>,
-    /// Everybody is named.
+    /// Whether the message names everybody.
     #[serde(rename = "all", skip_serializing_if = "is_false")]
     pub mention_all: bool,
     /// Message that is passed on.

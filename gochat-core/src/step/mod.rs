@@ -51,6 +51,7 @@
 mod effect;
 mod emit;
 mod facts;
+mod judge;
 mod machine;
 mod pace;
 mod record;

@@ -82,7 +82,7 @@ pub struct Referred {
     pub reply: Option<Quoted>,
     /// Users that are named and are members, ascending.
     pub mentions: Vec<UserId>,
-    /// Everybody is named.
+    /// Whether the message names everybody.
     pub mention_all: bool,
 }
 

@@ -47,9 +47,10 @@ pub struct Message {
     pub reply_to: Option<Quote>,
     /// Users that it names, ascending, 50 at most.
     pub mentions: Vec<UserId>,
-    /// Whether it names everybody.
+    /// Whether the message names everybody.
     pub mention_all: bool,
-    /// Where it comes from; `None` when it was written here, and after a recall.
+    /// Origin of a message that was passed on; `None` when it was written here, and after a
+    /// recall.
     pub forwarded_from: Option<ForwardedFrom>,
 }
 

@@ -120,7 +120,7 @@ frames! {
         /// Ids of the users that are named.
         #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
         mentions: Vec<Cow<'a, str>>,
-        /// Everybody is named.
+        /// Whether the message names everybody.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")] mention_all: bool,
         /// Where the message comes from; absent when it was written here.
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]

@@ -143,10 +143,10 @@ pub(crate) struct Message {
     /// Ids of the users that it names; absent when there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) mentions: Vec<String>,
-    /// It names everybody.
+    /// True when the message names everybody.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) mention_all: bool,
-    /// Where it comes from; absent when it was written here.
+    /// Origin of a message that was passed on; absent when it was written here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) forwarded_from: Option<ForwardedFrom>,
 }

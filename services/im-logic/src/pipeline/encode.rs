@@ -113,7 +113,8 @@ impl Given<'_> {
     }
 }
 
-/// Appends the fields of `References`: what was judged, and where the message comes from, which servers wrote.
+/// Appends the fields of `References`: what was judged, and the origin of a message that was passed
+/// on, as a server wrote it.
 fn put_references(inner: &mut Vec<u8>, referred: Option<&Referred>, m: &Upstream<'_>) {
     if let Some(Referred {
         reply,
