@@ -134,6 +134,7 @@ catalogue! {
     TooManyPins = 4013, "TOO_MANY_PINS", 409, ResourceExhausted, false, "There is no room for another pin; take one off first.";
     JoinRequestNotFound = 4014, "JOIN_REQUEST_NOT_FOUND", 404, NotFound, false, "There is no such request to join, or it has ended.";
     JoinRequestHandled = 4015, "JOIN_REQUEST_HANDLED", 409, FailedPrecondition, false, "This request to join was answered otherwise before.";
+    TooManyHidden = 4016, "TOO_MANY_HIDDEN", 409, ResourceExhausted, false, "You deleted as many messages of this conversation for yourself as one may; clear it instead.";
     FriendRequestNotFound = 5000, "FRIEND_REQUEST_NOT_FOUND", 404, NotFound, false, "There is no such friend request.";
     FriendRequestAlreadyExists = 5001, "FRIEND_REQUEST_ALREADY_EXISTS", 409, AlreadyExists, false, "There is an open friend request already.";
     AlreadyFriends = 5002, "ALREADY_FRIENDS", 409, AlreadyExists, false, "You are friends already.";

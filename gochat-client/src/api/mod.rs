@@ -17,6 +17,7 @@ mod account;
 mod asks;
 mod conversations;
 mod friends;
+mod hidden;
 mod links;
 mod members;
 mod messages;
@@ -44,8 +45,8 @@ pub use links::{InvitationLink, JoinedByLink};
 pub use members::{Added, FailedMember, Invitation, MemberPage};
 pub use messages::{HistoryPage, Reaching, ReadBy, Reader};
 pub use objects::{
-    ChangesPage, Conversation, ConversationMember, Friend, FriendRequest, Message, Reaction, Role,
-    User,
+    ChangesPage, Conversation, ConversationMember, Friend, FriendRequest, HiddenMessage,
+    HiddenPage, Message, Reaction, Role, User,
 };
 pub use reactions::{ReactionsPage, UserReaction};
 

@@ -93,6 +93,9 @@ pub struct Message {
     /// Origin of a message that was passed on; `None` when it was written here.
     #[serde(default)]
     pub forwarded_from: Option<ForwardedFrom>,
+    /// Whether the user deleted it for themselves: it keeps its place and says nothing.
+    #[serde(default)]
+    pub hidden: bool,
 }
 
 /// How often an emoji stands under a message.
@@ -122,6 +125,28 @@ pub struct ChangesPage {
     /// Changes up to `head_rev` are on their way to the database and may be missing here.
     #[serde(default)]
     pub behind: bool,
+}
+
+/// Messages that the user deleted for themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HiddenPage {
+    /// By ascending version.
+    pub messages: Vec<HiddenMessage>,
+    /// Whether more follow the last version.
+    pub has_more: bool,
+}
+
+/// A message that the user deleted for themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HiddenMessage {
+    /// The message.
+    pub message_id: MessageId,
+    /// Place in the conversation.
+    pub seq_id: SeqId,
+    /// Version of the own state with which it went.
+    pub version: u64,
 }
 
 impl From<Reaction> for sync::Reaction {
@@ -157,6 +182,7 @@ impl From<Message> for sync::Message {
             mentions: message.mentions,
             mention_all: message.mention_all,
             forwarded_from: message.forwarded_from,
+            hidden: message.hidden,
         }
     }
 }

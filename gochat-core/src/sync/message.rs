@@ -31,6 +31,8 @@ pub struct Message {
     pub created_at: i64,
     /// Whether it was recalled.
     pub deleted: bool,
+    /// Whether the user deleted it for themselves: of what it says, nothing is there.
+    pub hidden: bool,
     /// Number of its last change, over the messages of the conversation and their changes: of two
     /// states of a message the one with the higher number is newer. 0 from a server without
     /// changes.
@@ -80,6 +82,7 @@ impl Message {
             extra: None,
             created_at: 0,
             deleted: false,
+            hidden: false,
             rev: 0,
             edited_at: None,
             edit_count: 0,
@@ -90,6 +93,18 @@ impl Message {
             mention_all: false,
             forwarded_from: None,
         }
+    }
+
+    /// Takes away what the message says: the user deleted it for themselves. Its place stays, and
+    /// later changes bring nothing back.
+    pub fn hide(&mut self) {
+        (self.hidden, self.pinned) = (true, false);
+        self.content.clear();
+        self.client_msg_id.clear();
+        self.reactions.clear();
+        self.mentions.clear();
+        (self.extra, self.reply_to, self.forwarded_from) = (None, None, None);
+        (self.edited_at, self.edit_count, self.mention_all) = (None, 0, false);
     }
 
     /// Makes the message what it is after a change. Gives false, and leaves it alone, when it is as
@@ -126,6 +141,9 @@ impl Message {
             self.take_reactions(reactions, change);
         }
         self.pinned = change.pinned.unwrap_or(self.pinned);
+        if self.hidden {
+            self.hide();
+        }
         if self.deleted {
             (self.reactions, self.pinned) = (Vec::new(), false);
             (self.reply_to, self.forwarded_from) = (None, None);

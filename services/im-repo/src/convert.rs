@@ -1,5 +1,7 @@
 //! Rows of the database as messages of the wire. Times become Unix seconds, ids text.
 
+use std::mem::take;
+
 use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixMillis, UserId};
 use gochat_core::membership::{FailedUser, GroupDecision, Role};
 use gochat_core::message::{Emoji, Forwarded, References, Reply, Tally};
@@ -132,8 +134,14 @@ pub(crate) fn list_entry(
     }
     let last = entry.last_message.as_ref();
     line.last_activity_at = seconds(last.map_or(row.created_at, |m| m.message.created_at));
-    line.last_message = last.filter(|_| parts.last_message).map(|entry| {
+    let cleared_up_to = entry.own.as_ref().map_or(0, |own| own.cleared_up_to);
+    let last = last.filter(|last| parts.last_message && last.message.seq_id > cleared_up_to);
+    let is_hidden = entry.last_hidden;
+    line.last_message = last.map(|entry| {
         let mut message = message(entry);
+        if is_hidden {
+            empty_message(&mut message);
+        }
         if !parts.sender {
             message.sender = Some(nameless(entry.message.sender_id));
         }
@@ -170,6 +178,8 @@ pub(crate) fn own_state(state: &OwnState) -> common::OwnState {
         marked_unread: state.is_marked_unread,
         draft: state.draft.clone(),
         version: wide(state.version),
+        cleared_up_to: wide(state.cleared_up_to),
+        hidden_count: state.hidden_count,
     }
 }
 
@@ -376,7 +386,43 @@ pub(crate) fn message(entry: &MessageEntry) -> common::Message {
         forwarded_from: references
             .and_then(|refs| refs.forwarded.as_ref())
             .map(forwarded),
+        hidden: false,
     }
+}
+
+/// Takes away what a message says, for a reader who deleted it for themselves.
+fn empty_message(message: &mut common::Message) {
+    *message = common::Message {
+        hidden: true,
+        id: take(&mut message.id),
+        conversation_id: take(&mut message.conversation_id),
+        sender: message.sender.take(),
+        r#type: message.r#type,
+        seq_id: message.seq_id,
+        deleted: message.deleted,
+        created_at: message.created_at,
+        updated_at: message.updated_at,
+        rev: message.rev,
+        ..Default::default()
+    };
+}
+
+/// The same for a message as im-repo shows it.
+pub(crate) fn empty(message: &mut repo::RepoMessage) {
+    *message = repo::RepoMessage {
+        hidden: true,
+        id: take(&mut message.id),
+        conversation_id: take(&mut message.conversation_id),
+        sender_id: take(&mut message.sender_id),
+        sender: message.sender.take(),
+        message_type: message.message_type,
+        seq_id: message.seq_id,
+        deleted: message.deleted,
+        created_at: message.created_at,
+        updated_at: message.updated_at,
+        rev: message.rev,
+        ..Default::default()
+    };
 }
 
 /// A message as im-repo shows it.
@@ -406,6 +452,7 @@ pub(crate) fn repo_message(row: MessageRow, sender: Option<&UserBrief>) -> repo:
         forwarded_from: references
             .and_then(|refs| refs.forwarded.as_ref())
             .map(forwarded),
+        hidden: false,
     }
 }
 

@@ -143,6 +143,17 @@ pub struct ForwardedFrom<'a> {
     pub sender_name: Cow<'a, str>,
 }
 
+/// A message that a user deleted for themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HiddenMessage<'a> {
+    /// Message id.
+    #[serde(borrow)]
+    pub message_id: Cow<'a, str>,
+    /// Its position.
+    pub seq_id: SeqId,
+}
+
 /// A message after a change, as far as the change determines it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

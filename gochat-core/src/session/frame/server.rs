@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{ChangedMessage, ConversationChange, ForwardedFrom, Member, Quote, Sender, User};
+use super::{
+    ChangedMessage, ConversationChange, ForwardedFrom, HiddenMessage, Member, Quote, Sender, User,
+};
 use crate::error::{Error, ErrorCode};
 use crate::ids::{Rev, SeqId};
 use crate::own_state::OwnState;
@@ -330,6 +332,9 @@ frames! {
         #[serde(borrow)] conversation_id: Cow<'a, str>,
         /// The whole state after the change. Of two states, the higher version is newer.
         #[serde(default)] my: OwnState,
+        /// The message that the user deleted for themselves with it.
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        hidden: Option<HiddenMessage<'a>>,
     }
     /// A stranger asks to join a group; told to its admins and the owner.
     JoinRequest<'a> = "join-request" {

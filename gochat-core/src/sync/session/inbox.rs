@@ -175,6 +175,10 @@ impl ClientSession {
             ServerFrame::ConversationState(c) => Event::OwnStateChanged {
                 conversation_id: c.conversation_id.parse()?,
                 state: c.my,
+                hidden: match c.hidden {
+                    Some(gone) => Some((gone.message_id.parse()?, gone.seq_id)),
+                    None => None,
+                },
             },
             ServerFrame::Authenticated(_) | ServerFrame::Pong(_) | ServerFrame::Unknown(_) => {
                 return Ok(());

@@ -235,8 +235,11 @@ pub enum Event {
     OwnStateChanged {
         /// The conversation.
         conversation_id: ConversationId,
-        /// The whole state.
+        /// The whole state. Messages up to and with `cleared_up_to` are to be forgotten.
         state: OwnState,
+        /// The message that the user deleted for themselves with it. Who missed one asks for those
+        /// that went since the last version it knows.
+        hidden: Option<(MessageId, SeqId)>,
     },
     /// A member of this group invites the user to it: ask for the invitations.
     Invited(ConversationId),

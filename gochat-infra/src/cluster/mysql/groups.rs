@@ -32,6 +32,7 @@ statements! {
         STRAIGHT_JOIN users u ON u.id = j.id LOCK IN SHARE MODE";
     DropPointer = "DELETE FROM user_read_pointers WHERE user_id = ?2 AND conversation_id = ?1";
     DropState = "DELETE FROM conversation_states WHERE user_id = ?2 AND conversation_id = ?1";
+    DropHidden = "DELETE FROM hidden_messages WHERE user_id = ?2 AND conversation_id = ?1";
     Remove = "DELETE FROM conversation_members WHERE conversation_id = ?1 AND user_id = ?2";
     NoteLeaving = "INSERT INTO left_conversations (user_id, conversation_id, left_at) \
                    VALUES (?2, ?1, ?3) ON DUPLICATE KEY UPDATE left_at = VALUES(left_at)";
@@ -104,6 +105,7 @@ async fn write(
             execute::<Remove>(conn, &binds![id, *user]).await?;
             execute::<DropPointer>(conn, &binds![id, *user]).await?;
             execute::<DropState>(conn, &binds![id, *user]).await?;
+            execute::<DropHidden>(conn, &binds![id, *user]).await?;
             execute::<NoteLeaving>(conn, &binds![id, *user, At(now)]).await?;
             execute::<CountDown>(conn, &binds![id, At(now)]).await?;
         }

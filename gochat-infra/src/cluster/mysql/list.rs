@@ -44,7 +44,7 @@ macro_rules! entry_columns {
             ", ", columns!(brief "s"), ", ", columns!(brief "peer"), ", \
              COALESCE(p.last_read_seq_id, 0), ", unread!(), ", \
              COALESCE(pp.last_read_seq_id, 0), ", blocked!("pm.user_id"), ", ",
-            columns!(own "st")
+            columns!(own "st"), ", h.seq_id IS NOT NULL"
         )
     };
 }
@@ -62,7 +62,9 @@ macro_rules! entry_joins {
          LEFT JOIN users peer ON peer.id = pm.user_id \
          LEFT JOIN user_read_pointers pp ON pp.user_id = pm.user_id \
               AND pp.conversation_id = pm.conversation_id \
-         LEFT JOIN conversation_states st ON st.user_id = ?1 AND st.conversation_id = page.id"
+         LEFT JOIN conversation_states st ON st.user_id = ?1 AND st.conversation_id = page.id \
+         LEFT JOIN hidden_messages h ON h.user_id = ?1 AND h.conversation_id = c.id \
+              AND h.seq_id = c.last_seq_id"
     };
 }
 

@@ -52,6 +52,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(16, "+changes", "0016_changes"),
     migration!(17, "+reactions", "0017_reactions"),
     migration!(18, "+references", "0018_references"),
+    migration!(19, "+hidden_messages", "0019_hidden_messages"),
 ];
 
 /// Seconds to wait for another program that migrates.

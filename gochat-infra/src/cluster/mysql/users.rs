@@ -107,6 +107,10 @@ statements! {
         "DELETE st FROM ", listed!(), " STRAIGHT_JOIN conversation_states st ON st.user_id = j.id"
     );
     DropStatesOf = "DELETE FROM conversation_states WHERE user_id = ?1";
+    DropHidden = concat!(
+        "DELETE h FROM ", listed!(), " STRAIGHT_JOIN hidden_messages h ON h.user_id = j.id"
+    );
+    DropHiddenOf = "DELETE FROM hidden_messages WHERE user_id = ?1";
     DropSessions = concat!(
         "DELETE t FROM ", listed!(), " STRAIGHT_JOIN sessions t ON t.user_id = j.id"
     );
@@ -254,6 +258,7 @@ async fn retire_guests(
         execute::<Retire>(conn, &binds![&list, At(now)]).await?;
         execute::<DropPointers>(conn, &binds![&list]).await?;
         execute::<DropStates>(conn, &binds![&list]).await?;
+        execute::<DropHidden>(conn, &binds![&list]).await?;
         execute::<DropSessions>(conn, &binds![&list]).await?;
     }
     Ok(ids)
@@ -311,6 +316,7 @@ async fn delete(conn: &mut Conn, asked: &DeleteUser) -> DbResult<(UserRow, Vec<U
     let row = row.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;
     execute::<DropPointersOf>(conn, &binds![user]).await?;
     execute::<DropStatesOf>(conn, &binds![user]).await?;
+    execute::<DropHiddenOf>(conn, &binds![user]).await?;
     let all = EndSessions {
         user,
         which: Which::All,

@@ -23,6 +23,7 @@ statements! {
         WHERE excluded.last_read_seq_id > user_read_pointers.last_read_seq_id";
     DropPointer = "DELETE FROM user_read_pointers WHERE user_id = ?2 AND conversation_id = ?1";
     DropState = "DELETE FROM conversation_states WHERE user_id = ?2 AND conversation_id = ?1";
+    DropHidden = "DELETE FROM hidden_messages WHERE user_id = ?2 AND conversation_id = ?1";
     Remove = "DELETE FROM conversation_members WHERE conversation_id = ?1 AND user_id = ?2";
     NoteLeaving = "INSERT INTO left_conversations (user_id, conversation_id, left_at) \
                    VALUES (?2, ?1, ?3) ON CONFLICT DO UPDATE SET left_at = excluded.left_at";
@@ -94,6 +95,7 @@ fn write(
             execute::<Remove>(conn, &binds![id, *user])?;
             execute::<DropPointer>(conn, &binds![id, *user])?;
             execute::<DropState>(conn, &binds![id, *user])?;
+            execute::<DropHidden>(conn, &binds![id, *user])?;
             execute::<NoteLeaving>(conn, &binds![id, *user, now])?;
             execute::<CountDown>(conn, &binds![id, now])?;
         }

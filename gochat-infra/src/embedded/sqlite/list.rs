@@ -39,7 +39,7 @@ macro_rules! entry_columns {
              CASE WHEN c.type = 3 AND p.user_id IS NULL THEN 0 \
                   ELSE max(c.last_seq_id - coalesce(p.last_read_seq_id, 0), 0) END, \
              coalesce(pp.last_read_seq_id, 0), ", blocked!("pm.user_id"), ", ",
-            columns!(own "st")
+            columns!(own "st"), ", h.seq_id IS NOT NULL"
         )
     };
 }
@@ -57,7 +57,9 @@ macro_rules! entry_joins {
          LEFT JOIN users peer ON peer.id = pm.user_id \
          LEFT JOIN user_read_pointers pp ON pp.user_id = pm.user_id \
               AND pp.conversation_id = pm.conversation_id \
-         LEFT JOIN conversation_states st ON st.user_id = ?1 AND st.conversation_id = c.id"
+         LEFT JOIN conversation_states st ON st.user_id = ?1 AND st.conversation_id = c.id \
+         LEFT JOIN hidden_messages h ON h.user_id = ?1 AND h.conversation_id = c.id \
+              AND h.seq_id = c.last_seq_id"
     };
 }
 

@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use diesel::sqlite::SqliteConnection;
 use gochat_core::error::ErrorCode;
-use gochat_core::ids::{ConversationId, UnixMillis, UserId};
+use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
 use gochat_core::own_state::{OwnChange, OwnState};
 
-use super::SqliteDatabase;
-use super::query::{binds, execute, first, one, statements};
-use crate::port::db::{DbError, DbResult, OwnOutcome, OwnStateStore};
+use super::query::{binds, execute, first, json_array, one, rows, statements};
+use super::{SqliteDatabase, pointers};
+use crate::port::db::{ClearOutcome, DbError, DbResult, HiddenRow, OwnOutcome, OwnStateStore};
 use crate::sql::groups::refused;
 use crate::sql::row::columns;
 
@@ -20,13 +20,26 @@ statements! {
     IsMember = "SELECT 1 FROM conversation_members WHERE user_id = ?1 AND conversation_id = ?2";
     CountPinned = "SELECT count(*) FROM conversation_states WHERE user_id = ?1 AND pinned = 1";
     Put = "INSERT INTO conversation_states (user_id, conversation_id, version, mute_until, pinned, \
-           archived, marked_unread, draft, updated_at) \
-           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+           archived, marked_unread, draft, cleared_up_to, hidden_count, updated_at) \
+           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
            ON CONFLICT DO UPDATE SET version = excluded.version, \
            mute_until = excluded.mute_until, pinned = excluded.pinned, \
            archived = excluded.archived, marked_unread = excluded.marked_unread, \
-           draft = excluded.draft, \
+           draft = excluded.draft, cleared_up_to = excluded.cleared_up_to, \
+           hidden_count = excluded.hidden_count, \
            updated_at = max(conversation_states.updated_at, excluded.updated_at)";
+    IsHidden = "SELECT 1 FROM hidden_messages \
+                WHERE user_id = ?1 AND conversation_id = ?2 AND seq_id = ?3";
+    Hide = "INSERT INTO hidden_messages (user_id, conversation_id, seq_id, message_id, version) \
+            VALUES (?1, ?2, ?3, ?4, ?5)";
+    Forget = "DELETE FROM hidden_messages \
+              WHERE user_id = ?1 AND conversation_id = ?2 AND seq_id <= ?3";
+    Among = "SELECT h.seq_id FROM hidden_messages h WHERE h.user_id = ?1 \
+             AND h.conversation_id = ?2 AND h.seq_id IN (SELECT value FROM json_each(?3)) \
+             ORDER BY h.seq_id";
+    HiddenAfter = "SELECT seq_id, message_id, version FROM hidden_messages \
+                   WHERE user_id = ?1 AND conversation_id = ?2 AND version > ?3 \
+                   ORDER BY version LIMIT 0 + ?4";
 }
 
 fn get(
@@ -54,9 +67,24 @@ fn put(
         state.is_archived,
         state.is_marked_unread,
         &state.draft,
+        state.cleared_up_to,
+        state.hidden_count,
         now
     ];
     execute::<Put>(conn, &binds).map(drop)
+}
+
+/// Everybody is in the world chat.
+fn is_member(
+    conn: &mut SqliteConnection,
+    user: UserId,
+    conversation: ConversationId,
+) -> DbResult<()> {
+    if conversation != ConversationId::World {
+        let member: Option<i64> = first::<IsMember, _>(conn, &binds![user, conversation])?;
+        member.ok_or_else(|| DbError::not_found(ErrorCode::NotConversationMember))?;
+    }
+    Ok(())
 }
 
 fn change(
@@ -66,20 +94,14 @@ fn change(
     change: &OwnChange,
     now: UnixMillis,
 ) -> DbResult<OwnOutcome> {
-    if conversation != ConversationId::World {
-        let member: Option<i64> = first::<IsMember, _>(conn, &binds![user, conversation])?;
-        member.ok_or_else(|| DbError::not_found(ErrorCode::NotConversationMember))?;
-    }
+    is_member(conn, user, conversation)?;
     let pinned: u32 = one::<CountPinned, _>(conn, &binds![user])?;
     let state = get(conn, user, conversation)?;
     let next = state.merged(change, pinned, now).map_err(refused)?;
     if let Some(next) = &next {
         put(conn, user, conversation, next, now)?;
     }
-    Ok(OwnOutcome {
-        changed: next.is_some(),
-        state: next.unwrap_or(state),
-    })
+    Ok(OwnOutcome::of(state, next))
 }
 
 /// Ends the mark as unread of a conversation whose user has read; tells whether there was one.
@@ -94,6 +116,49 @@ pub(super) fn read(
         put(conn, user, conversation, next, now)?;
     }
     Ok(next.is_some())
+}
+
+fn hide(
+    conn: &mut SqliteConnection,
+    user: UserId,
+    conversation: ConversationId,
+    (seq, message): (SeqId, MessageId),
+    now: UnixMillis,
+) -> DbResult<OwnOutcome> {
+    is_member(conn, user, conversation)?;
+    let state = get(conn, user, conversation)?;
+    let hidden: Option<i64> = first::<IsHidden, _>(conn, &binds![user, conversation, seq])?;
+    let next = match hidden {
+        Some(_) => None,
+        None => state.after_hiding(seq).map_err(refused)?,
+    };
+    if let Some(next) = &next {
+        put(conn, user, conversation, next, now)?;
+        let row = binds![user, conversation, seq, message, next.version];
+        execute::<Hide>(conn, &row)?;
+    }
+    Ok(OwnOutcome::of(state, next))
+}
+
+fn clear(
+    conn: &mut SqliteConnection,
+    user: UserId,
+    conversation: ConversationId,
+    up_to: SeqId,
+    now: UnixMillis,
+) -> DbResult<ClearOutcome> {
+    is_member(conn, user, conversation)?;
+    let read = pointers::advance(conn, user, conversation, up_to, now)?;
+    let state = get(conn, user, conversation)?;
+    let up_to = read.wanted(up_to);
+    let forgotten = execute::<Forget>(conn, &binds![user, conversation, up_to])?;
+    let left = state.hidden_count.saturating_sub(forgotten as u32);
+    let next = state.after_clearing(up_to, left);
+    if let Some(next) = &next {
+        put(conn, user, conversation, next, now)?;
+    }
+    let own = OwnOutcome::of(state, next);
+    Ok(ClearOutcome { own, read })
 }
 
 #[async_trait]
@@ -111,5 +176,51 @@ impl OwnStateStore for SqliteDatabase {
 
     async fn own_state(&self, user: UserId, conversation: ConversationId) -> DbResult<OwnState> {
         self.read(move |conn| get(conn, user, conversation)).await
+    }
+
+    async fn hide_message(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        message: (SeqId, MessageId),
+        now: UnixMillis,
+    ) -> DbResult<OwnOutcome> {
+        self.write(1, move |conn| hide(conn, user, conversation, message, now))
+            .await
+    }
+
+    async fn clear_history(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        up_to: SeqId,
+        now: UnixMillis,
+    ) -> DbResult<ClearOutcome> {
+        self.write(1, move |conn| clear(conn, user, conversation, up_to, now))
+            .await
+    }
+
+    async fn hidden_among(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        seqs: &[SeqId],
+    ) -> DbResult<Vec<SeqId>> {
+        let seqs = json_array(seqs);
+        self.read(move |conn| rows::<Among, _>(conn, &binds![user, conversation, &seqs]))
+            .await
+    }
+
+    async fn hidden_messages(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        after: u64,
+        limit: u32,
+    ) -> DbResult<Vec<HiddenRow>> {
+        self.read(move |conn| {
+            rows::<HiddenAfter, _>(conn, &binds![user, conversation, after, limit])
+        })
+        .await
     }
 }

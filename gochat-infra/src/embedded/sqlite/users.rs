@@ -86,6 +86,9 @@ statements! {
     DropStates = "DELETE FROM conversation_states \
                   WHERE user_id IN (SELECT value FROM json_each(?1))";
     DropStatesOf = "DELETE FROM conversation_states WHERE user_id = ?1";
+    DropHidden = "DELETE FROM hidden_messages \
+                  WHERE user_id IN (SELECT value FROM json_each(?1))";
+    DropHiddenOf = "DELETE FROM hidden_messages WHERE user_id = ?1";
     DropSessions = "DELETE FROM sessions \
                   WHERE user_id IN (SELECT value FROM json_each(?1))";
 }
@@ -207,6 +210,7 @@ fn retire_guests(
         execute::<Retire>(conn, &binds![&list, now])?;
         execute::<DropPointers>(conn, &binds![&list])?;
         execute::<DropStates>(conn, &binds![&list])?;
+        execute::<DropHidden>(conn, &binds![&list])?;
         execute::<DropSessions>(conn, &binds![&list])?;
     }
     Ok(ids)
@@ -258,6 +262,7 @@ fn delete(conn: &mut SqliteConnection, asked: &DeleteUser) -> DbResult<UserRow> 
     let row = row.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;
     execute::<DropPointersOf>(conn, &binds![user])?;
     execute::<DropStatesOf>(conn, &binds![user])?;
+    execute::<DropHiddenOf>(conn, &binds![user])?;
     let all = EndSessions {
         user,
         which: Which::All,

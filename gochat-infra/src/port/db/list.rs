@@ -96,6 +96,8 @@ pub struct ConversationEntry {
     pub blocked: bool,
     /// The user's own state of the conversation; `None` for the defaults.
     pub own: Option<OwnState>,
+    /// The user deleted the newest message for themselves.
+    pub last_hidden: bool,
 }
 
 /// One page of the list.

@@ -293,6 +293,16 @@ pub struct ReadOutcome {
     pub unmarked: bool,
 }
 
+impl ReadOutcome {
+    /// The number that was meant by `asked`: 0 is the newest, and none lies beyond the head.
+    pub(crate) fn wanted(&self, asked: SeqId) -> SeqId {
+        match asked {
+            0 => self.head,
+            seq => seq.min(self.head),
+        }
+    }
+}
+
 /// Messages by conversation and seq, and how far everybody has read.
 #[async_trait]
 pub trait MessageStore: Send + Sync {

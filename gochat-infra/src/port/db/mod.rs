@@ -67,7 +67,7 @@ pub use message::{
     ReactionsQuery, ReadOutcome, RecallOutcome, SaveOutcome,
 };
 pub use migrate::{MigrationStatus, Migrator, is_additive};
-pub use own_state::{OwnOutcome, OwnStateStore};
+pub use own_state::{ClearOutcome, HiddenRow, OwnOutcome, OwnStateStore};
 pub use place::{PLACES_PER_USER, PlaceStore};
 pub use session::{
     EndSessions, EndedAfter, EndedSession, MAX_ENDED, NewSession, RefreshSession, SessionStore,

@@ -301,7 +301,11 @@ macro_rules! columns {
             $a,
             ".marked_unread, ",
             $a,
-            ".draft"
+            ".draft, ",
+            $a,
+            ".cleared_up_to, ",
+            $a,
+            ".hidden_count"
         )
     };
     (join_request $a:literal) => {

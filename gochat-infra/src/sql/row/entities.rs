@@ -9,9 +9,9 @@ use gochat_core::token::{End, Session};
 use super::{FromRow, Reader, Source};
 use crate::port::db::{
     AuditRow, ConversationEntry, ConversationHead, ConversationRow, DbResult, EndedSession,
-    FriendEntry, FriendRequestEntry, FriendRequestRow, InvitationRow, JoinRequestRow, LinkRow,
-    MemberEntry, MemberRow, MessageEntry, MessageRow, PasswordRow, QuotedRow, RecentMessage,
-    SigningKeyRow, TargetRow, UserBrief, UserRow,
+    FriendEntry, FriendRequestEntry, FriendRequestRow, HiddenRow, InvitationRow, JoinRequestRow,
+    LinkRow, MemberEntry, MemberRow, MessageEntry, MessageRow, PasswordRow, QuotedRow,
+    RecentMessage, SigningKeyRow, TargetRow, UserBrief, UserRow,
 };
 use crate::sql::changes::Stand;
 use crate::sql::mentions::excerpt_of;
@@ -66,9 +66,11 @@ from_row_struct!(SigningKeyRow, 8, {
 from_row_struct!(AuditRow, 8, { id, at, actor, action, target, address, outcome, detail });
 from_row_struct!(PasswordRow, 2, { hash, version });
 from_row_struct!(EndedSession, 4, { id, user, ended_at, expires_at });
-from_row_struct!(OwnState, 6, {
-    version, mute_until, is_pinned, is_archived, is_marked_unread, draft,
+from_row_struct!(OwnState, 8, {
+    version, mute_until, is_pinned, is_archived, is_marked_unread, draft, cleared_up_to,
+    hidden_count,
 });
+from_row_struct!(HiddenRow, 3, { seq_id, message_id, version });
 from_row_struct!(FriendRequestRow, 9, {
     id, requester_id, target_id, status, message, remark, mirrored, created_at, updated_at,
 });
@@ -182,7 +184,7 @@ impl FromRow for MessageRow {
 pub(crate) struct Entry(pub(crate) ConversationEntry);
 
 impl FromRow for Entry {
-    const WIDTH: usize = 15 + 8 + 21 + 4 + 4 + 6;
+    const WIDTH: usize = 15 + 8 + 21 + 4 + 4 + 8 + 1;
 
     fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
         Ok(Self(ConversationEntry {
@@ -195,6 +197,7 @@ impl FromRow for Entry {
             peer_read_seq_id: reader.next()?,
             blocked: reader.next()?,
             own: reader.next()?,
+            last_hidden: reader.next()?,
         }))
     }
 }

@@ -11,6 +11,7 @@ mod departures;
 mod facts;
 mod friends;
 mod group_invitations;
+mod hidden_messages;
 mod invitations;
 mod join_requests;
 mod keys;
@@ -43,6 +44,7 @@ pub use departures::*;
 pub use facts::*;
 pub use friends::*;
 pub use group_invitations::*;
+pub use hidden_messages::*;
 pub use invitations::*;
 pub use join_requests::*;
 pub use keys::*;
@@ -286,6 +288,11 @@ macro_rules! db_suite {
             reading_ends_a_mark_as_unread,
             an_own_state_ends_with_the_membership,
             racing_pins_never_pass_the_limit,
+            a_message_is_hidden_from_its_user_alone,
+            hidden_messages_are_listed_by_version,
+            a_cleared_conversation_begins_anew,
+            racing_devices_count_what_went,
+            what_went_ends_with_the_membership,
             the_list_is_one_statement,
             the_list_is_ordered_by_activity_and_cut_into_pages,
             the_list_shows_the_last_message_the_peer_and_the_unread_count,

@@ -67,6 +67,7 @@ pub async fn an_own_state_is_merged_and_listed(subject: Subject) {
         is_marked_unread: true,
         draft: "begun é".to_owned(),
         version: 1,
+        ..OwnState::default()
     };
     assert_eq!((&first.state, first.changed), (&expected, true));
     let again = change(&db, 1, chat, everything, NOW + 60).await;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Auth, Body, Id, Ids, Params, Trace};
+use super::hidden;
 use super::objects::Message;
 use super::reply::{ApiError, ApiResult, Envelope, ErrorBody, Reply};
 use crate::clock;
@@ -42,6 +43,30 @@ pub(super) struct ChangeParams {
     pub(super) client_msg_id: Option<String>,
     /// Say `true` whenever it may have been sent before with this id.
     pub(super) resend: Option<bool>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeleteParams {
+    /// `me` deletes the message for you alone; `everybody`, the default, recalls it.
+    #[serde(rename = "for", default)]
+    #[param(rename = "for", required = false)]
+    whom: Whom,
+    /// Your own id for the change, at most 64 bytes: sending again with it is harmless. Deleting for
+    /// yourself needs none.
+    #[serde(alias = "clientMsgId")]
+    client_msg_id: Option<String>,
+    /// Say `true` whenever it may have been sent before with this id.
+    resend: Option<bool>,
+}
+
+/// Whom a message is deleted for.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Whom {
+    #[default]
+    Everybody,
+    Me,
 }
 
 /// Place and number of a change.
@@ -133,9 +158,10 @@ pub(super) async fn edit(
     Ok(Reply::ok(message.into()))
 }
 
-/// Recalls a message for everybody, and answers once that is durable.
+/// Recalls a message for everybody, and answers once that is durable. With `for=me` it is deleted for
+/// you alone: it keeps its place, says nothing to you any more, and nobody else learns of it.
 #[utoipa::path(delete, path = "/conversations/{conversationId}/messages/{messageId}", tag = "messages",
-    params(("conversationId" = String, Path), ("messageId" = String, Path), ChangeParams),
+    params(("conversationId" = String, Path), ("messageId" = String, Path), DeleteParams),
     security(("bearer" = [])), responses((status = 200, body = Envelope<ChangeData>),
     (status = 400, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
     (status = 409, body = ErrorBody), (status = 429, body = ErrorBody), (status = 504, body = ErrorBody)))]
@@ -144,8 +170,11 @@ pub(super) async fn recall(
     trace: Trace,
     Auth(me): Auth,
     Ids(id, message): Ids<ConversationId, MessageId>,
-    Params(params): Params<ChangeParams>,
+    Params(params): Params<DeleteParams>,
 ) -> ApiResult<ChangeData> {
+    if params.whom == Whom::Me {
+        return hidden::hide(&gw, &trace, me.user, (id, message)).await;
+    }
     gw.limits.admit_send(me.user, id, clock::now_ms())?;
     let request = DeleteMessageRequest {
         message_id: message.to_string(),

@@ -403,6 +403,7 @@ async fn original(gw: &Gw, answer: DownstreamMessage) -> Result<Message, Error> 
     let request = GetMessageRequest {
         message_id: answer.message_id.to_string(),
         conversation_id: answer.conversation_id,
+        reader_id: String::new(),
     };
     loop {
         match gw.backend.get_message(request.clone()).await {
@@ -451,6 +452,7 @@ fn message_of(m: DownstreamMessage) -> Message {
         mentions: mentions.map(ToString::to_string).collect(),
         mention_all: references.mention_all,
         forwarded_from: references.forwarded.map(Into::into),
+        hidden: false,
     }
 }
 

@@ -10,6 +10,7 @@ mod document;
 pub(crate) mod extract;
 mod friends;
 mod health;
+mod hidden;
 mod input;
 mod invitations;
 mod links;
@@ -97,6 +98,8 @@ fn api() -> OpenApiRouter<Gw> {
         .routes(routes!(messages::history, messages::send))
         .routes(routes!(changes::edit, changes::recall))
         .routes(routes!(changes::changes))
+        .routes(routes!(hidden::clear))
+        .routes(routes!(hidden::hidden))
         .routes(routes!(reactions::react, reactions::unreact))
         .routes(routes!(reactions::reactions))
         .routes(routes!(reactions::pins))

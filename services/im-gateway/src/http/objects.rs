@@ -149,6 +149,9 @@ pub(crate) struct Message {
     /// Origin of a message that was passed on; absent when it was written here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) forwarded_from: Option<ForwardedFrom>,
+    /// True for messages that you deleted for yourself: they keep their place and say nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) hidden: bool,
 }
 
 /// A message that is answered, as it is now.
@@ -295,6 +298,7 @@ impl From<common::Message> for Message {
             mentions: m.mention_ids,
             mention_all: m.mention_all,
             forwarded_from: m.forwarded_from.map(Into::into),
+            hidden: m.hidden,
         }
     }
 }
@@ -334,6 +338,7 @@ impl From<RepoMessage> for Message {
             mentions,
             mention_all: m.mention_all && is_shown,
             forwarded_from: m.forwarded_from.filter(|_| is_shown).map(Into::into),
+            hidden: m.hidden,
         }
     }
 }
@@ -395,6 +400,13 @@ pub(crate) struct OwnState {
     /// A text that was begun.
     #[serde(skip_serializing_if = "Option::is_none")]
     draft: Option<String>,
+    /// You cleared the conversation up to and with this place; absent when you never did. Forget
+    /// what you hold of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cleared_up_to: Option<i64>,
+    /// Number of later messages that you deleted for yourself; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hidden_count: Option<u32>,
     /// Number of changes so far: of two states, the higher version is newer.
     version: i64,
 }
@@ -407,6 +419,8 @@ impl From<common::OwnState> for OwnState {
             archived: my.archived,
             marked_unread: my.marked_unread,
             draft: text(my.draft),
+            cleared_up_to: (my.cleared_up_to > 0).then_some(my.cleared_up_to),
+            hidden_count: (my.hidden_count > 0).then_some(my.hidden_count),
             version: my.version,
         }
     }

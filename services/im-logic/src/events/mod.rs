@@ -14,6 +14,7 @@ use gochat_core::error::{Error, Result};
 use gochat_core::ids::{ConversationId, SeqId, UserId};
 use gochat_core::membership::GroupEvent;
 use gochat_core::own_state;
+use gochat_core::session::frame::HiddenMessage;
 use gochat_infra::port::mq::{Headers, OutRecord, Producer};
 use gochat_infra::rpc::with_retry;
 use gochat_infra::telemetry;
@@ -198,13 +199,21 @@ impl Events {
 
     /// `conversation.state`: what the user keeps about a conversation alone has changed; the user's
     /// devices are told. Events of one user keep their order.
-    pub(crate) async fn own_state(&self, id: ConversationId, user: UserId, my: &OwnState) {
+    pub(crate) async fn own_state(
+        &self,
+        id: ConversationId,
+        user: UserId,
+        my: &OwnState,
+        hidden: Option<HiddenMessage<'_>>,
+    ) {
         let state = own_state::OwnState {
             mute_until: my.mute_until,
             is_pinned: my.pinned,
             is_archived: my.archived,
             is_marked_unread: my.marked_unread,
             draft: my.draft.clone(),
+            cleared_up_to: u64::try_from(my.cleared_up_to).unwrap_or(0),
+            hidden_count: my.hidden_count,
             version: u64::try_from(my.version).unwrap_or(0),
         };
         let event = NotificationEvent {
@@ -214,7 +223,7 @@ impl Events {
             target_user_id: user.to_string(),
             conversation_id: id.to_string(),
             operator_id: user.to_string(),
-            payload: json!({ "my": state }).to_string(),
+            payload: json!({ "my": state, "hidden": hidden }).to_string(),
         };
         let key = user.to_string();
         self.tell(vec![record(

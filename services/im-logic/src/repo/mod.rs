@@ -132,6 +132,9 @@ calls! {
     again conversations.update_read_pointer(UpdateReadPointerRequest) -> UpdateReadPointerResponse as update_read_pointer;
     again conversations.get_read_pointer(GetReadPointerRequest) -> GetReadPointerResponse as get_read_pointer;
     again conversations.change_own_state(ChangeOwnStateRequest) -> ChangeOwnStateResponse as change_own_state;
+    again conversations.hide_message(HideMessageRequest) -> HideMessageResponse as hide_message;
+    again conversations.clear_history(ClearHistoryRequest) -> ClearHistoryResponse as clear_history;
+    again conversations.list_hidden(ListHiddenRequest) -> ListHiddenResponse as list_hidden;
     again conversations.list_readers(ListReadersRequest) -> ListReadersResponse as list_readers;
     again conversations.batch_get_unread_counts(BatchGetUnreadCountsRequest) -> BatchGetUnreadCountsResponse as unread_counts;
     once conversations.add_conversation_member(AddConversationMemberRequest) -> AddConversationMemberResponse as add_members;

@@ -6,7 +6,7 @@ mod reactions;
 use std::time::Duration;
 
 use gochat_core::error::{ErrorCode, Result};
-use gochat_core::ids::{ConversationId, MessageId};
+use gochat_core::ids::{ConversationId, MessageId, UserId};
 use gochat_core::message::ChangeKind;
 use gochat_core::snowflake::Parts;
 use gochat_proto::im::logic::v1 as pb;
@@ -68,7 +68,7 @@ async fn send(app: &App, mut request: pb::SendMessageRequest) -> Result<pb::Send
     if answer.replayed {
         let sent = present(answer.message.take())?;
         let id = sent.id.parse().map_err(|_| ErrorCode::Internal)?;
-        let stored = find(app, id, sent.conversation_id).await;
+        let stored = find(app, id, sent.conversation_id, None).await;
         // Accepted, but not readable yet: the caller asks again.
         let stored = stored.map_err(|error| match error.code {
             ErrorCode::MessageNotFound => ErrorCode::Timeout.into(),
@@ -89,7 +89,7 @@ async fn recall(app: &App, request: pb::DeleteMessageRequest) -> Result<pb::Dele
     let conversation = match request.conversation_id.as_str() {
         // Only callers of before changes leave it out.
         "" => {
-            let stored = find(app, target, String::new()).await?;
+            let stored = find(app, target, String::new(), None).await?;
             let id = parse::conversation(&stored.conversation_id);
             id.map_err(|_| ErrorCode::Internal)?
         }
@@ -107,7 +107,7 @@ async fn recall(app: &App, request: pb::DeleteMessageRequest) -> Result<pb::Dele
     };
     let changed = app.sender.change(wish, &crate::trace::current()).await?;
     // Who asks next finds it done. The recall stands, also when nobody can tell.
-    if let Err(error) = readable(app, conversation, changed).await {
+    if let Err(error) = readable(app, conversation, operator, changed).await {
         tracing::debug!(%error, "a recall was accepted and can't be read yet");
     }
     Ok(pb::DeleteMessageResponse {
@@ -134,7 +134,7 @@ async fn edit(app: &App, request: pb::EditMessageRequest) -> Result<pb::EditMess
         resend: request.resend,
     };
     let changed = app.sender.change(wish, &crate::trace::current()).await?;
-    let stored = readable(app, conversation, changed).await?;
+    let stored = readable(app, conversation, operator, changed).await?;
     let mut messages = [super::conversation::history::message(stored)];
     visible::hide_quote(app, conversation, operator, &mut messages[0]).await?;
     super::conversation::mine::mark(app, operator, &mut messages).await?;
@@ -151,6 +151,7 @@ async fn edit(app: &App, request: pb::EditMessageRequest) -> Result<pb::EditMess
 async fn readable(
     app: &App,
     conversation: ConversationId,
+    operator: UserId,
     changed: Changed,
 ) -> Result<repo::RepoMessage> {
     let (seq, rev) = (wide(changed.seq), wide(changed.rev));
@@ -162,6 +163,7 @@ async fn readable(
         ascending: true,
         at_least_seq_id: seq,
         at_least_rev: rev,
+        reader_id: operator.to_string(),
     };
     let page = tokio::time::timeout(READABLE_WITHIN, app.repo.get_messages(query)).await;
     let page = page.map_err(|_| ErrorCode::Timeout)??;
@@ -169,12 +171,18 @@ async fn readable(
     stored.ok_or_else(|| ErrorCode::Timeout.into())
 }
 
-/// The stored message. One that was just acknowledged may have no row yet: its id says how old it
+/// The stored message, as `reader` sees it where there is one. One that was just acknowledged may have no row yet: its id says how old it
 /// is, and for a young one the look-up is repeated for a moment.
-async fn find(app: &App, id: MessageId, conversation_id: String) -> Result<repo::RepoMessage> {
+pub(super) async fn find(
+    app: &App,
+    id: MessageId,
+    conversation_id: String,
+    reader: Option<UserId>,
+) -> Result<repo::RepoMessage> {
     let query = repo::GetMessageRequest {
         message_id: id.to_string(),
         conversation_id,
+        reader_id: reader.map(|user| user.to_string()).unwrap_or_default(),
     };
     let is_young = clock::now_ms().saturating_sub(Parts::of(id.get()).at) < YOUNG_MS;
     let mut tries = if is_young { LAG_TRIES } else { 1 };

@@ -4,6 +4,7 @@ mod changes;
 mod reactions;
 mod references;
 mod save;
+mod sight;
 
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::history::{Held, Stretch};
@@ -84,8 +85,12 @@ impl MessageApi {
         };
         let entry = self.shared.db.message(id, place).await.map_err(failed)?;
         let entry = entry.ok_or(Error::from(ErrorCode::MessageNotFound))?;
+        let place = entry.message.conversation_id;
+        let shown = self.shown_one(entry).await?;
+        let reader = self.reader(place, &request.reader_id).await?;
+        let seen = self.seen_by(&reader, vec![shown]).await?.pop();
         Ok(GetMessageResponse {
-            message: Some(self.shown_one(entry).await?),
+            message: Some(seen.ok_or(Error::from(ErrorCode::MessageNotFound))?),
         })
     }
 
@@ -97,6 +102,8 @@ impl MessageApi {
         let end = args::seq(request.end_seq_id, "end_seq_id")?;
         let (from, to) = bounds(start, end, request.ascending);
         let conversation = args::conversation(&request.conversation_id)?;
+        let reader = self.reader(conversation, &request.reader_id).await?;
+        let first = reader.first_seq();
         // Rows that are there may be as they were: a change can't be seen missing on the page.
         let changed = args::seq(request.at_least_rev, "at_least_rev")?;
         let is_changed = match changed {
@@ -105,7 +112,7 @@ impl MessageApi {
         };
         let query = RangeQuery {
             conversation,
-            from,
+            from: Some(from.unwrap_or(1).max(first)),
             to,
             direction: if request.ascending {
                 Direction::Ascending
@@ -123,7 +130,8 @@ impl MessageApi {
         };
         let (page, behind) = self.page_reaching(query, at_least).await?;
         let seqs: Vec<SeqId> = page.messages.iter().map(|m| m.message.seq_id).collect();
-        let mut messages = self.shown(conversation, page.messages, changed > 0).await?;
+        let messages = self.shown(conversation, page.messages, changed > 0).await?;
+        let mut messages = self.seen_by(&reader, messages).await?;
         let mut next = page.next_seq_id;
         if pages::bound(&mut messages) {
             next = seqs.get(messages.len()).copied();
@@ -133,6 +141,7 @@ impl MessageApi {
             has_more: next.is_some(),
             next_seq_id: next.map_or(0, convert::wide),
             messages,
+            first_seq_id: convert::wide(first),
         })
     }
 

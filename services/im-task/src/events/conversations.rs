@@ -1,9 +1,10 @@
 //! `conversation.created`, `.info.updated`, `.invited`, `group.announcement` → members.
 
 use gochat_core::audience::Roster;
+use gochat_core::ids::SeqId;
 use gochat_core::own_state::OwnState;
 use gochat_core::session::frame::{
-    ConversationChange, ConversationState, ConversationUpdated, GroupInvitation,
+    ConversationChange, ConversationState, ConversationUpdated, GroupInvitation, HiddenMessage,
 };
 use gochat_core::signal::Signal;
 use gochat_proto::common::v1::Conversation;
@@ -31,6 +32,15 @@ struct Invitation {
 #[derive(Deserialize)]
 struct OwnStateChanged {
     my: OwnState,
+    #[serde(default)]
+    hidden: Option<Gone>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Gone {
+    message_id: String,
+    seq_id: SeqId,
 }
 
 impl Events {
@@ -114,10 +124,14 @@ impl Events {
 
     /// The user's own devices, about what the user keeps about a conversation alone.
     pub(super) async fn own_state_changed(&self, event: &Event) -> Reaction {
-        let OwnStateChanged { my } = event.payload()?;
+        let OwnStateChanged { my, hidden } = event.payload()?;
         let payload = ConversationState {
             conversation_id: event.conversation_id.as_str().into(),
             my,
+            hidden: hidden.map(|gone| HiddenMessage {
+                message_id: gone.message_id.into(),
+                seq_id: gone.seq_id,
+            }),
         };
         let user = &event.target_user_id;
         self.tell_own(event, Signal::ConversationState, &payload, user)

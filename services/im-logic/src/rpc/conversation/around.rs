@@ -2,7 +2,7 @@
 
 use gochat_core::error::Result;
 use gochat_core::history;
-use gochat_core::ids::{ConversationId, SeqId};
+use gochat_core::ids::{ConversationId, SeqId, UserId};
 use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
 
@@ -20,6 +20,7 @@ pub(super) struct Wish {
     pub(super) head: SeqId,
     /// A `rev` the reader was told of; 0 = none.
     pub(super) rev: i64,
+    pub(super) reader: UserId,
     /// First Unix second whose messages the reader may see; `None` when all are open.
     pub(super) since: Option<i64>,
 }
@@ -34,6 +35,8 @@ pub(super) struct Page {
     /// The first number behind the page; 0 when there is none.
     pub(super) next: i64,
     pub(super) behind: bool,
+    /// The first number that the reader has not cleared away.
+    first: SeqId,
 }
 
 impl Page {
@@ -49,9 +52,13 @@ impl Page {
     }
 }
 
-/// Reads the page. Hidden messages at its beginning make room for more at its end.
+/// Reads the page. Messages at its beginning that the reader doesn't see make room for more at its
+/// end.
 pub(super) async fn read(app: &App, wish: Wish) -> Result<Page> {
-    let page = between(app, wish, 1).await?;
+    let mut page = between(app, wish, 1).await?;
+    if page.first > 1 {
+        page = between(app, wish, page.first).await?;
+    }
     let Some(since) = wish.since else {
         return Ok(page);
     };
@@ -64,7 +71,7 @@ pub(super) async fn read(app: &App, wish: Wish) -> Result<Page> {
         Some(first) => first.seq_id,
         None => visible::first_since(app, &range(wish, 1, 0, true), since).await?,
     };
-    between(app, wish, u64::try_from(first).unwrap_or(1)).await
+    between(app, wish, page.first.max(seq_of(first))).await
 }
 
 /// Reads around the number among those from `first` on: from the number upwards and downwards from
@@ -84,6 +91,7 @@ async fn between(app: &App, wish: Wish, first: SeqId) -> Result<Page> {
             .await
     };
     let (up, down) = tokio::try_join!(up, down)?;
+    let first = first.max(seq_of(up.first_seq_id));
     let mut messages = down.messages;
     messages.reverse();
     messages.extend(up.messages);
@@ -94,7 +102,12 @@ async fn between(app: &App, wish: Wish, first: SeqId) -> Result<Page> {
         next: if behind <= wide(wish.head) { behind } else { 0 },
         behind: up.behind || down.behind,
         messages,
+        first,
     })
+}
+
+fn seq_of(wide: i64) -> SeqId {
+    SeqId::try_from(wide).unwrap_or(1)
 }
 
 /// A stretch in either direction. Its rows are waited for while they are on their way.
@@ -113,5 +126,6 @@ fn range(
         ascending,
         at_least_seq_id: wide(wish.head),
         at_least_rev: wish.rev,
+        reader_id: wish.reader.to_string(),
     }
 }

@@ -31,6 +31,7 @@ pub(super) async fn list(
         after_rev: request.after_rev,
         limit: parse::page(1, request.limit, LIMIT_DEFAULT, LIMIT_MAX).1,
         at_least_rev: known,
+        reader_id: user.to_string(),
     };
     let since = visible::since(app, &facts, id, user).await?;
     let page = app.repo.list_changes(query).await?;

@@ -35,6 +35,7 @@ pub(super) async fn get(
             limit: limit.unsigned_abs(),
             head: told.max(facts.head),
             rev: request.at_least_rev,
+            reader: user,
             since: visible::since(app, &facts, id, user).await?,
         };
         let mut answer = around::read(app, wish).await?.answer(wish.head);
@@ -51,6 +52,7 @@ pub(super) async fn get(
         // The head was read from the primary a moment ago: a replica must not be behind it either.
         at_least_seq_id: wide(told.max(facts.head)),
         at_least_rev: request.at_least_rev,
+        reader_id: user.to_string(),
     };
     let since = visible::since(app, &facts, id, user).await?;
     let page = match since {
@@ -136,6 +138,7 @@ pub(crate) fn message(stored: repo::RepoMessage) -> Message {
         mention_ids,
         mention_all: stored.mention_all && !stored.deleted,
         forwarded_from: stored.forwarded_from.filter(|_| !stored.deleted),
+        hidden: stored.hidden,
     }
 }
 

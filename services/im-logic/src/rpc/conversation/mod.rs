@@ -52,6 +52,9 @@ super::service! {
         list_changes(ListChangesRequest) -> ListChangesResponse = changes::list;
         mark_as_read(MarkAsReadRequest) -> MarkAsReadResponse = read::mark;
         update_own_state(UpdateOwnStateRequest) -> UpdateOwnStateResponse = own_state::update;
+        hide_message(HideMessageRequest) -> HideMessageResponse = own_state::hide;
+        clear_history(ClearHistoryRequest) -> ClearHistoryResponse = own_state::clear;
+        list_hidden(ListHiddenRequest) -> ListHiddenResponse = own_state::hidden;
         get_read_by(GetReadByRequest) -> GetReadByResponse = read_by::get;
         get_unread_count(GetUnreadCountRequest) -> GetUnreadCountResponse = read::unread;
         join_world_chat(JoinWorldChatRequest) -> JoinWorldChatResponse = create::join_world;

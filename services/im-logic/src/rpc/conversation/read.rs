@@ -43,7 +43,7 @@ pub(super) async fn mark(
         app.events.read(id, user, from, to).await;
     }
     if let Some(my) = unmarked {
-        app.events.own_state(id, user, &my).await;
+        app.events.own_state(id, user, &my, None).await;
     }
     // What the reader was told of and means, as far as that is known to exist.
     let owed = match request.seq_id {

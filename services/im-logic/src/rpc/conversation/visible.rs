@@ -1,12 +1,13 @@
 //! What a member may read of the time before the member joined.
 
 use gochat_core::conversation::Settings;
-use gochat_core::error::Result;
-use gochat_core::ids::{ConversationId, UserId};
+use gochat_core::error::{ErrorCode, Result};
+use gochat_core::ids::{ConversationId, MessageId, UserId};
 use gochat_core::membership::Role;
 use gochat_proto::common::v1::{Conversation, Message};
 use gochat_proto::im::repo::v1 as repo;
 
+use super::super::message::find;
 use crate::app::App;
 use crate::repo::Facts;
 
@@ -27,6 +28,26 @@ pub(crate) async fn since(
     };
     let member = app.repo.get_member(request).await?.member;
     Ok(member.map(|member| member.joined_at))
+}
+
+/// The stored message as `user` sees it.
+///
+/// # Errors
+/// `MESSAGE_NOT_FOUND` when there is none, and for one of before the user may read, or that the user
+/// cleared away.
+pub(crate) async fn message(
+    app: &App,
+    facts: &Facts,
+    id: ConversationId,
+    message: MessageId,
+    user: UserId,
+) -> Result<repo::RepoMessage> {
+    let stored = find(app, message, id.to_string(), Some(user)).await?;
+    let since = since(app, facts, id, user).await?;
+    match since.is_none_or(|since| stored.created_at >= since) {
+        true => Ok(stored),
+        false => Err(ErrorCode::MessageNotFound.into()),
+    }
 }
 
 /// Takes away what is quoted of messages that the reader may not read. That they are answered stays.

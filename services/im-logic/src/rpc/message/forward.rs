@@ -8,7 +8,6 @@ use gochat_proto::im::logic::v1 as pb;
 
 use super::super::conversation::visible;
 use super::super::parse;
-use super::find;
 use crate::app::App;
 
 /// `ReadForwardSource`: members only, of messages that the member may read.
@@ -35,9 +34,8 @@ pub(super) async fn read(
     let id = parse::message(&source.message_id)?;
     let facts = app.repo.facts(conversation, &[user]).await?;
     facts.readable_by(user)?;
-    let stored = find(app, id, conversation.to_string()).await?;
-    let since = visible::since(app, &facts, conversation, user).await?;
-    if since.is_some_and(|since| stored.created_at < since) {
+    let stored = visible::message(app, &facts, conversation, id, user).await?;
+    if stored.hidden {
         return Err(ErrorCode::MessageNotFound.into());
     }
     if stored.deleted {

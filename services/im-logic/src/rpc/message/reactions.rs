@@ -1,7 +1,6 @@
 //! Reactions and pins.
 
 use gochat_core::error::{Error, ErrorCode, Result};
-use gochat_core::ids::{ConversationId, MessageId, UserId};
 use gochat_core::message::ChangeKind;
 use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
@@ -9,9 +8,8 @@ use gochat_proto::im::repo::v1 as repo;
 use super::super::conversation::history::{self, wide};
 use super::super::conversation::{mine, visible};
 use super::super::parse;
-use super::{find, readable};
+use super::readable;
 use crate::app::{App, ChangeWish};
-use crate::repo::Facts;
 
 const LIMIT_DEFAULT: i32 = 50;
 const LIMIT_MAX: i32 = 100;
@@ -35,7 +33,7 @@ pub(super) async fn react(app: &App, request: pb::ReactRequest) -> Result<pb::Re
         resend: request.resend,
     };
     let changed = app.sender.change(wish, &crate::trace::current()).await?;
-    let stored = readable(app, conversation, changed).await?;
+    let stored = readable(app, conversation, operator, changed).await?;
     let mut messages = [history::message(stored)];
     mine::mark(app, operator, &mut messages).await?;
     let [message] = messages;
@@ -52,10 +50,11 @@ pub(super) async fn pin(
     request: pb::PinMessageRequest,
 ) -> Result<pb::PinMessageResponse> {
     let conversation = parse::conversation(&request.conversation_id)?;
+    let operator = parse::user(&request.operator_id)?;
     let wish = ChangeWish {
         conversation,
         target: parse::message(&request.message_id)?,
-        operator: parse::user(&request.operator_id)?,
+        operator,
         kind: match request.remove {
             true => ChangeKind::Unpin,
             false => ChangeKind::Pin,
@@ -67,7 +66,7 @@ pub(super) async fn pin(
     };
     let changed = app.sender.change(wish, &crate::trace::current()).await?;
     // Who asks next finds it done. The pin stands, also when nobody can tell.
-    if let Err(error) = readable(app, conversation, changed).await {
+    if let Err(error) = readable(app, conversation, operator, changed).await {
         tracing::debug!(%error, "a pin was accepted and can't be read yet");
     }
     Ok(pb::PinMessageResponse {
@@ -94,7 +93,10 @@ pub(super) async fn list(
     };
     let facts = app.repo.facts(id, &[user]).await?;
     facts.readable_by(user)?;
-    visible_message(app, &facts, id, message, user).await?;
+    let stored = visible::message(app, &facts, id, message, user).await?;
+    if stored.hidden {
+        return Err(ErrorCode::MessageNotFound.into());
+    }
     let query = repo::ListReactionsRequest {
         conversation_id: id.to_string(),
         message_id: message.to_string(),
@@ -119,22 +121,6 @@ fn entry(reaction: repo::UserReaction) -> pb::UserReaction {
     }
 }
 
-/// Refuses messages that aren't there, and those of before the reader joined where they are hidden.
-async fn visible_message(
-    app: &App,
-    facts: &Facts,
-    id: ConversationId,
-    message: MessageId,
-    user: UserId,
-) -> Result<()> {
-    let stored = find(app, message, id.to_string()).await?;
-    let since = visible::since(app, facts, id, user).await?;
-    match since.is_none_or(|since| stored.created_at >= since) {
-        true => Ok(()),
-        false => Err(ErrorCode::MessageNotFound.into()),
-    }
-}
-
 /// `ListPins`: members only. Messages of before a member may read are left out.
 pub(super) async fn pins(app: &App, request: pb::ListPinsRequest) -> Result<pb::ListPinsResponse> {
     let user = parse::user(&request.user_id)?;
@@ -146,6 +132,7 @@ pub(super) async fn pins(app: &App, request: pb::ListPinsRequest) -> Result<pb::
         conversation_id: id.to_string(),
         // The head was read from the primary a moment ago: a replica must not be behind it either.
         at_least_rev: wide(told.max(facts.head_rev)),
+        reader_id: user.to_string(),
     };
     let since = visible::since(app, &facts, id, user).await?;
     let page = app.repo.pins(query).await?;

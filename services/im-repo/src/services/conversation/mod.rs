@@ -31,6 +31,9 @@ serve!(impl ConversationService => ConversationApi {
     batch_get_conversations(BatchGetConversationsRequest) -> BatchGetConversationsResponse;
     update_read_pointer(UpdateReadPointerRequest) -> UpdateReadPointerResponse;
     change_own_state(ChangeOwnStateRequest) -> ChangeOwnStateResponse;
+    hide_message(HideMessageRequest) -> HideMessageResponse;
+    clear_history(ClearHistoryRequest) -> ClearHistoryResponse;
+    list_hidden(ListHiddenRequest) -> ListHiddenResponse;
     list_readers(ListReadersRequest) -> ListReadersResponse;
     get_read_pointer(GetReadPointerRequest) -> GetReadPointerResponse;
     get_unread_count(GetUnreadCountRequest) -> GetUnreadCountResponse;

@@ -3,13 +3,25 @@
 use gochat_core::error::{ErrorCode, Result};
 use gochat_core::ids::{ConversationId, SeqId, UserId};
 use gochat_core::receipt::{self, MemberPointer};
-use gochat_infra::port::db::{FactsOf, FactsRequest, MAX_MEMBER_PAGE};
+use gochat_infra::port::db::{FactsOf, FactsRequest, MAX_MEMBER_PAGE, ReadOutcome};
 use gochat_proto::common::v1::OwnState;
 use gochat_proto::im::repo::v1::*;
 
 use super::ConversationApi;
 use crate::rpc::failed;
 use crate::{args, convert};
+
+/// What became of a pointer that was to be moved to `asked`.
+pub(super) fn moved(moved: &ReadOutcome, asked: SeqId) -> UpdateReadPointerResponse {
+    UpdateReadPointerResponse {
+        my: None,
+        success: moved.pointer >= asked,
+        unread_count: convert::wide(moved.unread),
+        last_read_seq_id: convert::wide(moved.pointer),
+        previous_read_seq_id: convert::wide(moved.previous),
+        changed: moved.changed,
+    }
+}
 
 impl ConversationApi {
     /// Moves the pointer forward only. Two devices that report at once end at the larger
@@ -34,11 +46,7 @@ impl ConversationApi {
         };
         Ok(UpdateReadPointerResponse {
             my,
-            success: moved.pointer >= seq,
-            unread_count: convert::wide(moved.unread),
-            last_read_seq_id: convert::wide(moved.pointer),
-            previous_read_seq_id: convert::wide(moved.previous),
-            changed: moved.changed,
+            ..self::moved(&moved, seq)
         })
     }
 

@@ -38,7 +38,9 @@ impl MessageApi {
         let mut catch_up = catch_up(query, &page);
         let behind = catch_up.lacks(at_least);
         let place = query.conversation;
-        let mut messages = self.shown(place, page.messages, is_fresh).await?;
+        let messages = self.shown(place, page.messages, is_fresh).await?;
+        let reader = self.reader(place, &request.reader_id).await?;
+        let mut messages = self.seen_by(&reader, messages).await?;
         if pages::bound(&mut messages) {
             let last = messages.last().map(|last| last.rev);
             catch_up.last = last.and_then(|rev| Rev::try_from(rev).ok());

@@ -56,6 +56,9 @@ impl MessageApi {
         let behind = page.head_rev < at_least;
         // Bounded by their number: 100 of the longest messages are below 3 MiB.
         let messages = self.shown(place, page.messages, is_fresh).await?;
+        let reader = self.reader(place, &request.reader_id).await?;
+        let mut messages = self.seen_by(&reader, messages).await?;
+        messages.retain(|message| !message.hidden);
         Ok(ListPinsResponse { messages, behind })
     }
 

@@ -1,10 +1,14 @@
-//! Own state: settings of a conversation that belong to one user alone. They are silence, pin,
-//! archive, mark as unread and draft. Other members never learn of them; the user's devices do.
+//! Own state: what belongs to one user of a conversation alone. That is silence, pin, archive, mark
+//! as unread and draft, and which messages the user deleted for themselves. Other members never
+//! learn of it; the user's devices do.
+
+mod sight;
 
 use serde::{Deserialize, Serialize};
+pub use sight::{HIDDEN_MAX, Sight};
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::ids::UnixMillis;
+use crate::ids::{SeqId, UnixMillis};
 use crate::message::DraftLimits;
 use crate::text;
 
@@ -34,8 +38,22 @@ pub struct OwnState {
     /// A text that was begun; empty when there is none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub draft: String,
+    /// The user cleared the conversation up to and with this message; 0 when they never did.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cleared_up_to: SeqId,
+    /// Number of later messages that the user deleted for themselves, at most [`HIDDEN_MAX`].
+    #[serde(skip_serializing_if = "is_none")]
+    pub hidden_count: u32,
     /// Number of changes so far. Of two states, the one with the higher number is newer.
     pub version: u64,
+}
+
+const fn is_zero(seq: &SeqId) -> bool {
+    *seq == 0
+}
+
+const fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Change of an [`OwnState`]; `None` leaves a field alone.
@@ -102,7 +120,7 @@ impl OwnState {
             is_archived: change.is_archived.unwrap_or(self.is_archived),
             is_marked_unread: change.is_marked_unread.unwrap_or(self.is_marked_unread),
             draft: draft.clone(),
-            version: self.version,
+            ..self.clone()
         };
         if next.is_pinned && !self.is_pinned && pinned >= PINNED_MAX {
             return Err(ErrorCode::TooManyPins.into());
@@ -137,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    const NOW: UnixMillis = 50_000;
+    pub(super) const NOW: UnixMillis = 50_000;
 
     fn change() -> impl Strategy<Value = OwnChange> {
         (
@@ -156,10 +174,14 @@ mod tests {
             })
     }
 
-    fn state() -> impl Strategy<Value = OwnState> {
-        change().prop_map(|change| {
+    pub(super) fn state() -> impl Strategy<Value = OwnState> {
+        (change(), 0u64..20, 0u32..20).prop_map(|(change, cleared_up_to, hidden_count)| {
             let merged = OwnState::default().merged(&change, 0, NOW);
-            merged.unwrap().unwrap_or_default()
+            OwnState {
+                cleared_up_to,
+                hidden_count,
+                ..merged.unwrap().unwrap_or_default()
+            }
         })
     }
 
@@ -183,6 +205,8 @@ mod tests {
             prop_assert_eq!(&next.draft, change.draft.as_ref().unwrap_or(&state.draft));
             let wanted = change.mute_until.unwrap_or(state.mute_until);
             prop_assert_eq!(next.mute_until, wanted.filter(|until| *until == 0 || *until > 50));
+            let gone = |state: &OwnState| (state.cleared_up_to, state.hidden_count);
+            prop_assert_eq!(gone(&next), gone(&state));
         }
 
         #[test]
