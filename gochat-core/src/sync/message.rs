@@ -104,7 +104,7 @@ impl Message {
         self.reactions.clear();
         self.mentions.clear();
         (self.extra, self.reply_to, self.forwarded_from) = (None, None, None);
-        (self.edited_at, self.edit_count, self.mention_all) = (None, 0, false);
+        self.mention_all = false;
     }
 
     /// Makes the message what it is after a change. Gives false, and leaves it alone, when it is as

@@ -403,6 +403,8 @@ fn empty_message(message: &mut common::Message) {
         created_at: message.created_at,
         updated_at: message.updated_at,
         rev: message.rev,
+        edited_at: message.edited_at,
+        edit_count: message.edit_count,
         ..Default::default()
     };
 }
@@ -421,6 +423,8 @@ pub(crate) fn empty(message: &mut repo::RepoMessage) {
         created_at: message.created_at,
         updated_at: message.updated_at,
         rev: message.rev,
+        edited_at: message.edited_at,
+        edit_count: message.edit_count,
         ..Default::default()
     };
 }

@@ -19,6 +19,7 @@ mod conversations;
 mod edge;
 mod friends;
 mod groups;
+mod hidden;
 mod matrix;
 mod messages;
 mod own_state;

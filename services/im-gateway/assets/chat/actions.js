@@ -6,7 +6,7 @@ import { startEdit } from './editor.js';
 import { byActivity } from './list.js';
 import { Log } from './log.js';
 import { current, currentLog, isManager, isMe, isWithin, learnFrom, logs, mayPin, nameOf, remember, titleOf } from './state.js';
-import { changeArrived } from './sync.js';
+import { changeArrived, messageHidden } from './sync.js';
 import { summary } from './text.js';
 
 // What is done with a message.
@@ -30,10 +30,11 @@ export function actionsFor(m) {
     mayPin(c) && (m.pinned ? ['unpin', 'Unpin'] : ['pin', 'Pin']),
     m.reactions.length > 0 && ['who', 'Who reacted…'],
     (isHeld || own && isWithin('recall', m) && c?.settings?.allow_recall !== false) && ['recall', own ? 'Take back' : 'Remove for everybody'],
+    ['hide', 'Delete for me'],
   ].filter(Boolean);
 }
 export function actOn(what, m) {
-  const act = { reply: answer, edit: startEdit, copy, forward, who, recall, pin: () => pin(m, true), unpin: () => pin(m, false) }[what];
+  const act = { reply: answer, edit: startEdit, copy, forward, who, recall, hide, pin: () => pin(m, true), unpin: () => pin(m, false) }[what];
   Promise.resolve(act(m)).catch(e => { learnFrom(e, m); toast(e); });
 }
 // An answer of the server is applied like a push: the push may be here already, or never come.
@@ -52,6 +53,11 @@ async function react(m, emoji, removed) {
 async function recall(m) {
   const answer = await once('DELETE', at(m));
   apply(m, answer, { kind: 'recalled', message: { deleted: true, content: '' } });
+}
+// For this user alone. The push that tells the other devices comes here, too.
+async function hide(m) {
+  await api('DELETE', at(m, '?for=me'));
+  messageHidden(m.conversationId, m.id);
 }
 export async function pin(m, pinned) {
   const answer = await once(pinned ? 'PUT' : 'DELETE', `/conversations/${encodeURIComponent(m.conversationId)}/pins/${m.id}`);

@@ -36,7 +36,7 @@ export function answer(m) {
 export function drawReplying() {
   if (!reply) return;
   const now = currentLog()?.find(reply.id);
-  if (now?.deleted) answer(null);
+  if (now?.deleted || now?.hidden) answer(null);
   else if (now && now !== reply) { reply = now; $('replying').firstChild.replaceWith(quote(quoteOf(now), 'div')); }
 }
 
@@ -123,7 +123,7 @@ function composerKey(e) {
     e.preventDefault();
     answer(null);
   } else if (e.key === 'ArrowUp' && !field().value) {
-    const m = currentLog()?.messages.findLast(found => isMe(found.senderId) && !found.deleted && found.messageType === 1 && !found.forwardedFrom);
+    const m = currentLog()?.messages.findLast(found => isMe(found.senderId) && !found.deleted && !found.hidden && found.messageType === 1 && !found.forwardedFrom);
     if (m) { e.preventDefault(); startEdit(m); }
   }
 }

@@ -6,7 +6,7 @@ import { edited } from './sync.js';
 // Editing a message where it stands. Its field survives whatever else happens to the message meanwhile.
 let editing = null; // { id, log, node, field }
 
-export const editorOf = m => (editing?.id === m.id && !m.deleted ? editing.node : null);
+export const editorOf = m => (editing?.id === m.id && !m.deleted && !m.hidden ? editing.node : null);
 
 export function fit(field) {
   field.style.height = 'auto';

@@ -6,6 +6,7 @@ import { jumpTo } from './messages.js';
 import { conversations, current, isMe, mayPin, nameOf, remember, titleOf, view } from './state.js';
 import { typing } from './socket.js';
 import { address } from './list.js';
+import { clearChat } from './sync.js';
 import { summary } from './text.js';
 
 // The head of the open conversation, its pins, and ways to begin another one.
@@ -35,6 +36,13 @@ function pinned(m, c) {
     el('span', { class: 'preview', dir: 'auto' }, summary(m))), { class: 'row', title: 'Go to the message', onclick: () => { closeDialog(); jumpTo(m.seqId).catch(toast); } });
   const off = async e => { await pin(m, false); e.target.closest('li').remove(); };
   return el('li', {}, jump, mayPin(c) && button('Unpin', { onclick: e => off(e).catch(fail) }));
+}
+
+// For this user alone; the others keep their messages.
+function askToClear() {
+  const c = current(), clear = button('Clear', { class: 'primary', autofocus: true, onclick: () => { clear.disabled = true; clearChat(c.id).then(closeDialog).catch(fail).finally(() => { clear.disabled = false; }); } });
+  openDialog('Clear this chat?', el('p', {}, 'All messages of ', el('bdi', {}, titleOf(c)), ' go for you, on all your devices. The others keep theirs.'),
+    el('div', { class: 'choices' }, clear, button('Cancel', { onclick: closeDialog })));
 }
 
 // Usernames are found exactly, whatever else begins like them.
@@ -79,6 +87,7 @@ async function chatWith(user) {
 
 export function listenToHead() {
   $('pins').addEventListener('click', () => showPins().catch(toast));
+  $('clear').addEventListener('click', askToClear);
   $('back').addEventListener('click', () => { location.hash = ''; });
   $('newgroup').addEventListener('click', newGroup);
   $('find').addEventListener('input', find);

@@ -13,6 +13,8 @@ import { excerpt } from './text.js';
 // older changes of it may be missing. A push that told the newest one must not take `rev` past that message.
 const PARTS = { text: ['content', 'extra', 'editedAt', 'editCount', 'deleted'], reactions: ['reactions'], pin: ['pinned'] };
 const PART_OF = { edited: 'text', recalled: 'text', reaction: 'reactions', pinned: 'pin', unpinned: 'pin' };
+// What a message says to a user who deleted it for themselves.
+const HIDDEN = { hidden: true, content: '', extra: undefined, reactions: [], pinned: false, replyTo: undefined, mentions: undefined, mentionAll: undefined, forwardedFrom: undefined };
 const REFERENCES = { replyTo: undefined, mentions: undefined, mentionAll: undefined, forwardedFrom: undefined };
 
 export class Log {
@@ -22,6 +24,9 @@ export class Log {
   loaded = false;
   rev = 0;
   needed = 0;
+  clearedUpTo = 0; // the conversation begins behind this message
+  version = 0; // of the own state, up to which `gone` is known
+  gone = new Set(); // ids of messages that the user deleted for themselves, here or not
   isStale = false;
   ahead = new Set();
   isPaging = false;
@@ -56,6 +61,7 @@ export class Log {
     }
     for (const [emoji, own] of Object.entries(known?.own || {})) if (own.rev > fresh.read) fresh.own[emoji] = own;
     if (fresh.deleted) Object.assign(fresh, REFERENCES, { reactions: [], pinned: false });
+    if (this.gone.has(m.id)) Object.assign(fresh, HIDDEN);
     this.put(fresh);
     this.#requote(fresh);
   }
@@ -76,6 +82,7 @@ export class Log {
     // A push from before `rev` may be older than what the quotes say.
     if (!known) { if (part === 'text' && rev > this.rev) this.#requote({ messageType: 1, ...message, id: messageId }); return true; }
     if (known.deleted) return true;
+    if (known.hidden) { this.#markHidden(known, part, rev, message); return true; }
     const next = { ...known, parts: { ...known.parts }, own: { ...known.own } };
     if (operatorId === me && emoji && rev > (known.own[emoji]?.rev ?? known.read)) next.own[emoji] = { rev, mine: !removed };
     if (rev > known.parts[part]) {
@@ -88,6 +95,32 @@ export class Log {
     this.put(next);
     if (part === 'text') this.#requote(next);
     return true;
+  }
+
+  // Of a message that the user deleted, quotes go on saying whether it was edited or taken back.
+  #markHidden(known, part, rev, { deleted, editCount }) {
+    if (part !== 'text' || rev <= known.parts.text) return;
+    const next = { ...known, parts: { ...known.parts, text: rev }, deleted: !!deleted, editCount };
+    this.put(next);
+    this.#requote(next);
+  }
+
+  // The user deleted a message for themselves, on any device. It keeps its place.
+  hide(id) {
+    this.gone.add(id);
+    const known = this.find(id), gone = { ...known, ...HIDDEN, id };
+    if (known) this.put(gone);
+    this.#requote(gone);
+  }
+
+  // The user cleared the conversation up to and with a message.
+  clear(upTo) {
+    if (upTo <= this.clearedUpTo) return;
+    this.clearedUpTo = upTo;
+    const left = this.messages.filter(m => m.seqId > upTo);
+    if (left.length < this.messages.length) this.atStart = true;
+    if (!left.length && !this.atEnd) this.loaded = false;
+    this.messages = left.map(m => (m.replyTo?.seqId <= upTo ? { ...m, replyTo: clearedQuote(m.replyTo) } : m));
   }
 
   // The numbers of a push or an acknowledgement.
@@ -126,6 +159,7 @@ export class Log {
 
   // Whether a message with this number belongs to the stretch.
   #touches(seq) {
+    if (seq <= this.clearedUpTo) return false;
     return seq > this.last ? this.atEnd : seq > this.first || this.atStart;
   }
 
@@ -135,18 +169,25 @@ export class Log {
     const quoted = m.replyTo && this.find(m.replyTo.messageId);
     const fresh = { ...m, reactions: m.reactions || [], read: rev, own, parts: { text: rev, reactions: rev, pin: rev } };
     if (quoted) fresh.replyTo = quoteOf(quoted, m.replyTo);
+    // Pushes are the same for everybody: they quote what this user deleted.
+    if (m.replyTo && this.gone.has(m.replyTo.messageId)) fresh.replyTo = { ...fresh.replyTo, excerpt: '' };
+    if (m.replyTo?.seqId <= this.clearedUpTo) fresh.replyTo = clearedQuote(fresh.replyTo);
     return fresh;
   }
 
   // A quote says what its message says now.
   #requote(changed) {
-    this.messages = this.messages.map(m => (m.replyTo?.messageId === changed.id ? { ...m, replyTo: quoteOf(changed, m.replyTo) } : m));
+    if (this.gone.has(changed.id)) changed = { ...changed, hidden: true };
+    this.messages = this.messages.map(m => (m.replyTo?.messageId === changed.id && m.replyTo.seqId > this.clearedUpTo ? { ...m, replyTo: quoteOf(changed, m.replyTo) } : m));
   }
 }
 
+// Of what was cleared away, no change is told any more.
+const clearedQuote = q => ({ ...q, excerpt: '', state: 'normal' });
+
 // What a reply says of a message.
 export function quoteOf(m, before = {}) {
-  const state = m.deleted ? 'recalled' : m.editCount || m.editedAt ? 'edited' : 'normal';
+  const state = m.deleted ? 'recalled' : m.editCount || m.editedAt ? 'edited' : m.hidden ? before.state : 'normal';
   return {
     messageId: m.id, seqId: m.seqId ?? before.seqId, senderId: m.senderId ?? before.senderId, messageType: before.messageType ?? m.messageType,
     excerpt: excerpt({ ...m, messageType: before.messageType ?? m.messageType }), state,

@@ -46,7 +46,7 @@ export function closeMenu(givesBackFocus = true) {
 export function drawMenu() {
   if (!opened) return;
   const m = currentLog()?.find(opened.id);
-  if (!m || m.deleted) closeMenu();
+  if (!m || m.deleted || m.hidden) closeMenu();
   else document.querySelector(`article[data-id="${CSS.escape(m.id)}"]`)?.classList.add('chosen');
 }
 

@@ -31,9 +31,10 @@ function nodesOf(log) {
   const nodes = [], c = conversations.get(log.id);
   if (!log.loaded) return [el('div', { class: 'day' }, 'Loading…')];
   if (!log.atStart) nodes.push(between('older', () => el('div', { class: 'day' }, 'Loading…')));
-  else if (!log.messages.length) nodes.push(between('none', () => el('div', { class: 'day' }, 'No messages yet')));
+  else if (log.messages.every(m => m.hidden)) nodes.push(between('none', () => el('div', { class: 'day' }, 'No messages yet')));
   let before = null;
   for (const m of log.messages) {
+    if (m.hidden) continue;
     const day = m.createdAt ? dayOf(m.createdAt) : before?.day, isNewDay = day !== before?.day;
     if (isNewDay) nodes.push(between('day ' + day, () => el('div', { class: 'day', role: 'separator' }, day)));
     const isFirstUnread = log.readTo !== undefined && m.seqId > log.readTo && (before?.m.seqId ?? 0) <= log.readTo && !isMe(m.senderId);
@@ -60,11 +61,11 @@ export function drawMessages() {
   const focused = articleOf(document.activeElement || logBox()), focusedIn = document.activeElement;
   const anchor = [...logBox().children].find(node => node.dataset.id && node.offsetTop + node.offsetHeight > logBox().scrollTop), top = anchor?.getBoundingClientRect().top;
   arrange(logBox(), nodesOf(log));
-  for (const id of drawn.keys()) if (!log.find(id)) drawn.delete(id);
+  for (const id of drawn.keys()) if (!log.find(id) || log.find(id).hidden) drawn.delete(id);
   for (const [key, node] of kept) if (!node.isConnected) kept.delete(key);
   if (focused && !focused.isConnected) refocus(focused.dataset.id, focusedIn);
   const isKept = drawn.get(active)?.node.isConnected && (!wasAtBottom || logBox().contains(document.activeElement));
-  activate(isKept ? active : log.messages.at(-1)?.id);
+  activate(isKept ? active : log.messages.findLast(m => !m.hidden)?.id);
   if (isOther && log.loaded || wasAtBottom && log.atEnd) scrollToEnd(isOther && log);
   else if (anchor) {
     const now = anchor.isConnected ? anchor : drawn.get(anchor.dataset.id)?.node;
@@ -81,7 +82,7 @@ function scrollToEnd(opened) {
 // Tells what came in words, for people who don't see it.
 function tellNew(log, isOther) {
   if (!isOther && log.atEnd) {
-    const fresh = log.messages.filter(m => m.seqId > shown.last && !isMe(m.senderId)).slice(-3);
+    const fresh = log.messages.filter(m => m.seqId > shown.last && !m.hidden && !isMe(m.senderId)).slice(-3);
     if (fresh.length) announce(fresh.map(m => `${m.sender?.username || nameOf(m.senderId) || ''}: ${summary(m)}`).join('. '));
   }
   shown = { id: log.id, last: Math.max(isOther ? 0 : shown.last, log.last) };
@@ -119,10 +120,10 @@ function step(article, key) {
 export async function jumpTo(seq) {
   const log = currentLog();
   if (!log) return;
-  if (!log.at(seq)) await load(log, seq);
+  if (seq > log.clearedUpTo && !log.at(seq)) await load(log, seq);
   drawNow();
   const m = log.at(seq);
-  if (!m) return toast('That message is not there any more.');
+  if (!m || m.hidden) return toast('That message is not there any more.');
   const { node } = drawn.get(m.id);
   node.scrollIntoView({ block: 'center' });
   node.focus({ preventScroll: true });

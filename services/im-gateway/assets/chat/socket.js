@@ -2,7 +2,7 @@ import { api, isRetired, leave, refresh, retire, session } from './api.js';
 import { $, button, pause, toast, uuid, waitAfter } from './dom.js';
 import { acknowledged, flush, refused, sendBy } from './outbox.js';
 import { changed, conversations, isMe, view } from './state.js';
-import { arrived, changeArrived, forgetMembers, readConversation, readList, resync } from './sync.js';
+import { arrived, changeArrived, forgetMembers, ownStateArrived, readConversation, readList, resync } from './sync.js';
 
 // The connection, and what it brings.
 export const typing = new Map(); // name -> until
@@ -121,6 +121,7 @@ const frames = {
     if (d.isTyping) typing.set(d.username, Date.now() + 6000);
     else typing.delete(d.username);
   },
+  'conversation-state': d => ownStateArrived(d.conversationId, d.my, d.hidden),
   'conversation-updated': changedConversation,
   'member-added': changedConversation,
   'member-removed': changedConversation,

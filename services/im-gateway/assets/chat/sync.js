@@ -53,9 +53,53 @@ function learn(c) {
   // An answer that was overtaken: by pushes, or by what was read here.
   const stale = known?.lastRev > c.lastRev ? OF_MESSAGES : known?.lastReadSeqId > c.lastReadSeqId ? OF_READING : [];
   for (const field of stale) next[field] = known[field];
+  if (known?.my?.version > (c.my?.version ?? 0)) next.my = known.my;
   conversations.set(c.id, next);
+  if (next.my) applyOwnState(c.id, next.my);
   // It was gone while it was open, and is back.
   if (c.id === view.current && !logs.has(c.id)) catchUp(logOf(c.id));
+}
+
+// What this user keeps about a conversation alone, as a push, a list or an answer tells it: of two states, the one
+// with the higher version is newer.
+export function ownStateArrived(id, my, hidden) {
+  const c = conversations.get(id);
+  if (!c || !my) return;
+  if (my.version >= (c.my?.version ?? 0)) c.my = my;
+  if (hidden) messageHidden(id, hidden.messageId);
+  applyOwnState(id, my, hidden);
+  changed();
+}
+export function messageHidden(id, messageId) {
+  const log = logs.get(id), c = conversations.get(id);
+  if (log) whenRead(log, () => log.hide(messageId));
+  if (c?.lastMessage?.id === messageId) c.lastMessage = { ...c.lastMessage, hidden: true, content: '' };
+  changed();
+}
+// What went while nobody told is asked for.
+function applyOwnState(id, my, hidden) {
+  const log = logs.get(id), c = conversations.get(id), clearedUpTo = my.clearedUpTo || 0;
+  if (c.lastMessage?.seqId <= clearedUpTo) c.lastMessage = undefined;
+  if (!log) return;
+  whenRead(log, () => {
+    log.clear(clearedUpTo);
+    if (!log.loaded && id === view.current) catchUp(log);
+    if (my.version <= log.version || !log.loaded) return;
+    const isTold = hidden && my.version === log.version + 1;
+    if (isTold || !my.hiddenCount) log.version = my.version;
+    else readHidden(log, my.version).catch(() => {});
+  });
+}
+async function readHidden(log, version) {
+  for (let more = true; more;) {
+    const page = await api('GET', path(log.id, `/hidden?after_version=${log.version}&limit=200`));
+    for (const { messageId, version: at } of page.messages) { messageHidden(log.id, messageId); log.version = Math.max(log.version, at); }
+    more = page.hasMore;
+  }
+  log.version = Math.max(log.version, version);
+}
+export async function clearChat(id) {
+  ownStateArrived(id, await api('DELETE', path(id, '/history')));
 }
 
 // Members of a group, as far as names need them.
@@ -107,11 +151,14 @@ const whenRead = (log, apply) => (log.held ? log.held.push(apply) : apply());
 export const load = (log, around) => reading(log, () => readStretch(log, around)).finally(() => tryLater(log));
 async function readStretch(log, around) {
   const c = conversations.get(log.id), rev = Math.max(log.head, c?.lastRev || 0);
+  const version = c?.my?.version ?? 0;
   const where = around ? 'around_seq=' + around : 'at_least=' + (c?.lastSeqId || 0);
   const page = await api('GET', path(log.id, `/messages?${where}&limit=${PAGE}&at_least_rev=${rev}`));
   page.messages.forEach(m => remember(m.sender));
   const isStale = !!page.behind, ends = around ? { atStart: !page.prevCursor, atEnd: !page.hasMore && !isStale } : { atStart: !page.hasMore, atEnd: true };
   log.show(page.messages, { ...ends, rev, isStale });
+  if (c?.my?.hiddenCount) readHidden(log, c.my.version).catch(() => {});
+  else log.version = Math.max(log.version, version);
   fillQuotes(log);
 }
 // Reads the stretch that is here once more. It stays, whatever was added to it since.

@@ -3,12 +3,13 @@ const EXCERPT = 100;
 const KINDS_OF_MESSAGE = { 2: 'Picture', 3: 'File', 5: 'Voice message', 6: 'Video' };
 const WORD = /[\p{L}\p{N}_]/u;
 
-// The first characters of a text, as the server quotes it: nothing of other types and of what was recalled.
-export const excerpt = m => (m.deleted || m.messageType > 1 ? '' : [...m.content].slice(0, EXCERPT).join(''));
+// The first characters of a text, as the server quotes it: nothing of other types and of what is gone.
+export const excerpt = m => (m.deleted || m.hidden || m.messageType > 1 ? '' : [...m.content].slice(0, EXCERPT).join(''));
 
 // One line that stands for a message in lists, quotes and announcements.
 export function summary(m) {
   if (m.deleted || m.state === 'recalled') return 'Message was taken back';
+  if (m.hidden) return 'You deleted this message';
   if (KINDS_OF_MESSAGE[m.messageType]) return KINDS_OF_MESSAGE[m.messageType];
   return (m.content ?? m.excerpt ?? '').replace(/\s+/g, ' ') || 'Message';
 }

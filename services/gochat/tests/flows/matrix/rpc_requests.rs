@@ -117,6 +117,19 @@ fn conversation(name: &str, n: &Names<'_>) -> Vec<u8> {
                 ..Default::default()
             }
         }),
+        "HideMessage" => request!(HideMessageRequest {
+            user_id: n.caller,
+            conversation_id: n.group,
+            message_id: n.message
+        }),
+        "ClearHistory" => request!(ClearHistoryRequest {
+            user_id: n.caller,
+            conversation_id: n.group
+        }),
+        "ListHidden" => request!(ListHiddenRequest {
+            user_id: n.caller,
+            conversation_id: n.group
+        }),
         "GetReadBy" => request!(GetReadByRequest {
             user_id: n.caller,
             conversation_id: n.group,

@@ -104,6 +104,7 @@ pub const ROWS: &[Row] = &[
     row("15", "POST", "/conversations/{group}/messages", r#"{"messageType":1,"content":"hi"}"#, [OUT, OUT, NEW, MUTED, NEW, NEW]),
     row("15a", "POST", "/conversations/world/messages", r#"{"messageType":1,"content":"hi"}"#, [NEW, NEW, NEW, NEW, NEW, NEW]),
     row("16", "DELETE", "/conversations/{group}/messages/{message}", "", [OUT, OUT, LOW, LOW, OK, OK]),
+    row("16a", "DELETE", "/conversations/{group}/messages/{message}?for=me", "", [OUT, OUT, OK, OK, OK, OK]),
     row("17", "PUT", "/conversations/{group}/read", r#"{"seqId":1}"#, [OUT, OUT, OK, OK, OK, OK]),
     row("17a", "PUT", "/conversations/world/read", r#"{"seqId":1}"#, [OK, OK, OK, OK, OK, OK]),
     row("18", "GET", "/conversations/{group}/members", "", [OUT, OUT, OK, OK, OK, OK]),
@@ -160,11 +161,14 @@ pub const ROWS: &[Row] = &[
     row("56", "GET", "/conversations/{group}/pins", "", [OUT, OUT, OK, OK, OK, OK]),
     row("57", "PUT", "/conversations/{group}/pins/{message}", "", [OUT, OUT, LOW, MUTED, OK, OK]),
     row("58", "DELETE", "/conversations/{group}/pins/{message}", "", [OUT, OUT, LOW, MUTED, OK, OK]),
+    row("59", "DELETE", "/conversations/{group}/history", "", [OUT, OUT, OK, OK, OK, OK]),
+    row("59a", "DELETE", "/conversations/world/history", "", [OK, OK, OK, OK, OK, OK]),
+    row("60", "GET", "/conversations/{group}/hidden", "", [OUT, OUT, OK, OK, OK, OK]),
     row("41b", "PUT", "/conversations/world/members/{target}/mute", r#"{"until":0}"#, [WORLD, WORLD, WORLD, WORLD, WORLD, WORLD]),
 ];
 
-/// The index of the contract, rows 1 to 58 in order, below `/api`.
-pub const ENDPOINTS: [(&str, &str); 58] = [
+/// The index of the contract, rows 1 to 60 in order, below `/api`.
+pub const ENDPOINTS: [(&str, &str); 60] = [
     ("POST", "/auth/register"),
     ("POST", "/auth/login"),
     ("POST", "/auth/guest"),
@@ -229,4 +233,6 @@ pub const ENDPOINTS: [(&str, &str); 58] = [
     ("GET", "/conversations/{id}/pins"),
     ("PUT", "/conversations/{id}/pins/{messageId}"),
     ("DELETE", "/conversations/{id}/pins/{messageId}"),
+    ("DELETE", "/conversations/{id}/history"),
+    ("GET", "/conversations/{id}/hidden"),
 ];

@@ -16,6 +16,8 @@ class World {
   messages = [];
   rev = 0;
   pushes = [];
+  hidden = new Set();
+  clearedUpTo = 0;
   constructor(random) { this.random = random; }
 
   act() {
@@ -47,16 +49,28 @@ class World {
     this.pushes.push({ revs: [rev], change: push });
   }
 
+  // The user deletes a message for themselves, or clears the conversation.
+  hide(log) {
+    const { random } = this, m = this.messages[random(this.messages.length || 1)];
+    if (!m) return;
+    if (random(4) === 0) log.clear(this.clearedUpTo = Math.max(this.clearedUpTo, m.seqId - 20));
+    else { this.hidden.add(m); log.hide(m.id); }
+  }
+
+  get seen() { return this.messages.filter(m => m.seqId > this.clearedUpTo); }
+
   // A message as the server answers it.
   view(m) {
-    const replyTo = m.replied && { messageId: m.replied.id, seqId: m.replied.seqId, senderId: m.replied.senderId, messageType: 1, excerpt: m.replied.content, state: m.replied.deleted ? 'recalled' : m.replied.editCount ? 'edited' : 'normal' };
+    if (this.hidden.has(m)) return { id: m.id, seqId: m.seqId, senderId: m.senderId, messageType: 1, content: '', rev: m.rev, editCount: m.editCount, editedAt: m.editedAt, deleted: m.deleted, hidden: true };
+    const isCleared = m.replied?.seqId <= this.clearedUpTo, isGone = m.replied && (this.hidden.has(m.replied) || isCleared);
+    const replyTo = m.replied && { messageId: m.replied.id, seqId: m.replied.seqId, senderId: m.replied.senderId, messageType: 1, excerpt: isGone ? '' : m.replied.content, state: isCleared ? 'normal' : m.replied.deleted ? 'recalled' : m.replied.editCount ? 'edited' : 'normal' };
     const reactions = Object.entries(m.likes).map(([emoji, who]) => ({ emoji, count: who.size, mine: who.has(ME) }));
     return { id: m.id, seqId: m.seqId, senderId: m.senderId, messageType: 1, content: m.content, rev: m.rev, editCount: m.editCount, editedAt: m.editedAt, deleted: m.deleted, pinned: m.pinned, reactions, replyTo: replyTo || undefined };
   }
 }
 
 // What a page shows, in one text.
-const shown = m => JSON.stringify([m.id, m.content, !!m.deleted, m.deleted ? 0 : m.editCount || 0, !!m.pinned, m.reactions.map(r => [r.emoji, r.count, !!r.mine]), m.replyTo && [m.replyTo.messageId, m.replyTo.excerpt, m.replyTo.state]]);
+const shown = m => JSON.stringify([m.id, m.content, !!m.hidden, !!m.deleted, m.deleted ? 0 : m.editCount || 0, !!m.pinned, (m.reactions || []).map(r => [r.emoji, r.count, !!r.mine]), m.replyTo && [m.replyTo.messageId, m.replyTo.excerpt, m.replyTo.state]]);
 
 function page(seed) {
   const random = generator(seed), world = new World(random), log = new Log('g_1');
@@ -74,15 +88,16 @@ function page(seed) {
     }
     while (late.length > random(4)) deliver(log, late.splice(random(late.length), 1)[0]);
     if (random(15) === 0) catchUp(log, world, random);
+    if (random(20) === 0) world.hide(log);
   }
   for (const push of late) deliver(log, push);
   // The list of conversations tells how far there is.
   if (log.rev < world.rev) catchUp(log, world, random);
   if (log.rev !== world.rev || log.isMissing) throw new Error(`seed ${seed}: ${log.rev} of ${world.rev}`);
-  const right = world.messages.slice(-log.messages.length).map(m => shown(world.view(m)));
+  const right = (log.messages.length ? world.seen.slice(-log.messages.length) : []).map(m => shown(world.view(m)));
   const has = log.messages.map(m => shown({ ...m, reactions: Log.reactionsOf(m) }));
   for (let i = 0; i < right.length; i++) if (right[i] !== has[i]) throw new Error(`seed ${seed}:\n${has[i]}\ninstead of\n${right[i]}`);
-  if (has.length < newest.length) throw new Error(`seed ${seed}: messages were lost`);
+  if (has.length < Math.min(newest.length, world.seen.length)) throw new Error(`seed ${seed}: messages were lost`);
 }
 function deliver(log, { revs, message, change }) {
   if (message) log.take(message);
@@ -92,7 +107,7 @@ function deliver(log, { revs, message, change }) {
 // Pages of what changed, as the server answers them; more may change between two pages.
 function catchUp(log, world, random) {
   for (;;) {
-    const fresh = world.messages.filter(m => m.rev > log.rev).sort((a, b) => a.rev - b.rev), answer = fresh.slice(0, 1 + random(4));
+    const fresh = world.seen.filter(m => m.rev > log.rev).sort((a, b) => a.rev - b.rev), answer = fresh.slice(0, 1 + random(4));
     const isLast = answer.length === fresh.length, completeTo = isLast ? world.rev : answer.at(-1).rev;
     answer.forEach(m => log.take(world.view(m)));
     log.reached(completeTo, isLast);

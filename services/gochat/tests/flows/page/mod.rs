@@ -3,6 +3,7 @@
 mod browser;
 mod catching_up;
 mod files;
+mod hidden;
 mod log;
 mod messages;
 mod references;
@@ -13,7 +14,7 @@ use browser::{Browser, Window, quoted};
 /// A group of two users, each with a window on it.
 struct Room {
     // Windows close with their browser.
-    _browser: Browser,
+    browser: Browser,
     server: Server,
     group: String,
     anna: User,
@@ -34,7 +35,7 @@ impl Room {
         let annas = sign_in(&browser, &server, &anna, &group).await;
         let bens = sign_in(&browser, &server, &ben, &group).await;
         Some(Self {
-            _browser: browser,
+            browser,
             server,
             group,
             anna,

@@ -83,9 +83,16 @@ impl MessageApi {
             if sight(message.seq_id) == Sight::Hidden {
                 convert::empty(message);
             }
-            let quote = message.reply_to.as_mut();
-            if let Some(quote) = quote.filter(|quote| sight(quote.seq_id) != Sight::Whole) {
-                quote.excerpt.clear();
+            if let Some(quote) = &mut message.reply_to {
+                match sight(quote.seq_id) {
+                    Sight::Whole => {}
+                    Sight::Hidden => quote.excerpt.clear(),
+                    // Nobody would tell the reader of later changes of it.
+                    Sight::Cleared => {
+                        quote.excerpt.clear();
+                        (quote.edited, quote.recalled) = (false, false);
+                    }
+                }
             }
         }
         Ok(messages)
