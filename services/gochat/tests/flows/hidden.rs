@@ -1,8 +1,11 @@
 //! Messages that a user deleted for themselves, and conversations that a user cleared.
 
+use gochat_client::Credentials;
+use gochat_client::api::Api;
+use gochat_core::ids::{ConversationId, MessageId};
 use serde_json::{Value, json};
 
-use crate::kit::{Reply, Server, Socket, User, list, text};
+use crate::kit::{PASSWORD, Reply, Server, Socket, User, list, text};
 
 async fn delete_for_me(user: &User, chat: &str, message: &Value) -> Reply {
     let id = text(&message["id"]);
@@ -165,7 +168,7 @@ async fn a_cleared_conversation_begins_behind_what_was_cleared() {
         (Value::from_iter(seqs), page["hasMore"].clone())
     };
     assert_eq!(page("after_seq=0&limit=10").await.0, json!([5, 6]));
-    assert_eq!(page("before_seq=5").await, (json!([]), json!(false)));
+    assert_eq!(page("cursor=5").await, (json!([]), json!(false)));
     assert_eq!(page("around_seq=2&limit=2").await.0, json!([5, 6]));
     let changes = get(&b, &format!("/conversations/{chat}/changes?after_rev=0")).await;
     let seqs = list(&changes["messages"]).iter().map(|m| &m["seqId"]);
@@ -238,4 +241,30 @@ async fn only_members_delete_for_themselves_and_only_what_there_is() {
         .await
         .data();
     assert_eq!(said(&b, &group).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_sdk_deletes_for_its_user() {
+    let server = Server::shared().await;
+    let [a, b] = server.users().await;
+    let chat = a.chat_with(&b).await;
+    let mut sent = Vec::new();
+    for text in ["one", "two", "three"] {
+        sent.push(a.say(&chat, text).await.data());
+    }
+    let credentials = Credentials::password(&b.name, PASSWORD);
+    let api = Api::new(b.http.base(), credentials).expect("a good address");
+    let id: ConversationId = chat.parse().expect("an id");
+    let second: MessageId = text(&sent[1]["id"]).parse().expect("an id");
+    api.delete_for_me(id, second).await.expect("deleted");
+    let page = api.hidden(id, 0, 10).await.expect("a page");
+    let gone = page.messages.first().expect("one");
+    assert_eq!((gone.message_id, gone.seq_id, gone.version), (second, 2, 1));
+    let state = api.clear_history(id, Some(1)).await.expect("cleared");
+    assert_eq!((state.cleared_up_to, state.hidden_count), (1, 1));
+    let history = api.history_after(id, 0, 10).await.expect("a page");
+    let left = history.messages.iter().map(|m| (m.seq_id, m.hidden));
+    assert_eq!(left.collect::<Vec<_>>(), [(2, true), (3, false)]);
+    let state = api.clear_history(id, None).await.expect("cleared");
+    assert_eq!((state.cleared_up_to, state.hidden_count), (3, 0));
 }
