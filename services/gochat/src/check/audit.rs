@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use gochat_core::membership::Role;
 
 use super::observe::{Observed, Place, Row, WORLD};
-use super::{audit_changes, sessions};
+use super::{audit_changes, references, sessions};
 
 /// Everything that is wrong, in words.
 pub(super) fn audit(observed: &Observed) -> Vec<String> {
@@ -16,6 +16,7 @@ pub(super) fn audit(observed: &Observed) -> Vec<String> {
     acknowledged_is_there(observed, &truth, &mut wrong);
     contents_are_unchanged(observed, &truth, &mut wrong);
     audit_changes::audit(observed, &truth, &mut wrong);
+    references::audit(observed, &truth, &mut wrong);
     pushes_agree_and_are_in_order(observed, &truth, &mut wrong);
     sdk_timelines_are_complete(observed, &truth, &mut wrong);
     unread_is_exact(observed, &truth, &mut wrong);

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use gochat_core::message::Refers;
 use gochat_core::session::frame::{AccessToken, ClientFrame, SendMessage, ServerFrame};
 use hyper::Method;
 use rand::Rng as _;
@@ -20,6 +21,7 @@ use tokio::time::{interval, timeout};
 use super::changes::{Own, Pen, Told};
 use super::load::{Control, Pace, Scene};
 use super::observe::{Ack, Connection, Observed, Place, Row, Who};
+use super::references::References;
 use super::socket::Socket;
 use crate::bench::Result;
 use crate::bench::api::Account;
@@ -80,6 +82,7 @@ enum Answer {
 struct Waiting {
     place: Place,
     content: String,
+    refers: Option<Box<Refers>>,
     sent: Instant,
 }
 
@@ -215,14 +218,37 @@ impl Client {
         let id = format!("{:x}-{}-{}", self.scene.run, self.who, self.made);
         let content = format!("{} says number {} ü \"quoted\"", self.who, self.made);
         self.observed.sent.insert(id.clone(), content.clone());
+        let refers = self.refer(place);
+        if let Some(refers) = &refers {
+            let wished = References::wished(Some(refers));
+            self.observed.references.insert(id.clone(), wished);
+        }
         let waiting = Waiting {
             place,
             content,
+            refers: refers.map(Box::new),
             sent: Instant::now(),
         };
         let frame = self.frame(&id, &waiting, false);
         self.waiting.insert(id, waiting);
         socket.send(&frame).await
+    }
+
+    /// Answers a message that it knows of, or names members of a group, now and then.
+    fn refer(&mut self, place: Place) -> Option<Refers> {
+        let drawn = self.random.random_range(0..usize::MAX);
+        let answered = match self.random.random_bool(0.2) {
+            true => self.pen.choose_any(drawn, |known| known.place == place),
+            false => None,
+        };
+        let reply_to = answered.and_then(|known| known.message_id.parse().ok());
+        let (id, members) = &self.scene.places[place];
+        let names = id.starts_with("g_") && self.random.random_bool(0.1);
+        let named = members.iter().filter(|_| names);
+        let ids = named.filter(|_| self.random.random_bool(0.4));
+        let mentions = ids.filter_map(|who| self.scene.users[*who].id.parse().ok());
+        // What is empty or too much refers to nothing.
+        Refers::check(reply_to, mentions.collect(), false).ok()?
     }
 
     fn frame(&self, id: &str, waiting: &Waiting, resend: bool) -> Vec<u8> {
@@ -236,7 +262,7 @@ impl Client {
                 client_msg_id: Some(id.into()),
                 extra: None,
                 resend,
-                refers: None,
+                refers: waiting.refers.clone(),
                 forward: None,
             })
             .encode(&mut out);
@@ -266,8 +292,13 @@ impl Client {
             return socket.send(&frame).await;
         }
         let path = format!("/conversations/{}/messages", self.scene.places[place].0);
-        let body =
+        let mut body =
             json!({ "messageType": 1, "content": content, "client_msg_id": id, "resend": true });
+        if let Some(refers) = waiting.refers.as_deref() {
+            body["replyTo"] = json!(refers.reply_to.map(|id| id.to_string()));
+            let ids = refers.mentions.iter().map(ToString::to_string);
+            body["mentions"] = ids.collect();
+        }
         let client_id = id.to_owned();
         self.ask(Method::POST, path, body, move |status, answer| {
             let message = &answer["data"];
@@ -423,6 +454,14 @@ impl Client {
                     sender: message.sender.id.into_owned(),
                     client_id: message.client_msg_id.into_owned(),
                     content: message.content.into_owned(),
+                    references: References {
+                        answered: message
+                            .reply_to
+                            .map(|quote| quote.message_id.into_owned())
+                            .unwrap_or_default(),
+                        mentions: message.mentions.iter().map(ToString::to_string).collect(),
+                    },
+                    quote: None,
                 };
                 seen.pushes.push((place, row));
             }

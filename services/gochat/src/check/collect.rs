@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::changes::counts;
 use super::load::Scene;
 use super::observe::{Listed, Observed, Place, Row, Who};
+use super::references::{Quote, References};
 use crate::bench::Result;
 use crate::bench::seed::gather;
 
@@ -55,6 +56,7 @@ pub(super) async fn everything(scene: &Arc<Scene>, observed: &mut Observed) -> R
         observed.history.insert(of, rows);
         observed.mine.insert(of, mine);
     }
+    observed.users = scene.users.iter().map(|user| user.id.clone()).collect();
     for who in 0..scene.users.len() {
         observed.lists.extend(list(scene, who).await?);
     }
@@ -175,6 +177,8 @@ fn row(message: &Value) -> Row {
         sender: text("senderId"),
         client_id: text("clientMsgId"),
         content: text("content"),
+        references: References::read(message),
+        quote: Quote::read(message),
     }
 }
 
@@ -197,6 +201,7 @@ async fn list(scene: &Scene, who: Who) -> Result<Vec<((Who, Place), Listed)>> {
                 last_seq: conversation["lastSeqId"].as_u64().unwrap_or(0),
                 last_read: conversation["lastReadSeqId"].as_u64().unwrap_or(0),
                 unread: conversation["unreadCount"].as_i64().unwrap_or(-1),
+                mentions: conversation["unreadMentions"].as_u64().unwrap_or(0),
             };
             lines.push(((who, place), listed));
         }

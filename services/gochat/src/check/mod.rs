@@ -4,7 +4,8 @@
 //! Clients talk in single chats, groups and the world chat, leave and come back, and send again
 //! what was not acknowledged under the same client id, now over the socket and now by HTTP.
 //! They edit what they said and take some of it back (`changes`), and hold what they know of
-//! messages by what they are pushed and caught up on, which must be the truth in the end.
+//! messages by what they are pushed and caught up on, which must be the truth in the end. They answer
+//! messages and name members (`references`).
 //! Everything they are told is written down (`observe::Observed`); after the load every reader
 //! pages through every conversation; `audit` compares the two. Some clients are the SDK, whose
 //! timelines must come out complete by themselves. Beside the talk, groups of their own get
@@ -25,6 +26,7 @@ mod load;
 mod observe;
 mod people;
 mod plant;
+mod references;
 mod sdk;
 mod server;
 mod sessions;

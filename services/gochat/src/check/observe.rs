@@ -7,6 +7,7 @@ use gochat_core::membership::Role;
 
 use super::changes::{Changes, Counts, Replica, Told};
 use super::people::Outcomes;
+use super::references::{Quote, References};
 use super::sessions::{History, Rules};
 
 /// A conversation, by its number in the run.
@@ -40,6 +41,9 @@ pub(super) struct Row {
     pub(super) sender: String,
     pub(super) client_id: String,
     pub(super) content: String,
+    pub(super) references: References,
+    /// What it says of the message that it answers; read, not pushed.
+    pub(super) quote: Option<Quote>,
 }
 
 impl Row {
@@ -96,6 +100,8 @@ pub(super) struct Listed {
     pub(super) last_seq: u64,
     pub(super) last_read: u64,
     pub(super) unread: i64,
+    /// Unread messages that name the user.
+    pub(super) mentions: u64,
 }
 
 /// Members, owner and name of a group, as one of its members sees them.
@@ -132,6 +138,10 @@ pub(super) struct Observed {
     pub(super) acks: Vec<Ack>,
     /// What was sent: client id → content.
     pub(super) sent: BTreeMap<String, String>,
+    /// What those of them that refer to anything refer to.
+    pub(super) references: BTreeMap<String, References>,
+    /// Ids of the users, by number.
+    pub(super) users: Vec<String>,
     /// Sent and never acknowledged: may be there once or not at all.
     pub(super) unknown: BTreeSet<String>,
     pub(super) connections: Vec<Connection>,
@@ -182,6 +192,7 @@ impl Observed {
     pub(super) fn merge(&mut self, other: Self) {
         self.acks.extend(other.acks);
         self.sent.extend(other.sent);
+        self.references.extend(other.references);
         self.unknown.extend(other.unknown);
         self.connections.extend(other.connections);
         self.resent += other.resent;

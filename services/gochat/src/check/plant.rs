@@ -81,6 +81,14 @@ pub(super) enum Plant {
     LostPin,
     /// A reaction was pushed with another count.
     WrongCount,
+    /// An answer answers nothing any more.
+    LostAnswer,
+    /// A quote says what its message said before.
+    StaleQuote,
+    /// A member who is named isn't.
+    LostMention,
+    /// An unread mention is counted twice.
+    NamedTwice,
 }
 
 /// Tells the lie; it does nothing when there is nothing to lie about.
@@ -217,6 +225,9 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
         | Plant::NotMine
         | Plant::LostPin
         | Plant::WrongCount => return marks(observed, plant),
+        Plant::LostAnswer | Plant::StaleQuote | Plant::LostMention | Plant::NamedTwice => {
+            return references(observed, plant);
+        }
         Plant::Disorder => observed.unexplained.push("two commands".to_owned()),
         Plant::SignedOut => observed.signed_out.push("client".to_owned()),
         Plant::DroppedEnd
@@ -314,6 +325,8 @@ fn rewrite(observed: &mut Observed, ack: &ChangeAck, lie: &dyn Fn(&mut Row)) {
                 sender: String::new(),
                 client_id: String::new(),
                 content: held.content.clone(),
+                references: Default::default(),
+                quote: None,
             };
             lie(&mut row);
             (held.rev, held.deleted, held.content) = (row.rev, row.deleted, row.content);
@@ -362,6 +375,34 @@ fn marks(observed: &mut Observed, plant: Plant) -> Option<()> {
             *told.reactions.entry(wish.content).or_default() += 1;
         }
         _ => return None,
+    }
+    Some(())
+}
+
+/// Lies about what messages refer to.
+fn references(observed: &mut Observed, plant: Plant) -> Option<()> {
+    if plant == Plant::NamedTwice {
+        observed.lists.values_mut().last()?.mentions += 1;
+        return Some(());
+    }
+    let fits = |row: &Row| match plant {
+        Plant::LostMention => !row.references.mentions.is_empty(),
+        _ => row.quote.is_some(),
+    };
+    let mut all = observed.history.iter();
+    let (place, seq) = all.find_map(|((_, place), rows)| {
+        let row = rows.iter().find(|row| fits(row))?;
+        Some((*place, row.seq))
+    })?;
+    let histories = observed.history.iter_mut();
+    for (_, rows) in histories.filter(|((_, of), _)| *of == place) {
+        for row in rows.iter_mut().filter(|row| row.seq == seq) {
+            match plant {
+                Plant::LostAnswer => (row.references.answered, row.quote) = (String::new(), None),
+                Plant::LostMention => row.references.mentions.clear(),
+                _ => row.quote.as_mut()?.excerpt.push('!'),
+            }
+        }
     }
     Some(())
 }
@@ -453,6 +494,7 @@ mod tests {
     use super::super::audit::audit;
     use super::super::changes::{Counts, Held, Replica, Told};
     use super::super::observe::{Ack, Crew, Listed, Row};
+    use super::super::references::{Quote, References};
     use super::super::sessions::History;
     use super::*;
 
@@ -468,6 +510,8 @@ mod tests {
             sender: "7".into(),
             client_id: format!("c{seq}"),
             content: format!("content {seq}"),
+            references: References::default(),
+            quote: None,
         }
     }
 
@@ -507,9 +551,24 @@ mod tests {
 
     /// Two users who saw everything as it should be.
     fn clean() -> Observed {
-        let sent: Vec<Row> = (1..=9).map(row).collect();
+        let mut sent: Vec<Row> = (1..=9).map(row).collect();
+        // The eighth answers the fourth, the ninth names the second user.
+        sent[7].references.answered = sent[3].message_id.clone();
+        sent[8].references.mentions.insert("8".into());
         let mut rows = sent.clone();
-        let mut observed = Observed::default();
+        rows[7].quote = Some(Quote {
+            seq: 4,
+            excerpt: "edited".into(),
+            state: "edited".into(),
+        });
+        let mut observed = Observed {
+            users: vec!["7".into(), "8".into()],
+            ..Observed::default()
+        };
+        for row in &sent[7..] {
+            let refers = row.references.clone();
+            observed.references.insert(row.client_id.clone(), refers);
+        }
         // The fourth was edited, the fifth taken back, the sixth got a reaction, the seventh was
         // pinned.
         (rows[3].rev, rows[3].edits, rows[3].content) = (10, 1, "edited".into());
@@ -579,6 +638,7 @@ mod tests {
                 last_seq: 9,
                 last_read: 4,
                 unread: 5,
+                mentions: u64::from(who == 1),
             };
             observed.lists.insert((who, 0), listed);
             observed.read.insert((who, 0), 4);

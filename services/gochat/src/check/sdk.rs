@@ -139,6 +139,8 @@ fn note(
         sender: message.sender_id.to_string(),
         client_id: message.client_msg_id,
         content: message.content,
+        references: Default::default(),
+        quote: None,
     });
     Some(place)
 }
