@@ -107,6 +107,9 @@ pub(super) struct PipelineArgs {
     /// until the message is there. 0: none.
     #[arg(long, default_value_t = 0.0)]
     pub(super) read_back: f64,
+    /// Edit every n-th message once it is acknowledged. 0: none.
+    #[arg(long, default_value_t = 0)]
+    pub(super) edit_every: u64,
     /// Bytes of content.
     #[arg(long, default_value_t = 200)]
     pub(super) size: usize,

@@ -46,6 +46,7 @@ impl Mark {
 pub(super) enum Kind {
     NewMessage,
     Ack,
+    ChangeAck,
     Error,
     Other,
 }
@@ -64,6 +65,8 @@ pub(super) fn kind(frame: &[u8]) -> Kind {
         Kind::NewMessage
     } else if rest.starts_with(b"message-ack\"") {
         Kind::Ack
+    } else if rest.starts_with(b"change-ack\"") {
+        Kind::ChangeAck
     } else if rest.starts_with(b"error\"") {
         Kind::Error
     } else {
@@ -80,7 +83,17 @@ pub(super) fn seq(frame: &[u8]) -> Option<u64> {
 
 /// The `code` of an error frame.
 pub(super) fn code(frame: &[u8]) -> Option<&str> {
-    let at = find(frame, b"\"code\":\"")? + 8;
+    text(frame, b"\"code\":\"")
+}
+
+/// The `messageId` of an acknowledgement.
+pub(super) fn message_id(frame: &[u8]) -> Option<&str> {
+    text(frame, b"\"messageId\":\"")
+}
+
+/// The text behind `before`, up to the next quotation mark.
+fn text<'f>(frame: &'f [u8], before: &[u8]) -> Option<&'f str> {
+    let at = find(frame, before)? + before.len();
     let end = frame[at..].iter().position(|&b| b == b'"')?;
     std::str::from_utf8(&frame[at..at + end]).ok()
 }
@@ -174,6 +187,8 @@ mod tests {
             (kind(error), code(error)),
             (Kind::Error, Some("RATE_LIMITED"))
         );
+        let ack = br#"{"type":"change-ack","data":{"messageId":"17"}}"#;
+        assert_eq!((kind(ack), message_id(ack)), (Kind::ChangeAck, Some("17")));
         assert_eq!(kind(br#"{"type":"pong"}"#), Kind::Other);
     }
 

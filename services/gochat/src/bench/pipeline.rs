@@ -62,6 +62,7 @@ pub(super) async fn run(args: PipelineArgs) -> Result<ExitCode> {
             args.window.max(1)
         },
         size: args.size,
+        edit_every: args.edit_every,
         ..seed::connecting(&args.target, &cast.users, 1, connections)?
     };
     let workers = swarm::processes(args.target.processes, connections);
@@ -105,6 +106,7 @@ pub(super) async fn run(args: PipelineArgs) -> Result<ExitCode> {
         "delivery_ms": total.delivery.summary(),
         "read_back": seen.as_ref().map(Seen::body),
         "counts": counts,
+        "unacknowledged_edits": counts.edits.saturating_sub(counts.edits_acked),
         "unacknowledged": counts.sent.saturating_sub(counts.acked),
         "undelivered": (counts.acked * receivers).saturating_sub(counts.delivered),
         "server": procfs::compare(before, after),
@@ -122,6 +124,7 @@ pub(super) async fn run(args: PipelineArgs) -> Result<ExitCode> {
 pub(super) const fn violations(counts: &Counts, receivers: u64) -> u64 {
     counts.violations()
         + counts.closed
+        + counts.edits.saturating_sub(counts.edits_acked)
         + (counts.acked * receivers).saturating_sub(counts.delivered)
         + counts.sent.saturating_sub(counts.acked + counts.errors)
 }

@@ -26,6 +26,8 @@ pub(super) struct Plan {
     pub(super) window: u32,
     /// Bytes of content.
     pub(super) size: usize,
+    /// Every n-th message is edited once it is acknowledged; 0: none.
+    pub(super) edit_every: u64,
     /// Every pushed message belongs to one conversation (the world chat).
     pub(super) one_conversation: bool,
     /// Handshakes under way at a time.

@@ -64,6 +64,12 @@ pub(super) struct Counts {
     pub(super) sent: u64,
     /// Acknowledged.
     pub(super) acked: u64,
+    /// Edits put on the wire.
+    #[serde(default)]
+    pub(super) edits: u64,
+    /// Edits that were acknowledged.
+    #[serde(default)]
+    pub(super) edits_acked: u64,
     /// Pushed to a receiver, repetitions not counted.
     pub(super) delivered: u64,
     /// Pushed again with a number seen before (legal: clients drop them).
@@ -88,6 +94,8 @@ impl Counts {
     pub(super) fn add(&mut self, other: &Self) {
         self.sent += other.sent;
         self.acked += other.acked;
+        self.edits += other.edits;
+        self.edits_acked += other.edits_acked;
         self.delivered += other.delivered;
         self.repeats += other.repeats;
         self.out_of_order += other.out_of_order;

@@ -185,7 +185,7 @@ async fn examine(system: &mut System, args: &CheckArgs, seed: u64) -> Result<boo
         "changes": observed.changes.acks.len(), "changes_refused": observed.changes.refused.len(),
         "changes_unacknowledged": observed.changes.unknown.len(),
         "change_pushes": observed.connections.iter().map(|c| c.changes.len()).sum::<usize>(),
-        "change_pages": observed.changes.pages,
+        "change_pages": observed.changes.pages, "references": observed.references.len(),
         "late_pushes": late, "push_gaps": skipped,
         "commands": observed.commands.done, "commands_refused": observed.commands.refused,
         "commands_not_run": observed.commands.not_run,

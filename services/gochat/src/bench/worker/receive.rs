@@ -125,6 +125,7 @@ impl Reader {
                     self.note(WORLD, frames::seq(frame).unwrap_or(0), false);
                 }
             }
+            Kind::ChangeAck => self.shared.counts.borrow_mut().edits_acked += 1,
             Kind::Error => {
                 let mut counts = self.shared.counts.borrow_mut();
                 counts.errors += 1;

@@ -175,7 +175,15 @@ impl Shared {
         let Some(mark) = self.own_mark(frame) else {
             return;
         };
-        self.counts.borrow_mut().acked += 1;
+        let acked = {
+            let mut counts = self.counts.borrow_mut();
+            counts.acked += 1;
+            counts.acked
+        };
+        let every = self.plan.edit_every;
+        if every > 0 && acked.is_multiple_of(every) {
+            self.edit(&mark, frame);
+        }
         if self.is_measured(&mark) {
             self.ack
                 .borrow_mut()
@@ -198,6 +206,24 @@ impl Shared {
             && let Some(&lane) = self.lane_of.get(&mark.conversation)
         {
             self.send_one(lane);
+        }
+    }
+
+    /// Edits a message that was acknowledged now.
+    fn edit(&self, mark: &Mark, ack: &[u8]) {
+        let lane = self.lane_of.get(&mark.conversation);
+        let mut senders = self.senders.borrow_mut();
+        let (Some(sender), Some(message_id)) = (
+            lane.and_then(|lane| senders.get_mut(*lane)),
+            frames::message_id(ack),
+        ) else {
+            return;
+        };
+        let mut frame = self.frame.borrow_mut();
+        frame.clear();
+        sender.composer.edit(message_id, &mut frame);
+        if sender.writer.write(&frame) {
+            self.counts.borrow_mut().edits += 1;
         }
     }
 
@@ -274,6 +300,7 @@ fn authenticate(token: &str) -> Vec<u8> {
 /// Writes the messages of one lane.
 pub(super) struct Composer {
     mark: Mark,
+    conversation: String,
     head: Vec<u8>,
     padding: usize,
     json: Vec<u8>,
@@ -292,6 +319,7 @@ impl Composer {
         };
         Self {
             mark,
+            conversation: conversation.to_owned(),
             head: head.into_bytes(),
             padding: size,
             json: Vec::new(),
@@ -312,6 +340,23 @@ impl Composer {
         json.extend_from_slice(br#""}}"#);
         frames::push(1, json, out);
         self.mark.number += 1;
+    }
+
+    /// Appends the frame that edits a message of the lane. Its client id is the message's id behind a
+    /// letter: no mark, so that nobody takes it for a message of the run.
+    fn edit(&mut self, message_id: &str, out: &mut Vec<u8>) {
+        let json = &mut self.json;
+        json.clear();
+        json.extend_from_slice(br#"{"type":"edit-message","data":{"conversationId":""#);
+        json.extend_from_slice(self.conversation.as_bytes());
+        json.extend_from_slice(br#"","messageId":""#);
+        json.extend_from_slice(message_id.as_bytes());
+        json.extend_from_slice(br#"","client_msg_id":"e"#);
+        json.extend_from_slice(message_id.as_bytes());
+        json.extend_from_slice(br#"","content":""#);
+        json.resize(json.len() + self.padding.max(1), b'y');
+        json.extend_from_slice(br#""}}"#);
+        frames::push(1, json, out);
     }
 }
 
@@ -335,5 +380,14 @@ mod tests {
             assert!(id.len() <= 64, "{} bytes", id.len());
             assert_eq!(Mark::find(id.as_bytes()).unwrap().number, number);
         }
+        let mut frame = Vec::new();
+        composer.edit("17", &mut frame);
+        let (_, payload) = frame.split_at(frame.len() - composer.json.len());
+        let text = std::str::from_utf8(payload).unwrap();
+        let Ok(ClientFrame::Change(change)) = ClientFrame::parse(text) else {
+            panic!("{text}")
+        };
+        assert_eq!((change.message_id.get(), change.content.len()), (17, 200));
+        assert_eq!(Mark::find(payload), None);
     }
 }
