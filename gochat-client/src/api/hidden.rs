@@ -14,14 +14,14 @@ impl Api {
     /// `TOO_MANY_HIDDEN` beyond
     /// [`HIDDEN_MAX`](gochat_core::own_state::HIDDEN_MAX) messages of a conversation.
     pub async fn delete_for_me(&self, id: ConversationId, message: MessageId) -> Result<()> {
-        let path = format!("/conversations/{id}/messages/{message}?for=me");
-        self.call::<Nothing>(Method::DELETE, &path, NO_BODY)
-            .await
-            .map(drop)
+        let path = format!("/conversations/{id}/hidden/{message}");
+        let done = self.call::<Nothing>(Method::PUT, &path, NO_BODY);
+        done.await.map(drop)
     }
 
     /// Clears a conversation for the user alone, up to and with a message or, without one, the
-    /// newest; gives the user's state of it. What goes is read.
+    /// newest; gives the user's state of it. What goes is read. Only with a message named it may be
+    /// repeated: without one, a repeat clears what came in between.
     pub async fn clear_history(
         &self,
         id: ConversationId,

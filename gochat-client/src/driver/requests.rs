@@ -205,6 +205,7 @@ fn listed(page: ConversationPage) -> Listed {
             last_seq: c.last_seq_id.max(newest_seq),
             last_recalled: newest.is_some_and(|m| m.deleted) && newest_seq >= c.last_seq_id,
             last_rev: c.last_rev,
+            cleared_up_to: c.my.as_ref().map_or(0, |my| my.cleared_up_to),
         }
     });
     Listed {

@@ -141,7 +141,7 @@ impl Message {
             self.take_reactions(reactions, change);
         }
         self.pinned = change.pinned.unwrap_or(self.pinned);
-        if self.hidden {
+        if self.hidden || change.hidden {
             self.hide();
         }
         if self.deleted {
@@ -409,6 +409,25 @@ mod tests {
         };
         message.apply(&read);
         assert_eq!(message.reactions, [reaction("b", 2, false)]);
+        let mut gone = message.clone();
+        assert!(gone.apply(&Changed {
+            seq_id: 3,
+            rev: 8,
+            hidden: true,
+            content: Some(String::new()),
+            ..Changed::default()
+        }));
+        assert!(gone.hidden && gone.content.is_empty());
+        let edit = Changed {
+            seq_id: 3,
+            rev: 9,
+            content: Some("again".to_owned()),
+            ..Changed::default()
+        };
+        assert!(
+            gone.apply(&edit) && gone.content.is_empty(),
+            "it stays away"
+        );
         let recalled = Changed {
             seq_id: 3,
             rev: 8,

@@ -104,6 +104,29 @@ impl<M> Timeline<M> {
         }
     }
 
+    /// The user cleared the conversation up to and with this number: nothing from before is waited
+    /// for, or told.
+    ///
+    /// ```
+    /// use gochat_core::sync::Timeline;
+    /// let mut timeline = Timeline::new(0, 7);
+    /// timeline.handle_message(2, "two");
+    /// timeline.handle_message(4, "four");
+    /// timeline.handle_cleared(3);
+    /// assert_eq!(timeline.poll_message(), Some((4, "four")));
+    /// assert!(!timeline.has_gap());
+    /// ```
+    pub fn handle_cleared(&mut self, up_to: SeqId) {
+        if up_to <= self.complete || up_to > i64::MAX as u64 {
+            return;
+        }
+        self.aside.retain(|seq, _| *seq > up_to);
+        self.advance(up_to, None);
+        while let Some(message) = self.aside.remove(&(self.complete + 1)) {
+            self.advance(self.complete + 1, message);
+        }
+    }
+
     /// A page arrived, ascending, asked for with `after_seq`.
     pub fn handle_fetched(&mut self, after_seq: SeqId, page: Vec<(SeqId, M)>, now: Millis) {
         let before = self.complete;

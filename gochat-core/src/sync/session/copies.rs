@@ -111,6 +111,7 @@ impl ClientSession {
             seq_id: frame.seq_id,
             rev: frame.rev,
             deleted: frame.message.deleted,
+            hidden: false,
             content: frame.message.content.map(Cow::into_owned),
             extra: frame.message.extra.map(Cow::into_owned),
             edited_at: frame.message.edited_at,
@@ -152,6 +153,11 @@ impl ClientSession {
         Ok(())
     }
 
+    /// The user cleared a conversation up to and with a message.
+    pub(super) fn handle_cleared(&mut self, conversation: ConversationId, up_to: SeqId) {
+        self.update_known(conversation, |replica| replica.handle_cleared(up_to));
+    }
+
     /// A number was heard of. A conversation that isn't known yet is read later, and then as it is:
     /// unless it is being read already.
     pub(super) fn handle_known(&mut self, conversation: ConversationId, rev: Rev) {
@@ -185,6 +191,7 @@ impl ClientSession {
             last_seq,
             last_recalled: false,
             last_rev,
+            cleared_up_to: 0,
         };
         self.update(id, base, |replica| {
             replica.handle_listed(&place);

@@ -172,14 +172,19 @@ impl ClientSession {
                 accepted: a.accepted,
             },
             ServerFrame::GroupInvitation(i) => Event::Invited(i.conversation_id.parse()?),
-            ServerFrame::ConversationState(c) => Event::OwnStateChanged {
-                conversation_id: c.conversation_id.parse()?,
-                state: c.my,
-                hidden: match c.hidden {
+            ServerFrame::ConversationState(c) => {
+                let conversation_id = c.conversation_id.parse()?;
+                let hidden = match c.hidden {
                     Some(gone) => Some((gone.message_id.parse()?, gone.seq_id)),
                     None => None,
-                },
-            },
+                };
+                self.handle_cleared(conversation_id, c.my.cleared_up_to);
+                Event::OwnStateChanged {
+                    conversation_id,
+                    state: c.my,
+                    hidden,
+                }
+            }
             ServerFrame::Authenticated(_) | ServerFrame::Pong(_) | ServerFrame::Unknown(_) => {
                 return Ok(());
             }

@@ -91,11 +91,18 @@ impl Replica {
 
     pub(super) fn handle_listed(&mut self, listed: &ListedConversation) {
         self.timeline.handle_last_seq(listed.last_seq);
+        self.timeline.handle_cleared(listed.cleared_up_to);
         // Servers without changes leave recalled messages out of history.
         if listed.last_recalled && listed.last_rev == 0 {
             self.timeline.handle_recalled(listed.last_seq);
         }
         self.revisions.handle_last_rev(listed.last_rev);
+        self.settle();
+    }
+
+    /// The user cleared the conversation up to and with a message.
+    pub(super) fn handle_cleared(&mut self, up_to: SeqId) {
+        self.timeline.handle_cleared(up_to);
         self.settle();
     }
 
@@ -330,6 +337,7 @@ fn changed(message: Message) -> Changed {
         seq_id: message.seq_id,
         rev: message.rev,
         deleted: message.deleted,
+        hidden: message.hidden,
         content: Some(message.content),
         extra: message.extra,
         edited_at: message.edited_at,

@@ -121,6 +121,9 @@ pub struct Changed {
     pub rev: Rev,
     /// Whether the message is recalled now.
     pub deleted: bool,
+    /// Whether the user deleted it for themselves, on this device or another one. A push doesn't
+    /// know that: it tells everybody the same.
+    pub hidden: bool,
     /// What the message says now; `None` when the change left content and extra as they were.
     pub content: Option<String>,
     /// JSON text that travels with the content; `None` when there is none.
@@ -308,6 +311,8 @@ pub struct ListedConversation {
     pub last_recalled: bool,
     /// Number of its newest message or change; 0 from a server without changes.
     pub last_rev: Rev,
+    /// The user cleared it up to and with this message; 0 for not at all.
+    pub cleared_up_to: SeqId,
 }
 
 /// A page of history.

@@ -63,6 +63,7 @@ fn it_is_ready_once_the_listing_is_read_and_the_gaps_are_fetched() {
         last_seq: 2,
         last_recalled: false,
         last_rev: 0,
+        cleared_up_to: 0,
     };
     let page = |next: Option<&str>| Listed {
         conversations: vec![world],
@@ -362,6 +363,7 @@ fn holding() -> ClientSession {
         last_seq: 2,
         last_recalled: false,
         last_rev: 5,
+        cleared_up_to: 0,
     };
     let listed = Listed {
         conversations: vec![world],
@@ -624,6 +626,7 @@ fn a_change_that_is_pushed_while_the_list_is_read_is_not_forgotten() {
         last_seq: 2,
         last_recalled: false,
         last_rev: 5,
+        cleared_up_to: 0,
     };
     let listed = Listed {
         conversations: vec![world],
@@ -692,4 +695,44 @@ fn a_late_push_of_a_message_does_not_bring_back_what_it_said() {
         matches!(&told[..], [Event::Message(three), Event::Message(_)] if three.content == "three"),
         "{told:?}"
     );
+}
+
+#[test]
+fn a_conversation_that_was_cleared_to_its_end_is_complete() {
+    let mut session = connected();
+    actions(&mut session, 0);
+    let world = ListedConversation {
+        id: ConversationId::World,
+        last_seq: 70,
+        last_recalled: false,
+        last_rev: 0,
+        cleared_up_to: 70,
+    };
+    let listed = Listed {
+        conversations: vec![world],
+        ..Listed::default()
+    };
+    session.handle_listed(1, listed, 0);
+    assert_eq!(actions(&mut session, 0), [], "nothing is there to be read");
+    assert_eq!(session.complete_to(ConversationId::World), Some(70));
+}
+
+#[test]
+fn what_another_device_cleared_is_waited_for_no_longer() {
+    let mut session = holding();
+    let push = |seq: u64, text: &str| {
+        let data = format!(
+            r#""id":"{seq}","sender":{{"id":"2","username":"b"}},"messageType":1,"content":"{text}","seqId":{seq},"rev":{},"createdAt":1"#,
+            seq + 3
+        );
+        frame("new-message", &data)
+    };
+    // Three doesn't come.
+    session.handle_text(&push(4, "four"), 1);
+    let state = r#""my":{"clearedUpTo":3,"version":1}"#;
+    session.handle_text(&frame("conversation-state", state), 2);
+    let told = events(&mut session);
+    let cleared = |event: &&Event| matches!(event, Event::OwnStateChanged { state, .. } if state.cleared_up_to == 3);
+    assert_eq!(told.iter().filter(cleared).count(), 1, "{told:?}");
+    assert_eq!(session.complete_to(ConversationId::World), Some(4));
 }

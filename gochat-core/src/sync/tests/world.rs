@@ -608,6 +608,7 @@ impl World {
                 last_seq: last.seq_id,
                 last_recalled: last.deleted,
                 last_rev: if self.is_old { 0 } else { records as Rev },
+                cleared_up_to: 0,
             });
         }
         let listed = Listed {

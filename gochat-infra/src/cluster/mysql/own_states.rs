@@ -23,7 +23,9 @@ statements! {
         "SELECT ", columns!(own "st"), " FROM conversation_states st \
          WHERE st.user_id = ?1 AND st.conversation_id = ?2 FOR UPDATE"
     );
-    IsMember = "SELECT 1 FROM conversation_members WHERE user_id = ?1 AND conversation_id = ?2";
+    // Held, so that a removal that runs meanwhile finds what is written here, and deletes it.
+    IsMember = "SELECT 1 FROM conversation_members WHERE user_id = ?1 AND conversation_id = ?2 \
+                LOCK IN SHARE MODE";
     CountPinned = "SELECT COUNT(*) FROM conversation_states WHERE user_id = ?1 AND pinned = 1";
     Put = "INSERT INTO conversation_states (user_id, conversation_id, version, mute_until, pinned, \
            archived, marked_unread, draft, cleared_up_to, hidden_count, updated_at) \
@@ -36,7 +38,7 @@ statements! {
     IsHidden = "SELECT 1 FROM hidden_messages \
                 WHERE user_id = ?1 AND conversation_id = ?2 AND seq_id = ?3";
     Hide = "INSERT INTO hidden_messages (user_id, conversation_id, seq_id, message_id, version) \
-            VALUES (?1, ?2, ?3, ?4, ?5)";
+            VALUES (?1, ?2, ?3, ?4, ?5) ON DUPLICATE KEY UPDATE version = VALUES(version)";
     Forget = "DELETE FROM hidden_messages \
               WHERE user_id = ?1 AND conversation_id = ?2 AND seq_id <= ?3";
     Among = "SELECT h.seq_id FROM JSON_TABLE(CONVERT(?3 USING utf8mb4), '$[*]' COLUMNS \
@@ -125,7 +127,11 @@ async fn hide(
     take_turn(conn, &place).await?;
     let (user, conversation) = place;
     let state = held(conn, &place).await?;
-    let hidden: Option<i64> = first::<IsHidden, _>(conn, &binds![user, conversation, seq]).await?;
+    // A row without a count was left by a program that doesn't know of them.
+    let hidden: Option<i64> = match state.hidden_count {
+        0 => None,
+        _ => first::<IsHidden, _>(conn, &binds![user, conversation, seq]).await?,
+    };
     let next = match hidden {
         Some(_) => None,
         None => state.after_hiding(seq).map_err(refused)?,
@@ -153,7 +159,9 @@ async fn clear(
     if let Some(next) = &next {
         put(conn, &place, next, now).await?;
     }
-    let own = OwnOutcome::of(state, next);
+    let mut own = OwnOutcome::of(state, next);
+    // Reading ends a mark as unread, and that is a change as well.
+    own.changed |= read.unmarked;
     Ok(ClearOutcome { own, read })
 }
 

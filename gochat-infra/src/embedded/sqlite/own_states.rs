@@ -31,7 +31,7 @@ statements! {
     IsHidden = "SELECT 1 FROM hidden_messages \
                 WHERE user_id = ?1 AND conversation_id = ?2 AND seq_id = ?3";
     Hide = "INSERT INTO hidden_messages (user_id, conversation_id, seq_id, message_id, version) \
-            VALUES (?1, ?2, ?3, ?4, ?5)";
+            VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET version = excluded.version";
     Forget = "DELETE FROM hidden_messages \
               WHERE user_id = ?1 AND conversation_id = ?2 AND seq_id <= ?3";
     Among = "SELECT h.seq_id FROM hidden_messages h WHERE h.user_id = ?1 \
@@ -74,7 +74,7 @@ fn put(
     execute::<Put>(conn, &binds).map(drop)
 }
 
-/// Everybody is in the world chat.
+/// Refuses strangers. Everybody is in the world chat.
 fn is_member(
     conn: &mut SqliteConnection,
     user: UserId,
@@ -127,7 +127,11 @@ fn hide(
 ) -> DbResult<OwnOutcome> {
     is_member(conn, user, conversation)?;
     let state = get(conn, user, conversation)?;
-    let hidden: Option<i64> = first::<IsHidden, _>(conn, &binds![user, conversation, seq])?;
+    // A row without a count was left by a program that doesn't know of them.
+    let hidden: Option<i64> = match state.hidden_count {
+        0 => None,
+        _ => first::<IsHidden, _>(conn, &binds![user, conversation, seq])?,
+    };
     let next = match hidden {
         Some(_) => None,
         None => state.after_hiding(seq).map_err(refused)?,
@@ -157,7 +161,9 @@ fn clear(
     if let Some(next) = &next {
         put(conn, user, conversation, next, now)?;
     }
-    let own = OwnOutcome::of(state, next);
+    let mut own = OwnOutcome::of(state, next);
+    // Reading ends a mark as unread, and that is a change as well.
+    own.changed |= read.unmarked;
     Ok(ClearOutcome { own, read })
 }
 

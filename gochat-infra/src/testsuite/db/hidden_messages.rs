@@ -1,7 +1,7 @@
 //! Messages that users deleted for themselves, on every adapter.
 
 use gochat_core::error::ErrorCode;
-use gochat_core::own_state::{OwnState, Sight};
+use gochat_core::own_state::{OwnChange, OwnState, Sight};
 
 use super::*;
 use crate::port::db::{ClearOutcome, HiddenRow, ListQuery, OwnOutcome};
@@ -121,6 +121,16 @@ pub async fn a_cleared_conversation_begins_anew(subject: Subject) {
     }
     let unseen = hide(&db, 2, chat, 5, NOW).await.expect("it was gone");
     assert!(!unseen.changed);
+    // A mark as unread ends with it, and that is a change.
+    let mark = OwnChange {
+        is_marked_unread: Some(true),
+        ..OwnChange::default()
+    };
+    db.change_own_state(user(2), chat, mark, NOW)
+        .await
+        .expect("marked");
+    let unmarked = clear(&db, 2, chat, 6).await.expect("cleared").own;
+    assert!(unmarked.changed && !unmarked.state.is_marked_unread);
     for up_to in [0, 99] {
         save(&db, run_of(chat, [11], 1), NOW).await;
         let all = clear(&db, 2, chat, up_to).await.expect("cleared");
@@ -143,7 +153,7 @@ pub async fn racing_devices_count_what_went(subject: Subject) {
         let db = db.clone();
         tokio::spawn(async move {
             match n % 4 {
-                0 => clear(&db, 2, chat, n / 4).await.expect("cleared").own,
+                3 => clear(&db, 2, chat, n / 4 + 1).await.expect("cleared").own,
                 _ => hide(&db, 2, chat, n % 10 + 1, NOW).await.expect("hidden"),
             }
         })
@@ -156,6 +166,7 @@ pub async fn racing_devices_count_what_went(subject: Subject) {
     versions.sort_unstable();
     let all: Vec<u64> = (1..=versions.len() as u64).collect();
     assert_eq!(versions, all, "one version per change");
+    assert!(all.len() > 4, "they raced for nothing: {all:?}");
     let state = db.own_state(user(2), chat).await.expect("a state");
     let rows = listed(&db, 2, chat, 0).await;
     assert_eq!(state.hidden_count as usize, rows.len());

@@ -67,6 +67,9 @@ pub(super) struct Counts {
     /// Edits put on the wire.
     #[serde(default)]
     pub(super) edits: u64,
+    /// Edits that were refused.
+    #[serde(default)]
+    pub(super) edits_refused: u64,
     /// Edits that were acknowledged.
     #[serde(default)]
     pub(super) edits_acked: u64,
@@ -96,6 +99,7 @@ impl Counts {
         self.acked += other.acked;
         self.edits += other.edits;
         self.edits_acked += other.edits_acked;
+        self.edits_refused += other.edits_refused;
         self.delivered += other.delivered;
         self.repeats += other.repeats;
         self.out_of_order += other.out_of_order;

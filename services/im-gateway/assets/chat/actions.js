@@ -56,7 +56,7 @@ async function recall(m) {
 }
 // For this user alone. The push that tells the other devices comes here, too.
 async function hide(m) {
-  await api('DELETE', at(m, '?for=me'));
+  await api('PUT', `/conversations/${encodeURIComponent(m.conversationId)}/hidden/${m.id}`);
   messageHidden(m.conversationId, m.id);
 }
 export async function pin(m, pinned) {

@@ -3,7 +3,7 @@ import { pin } from './actions.js';
 import { closeDialog, fail, openDialog } from './dialog.js';
 import { $, button, el, fullTimeOf, toast } from './dom.js';
 import { jumpTo } from './messages.js';
-import { conversations, current, isMe, mayPin, nameOf, remember, titleOf, view } from './state.js';
+import { conversations, current, currentLog, isMe, mayPin, nameOf, remember, titleOf, view } from './state.js';
 import { typing } from './socket.js';
 import { address } from './list.js';
 import { clearChat } from './sync.js';
@@ -40,7 +40,7 @@ function pinned(m, c) {
 
 // For this user alone; the others keep their messages.
 function askToClear() {
-  const c = current(), clear = button('Clear', { class: 'primary', autofocus: true, onclick: () => { clear.disabled = true; clearChat(c.id).then(closeDialog).catch(fail).finally(() => { clear.disabled = false; }); } });
+  const c = current(), upTo = Math.max(c.lastSeqId || 0, currentLog()?.last || 0), clear = button('Clear', { class: 'primary', autofocus: true, onclick: () => { clear.disabled = true; clearChat(c.id, upTo).then(closeDialog).catch(fail).finally(() => { clear.disabled = false; }); } });
   openDialog('Clear this chat?', el('p', {}, 'All messages of ', el('bdi', {}, titleOf(c)), ' go for you, on all your devices. The others keep theirs.'),
     el('div', { class: 'choices' }, clear, button('Cancel', { onclick: closeDialog })));
 }

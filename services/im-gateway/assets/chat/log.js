@@ -44,7 +44,7 @@ export class Log {
   show(messages, { atStart, atEnd, rev, isStale = false }) {
     this.messages = [];
     Object.assign(this, { atStart, atEnd, isStale, loaded: true });
-    for (const m of messages) this.put(this.#read(m));
+    for (const m of messages) if (m.seqId > this.clearedUpTo) this.put(this.#read(m));
     if (isStale) this.needed = Math.max(this.needed, rev);
     else this.reached(rev, true);
   }
@@ -69,7 +69,7 @@ export class Log {
   // Messages of a further page, read as of `rev` at least, unless it makes the stretch stale.
   extend(messages, end) {
     Object.assign(this, end);
-    for (const m of messages) if (!this.find(m.id)) this.put(this.#read(m));
+    for (const m of messages) if (!this.find(m.id) && m.seqId > this.clearedUpTo) this.put(this.#read(m));
   }
 
   // Applies a push. False when it tells too little and the message has to be read: of a message that should be here and
@@ -172,6 +172,8 @@ export class Log {
     // Pushes are the same for everybody: they quote what this user deleted.
     if (m.replyTo && this.gone.has(m.replyTo.messageId)) fresh.replyTo = { ...fresh.replyTo, excerpt: '' };
     if (m.replyTo?.seqId <= this.clearedUpTo) fresh.replyTo = clearedQuote(fresh.replyTo);
+    // A read that was overtaken.
+    if (this.gone.has(m.id)) Object.assign(fresh, HIDDEN);
     return fresh;
   }
 

@@ -72,6 +72,8 @@ export function drawMessages() {
     if (now) logBox().scrollTop += now.getBoundingClientRect().top - top;
   }
   if (log.loaded) tellNew(log, isOther);
+  // What is hidden takes no room: without anything to scroll, nobody would ask for more.
+  if (log.loaded && !log.atStart && logBox().scrollHeight <= logBox().clientHeight) loadOlder(log).catch(() => {});
   drawEnds();
 }
 function scrollToEnd(opened) {

@@ -53,7 +53,8 @@ function learn(c) {
   // An answer that was overtaken: by pushes, or by what was read here.
   const stale = known?.lastRev > c.lastRev ? OF_MESSAGES : known?.lastReadSeqId > c.lastReadSeqId ? OF_READING : [];
   for (const field of stale) next[field] = known[field];
-  if (known?.my?.version > (c.my?.version ?? 0)) next.my = known.my;
+  // An own state that was overtaken, with a last message of before it.
+  if (known?.my?.version > (c.my?.version ?? 0)) Object.assign(next, { my: known.my, lastMessage: known.lastMessage?.seqId >= (c.lastMessage?.seqId ?? 0) ? known.lastMessage : next.lastMessage });
   conversations.set(c.id, next);
   if (next.my) applyOwnState(c.id, next.my);
   // It was gone while it was open, and is back.
@@ -67,7 +68,7 @@ export function ownStateArrived(id, my, hidden) {
   if (!c || !my) return;
   if (my.version >= (c.my?.version ?? 0)) c.my = my;
   if (hidden) messageHidden(id, hidden.messageId);
-  applyOwnState(id, my, hidden);
+  applyOwnState(id, my, true);
   changed();
 }
 export function messageHidden(id, messageId) {
@@ -77,7 +78,7 @@ export function messageHidden(id, messageId) {
   changed();
 }
 // What went while nobody told is asked for.
-function applyOwnState(id, my, hidden) {
+function applyOwnState(id, my, isPush) {
   const log = logs.get(id), c = conversations.get(id), clearedUpTo = my.clearedUpTo || 0;
   if (c.lastMessage?.seqId <= clearedUpTo) c.lastMessage = undefined;
   if (!log) return;
@@ -85,21 +86,26 @@ function applyOwnState(id, my, hidden) {
     log.clear(clearedUpTo);
     if (!log.loaded && id === view.current) catchUp(log);
     if (my.version <= log.version || !log.loaded) return;
-    const isTold = hidden && my.version === log.version + 1;
-    if (isTold || !my.hiddenCount) log.version = my.version;
-    else readHidden(log, my.version).catch(() => {});
+    // The next version is told as a whole; of a list it isn't known what went.
+    if (isPush && my.version === log.version + 1 || !my.hiddenCount) log.version = my.version;
+    else readHidden(log, my.version);
   });
 }
-async function readHidden(log, version) {
-  for (let more = true; more;) {
-    const page = await api('GET', path(log.id, `/hidden?after_version=${log.version}&limit=200`));
-    for (const { messageId, version: at } of page.messages) { messageHidden(log.id, messageId); log.version = Math.max(log.version, at); }
-    more = page.hasMore;
+async function readHidden(log, version, failures = 0) {
+  try {
+    for (let more = true; more;) {
+      const page = await api('GET', path(log.id, `/hidden?after_version=${log.version}&limit=200`));
+      for (const { messageId, version: at } of page.messages) { messageHidden(log.id, messageId); log.version = Math.max(log.version, at); }
+      more = page.hasMore;
+    }
+    log.version = Math.max(log.version, version);
+  } catch {
+    setTimeout(() => { if (logs.get(log.id) === log && log.version < version) readHidden(log, version, failures + 1); }, waitAfter(failures));
   }
-  log.version = Math.max(log.version, version);
 }
-export async function clearChat(id) {
-  ownStateArrived(id, await api('DELETE', path(id, '/history')));
+// Up to what this page knows of: what comes meanwhile was seen by nobody.
+export async function clearChat(id, upTo) {
+  if (upTo) ownStateArrived(id, await api('DELETE', path(id, '/history?up_to_seq=' + upTo)));
 }
 
 // Members of a group, as far as names need them.
@@ -156,8 +162,9 @@ async function readStretch(log, around) {
   const page = await api('GET', path(log.id, `/messages?${where}&limit=${PAGE}&at_least_rev=${rev}`));
   page.messages.forEach(m => remember(m.sender));
   const isStale = !!page.behind, ends = around ? { atStart: !page.prevCursor, atEnd: !page.hasMore && !isStale } : { atStart: !page.hasMore, atEnd: true };
+  log.clear(c?.my?.clearedUpTo || 0);
   log.show(page.messages, { ...ends, rev, isStale });
-  if (c?.my?.hiddenCount) readHidden(log, c.my.version).catch(() => {});
+  if (c?.my?.hiddenCount) readHidden(log, c.my.version);
   else log.version = Math.max(log.version, version);
   fillQuotes(log);
 }
@@ -286,7 +293,7 @@ export async function arrived(d) {
   if (log?.held && isMe(m.senderId)) log.take(m);
   if (log) whenRead(log, () => { log.take(m); noted(log, d.rev); if (log.atEnd) log.trim(WINDOW_MAX, true); fillQuotes(log); });
   if (!c) return readNew(m);
-  if (d.seqId <= c.lastSeqId) return changed();
+  if (d.seqId <= c.lastSeqId || d.seqId <= (c.my?.clearedUpTo || 0)) return changed();
   Object.assign(c, { lastSeqId: d.seqId, lastRev: Math.max(c.lastRev || 0, d.rev), lastMessage: m, updatedAt: d.createdAt });
   if (isMe(m.senderId)) { c.lastReadSeqId = d.seqId; if (log) log.readTo = undefined; }
   else c.unreadCount = (c.unreadCount || 0) + 1;

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::changes::ChangeData;
-use super::extract::{Auth, Id, Params, Trace};
+use super::extract::{Auth, Id, Ids, Params, Trace};
 use super::objects::OwnState;
 use super::reply::{ApiError, ApiResult, Envelope, ErrorBody, Reply};
+use crate::clock;
 use crate::state::Gw;
 
 const LIMIT_DEFAULT: i32 = 50;
@@ -73,6 +74,7 @@ pub(super) async fn hide(
     user: UserId,
     (id, message): (ConversationId, MessageId),
 ) -> ApiResult<ChangeData> {
+    gw.limits.admit_send(user, id, clock::now_ms())?;
     let request = HideMessageRequest {
         user_id: user.to_string(),
         conversation_id: id.to_string(),
@@ -88,12 +90,29 @@ pub(super) async fn hide(
     Ok(Reply::ok(ChangeData::new(message, r.seq_id, r.rev)))
 }
 
+/// Deletes a message for you alone, as `DELETE …/messages/{messageId}?for=me` does. A gateway that
+/// doesn't know of it can't take it for a recall.
+#[utoipa::path(put, path = "/conversations/{conversationId}/hidden/{messageId}", tag = "messages",
+    params(("conversationId" = String, Path), ("messageId" = String, Path)),
+    security(("bearer" = [])), responses((status = 200, body = Envelope<ChangeData>),
+    (status = 400, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
+    (status = 409, body = ErrorBody), (status = 429, body = ErrorBody)))]
+pub(super) async fn put(
+    State(gw): State<Gw>,
+    trace: Trace,
+    Auth(me): Auth,
+    Ids(id, message): Ids<ConversationId, MessageId>,
+) -> ApiResult<ChangeData> {
+    hide(&gw, &trace, me.user, (id, message)).await
+}
+
 /// Clears a conversation for you alone, and marks it as read as far; answers your own state. Nobody
-/// else loses anything, and repeating it changes nothing.
+/// else loses anything. Name a place to repeat it safely: without one, everything goes that is there
+/// when the server gets to it.
 #[utoipa::path(delete, path = "/conversations/{conversationId}/history", tag = "messages",
     params(("conversationId" = String, Path), ClearParams), security(("bearer" = [])), responses(
     (status = 200, body = Envelope<OwnState>), (status = 400, body = ErrorBody),
-    (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 429, body = ErrorBody)))]
 pub(super) async fn clear(
     State(gw): State<Gw>,
     trace: Trace,
@@ -104,15 +123,17 @@ pub(super) async fn clear(
     if params.up_to_seq.is_some_and(|seq| seq < 1) {
         return Err(ApiError::invalid("`up_to_seq` starts at 1."));
     }
+    gw.limits.admit_send(me.user, id, clock::now_ms())?;
     let request = ClearHistoryRequest {
         user_id: me.user.to_string(),
         conversation_id: id.to_string(),
         up_to_seq_id: params.up_to_seq.unwrap_or_default(),
     };
     let clients = &gw.backend.conversations;
+    // Not repeated from here: without a place it would mean another one.
     let call = gw
         .backend
-        .read(clients, &trace.0, request, |mut c, r| async move {
+        .call(clients, &trace.0, request, |mut c, r| async move {
             c.clear_history(r).await
         });
     let my = call.await?.my.ok_or(ErrorCode::Internal)?;

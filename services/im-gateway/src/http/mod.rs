@@ -100,6 +100,7 @@ fn api() -> OpenApiRouter<Gw> {
         .routes(routes!(changes::changes))
         .routes(routes!(hidden::clear))
         .routes(routes!(hidden::hidden))
+        .routes(routes!(hidden::put))
         .routes(routes!(reactions::react, reactions::unreact))
         .routes(routes!(reactions::reactions))
         .routes(routes!(reactions::pins))

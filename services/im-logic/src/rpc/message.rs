@@ -107,7 +107,7 @@ async fn recall(app: &App, request: pb::DeleteMessageRequest) -> Result<pb::Dele
     };
     let changed = app.sender.change(wish, &crate::trace::current()).await?;
     // Who asks next finds it done. The recall stands, also when nobody can tell.
-    if let Err(error) = readable(app, conversation, operator, changed).await {
+    if let Err(error) = readable(app, conversation, changed).await {
         tracing::debug!(%error, "a recall was accepted and can't be read yet");
     }
     Ok(pb::DeleteMessageResponse {
@@ -134,7 +134,7 @@ async fn edit(app: &App, request: pb::EditMessageRequest) -> Result<pb::EditMess
         resend: request.resend,
     };
     let changed = app.sender.change(wish, &crate::trace::current()).await?;
-    let stored = readable(app, conversation, operator, changed).await?;
+    let stored = readable(app, conversation, changed).await?;
     let mut messages = [super::conversation::history::message(stored)];
     visible::hide_quote(app, conversation, operator, &mut messages[0]).await?;
     super::conversation::mine::mark(app, operator, &mut messages).await?;
@@ -151,7 +151,6 @@ async fn edit(app: &App, request: pb::EditMessageRequest) -> Result<pb::EditMess
 async fn readable(
     app: &App,
     conversation: ConversationId,
-    operator: UserId,
     changed: Changed,
 ) -> Result<repo::RepoMessage> {
     let (seq, rev) = (wide(changed.seq), wide(changed.rev));
@@ -163,7 +162,8 @@ async fn readable(
         ascending: true,
         at_least_seq_id: seq,
         at_least_rev: rev,
-        reader_id: operator.to_string(),
+        // Who changes a message hears what became of it, also after deleting it for themselves.
+        reader_id: String::new(),
     };
     let page = tokio::time::timeout(READABLE_WITHIN, app.repo.get_messages(query)).await;
     let page = page.map_err(|_| ErrorCode::Timeout)??;

@@ -128,7 +128,11 @@ impl Reader {
             Kind::ChangeAck => self.shared.counts.borrow_mut().edits_acked += 1,
             Kind::Error => {
                 let mut counts = self.shared.counts.borrow_mut();
-                counts.errors += 1;
+                if self.shared.own_mark(frame).is_none() && self.shared.plan.edit_every > 0 {
+                    counts.edits_refused += 1;
+                } else {
+                    counts.errors += 1;
+                }
                 if counts.error_code.is_empty() {
                     frames::code(frame)
                         .unwrap_or("?")

@@ -164,11 +164,12 @@ pub const ROWS: &[Row] = &[
     row("59", "DELETE", "/conversations/{group}/history", "", [OUT, OUT, OK, OK, OK, OK]),
     row("59a", "DELETE", "/conversations/world/history", "", [OK, OK, OK, OK, OK, OK]),
     row("60", "GET", "/conversations/{group}/hidden", "", [OUT, OUT, OK, OK, OK, OK]),
+    row("61", "PUT", "/conversations/{group}/hidden/{message}", "", [OUT, OUT, OK, OK, OK, OK]),
     row("41b", "PUT", "/conversations/world/members/{target}/mute", r#"{"until":0}"#, [WORLD, WORLD, WORLD, WORLD, WORLD, WORLD]),
 ];
 
-/// The index of the contract, rows 1 to 60 in order, below `/api`.
-pub const ENDPOINTS: [(&str, &str); 60] = [
+/// The index of the contract, rows 1 to 61 in order, below `/api`.
+pub const ENDPOINTS: [(&str, &str); 61] = [
     ("POST", "/auth/register"),
     ("POST", "/auth/login"),
     ("POST", "/auth/guest"),
@@ -235,4 +236,5 @@ pub const ENDPOINTS: [(&str, &str); 60] = [
     ("DELETE", "/conversations/{id}/pins/{messageId}"),
     ("DELETE", "/conversations/{id}/history"),
     ("GET", "/conversations/{id}/hidden"),
+    ("PUT", "/conversations/{id}/hidden/{messageId}"),
 ];

@@ -42,7 +42,7 @@ pub(super) async fn hide(
     let message = parse::message(&request.message_id)?;
     let facts = app.repo.facts(id, &[user]).await?;
     facts.readable_by(user)?;
-    let stored = visible::message(app, &facts, id, message, user).await?;
+    let stored = visible::stored(app, &facts, id, message, user).await?;
     let hiding = repo::HideMessageRequest {
         user_id: user.to_string(),
         conversation_id: id.to_string(),
@@ -77,10 +77,20 @@ pub(super) async fn clear(
     app.repo.facts(id, &[user]).await?.readable_by(user)?;
     // The newest is what was acknowledged, not what has a row already.
     app.facts.rows_written_soon(id).await;
+    let up_to_seq_id = match request.up_to_seq_id {
+        // A number is named once: a call that is repeated must not clear what came in between.
+        0 => super::history::wide(app.repo.facts(id, &[user]).await?.head),
+        seq => seq,
+    };
+    if up_to_seq_id == 0 {
+        // Nothing was said yet.
+        let my = super::view::own_state(app, id, user).await?;
+        return Ok(pb::ClearHistoryResponse { my: Some(my) });
+    }
     let clearing = repo::ClearHistoryRequest {
         user_id: user.to_string(),
         conversation_id: id.to_string(),
-        up_to_seq_id: request.up_to_seq_id,
+        up_to_seq_id,
     };
     let done = app.repo.clear_history(clearing).await?;
     let (my, read) = (present(done.my)?, present(done.read)?);

@@ -4,7 +4,7 @@ use gochat_core::error::Result;
 use gochat_core::ids::{ConversationId, Rev, SeqId, UserId};
 use gochat_core::membership::{Mute, Standing};
 use gochat_core::read::ReadPointer;
-use gochat_proto::common::v1::{Conversation, ConversationMember, User, UserInfo};
+use gochat_proto::common::v1::{Conversation, ConversationMember, OwnState, User, UserInfo};
 use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
 
@@ -107,6 +107,11 @@ async fn pointers(
         with_own_state: true,
     };
     app.repo.get_read_pointer(request).await
+}
+
+/// What the user keeps about a conversation alone.
+pub(super) async fn own_state(app: &App, id: ConversationId, user: UserId) -> Result<OwnState> {
+    present(pointers(app, id, user).await?.my)
 }
 
 fn seq_of(pointer: repo::ReadPointer) -> ReadPointer {

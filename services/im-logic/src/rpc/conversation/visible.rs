@@ -43,6 +43,31 @@ pub(crate) async fn message(
     user: UserId,
 ) -> Result<repo::RepoMessage> {
     let stored = find(app, message, id.to_string(), Some(user)).await?;
+    not_earlier(app, facts, id, user, stored).await
+}
+
+/// The message as it is stored, whatever `user` deleted for themselves.
+///
+/// # Errors
+/// `MESSAGE_NOT_FOUND` when there is none, and for one of before the user may read.
+pub(super) async fn stored(
+    app: &App,
+    facts: &Facts,
+    id: ConversationId,
+    message: MessageId,
+    user: UserId,
+) -> Result<repo::RepoMessage> {
+    let stored = find(app, message, id.to_string(), None).await?;
+    not_earlier(app, facts, id, user, stored).await
+}
+
+async fn not_earlier(
+    app: &App,
+    facts: &Facts,
+    id: ConversationId,
+    user: UserId,
+    stored: repo::RepoMessage,
+) -> Result<repo::RepoMessage> {
     let since = since(app, facts, id, user).await?;
     match since.is_none_or(|since| stored.created_at >= since) {
         true => Ok(stored),
@@ -112,6 +137,8 @@ pub(super) async fn first_since(
         limit: 1,
         ascending: false,
         at_least_rev: 0,
+        // What this reader cleared away makes no difference here, and would cost a look-up each.
+        reader_id: String::new(),
         ..range.clone()
     };
     let newest = app.repo.get_messages(newest).await?;
@@ -127,6 +154,7 @@ pub(super) async fn first_since(
             limit: 1,
             ascending: true,
             at_least_rev: 0,
+            reader_id: String::new(),
             ..range.clone()
         };
         let found = app

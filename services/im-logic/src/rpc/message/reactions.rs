@@ -33,7 +33,7 @@ pub(super) async fn react(app: &App, request: pb::ReactRequest) -> Result<pb::Re
         resend: request.resend,
     };
     let changed = app.sender.change(wish, &crate::trace::current()).await?;
-    let stored = readable(app, conversation, operator, changed).await?;
+    let stored = readable(app, conversation, changed).await?;
     let mut messages = [history::message(stored)];
     mine::mark(app, operator, &mut messages).await?;
     let [message] = messages;
@@ -50,11 +50,10 @@ pub(super) async fn pin(
     request: pb::PinMessageRequest,
 ) -> Result<pb::PinMessageResponse> {
     let conversation = parse::conversation(&request.conversation_id)?;
-    let operator = parse::user(&request.operator_id)?;
     let wish = ChangeWish {
         conversation,
         target: parse::message(&request.message_id)?,
-        operator,
+        operator: parse::user(&request.operator_id)?,
         kind: match request.remove {
             true => ChangeKind::Unpin,
             false => ChangeKind::Pin,
@@ -66,7 +65,7 @@ pub(super) async fn pin(
     };
     let changed = app.sender.change(wish, &crate::trace::current()).await?;
     // Who asks next finds it done. The pin stands, also when nobody can tell.
-    if let Err(error) = readable(app, conversation, operator, changed).await {
+    if let Err(error) = readable(app, conversation, changed).await {
         tracing::debug!(%error, "a pin was accepted and can't be read yet");
     }
     Ok(pb::PinMessageResponse {

@@ -45,8 +45,7 @@ fn seq_of(wide: i64) -> SeqId {
 }
 
 impl MessageApi {
-    /// Who reads. The own state is read for every page: a reader who deleted nothing costs one
-    /// look-up by key.
+    /// The reader that a request names. A reader who deleted nothing costs one look-up by key.
     pub(super) async fn reader(&self, place: ConversationId, reader_id: &str) -> Result<Reader> {
         let Some(user) = args::user_or_none(reader_id, "reader_id")? else {
             return Ok(Reader::default());
@@ -69,15 +68,14 @@ impl MessageApi {
         let (Some(user), Some(place)) = (reader.user, reader.place) else {
             return Ok(messages);
         };
-        let hidden = match reader.has_hidden() && !messages.is_empty() {
-            true => {
-                let seqs = numbers(&messages);
-                let found = self.shared.db.hidden_among(user, place, &seqs).await;
-                found.map_err(failed)?
-            }
-            false => Vec::new(),
-        };
-        let sight = |seq| reader.state.sight(seq_of(seq), &hidden);
+        let (mut state, mut hidden) = (reader.state.clone(), Vec::new());
+        if reader.has_hidden() && !messages.is_empty() {
+            let (db, seqs) = (&self.shared.db, numbers(&messages));
+            hidden = db.hidden_among(user, place, &seqs).await.map_err(failed)?;
+            // In this order: clearing a conversation deletes the rows that were looked for.
+            state = db.own_state(user, place).await.map_err(failed)?;
+        }
+        let sight = |seq| state.sight(seq_of(seq), &hidden);
         messages.retain(|m| sight(m.seq_id) != Sight::Cleared);
         for message in &mut messages {
             if sight(message.seq_id) == Sight::Hidden {
@@ -87,7 +85,7 @@ impl MessageApi {
                 match sight(quote.seq_id) {
                     Sight::Whole => {}
                     Sight::Hidden => quote.excerpt.clear(),
-                    // Nobody would tell the reader of later changes of it.
+                    // Later changes of a message that was cleared away aren't told to the reader.
                     Sight::Cleared => {
                         quote.excerpt.clear();
                         (quote.edited, quote.recalled) = (false, false);
