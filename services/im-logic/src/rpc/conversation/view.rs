@@ -10,7 +10,7 @@ use gochat_proto::im::repo::v1 as repo;
 
 use super::super::parse;
 use super::history::wide;
-use super::{mine, visible};
+use super::visible;
 use crate::app::App;
 use crate::clock;
 use crate::repo::present;
@@ -41,11 +41,15 @@ pub(crate) fn named_after_peer(conversation: Conversation) -> Conversation {
 
 /// The stored conversation.
 pub(crate) async fn stored(app: &App, id: ConversationId) -> Result<Conversation> {
-    stored_from(app, id, 0, 0).await
+    let request = repo::GetConversationRequest {
+        conversation_id: id.to_string(),
+        ..Default::default()
+    };
+    present(app.repo.get_conversation(request).await?.conversation)
 }
 
-/// The stored conversation with everything up to two numbers; `awaited_seq_id` is set when one of
-/// them was not reached in time.
+/// The stored conversation and its newest message, with everything up to two numbers;
+/// `awaited_seq_id` is set when one of them was not reached in time.
 async fn stored_from(
     app: &App,
     id: ConversationId,
@@ -56,6 +60,7 @@ async fn stored_from(
         conversation_id: id.to_string(),
         at_least_seq_id: wide(at_least),
         at_least_rev: wide(at_least_rev),
+        include_last_message: true,
     };
     present(app.repo.get_conversation(request).await?.conversation)
 }
@@ -89,9 +94,7 @@ pub(crate) async fn seen_by(
     conversation.unread_count = i64::try_from(unread).unwrap_or(i64::MAX);
     conversation.my_membership = membership;
     conversation.peer = peer;
-    let mut conversation = named_after_peer(conversation);
-    mine::mark(app, user, conversation.last_message.as_mut_slice()).await?;
-    Ok(conversation)
+    Ok(named_after_peer(conversation))
 }
 
 /// Read pointers of the user and, in a single chat, of the peer.
