@@ -68,6 +68,7 @@ async fn filled() -> Subject {
         content: thumb.to_string(),
         extra: None,
         edit_count: 0,
+        keeps_former: false,
         pinned: false,
         reactions: [(thumb.as_str(), 1)].into_iter().collect::<Tally>(),
         created_at: NOW,

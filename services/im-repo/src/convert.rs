@@ -2,6 +2,7 @@
 
 use std::mem::take;
 
+use gochat_core::conversation::Announcement;
 use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixMillis, UserId};
 use gochat_core::membership::{FailedUser, GroupDecision, Role};
 use gochat_core::message::{Emoji, Forwarded, References, Reply, Tally};
@@ -111,8 +112,20 @@ pub(crate) fn conversation(row: &ConversationRow) -> common::Conversation {
         version: wide(row.version),
         last_rev: wide(row.last_rev),
         pinned_count: narrow(row.pinned_count),
+        announcement: announcement(&row.announcement),
         ..Default::default()
     }
+}
+
+/// An announcement, without what was read of it; `None` when there is none.
+fn announcement(stored: &Announcement) -> Option<common::Announcement> {
+    stored.is_shown().then(|| common::Announcement {
+        text: stored.text.clone(),
+        updated_at: seconds(stored.at),
+        operator_id: stored.by.map(|id| id.to_string()).unwrap_or_default(),
+        version: wide(stored.version),
+        ..Default::default()
+    })
 }
 
 /// A line of a user's list. `mentions` are the unread ones of conversations that have any, `late` the

@@ -179,6 +179,7 @@ impl ClientSession {
                     Some(gone) => Some((gone.message_id.parse()?, gone.seq_id)),
                     None => None,
                 },
+                announcement_read: c.announcement_read,
             },
             ServerFrame::Authenticated(_) | ServerFrame::Pong(_) | ServerFrame::Unknown(_) => {
                 return Ok(());

@@ -164,11 +164,14 @@ pub const ROWS: &[Row] = &[
     row("59", "DELETE", "/conversations/{group}/history", "", [OUT, OUT, OK, OK, OK, OK]),
     row("59a", "DELETE", "/conversations/world/history", "", [OK, OK, OK, OK, OK, OK]),
     row("60", "GET", "/conversations/{group}/hidden", "", [OUT, OUT, OK, OK, OK, OK]),
+    row("61", "PUT", "/conversations/{group}/announcement/read", r#"{"version":1}"#, [OUT, OUT, OK, OK, OK, OK]),
+    row("62", "GET", "/conversations/{group}/announcement/readers", "", [OUT, OUT, OK, OK, OK, OK]),
+    row("63", "GET", "/conversations/{group}/messages/{message}/former-texts", "", [OUT, OUT, LOW, LOW, OK, OK]),
     row("41b", "PUT", "/conversations/world/members/{target}/mute", r#"{"until":0}"#, [WORLD, WORLD, WORLD, WORLD, WORLD, WORLD]),
 ];
 
-/// The index of the contract, rows 1 to 60 in order, below `/api`.
-pub const ENDPOINTS: [(&str, &str); 60] = [
+/// The index of the contract, rows 1 to 63 in order, below `/api`.
+pub const ENDPOINTS: [(&str, &str); 63] = [
     ("POST", "/auth/register"),
     ("POST", "/auth/login"),
     ("POST", "/auth/guest"),
@@ -235,4 +238,10 @@ pub const ENDPOINTS: [(&str, &str); 60] = [
     ("DELETE", "/conversations/{id}/pins/{messageId}"),
     ("DELETE", "/conversations/{id}/history"),
     ("GET", "/conversations/{id}/hidden"),
+    ("PUT", "/conversations/{id}/announcement/read"),
+    ("GET", "/conversations/{id}/announcement/readers"),
+    (
+        "GET",
+        "/conversations/{id}/messages/{messageId}/former-texts",
+    ),
 ];

@@ -10,7 +10,7 @@ use gochat_proto::im::repo::v1 as repo;
 
 use super::super::parse;
 use super::history::wide;
-use super::visible;
+use super::{announcement, visible};
 use crate::app::App;
 use crate::clock;
 use crate::repo::present;
@@ -73,11 +73,16 @@ pub(crate) async fn seen_by(
     id: ConversationId,
     user: UserId,
 ) -> Result<Conversation> {
+    let announcement = conversation.announcement.as_ref();
+    let announced = announcement.map_or(0, |announcement| announcement.version);
     let (pointers, membership, peer) = tokio::try_join!(
-        pointers(app, id, user),
+        pointers(app, id, user, announced),
         membership(app, id, user),
         peer(app, id, user)
     )?;
+    if let Some(shown) = &mut conversation.announcement {
+        announcement::with_reads(shown, user, &pointers);
+    }
     let pointer = seq_of(pointers.pointer.unwrap_or_default());
     conversation.unread_mentions = pointers.unread_mentions;
     conversation.my = pointers.my;
@@ -97,17 +102,20 @@ pub(crate) async fn seen_by(
     Ok(named_after_peer(conversation))
 }
 
-/// Read pointers of the user and, in a single chat, of the peer.
+/// Read pointers of the user and, in a single chat, of the peer, and who has read a version of the
+/// announcement.
 async fn pointers(
     app: &App,
     id: ConversationId,
     user: UserId,
+    announcement_version: i64,
 ) -> Result<repo::GetReadPointerResponse> {
     let request = repo::GetReadPointerRequest {
         user_id: user.to_string(),
         conversation_id: id.to_string(),
         with_peer: true,
         with_own_state: true,
+        announcement_version,
     };
     app.repo.get_read_pointer(request).await
 }

@@ -3,7 +3,9 @@
 use gochat_core::error::{ErrorCode, Result};
 use gochat_core::ids::{ConversationId, SeqId, UserId};
 use gochat_core::receipt::{self, MemberPointer};
-use gochat_infra::port::db::{FactsOf, FactsRequest, MAX_MEMBER_PAGE, ReadOutcome};
+use gochat_infra::port::db::{
+    AnnouncementReads, FactsOf, FactsRequest, MAX_MEMBER_PAGE, ReadOutcome,
+};
 use gochat_proto::common::v1::OwnState;
 use gochat_proto::im::repo::v1::*;
 
@@ -79,8 +81,18 @@ impl ConversationApi {
             true => self.unread_mentions(id, user, seq).await?,
             false => 0,
         };
+        let version = args::seq(request.announcement_version, "announcement_version")?;
+        let announcement = match version {
+            0 => AnnouncementReads::default(),
+            of => {
+                let reads = self.shared.db.announcement_reads(id, user, of).await;
+                reads.map_err(failed)?
+            }
+        };
         Ok(GetReadPointerResponse {
             my,
+            announcement_read_version: convert::wide(announcement.version),
+            announcement_readers: convert::narrow(announcement.readers),
             unread_mentions: convert::wide(mentions),
             pointer: Some(pointer),
             peer_last_read_seq_id: peer.map(convert::wide),
@@ -93,7 +105,7 @@ impl ConversationApi {
         Ok(found.map_or(0, |(_, count)| count))
     }
 
-    async fn own_state(&self, id: ConversationId, user: UserId) -> Result<OwnState> {
+    pub(super) async fn own_state(&self, id: ConversationId, user: UserId) -> Result<OwnState> {
         let state = self.shared.db.own_state(user, id).await;
         Ok(convert::own_state(&state.map_err(failed)?))
     }
