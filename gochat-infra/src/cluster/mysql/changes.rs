@@ -80,8 +80,8 @@ pub(super) async fn store(
     former::keep(conn, std::mem::take(&mut applied.former)).await?;
     write(conn, &applied.changed).await?;
     let erased = sql::mentions::erased(&applied.changed);
-    mentions::erase(conn, &erased).await?;
     former::erase(conn, &erased).await?;
+    mentions::erase(conn, &erased).await?;
 
     let stored = changes.iter().zip(&applied.outcomes);
     let stored = stored.filter(|(_, outcome)| **outcome == SaveOutcome::Stored);

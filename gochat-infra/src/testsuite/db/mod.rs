@@ -195,6 +195,9 @@ fn code<T: std::fmt::Debug>(result: DbResult<T>) -> ErrorCode {
 macro_rules! db_suite {
     ($make:expr) => {
         $crate::db_suite!(@tests $make;
+            an_edit_keeps_the_text_before_it_where_it_says_so,
+            a_recall_erases_what_was_kept,
+            the_newest_twenty_former_texts_are_kept,
             an_announcement_is_edited_with_the_conversation,
             reading_an_announcement_counts_for_its_version,
             readers_of_an_announcement_are_paged_and_leave,
