@@ -241,9 +241,8 @@ async fn members_of_large_groups_do_not_list_readers_and_admins_do() {
     for _ in 0..199 {
         guests.push(server.guest().await.id);
     }
-    let added = json!({"members": guests});
-    let added = a.post(&format!("/conversations/{group}/members"), added);
-    added.await.data();
+    let path = format!("/conversations/{group}/members");
+    a.post(&path, json!({"members": guests})).await.data();
     assert_eq!(detail(&a, &group).await["memberCount"], 201);
     announce(&a, &group, "all of you").await.data();
     read(&b, &group, 1).await.data();

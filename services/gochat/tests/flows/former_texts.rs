@@ -115,6 +115,6 @@ async fn a_message_keeps_its_newest_twenty_former_texts_and_repeats_keep_none() 
     let api = Api::new(server.http().base(), credentials).expect("an address");
     let ids = (group.parse().unwrap(), message.parse().unwrap());
     let texts = api.former_texts(ids.0, ids.1).await.unwrap();
-    let texts: Vec<_> = texts.into_iter().map(|t| (t.edit_no.into(), t.content));
-    assert_eq!(texts.collect::<Vec<_>>(), expected);
+    let texts = texts.into_iter().map(|t| (t.edit_no.into(), t.content));
+    assert_eq!(texts.collect::<Vec<(i64, String)>>(), expected);
 }
