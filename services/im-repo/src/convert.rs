@@ -153,7 +153,7 @@ pub(crate) fn list_entry(
     line.last_message = last.map(|entry| {
         let mut message = message(entry);
         if is_hidden {
-            empty_message(&mut message);
+            message = emptied(message);
         }
         if !parts.sender {
             message.sender = Some(nameless(entry.message.sender_id));
@@ -404,12 +404,12 @@ pub(crate) fn message(entry: &MessageEntry) -> common::Message {
 }
 
 /// Takes away what a message says, for a reader who deleted it for themselves.
-fn empty_message(message: &mut common::Message) {
-    *message = common::Message {
+pub(crate) fn emptied(message: common::Message) -> common::Message {
+    common::Message {
         hidden: true,
-        id: take(&mut message.id),
-        conversation_id: take(&mut message.conversation_id),
-        sender: message.sender.take(),
+        id: message.id,
+        conversation_id: message.conversation_id,
+        sender: message.sender,
         r#type: message.r#type,
         seq_id: message.seq_id,
         deleted: message.deleted,
@@ -419,7 +419,7 @@ fn empty_message(message: &mut common::Message) {
         edited_at: message.edited_at,
         edit_count: message.edit_count,
         ..Default::default()
-    };
+    }
 }
 
 /// The same for a message as im-repo shows it.

@@ -11,8 +11,9 @@ use super::{FromRow, Reader, Source};
 use crate::port::db::{
     AnnouncementReader, AnnouncementReads, AuditRow, ConversationEntry, ConversationHead,
     ConversationRow, DbResult, EndedSession, FriendEntry, FriendRequestEntry, FriendRequestRow,
-    HiddenRow, InvitationRow, JoinRequestRow, LinkRow, MemberEntry, MemberRow, MessageEntry, MessageRow,
-    PasswordRow, QuotedRow, RecentMessage, SigningKeyRow, TargetRow, UserBrief, UserRow,
+    HiddenRow, InvitationRow, JoinRequestRow, LinkRow, MemberEntry, MemberRow, MessageEntry,
+    MessageRow, PasswordRow, QuotedRow, RecentMessage, SigningKeyRow, TargetRow, UserBrief,
+    UserRow,
 };
 use crate::sql::changes::Stand;
 use crate::sql::mentions::excerpt_of;

@@ -307,4 +307,17 @@ async fn the_detail_shows_the_last_message_as_the_list_does() {
         (&json!(true), &json!(""))
     );
     assert!(recalled["replyTo"].is_null());
+
+    // What the reader deleted for themselves says nothing, and what was cleared away isn't there.
+    let other = b.say(&group, "only for b").await.data();
+    let other = format!("{path}/messages/{}", crate::kit::text(&other["id"]));
+    a.delete(&format!("{other}?for=me")).await.data();
+    let gone = same(&a).await;
+    assert_eq!(
+        (&gone["hidden"], &gone["content"]),
+        (&json!(true), &json!(""))
+    );
+    a.delete(&format!("{path}/history")).await.data();
+    assert!(same(&a).await.is_null());
+    assert_eq!(same(&b).await["content"], "only for b");
 }

@@ -74,6 +74,10 @@ async fn former_texts_are_for_admins_where_the_group_keeps_them() {
     edit(&b, &group, &message, json!({"content": "fifth"})).await;
     assert_eq!(kept(&a, &group, &message).await, expected);
     let path = format!("/conversations/{group}/messages/{message}");
+    // Who deleted the message for themselves is told nothing of it.
+    admin.delete(&format!("{path}?for=me")).await.data();
+    assert_eq!(kept(&admin, &group, &message).await, []);
+    assert_eq!(kept(&a, &group, &message).await, expected);
     b.delete(&path).await.data();
     assert_eq!(kept(&a, &group, &message).await, []);
 }

@@ -41,15 +41,11 @@ pub(crate) fn named_after_peer(conversation: Conversation) -> Conversation {
 
 /// The stored conversation.
 pub(crate) async fn stored(app: &App, id: ConversationId) -> Result<Conversation> {
-    let request = repo::GetConversationRequest {
-        conversation_id: id.to_string(),
-        ..Default::default()
-    };
-    present(app.repo.get_conversation(request).await?.conversation)
+    stored_from(app, id, 0, 0).await
 }
 
-/// The stored conversation and its newest message, with everything up to two numbers;
-/// `awaited_seq_id` is set when one of them was not reached in time.
+/// The stored conversation with everything up to two numbers; `awaited_seq_id` is set when one of
+/// them was not reached in time.
 async fn stored_from(
     app: &App,
     id: ConversationId,
@@ -60,7 +56,6 @@ async fn stored_from(
         conversation_id: id.to_string(),
         at_least_seq_id: wide(at_least),
         at_least_rev: wide(at_least_rev),
-        include_last_message: true,
     };
     present(app.repo.get_conversation(request).await?.conversation)
 }
@@ -74,19 +69,27 @@ pub(crate) async fn seen_by(
     user: UserId,
 ) -> Result<Conversation> {
     let announcement = conversation.announcement.as_ref();
-    let announced = announcement.map_or(0, |announcement| announcement.version);
-    let (pointers, membership, peer) = tokio::try_join!(
-        pointers(app, id, user, announced),
+    let own = repo::GetReadPointerRequest {
+        user_id: user.to_string(),
+        conversation_id: id.to_string(),
+        with_peer: true,
+        with_own_state: true,
+        announcement_version: announcement.map_or(0, |announcement| announcement.version),
+        last_seq_id: conversation.last_seq_id,
+    };
+    let (own, membership, peer) = tokio::try_join!(
+        app.repo.get_read_pointer(own),
         membership(app, id, user),
         peer(app, id, user)
     )?;
     if let Some(shown) = &mut conversation.announcement {
-        announcement::with_reads(shown, user, &pointers);
+        announcement::with_reads(shown, user, &own);
     }
-    let pointer = seq_of(pointers.pointer.unwrap_or_default());
-    conversation.unread_mentions = pointers.unread_mentions;
-    conversation.my = pointers.my;
-    conversation.peer_last_read_seq_id = pointers.peer_last_read_seq_id;
+    let pointer = seq_of(own.pointer.unwrap_or_default());
+    conversation.unread_mentions = own.unread_mentions;
+    conversation.my = own.my;
+    conversation.last_message = own.last_message;
+    conversation.peer_last_read_seq_id = own.peer_last_read_seq_id;
     conversation.last_read_seq_id = i64::try_from(pointer.seq()).unwrap_or(i64::MAX);
     let head = u64::try_from(conversation.last_seq_id).unwrap_or(0);
     // Who never opened the world chat has missed nothing in it.
@@ -100,24 +103,6 @@ pub(crate) async fn seen_by(
     conversation.my_membership = membership;
     conversation.peer = peer;
     Ok(named_after_peer(conversation))
-}
-
-/// Read pointers of the user and, in a single chat, of the peer, and who has read a version of the
-/// announcement.
-async fn pointers(
-    app: &App,
-    id: ConversationId,
-    user: UserId,
-    announcement_version: i64,
-) -> Result<repo::GetReadPointerResponse> {
-    let request = repo::GetReadPointerRequest {
-        user_id: user.to_string(),
-        conversation_id: id.to_string(),
-        with_peer: true,
-        with_own_state: true,
-        announcement_version,
-    };
-    app.repo.get_read_pointer(request).await
 }
 
 fn seq_of(pointer: repo::ReadPointer) -> ReadPointer {

@@ -6,12 +6,13 @@ use gochat_proto::im::logic::v1 as pb;
 use gochat_proto::im::repo::v1 as repo;
 
 use super::super::conversation::history::wide;
+use super::super::conversation::visible;
 use super::super::parse;
-use super::find;
 use crate::app::App;
 
-/// `ListFormerTexts`: admins and the owner of the group. A message that was recalled has none; what
-/// was kept stays readable when the group stops keeping.
+/// `ListFormerTexts`: admins and the owner of the group. A message that was recalled has none, nor
+/// has one for who deleted it for themselves; what was kept stays readable when the group stops
+/// keeping.
 pub(super) async fn list(
     app: &App,
     request: pb::ListFormerTextsRequest,
@@ -22,7 +23,10 @@ pub(super) async fn list(
     let told = parse::seq(request.at_least_rev)?;
     let facts = app.repo.facts(id, &[user]).await?;
     facts.readable_by(user)?.may(Action::ReadFormerTexts)?;
-    let message = find(app, message, id.to_string()).await?;
+    let message = visible::message(app, &facts, id, message, user).await?;
+    if message.hidden {
+        return Ok(pb::ListFormerTextsResponse::default());
+    }
     let query = repo::ListFormerTextsRequest {
         conversation_id: id.to_string(),
         seq_id: message.seq_id,

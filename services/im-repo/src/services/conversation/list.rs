@@ -3,10 +3,9 @@
 use gochat_core::error::Result;
 use gochat_core::ids::{ConversationId, SeqId, UserId};
 use gochat_infra::port::db::{
-    ConversationEntry, Direction, ListPage, ListQuery, MAX_PAGE, MAX_REMOVED, RangeQuery,
-    SearchQuery,
+    ConversationEntry, ListPage, ListQuery, MAX_PAGE, MAX_REMOVED, SearchQuery,
 };
-use gochat_proto::common::v1::{self as common, Pagination};
+use gochat_proto::common::v1::Pagination;
 use gochat_proto::im::repo::v1::*;
 use hashbrown::HashMap;
 
@@ -48,37 +47,9 @@ impl ConversationApi {
                 None => conversation.last_seq_id,
             };
         }
-        if request.include_last_message {
-            let newest = args::seq(conversation.last_seq_id, "last_seq_id")?;
-            conversation.last_message = self.message_at(id, newest, changed > 0).await?;
-        }
         Ok(GetConversationResponse {
             conversation: Some(conversation),
         })
-    }
-
-    /// The message at a number as lists show it: what it answers is named without state and excerpt.
-    /// `fresh` = a replica doesn't do.
-    async fn message_at(
-        &self,
-        conversation: ConversationId,
-        seq: SeqId,
-        fresh: bool,
-    ) -> Result<Option<common::Message>> {
-        if seq == 0 {
-            return Ok(None);
-        }
-        let query = RangeQuery {
-            conversation,
-            from: Some(seq),
-            to: Some(seq),
-            direction: Direction::Descending,
-            limit: 1,
-            types: Vec::new(),
-            fresh,
-        };
-        let found = self.shared.db.messages(query).await.map_err(failed)?;
-        Ok(found.messages.first().map(convert::message))
     }
 
     /// Dissolved conversations are left out as unknown ones are.
