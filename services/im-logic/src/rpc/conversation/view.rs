@@ -77,11 +77,10 @@ pub(crate) async fn seen_by(
         announcement_version: announcement.map_or(0, |announcement| announcement.version),
         last_seq_id: conversation.last_seq_id,
     };
-    let (own, membership, peer) = tokio::try_join!(
-        app.repo.get_read_pointer(own),
-        membership(app, id, user),
-        peer(app, id, user)
-    )?;
+    // Boxed: its answer is large, and this future is a part of many others.
+    let own = Box::pin(app.repo.get_read_pointer(own));
+    let (own, membership, peer) =
+        tokio::try_join!(own, membership(app, id, user), peer(app, id, user))?;
     if let Some(shown) = &mut conversation.announcement {
         announcement::with_reads(shown, user, &own);
     }
