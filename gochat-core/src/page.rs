@@ -62,6 +62,15 @@ pub enum Cursor {
         /// The name as it is compared.
         key: String,
     },
+    /// Of readers of an announcement: in the order in which they read, then by user id upwards.
+    Reader {
+        /// Version of the announcement.
+        version: u64,
+        /// When the user read it.
+        at: UnixMillis,
+        /// The user.
+        user: UserId,
+    },
 }
 
 impl Cursor {
@@ -78,6 +87,7 @@ impl Cursor {
             Self::User(id) => format!("u:{id}"),
             Self::Request { at, id } => format!("r:{at}:{id}"),
             Self::Name { inside, key } => format!("n:{}:{key}", u8::from(*inside)),
+            Self::Reader { version, at, user } => format!("v:{version}:{at}:{user}"),
         }
     }
 
@@ -103,6 +113,14 @@ impl Cursor {
                 at: first.parse().ok()?,
                 id: second.parse().ok()?,
             }),
+            "v" => {
+                let (at, user) = second.split_once(':')?;
+                Some(Self::Reader {
+                    version: first.parse().ok()?,
+                    at: at.parse().ok()?,
+                    user: user.parse().ok()?,
+                })
+            }
             "n" => Some(Self::Name {
                 inside: first == "1",
                 key: second.to_owned(),
@@ -219,9 +237,14 @@ mod tests {
                 }),
             id.clone()
                 .prop_map(|id| Cursor::User(UserId::new(id).unwrap())),
-            (time, id).prop_map(|(at, id)| Cursor::Request {
+            (time.clone(), id.clone()).prop_map(|(at, id)| Cursor::Request {
                 at,
                 id: RequestId::new(id).unwrap(),
+            }),
+            (time.clone(), time, id).prop_map(|(version, at, id)| Cursor::Reader {
+                version,
+                at,
+                user: UserId::new(id).unwrap(),
             }),
             (any::<bool>(), "\\PC{0,50}").prop_map(|(inside, key)| Cursor::Name { inside, key }),
         ]

@@ -52,7 +52,8 @@ pub struct ReadBy {
 pub struct Reader {
     /// The member.
     pub user_id: UserId,
-    /// Unix seconds at which the member's read pointer last moved.
+    /// Unix seconds at which the member's read pointer last moved; of an announcement, at which it
+    /// was read.
     #[serde(default)]
     pub read_at: i64,
 }

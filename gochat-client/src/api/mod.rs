@@ -14,8 +14,10 @@
 //! ```
 
 mod account;
+mod announcements;
 mod asks;
 mod conversations;
+mod former;
 mod friends;
 mod hidden;
 mod links;
@@ -36,8 +38,10 @@ use crate::url::Endpoint;
 use crate::{Credentials, Result};
 
 pub use account::Session;
+pub use announcements::{Announcement, AnnouncementRead, AnnouncementReaders};
 pub use asks::{JoinRequest, JoinRequestPage, JoinStatus};
 pub use conversations::{ConversationPage, ConversationQuery, NewGroup, OwnChange};
+pub use former::FormerText;
 pub use friends::RequestKind;
 pub use gochat_core::own_state::OwnState;
 pub use gochat_core::sync::{ForwardedFrom, Quote};

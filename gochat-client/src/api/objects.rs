@@ -5,6 +5,8 @@ use gochat_core::own_state::OwnState;
 use gochat_core::sync::{self, ForwardedFrom, Quote};
 use serde::{Deserialize, Serialize};
 
+use super::Announcement;
+
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -232,6 +234,9 @@ pub struct Conversation {
     /// Highest `seqId` that the peer of a single chat has read; `None` where that isn't shown.
     #[serde(default)]
     pub peer_last_read_seq_id: Option<SeqId>,
+    /// Announcement of a group; `None` when there is none.
+    #[serde(default)]
+    pub announcement: Option<Announcement>,
     /// Unix seconds.
     #[serde(default)]
     pub updated_at: i64,

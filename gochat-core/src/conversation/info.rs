@@ -1,6 +1,6 @@
 //! Name, description and avatar of a conversation, and how they change.
 
-use super::Settings;
+use super::{Settings, check_announcement};
 use crate::account::check_avatar_url;
 use crate::error::{Error, ErrorCode, Result};
 use crate::ids::ConversationKind;
@@ -46,6 +46,8 @@ pub struct Info {
     pub description: String,
     /// Settings.
     pub settings: Settings,
+    /// Text of the announcement; may be empty.
+    pub announcement: String,
 }
 
 /// A wished change; `None` leaves a field alone.
@@ -57,8 +59,10 @@ pub struct InfoPatch {
     pub avatar_url: Option<String>,
     /// New description.
     pub description: Option<String>,
-    /// New settings.
+    /// New settings. An announcement in them is meant when there is none beside them.
     pub settings: Option<Settings>,
+    /// New announcement; the empty text removes it.
+    pub announcement: Option<String>,
 }
 
 /// An accepted change, reduced to the fields that really differ.
@@ -128,11 +132,18 @@ pub fn decide_update(
         check_description(&text)?;
         update.note("description", &current.description, &text);
     }
-    if let Some(settings) = &patch.settings {
+    let mut announcement = patch.announcement.clone();
+    if let Some(mut settings) = patch.settings.clone() {
         if settings.kind() != kind {
             return Err(ErrorCode::InvalidParams.into());
         }
+        announcement = announcement.or(settings.take_announcement());
         update.note("settings", &current.settings.to_json(), &settings.to_json());
+    }
+    if let Some(text) = announcement {
+        let text = text::optional(text);
+        check_announcement(&text)?;
+        update.note("announcement", &current.announcement, &text);
     }
     Ok(update)
 }
@@ -151,6 +162,7 @@ mod tests {
             avatar_url: String::new(),
             description: String::new(),
             settings: Settings::defaults(Group),
+            announcement: String::new(),
         }
     }
 
@@ -196,6 +208,31 @@ mod tests {
             code(World, Standing::Member(Role::Owner)),
             ErrorCode::Forbidden
         );
+    }
+
+    #[test]
+    fn an_announcement_is_set_beside_the_settings_or_as_older_clients_do_in_them() {
+        let settings = |json: &str| Settings::parse(Group, json).unwrap();
+        let old = settings(r#"{"group_settings":{"mute_all":true,"announcement":"Tea"}}"#);
+        let muted = settings(r#"{"group_settings":{"mute_all":true}}"#).to_json();
+        let patch = |announcement: Option<&str>, settings: Option<&Settings>| InfoPatch {
+            announcement: announcement.map(str::to_owned),
+            settings: settings.cloned(),
+            ..InfoPatch::default()
+        };
+        let decided = |patch| decide_update(Group, ADMIN, &current(), &patch).unwrap();
+        let within = decided(patch(None, Some(&old)));
+        assert_eq!(within.new_value("announcement"), Some("Tea"));
+        assert_eq!(within.new_value("settings"), Some(&*muted));
+        let beside = decided(patch(Some("Coffee"), Some(&old)));
+        assert_eq!(beside.new_value("announcement"), Some("Coffee"));
+        assert!(decided(patch(Some(""), None)).is_empty());
+        // Settings without one leave it alone.
+        let others = decided(patch(None, Some(&settings(&muted))));
+        assert_eq!(others.new_value("announcement"), None);
+        let long = "x".repeat(2_001);
+        let refused = decide_update(Group, ADMIN, &current(), &patch(Some(&long), None));
+        assert_eq!(refused.unwrap_err().code, ErrorCode::InvalidParams);
     }
 
     #[test]

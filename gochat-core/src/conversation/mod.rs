@@ -2,10 +2,14 @@
 //! and who may open a single chat with whom. Members and roles live in
 //! [`membership`](crate::membership).
 
+mod announcement;
 mod edit;
 mod info;
 mod settings;
 
+pub use announcement::{
+    ANNOUNCEMENT_MAX_CHARS, Announcement, check_announcement, may_list_announcement_readers,
+};
 pub use edit::{Revision, Seen, decide_edit};
 pub use info::{Info, InfoPatch, InfoUpdate, check_description, check_name, decide_update};
 pub use settings::{

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::check_announcement;
 use crate::error::{Error, ErrorCode, Result};
 use crate::ids::ConversationKind;
 use crate::membership::Role;
@@ -13,8 +14,6 @@ pub const GROUP_MEMBERS_DEFAULT: u32 = 500;
 pub const GROUP_MEMBERS_MAX: u32 = 10_000;
 /// Maximum number of seconds that slow mode puts between two messages of a member.
 pub const SLOW_MODE_MAX_S: u32 = 3_600;
-/// Longest announcement, in characters.
-const ANNOUNCEMENT_MAX_CHARS: usize = 2_000;
 /// Longest list of allowed reactions.
 const REACTIONS_LISTED_MAX: usize = 100;
 
@@ -51,7 +50,11 @@ pub struct GroupSettings {
     /// any emoji and no name, an empty list that nobody reacts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reactions: Option<Vec<String>>,
-    /// Shown at the top of the group.
+    /// True if the text before an edit is kept for admins and the owner; absent means no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_former_texts: Option<bool>,
+    /// The older way to set the [announcement](super::Announcement): an edit takes it out of the
+    /// settings that are stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub announcement: Option<String>,
 }
@@ -69,6 +72,7 @@ impl Default for GroupSettings {
             members_mention_all: None,
             slow_mode: None,
             reactions: None,
+            keep_former_texts: None,
             announcement: None,
         }
     }
@@ -228,6 +232,19 @@ impl Settings {
         matches!(self, Self::Group(group) if group.members_mention_all == Some(true))
     }
 
+    /// Whether the text before an edit is kept for admins and the owner.
+    pub fn keeps_former_texts(&self) -> bool {
+        matches!(self, Self::Group(group) if group.keep_former_texts == Some(true))
+    }
+
+    /// Takes an announcement out of the settings: it is stored beside them.
+    pub(super) fn take_announcement(&mut self) -> Option<String> {
+        match self {
+            Self::Group(group) => group.announcement.take(),
+            _ => None,
+        }
+    }
+
     /// Milliseconds between two messages of a plain member; 0 is no slow mode.
     pub fn slow_mode(&self) -> u64 {
         let Self::Group(group) = self else {
@@ -270,14 +287,7 @@ impl Settings {
                 "A list of reactions has at most 100 emoji and names.",
             ));
         }
-        let announcement = group.announcement.as_deref().unwrap_or_default();
-        if announcement.chars().count() > ANNOUNCEMENT_MAX_CHARS {
-            return Err(Error::new(
-                ErrorCode::InvalidParams,
-                "An announcement has at most 2000 characters.",
-            ));
-        }
-        Ok(())
+        check_announcement(group.announcement.as_deref().unwrap_or_default())
     }
 }
 

@@ -146,6 +146,8 @@ matrix! {
     UpdateInfo:            OUT   OUT      LOW    YES   YES;
     /// Change settings.
     UpdateSettings:        OUT   OUT      LOW    YES   YES;
+    /// Read what messages said before they were edited.
+    ReadFormerTexts:       OUT   OUT      LOW    YES   YES;
     /// Recall somebody else's message.
     RecallOthers:          OUT   OUT      LOW    YES   YES;
     /// End the group.

@@ -6,6 +6,7 @@
 mod change;
 mod draft;
 mod emoji;
+mod former;
 mod kind;
 mod references;
 mod state;
@@ -14,6 +15,7 @@ mod tally;
 pub use change::{ChangeKind, EDIT_WINDOW_MS, EDITS_MAX, RECALL_WINDOW_MS, Windows};
 pub use draft::{ChangeForm, Draft, DraftLimits, Writer};
 pub use emoji::{EMOJI_BYTES_MAX, Emoji};
+pub use former::{FORMER_TEXTS_MAX, FormerText, oldest_kept};
 pub use kind::MessageType;
 pub use references::{
     EXCERPT_CHARS, Forwarded, MENTIONS_MAX, QuoteState, References, Refers, Reply, excerpt,

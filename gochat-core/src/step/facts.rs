@@ -141,6 +141,8 @@ pub struct Facts {
     pub members_mention_all: bool,
     /// Milliseconds between two messages of a plain member of a group; 0 is no slow mode.
     pub slow_mode: u64,
+    /// The text before an edit is kept for admins and the owner of the group.
+    pub keeps_former_texts: bool,
     /// What may be reacted with; `None` is any emoji and no name.
     pub reactions: Option<Box<[Emoji]>>,
     /// Who is in it.
@@ -161,6 +163,7 @@ impl Facts {
             members_pin: true,
             members_mention_all: true,
             slow_mode: 0,
+            keeps_former_texts: false,
             reactions: None,
             members,
         }

@@ -6,7 +6,7 @@ use super::record::{Change, Changed, Referred, Sender, Submission};
 use super::store::Slot;
 use crate::error::{Error, ErrorCode};
 use crate::ids::{UnixMillis, UserId};
-use crate::message::{State, Windows, Wish};
+use crate::message::{ChangeKind, State, Windows, Wish};
 
 /// The state of a message before and after a change that is allowed.
 pub(super) fn judge_change(
@@ -40,6 +40,7 @@ pub(super) fn judge_change(
         kind,
         operator,
         state: state.clone().after(kind, emoji),
+        keeps_former: kind == ChangeKind::Edit && facts.keeps_former_texts,
     };
     Ok((state, changed))
 }

@@ -73,6 +73,8 @@ pub struct Changed {
     pub operator: UserId,
     /// The state after it.
     pub state: State,
+    /// Of an edit: the text before it is kept. Decided once, when the edit is accepted.
+    pub keeps_former: bool,
 }
 
 /// What a message refers to, judged.

@@ -245,3 +245,34 @@ fn what_is_saved_is_forgotten_and_asked_for_again() {
     bench.machine.begin([wish(g, 1, "again", Edit, 1)]);
     assert_eq!(bench.machine.needs()[0].targets, [id(1)]);
 }
+
+/// Whether an edit keeps the text before it is decided once, by the facts that it is judged by: the
+/// decision stands in the record, whatever the group says later.
+#[test]
+fn an_edit_keeps_the_text_before_it_where_the_group_says_so_then() {
+    let mut bench = Bench::new();
+    let g = bench.store_group(1, &[1, 2]);
+    store_messages(&mut bench, g, &[(7, sent(1)), (8, sent(2))]);
+    let facts = |bench: &mut Bench, keeps: bool| {
+        let stored = bench.stored.get_mut(&g).unwrap();
+        stored.facts.as_mut().unwrap().keeps_former_texts = keeps;
+    };
+    let kept = |effects: &[Effect]| {
+        let kept = effects.iter().filter_map(|effect| match effect {
+            Effect::Persist { changed, .. } => changed.as_ref().map(|c| c.keeps_former),
+            _ => None,
+        });
+        kept.collect::<Vec<_>>()
+    };
+    let effects = bench.run(vec![wish(g, 1, "a", Edit, 7)]);
+    assert_eq!(kept(&effects), [false]);
+    facts(&mut bench, true);
+    let batch = vec![Record::FactsChanged(g), wish(g, 1, "b", Edit, 7)];
+    assert_eq!(kept(&bench.run(batch)), [true]);
+    // A repeat is told again and not made again; a recall keeps nothing.
+    let batch = vec![wish(g, 1, "b", Edit, 7), wish(g, 1, "r", Recall, 8)];
+    assert_eq!(kept(&bench.run(batch)), [false]);
+    facts(&mut bench, false);
+    let batch = vec![Record::FactsChanged(g), wish(g, 1, "c", Edit, 7)];
+    assert_eq!(kept(&bench.run(batch)), [false]);
+}

@@ -210,6 +210,7 @@ mod tests {
             content: String::new(),
             extra: None,
             edit_count: 0,
+            keeps_former: false,
             pinned: false,
             reactions: Tally::default(),
             created_at: 0,

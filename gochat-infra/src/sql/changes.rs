@@ -2,11 +2,12 @@
 
 use gochat_core::ids::{ConversationId, MessageId, Rev, SeqId, UnixMillis};
 use gochat_core::message::{ChangeKind, Tally};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
-use super::batch;
+use super::former::{self, Former};
 use super::reactions::{Collector, Writes};
 use super::text::json_array;
+use super::{batch, mentions};
 use crate::port::db::{NewChange, SaveOutcome};
 
 /// A stored message as changes meet it.
@@ -43,6 +44,8 @@ pub(crate) struct Applied<'c> {
     pub(crate) outcomes: Vec<SaveOutcome>,
     /// The messages to write, in the order of the table.
     pub(crate) changed: Vec<Changed<'c>>,
+    /// Texts to keep before the messages are written.
+    pub(crate) former: Vec<Former<'c>>,
     /// The reactions and pins to write.
     pub(crate) writes: Writes<'c>,
 }
@@ -67,6 +70,7 @@ pub(crate) fn apply(changes: &[NewChange], stored: Vec<Stand>) -> Applied<'_> {
     let mut stands: HashMap<_, Stand> = stored.into_iter().map(at_place).collect();
     let mut written: HashMap<_, (Option<Text<'_>>, UnixMillis)> = HashMap::new();
     let mut collector = Collector::default();
+    let mut former = Vec::new();
     let mut outcomes = vec![SaveOutcome::Duplicate; changes.len()];
     let mut order: Vec<usize> = (0..changes.len()).collect();
     order.sort_by_key(|&at| changes[at].rev);
@@ -82,6 +86,7 @@ pub(crate) fn apply(changes: &[NewChange], stored: Vec<Stand>) -> Applied<'_> {
             outcomes[at] = SaveOutcome::Stored;
             collector.note(change, stand);
             let (text, made_at) = written.entry(place).or_default();
+            former.extend(stand.former(change, *text));
             *text = stand.change(change).or(*text);
             *made_at = change.created_at;
         }
@@ -92,7 +97,11 @@ pub(crate) fn apply(changes: &[NewChange], stored: Vec<Stand>) -> Applied<'_> {
     });
     let mut changed: Vec<Changed<'_>> = changed.collect();
     changed.sort_unstable_by_key(|row| (row.stand.conversation_id, row.stand.seq_id));
+    // A recall behind the edits leaves nothing of them.
+    let recalled: HashSet<former::Of> = mentions::erased(&changed).into_iter().collect();
+    former.retain(|text: &Former<'_>| !recalled.contains(&text.of));
     Applied {
+        former,
         outcomes,
         changed,
         writes: collector.finish(),
@@ -124,6 +133,17 @@ impl Stand {
         }
         (self.pinned, self.reactions) = (false, Tally::default());
         Some(("", None))
+    }
+
+    /// The text that a change replaces, if it is kept; `text` is what an earlier change of the batch
+    /// made of it.
+    fn former<'c>(&self, change: &NewChange, text: Option<Text<'c>>) -> Option<Former<'c>> {
+        let is_kept = change.kind == ChangeKind::Edit && change.keeps_former && !self.deleted;
+        is_kept.then(|| Former {
+            of: (self.conversation_id, self.seq_id),
+            edit_no: self.edit_count,
+            text: text.zip(self.edited_at),
+        })
     }
 
     /// The reactions as the row keeps them; `None` without any.

@@ -1,8 +1,8 @@
 //! Groups as core judges them, and its refusals as the port says them.
 
-use gochat_core::conversation::{Seen, Settings};
+use gochat_core::conversation::{Announcement, Seen, Settings};
 use gochat_core::error::{Error, ErrorCode, Result};
-use gochat_core::ids::{ConversationId, UserId};
+use gochat_core::ids::{ConversationId, UnixMillis, UserId};
 use gochat_core::membership::{
     Action, Entry, FailedUser, GroupAct, GroupCommand, GroupFacts, GroupState, JoinStatus, Mute,
     Role, Standing,
@@ -94,6 +94,18 @@ pub(crate) fn may_edit(patch: &ConversationPatch, role: Option<i32>) -> Result<(
     match patch.settings {
         Some(_) => standing.may(Action::UpdateSettings),
         None => Ok(()),
+    }
+}
+
+/// The announcement after an edit.
+pub(crate) fn announced(
+    current: Announcement,
+    patch: &ConversationPatch,
+    now: UnixMillis,
+) -> Announcement {
+    match &patch.announcement {
+        Some(text) => current.after(text.clone(), patch.by, now),
+        None => current,
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod batch;
 pub(crate) mod changes;
 pub(crate) mod facts;
+pub(crate) mod former;
 pub(crate) mod friends;
 pub(crate) mod groups;
 pub(crate) mod history;

@@ -1,7 +1,9 @@
 //! Plans of statements: cost must grow with what is read alone.
 
 use gochat_core::message::{ChangeKind, Emoji, References, Tally};
-use gochat_infra::cluster::mysql::{changes_statement, mention_statements, reaction_statements};
+use gochat_infra::cluster::mysql::{
+    announcement_statements, changes_statement, mention_statements, reaction_statements,
+};
 use gochat_infra::port::db::{MessageStore as _, NewChange, NewMessage};
 use mysql_async::prelude::Queryable as _;
 
@@ -68,6 +70,7 @@ async fn filled() -> Subject {
         content: thumb.to_string(),
         extra: None,
         edit_count: 0,
+        keeps_former: false,
         pinned: false,
         reactions: [(thumb.as_str(), 1)].into_iter().collect::<Tally>(),
         created_at: NOW,
@@ -129,5 +132,26 @@ async fn unread_mentions_and_quotes_are_found_by_their_keys() {
         let plan = plan(&subject, statement, values).await;
         let is_look = |step: &Step| step.table == table && step.key == key;
         assert!(plan.iter().any(is_look), "{statement}: {plan:?}");
+    }
+}
+
+/// Cost must grow neither with other groups nor with readers of other versions.
+#[tokio::test]
+async fn readers_of_an_announcement_are_a_walk_along_their_index() {
+    let subject = migrated(|_| ()).await;
+    let rows = (1..=900).map(|n| format!("({n}, 'g_{}', {}, '2026-01-01')", n % 3, n % 5));
+    let rows = rows.collect::<Vec<_>>().join(", ");
+    let insert = format!(
+        "INSERT INTO announcement_reads (user_id, conversation_id, version, read_at) VALUES {rows}"
+    );
+    let mut conn = subject.fresh.plain().await;
+    conn.query_drop(insert).await.expect("rows");
+    let reads = ["'g_1'", "7", "2"];
+    let readers = ["'g_1'", "2", "'2025-12-31'", "1", "51"];
+    let values: [&[&str]; 2] = [&reads, &readers];
+    for ((statement, table, key), values) in announcement_statements().into_iter().zip(values) {
+        let plan = plan(&subject, statement, values).await;
+        let is_walk = |step: &Step| step.table == table && step.key == key;
+        assert!(plan.iter().any(is_walk), "{statement}: {plan:?}");
     }
 }

@@ -190,6 +190,7 @@ async fn edits_of_any_script_and_size_come_back() {
         content: text.clone(),
         extra: (!text.is_empty()).then(|| text.chars().take(100).collect()),
         edit_count: 1,
+        keeps_former: true,
         pinned: false,
         reactions: Tally::default(),
         created_at: NOW + 999 + seq,

@@ -2,6 +2,7 @@
 
 use std::mem::take;
 
+use gochat_core::conversation::Announcement;
 use gochat_core::ids::{ConversationId, ConversationKind, MessageId, SeqId, UnixMillis, UserId};
 use gochat_core::membership::{FailedUser, GroupDecision, Role};
 use gochat_core::message::{Emoji, Forwarded, References, Reply, Tally};
@@ -111,8 +112,20 @@ pub(crate) fn conversation(row: &ConversationRow) -> common::Conversation {
         version: wide(row.version),
         last_rev: wide(row.last_rev),
         pinned_count: narrow(row.pinned_count),
+        announcement: announcement(&row.announcement),
         ..Default::default()
     }
+}
+
+/// An announcement, without what was read of it; `None` when there is none.
+fn announcement(stored: &Announcement) -> Option<common::Announcement> {
+    stored.is_shown().then(|| common::Announcement {
+        text: stored.text.clone(),
+        updated_at: seconds(stored.at),
+        operator_id: stored.by.map(|id| id.to_string()).unwrap_or_default(),
+        version: wide(stored.version),
+        ..Default::default()
+    })
 }
 
 /// A line of a user's list. `mentions` are the unread ones of conversations that have any, `late` the
@@ -140,7 +153,7 @@ pub(crate) fn list_entry(
     line.last_message = last.map(|entry| {
         let mut message = message(entry);
         if is_hidden {
-            empty_message(&mut message);
+            message = emptied(message);
         }
         if !parts.sender {
             message.sender = Some(nameless(entry.message.sender_id));
@@ -391,12 +404,12 @@ pub(crate) fn message(entry: &MessageEntry) -> common::Message {
 }
 
 /// Takes away what a message says, for a reader who deleted it for themselves.
-fn empty_message(message: &mut common::Message) {
-    *message = common::Message {
+pub(crate) fn emptied(message: common::Message) -> common::Message {
+    common::Message {
         hidden: true,
-        id: take(&mut message.id),
-        conversation_id: take(&mut message.conversation_id),
-        sender: message.sender.take(),
+        id: message.id,
+        conversation_id: message.conversation_id,
+        sender: message.sender,
         r#type: message.r#type,
         seq_id: message.seq_id,
         deleted: message.deleted,
@@ -406,7 +419,7 @@ fn empty_message(message: &mut common::Message) {
         edited_at: message.edited_at,
         edit_count: message.edit_count,
         ..Default::default()
-    };
+    }
 }
 
 /// The same for a message as im-repo shows it.

@@ -1,7 +1,7 @@
 //! Pages as they leave im-repo: bounded by bytes as well as by count, with a cursor to go on from.
 
 use gochat_core::error::{Error, ErrorCode, Result};
-use gochat_core::ids::{ConversationId, RequestId, UnixMillis};
+use gochat_core::ids::{ConversationId, RequestId, UnixMillis, UserId};
 use gochat_core::page::{Cursor, PAGE_BYTES, fitting};
 use gochat_infra::port::db::ConversationEntry;
 use prost::Message;
@@ -119,6 +119,21 @@ pub(crate) fn name(cursor: &str) -> Result<Option<(bool, String)>> {
         Some(Cursor::Name { inside, key }) => Ok(Some((inside, key))),
         Some(_) => Err(foreign()),
     }
+}
+
+/// Where a page of readers of an announcement starts: the version they have read, and the reader
+/// before the page.
+pub(crate) fn reader(cursor: &str) -> Result<Option<(u64, UnixMillis, UserId)>> {
+    match parse(cursor)? {
+        None => Ok(None),
+        Some(Cursor::Reader { version, at, user }) => Ok(Some((version, at, user))),
+        Some(_) => Err(foreign()),
+    }
+}
+
+/// The cursor behind a reader of an announcement.
+pub(crate) fn after_reader(version: u64, at: UnixMillis, user: UserId) -> String {
+    Cursor::Reader { version, at, user }.to_string()
 }
 
 fn parse(cursor: &str) -> Result<Option<Cursor>> {

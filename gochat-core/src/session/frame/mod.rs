@@ -15,8 +15,8 @@ mod tests;
 
 pub use client::{AccessToken, ChangeMessage, ClientFrame, Forward, FrameError, SendMessage};
 pub use objects::{
-    ChangedMessage, ConversationChange, ForwardedFrom, HiddenMessage, Member, Quote, ReactionCount,
-    Sender, User,
+    AnnouncementText, ChangedMessage, ConversationChange, ForwardedFrom, HiddenMessage, Member,
+    Quote, ReactionCount, Sender, User,
 };
 pub use server::{
     Authenticated, ChangeAck, ConversationState, ConversationUpdated, ErrorDetails, ErrorFrame,

@@ -98,6 +98,25 @@ pub struct ConversationChange<'a> {
     /// Unix seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<i64>,
+    /// New announcement; absent also when it was removed.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub announcement: Option<AnnouncementText<'a>>,
+}
+
+/// The announcement of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AnnouncementText<'a> {
+    /// The text.
+    #[serde(borrow)]
+    pub text: Cow<'a, str>,
+    /// Unix seconds.
+    pub updated_at: i64,
+    /// User that set the text; may be empty.
+    #[serde(borrow, default)]
+    pub operator_id: Cow<'a, str>,
+    /// Number of texts so far.
+    pub version: u64,
 }
 
 /// A message that is answered, as it was when the answer was sent.

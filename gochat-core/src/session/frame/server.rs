@@ -335,6 +335,8 @@ frames! {
         /// The message that the user deleted for themselves with it.
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
         hidden: Option<HiddenMessage<'a>>,
+        /// Newest version of the announcement that the user has read, when that is what changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")] announcement_read: Option<u64>,
     }
     /// A stranger asks to join a group; told to its admins and the owner.
     JoinRequest<'a> = "join-request" {

@@ -183,6 +183,7 @@ impl ClientSession {
                     conversation_id,
                     state: c.my,
                     hidden,
+                    announcement_read: c.announcement_read,
                 }
             }
             ServerFrame::Authenticated(_) | ServerFrame::Pong(_) | ServerFrame::Unknown(_) => {

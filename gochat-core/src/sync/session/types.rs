@@ -233,8 +233,9 @@ pub enum Event {
     },
     /// Name, members or settings of a conversation changed, or it is new: load it again.
     ConversationChanged(ConversationId),
-    /// The user changed what the user keeps about a conversation alone, perhaps on another device.
-    /// A state with a smaller version than the one that is known came late.
+    /// The user changed what the user keeps about a conversation alone, or read its announcement,
+    /// perhaps on another device. A state with a smaller version than the one that is known came
+    /// late.
     OwnStateChanged {
         /// The conversation.
         conversation_id: ConversationId,
@@ -243,6 +244,8 @@ pub enum Event {
         /// The message that the user deleted for themselves with it. Who missed one asks for those
         /// that went since the last version it knows.
         hidden: Option<(MessageId, SeqId)>,
+        /// Newest version of the announcement that the user has read, when that is what changed.
+        announcement_read: Option<u64>,
     },
     /// A member of this group invites the user to it: ask for the invitations.
     Invited(ConversationId),

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::query::{
     At, Bind, Conn, Rows, binds, execute, execute_rows, json_array, rows, statements,
 };
-use super::{mentions, reactions};
+use super::{former, mentions, reactions};
 use crate::port::db::{
     ChangesPage, ChangesQuery, DbResult, MAX_CHANGES_PAGE, MessageEntry, NewChange, SaveOutcome,
 };
@@ -76,9 +76,12 @@ pub(super) async fn store(
     pending: &mut Pending,
 ) -> DbResult<Vec<SaveOutcome>> {
     let stands: Vec<Stand> = rows::<Stands, _>(conn, &binds![changes::places(changes)]).await?;
-    let applied = changes::apply(changes, stands);
+    let mut applied = changes::apply(changes, stands);
+    former::keep(conn, std::mem::take(&mut applied.former)).await?;
     write(conn, &applied.changed).await?;
-    mentions::erase(conn, &sql::mentions::erased(&applied.changed)).await?;
+    let erased = sql::mentions::erased(&applied.changed);
+    former::erase(conn, &erased).await?;
+    mentions::erase(conn, &erased).await?;
 
     let stored = changes.iter().zip(&applied.outcomes);
     let stored = stored.filter(|(_, outcome)| **outcome == SaveOutcome::Stored);

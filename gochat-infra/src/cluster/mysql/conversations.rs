@@ -16,7 +16,7 @@ use crate::port::db::{
     Created, DbError, DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MAX_MEMBER_PAGE,
     MemberPage, MemberRow, MembersQuery, NewConversation, SearchPage, SearchQuery,
 };
-use crate::sql::groups::{may_edit, refused, seen};
+use crate::sql::groups::{announced, may_edit, refused, seen};
 use crate::sql::row::columns;
 
 statements! {
@@ -42,7 +42,8 @@ statements! {
     Update = "UPDATE conversations SET name = COALESCE(?2, name), \
               avatar_url = COALESCE(?3, avatar_url), description = COALESCE(?4, description), \
               settings = COALESCE(?5, settings), updated_at = GREATEST(updated_at, ?6), \
-              data_updated_at = ?6, version = ?7 WHERE id = ?1";
+              data_updated_at = ?6, version = ?7, announcement = ?8, announcement_version = ?9, \
+              announcement_at = ?10, announcement_by = ?11 WHERE id = ?1";
     Dissolve = "UPDATE conversations SET dissolved = 1, updated_at = GREATEST(updated_at, ?2), \
                 data_updated_at = GREATEST(data_updated_at, ?2) WHERE id = ?1 AND dissolved = 0";
 }
@@ -146,7 +147,7 @@ async fn update(
     conn: &mut Conn,
     (id, patch, now): &(ConversationId, ConversationPatch, UnixMillis),
 ) -> DbResult<ConversationRow> {
-    living(conn, *id).await?;
+    let row = living(conn, *id).await?;
     if let Some(user) = patch.by {
         let role = members::one_of(conn, &(*id, user)).await?;
         may_edit(patch, role.map(|member| member.role)).map_err(refused)?;
@@ -157,6 +158,7 @@ async fn update(
         changed_at,
     };
     let next = decide_edit(current, seen(patch), *now).map_err(refused)?;
+    let announcement = announced(row.announcement, patch, *now);
     let binds = binds![
         *id,
         patch.name.as_ref(),
@@ -165,6 +167,10 @@ async fn update(
         patch.settings.as_ref(),
         At(next.changed_at),
         next.version,
+        &announcement.text,
+        announcement.version,
+        At(announcement.at),
+        announcement.by,
     ];
     execute::<Update>(conn, &binds).await?;
     existing(conn, *id).await

@@ -4,6 +4,7 @@
 use gochat_core::ids::{ConversationId, UnixMillis, UserId};
 use gochat_core::membership::{GroupCommand, GroupState, GroupWrite, decide};
 
+use super::announcements;
 use super::conversations::{existing, held, set_dissolved, unknown};
 use super::members::insert_all;
 use super::query::{
@@ -106,6 +107,7 @@ async fn write(
             execute::<DropPointer>(conn, &binds![id, *user]).await?;
             execute::<DropState>(conn, &binds![id, *user]).await?;
             execute::<DropHidden>(conn, &binds![id, *user]).await?;
+            announcements::forget(conn, id, *user).await?;
             execute::<NoteLeaving>(conn, &binds![id, *user, At(now)]).await?;
             execute::<CountDown>(conn, &binds![id, At(now)]).await?;
         }

@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
-use gochat_core::message::{Emoji, Reply};
+use gochat_core::message::{Emoji, FormerText, Reply};
 use gochat_core::receipt::MemberPointer;
 
 use super::query::{At, Conn, binds, execute, first, json_array, json_ids, rows, statements};
 use super::replica::Key;
 use super::run::{Around, work};
-use super::{MysqlDatabase, changes, mentions, pointers, reactions, save};
+use super::{MysqlDatabase, changes, former, mentions, pointers, reactions, save};
 use crate::port::db::{
     ChangesPage, ChangesQuery, DbError, DbResult, Direction, MAX_CHANGES_PAGE, MAX_MEMBER_PAGE,
     MAX_PAGE, MessageEntry, MessagePage, MessageStore, NewChange, NewMessage, PinsPage, QuotedRow,
@@ -113,7 +113,9 @@ async fn recall(
         .ok_or_else(|| DbError::not_found(ErrorCode::MessageNotFound))?
         .message;
     if newly {
-        mentions::erase(conn, &[(conversation, message.seq_id)]).await?;
+        let erased = [(conversation, message.seq_id)];
+        mentions::erase(conn, &erased).await?;
+        former::erase(conn, &erased).await?;
     }
     Ok(RecallOutcome { message, newly })
 }
@@ -188,6 +190,14 @@ impl MessageStore for MysqlDatabase {
         let key = Key::Conversation(conversation);
         self.read_late(key, Around::Nothing, args, work!(mentions::quoted))
             .await
+    }
+
+    async fn former_texts(
+        &self,
+        conversation: ConversationId,
+        seq: SeqId,
+    ) -> DbResult<Vec<FormerText>> {
+        self.read((conversation, seq), work!(former::of)).await
     }
 
     async fn changes(&self, query: ChangesQuery) -> DbResult<ChangesPage> {

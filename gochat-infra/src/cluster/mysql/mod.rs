@@ -24,6 +24,7 @@
 //! # Ok(()) }
 //! ```
 
+mod announcements;
 mod audit;
 mod changes;
 mod config;
@@ -31,6 +32,7 @@ mod connect;
 mod conversations;
 mod facts;
 mod fault;
+mod former;
 mod friends;
 mod group_invitations;
 mod groups;
@@ -62,6 +64,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 
+#[doc(hidden)]
+pub use self::announcements::announcement_statements;
 #[doc(hidden)]
 pub use self::changes::changes_statement;
 pub use self::config::{MysqlConfig, MysqlTls};

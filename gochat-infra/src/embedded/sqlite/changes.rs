@@ -4,7 +4,7 @@ use diesel::sqlite::SqliteConnection;
 use gochat_core::ids::{Rev, UnixMillis};
 
 use super::query::{binds, execute, rows, statements};
-use super::{mentions, reactions};
+use super::{former, mentions, reactions};
 use crate::port::db::{
     ChangesPage, ChangesQuery, DbResult, MAX_CHANGES_PAGE, MessageEntry, NewChange, SaveOutcome,
 };
@@ -59,13 +59,15 @@ pub(super) fn store(
     mut pause: impl FnMut(),
 ) -> DbResult<Vec<SaveOutcome>> {
     let stands: Vec<Stand> = rows::<Stands, _>(conn, &binds![changes::places(changes)])?;
-    let applied = changes::apply(changes, stands);
+    let mut applied = changes::apply(changes, stands);
+    former::keep(conn, std::mem::take(&mut applied.former))?;
     for row in &applied.changed {
         write(conn, row)?;
         pause();
     }
     for (conversation, seq) in sql::mentions::erased(&applied.changed) {
         mentions::erase(conn, conversation, seq)?;
+        former::erase(conn, conversation, seq)?;
         pause();
     }
     for (change, outcome) in changes.iter().zip(&applied.outcomes) {

@@ -14,7 +14,7 @@ use crate::port::db::{
     Created, DbError, DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MemberPage,
     MemberRow, MembersQuery, NewConversation, SearchPage, SearchQuery,
 };
-use crate::sql::groups::{may_edit, refused, seen};
+use crate::sql::groups::{announced, may_edit, refused, seen};
 use crate::sql::row::columns;
 
 statements! {
@@ -35,7 +35,8 @@ statements! {
     Update = "UPDATE conversations SET name = coalesce(?2, name), \
               avatar_url = coalesce(?3, avatar_url), description = coalesce(?4, description), \
               settings = coalesce(?5, settings), updated_at = max(updated_at, ?6), \
-              data_updated_at = ?6, version = ?7 WHERE id = ?1";
+              data_updated_at = ?6, version = ?7, announcement = ?8, announcement_version = ?9, \
+              announcement_at = ?10, announcement_by = ?11 WHERE id = ?1";
     Dissolve = "UPDATE conversations SET dissolved = 1, updated_at = max(updated_at, ?2), \
                 data_updated_at = max(data_updated_at, ?2) WHERE id = ?1 AND dissolved = 0";
 }
@@ -119,7 +120,7 @@ fn update(
     patch: &ConversationPatch,
     now: UnixMillis,
 ) -> DbResult<ConversationRow> {
-    living(conn, id)?;
+    let row = living(conn, id)?;
     if let Some(user) = patch.by {
         let role = members::one_of(conn, id, user)?.map(|member| member.role);
         may_edit(patch, role).map_err(refused)?;
@@ -130,6 +131,7 @@ fn update(
         changed_at,
     };
     let next = decide_edit(current, seen(patch), now).map_err(refused)?;
+    let announcement = announced(row.announcement, patch, now);
     execute::<Update>(
         conn,
         &binds![
@@ -140,6 +142,10 @@ fn update(
             patch.settings.as_ref(),
             next.changed_at,
             next.version,
+            &announcement.text,
+            announcement.version,
+            announcement.at,
+            announcement.by,
         ],
     )?;
     existing(conn, id)

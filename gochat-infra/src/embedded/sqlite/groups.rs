@@ -5,6 +5,7 @@ use diesel::sqlite::SqliteConnection;
 use gochat_core::ids::{ConversationId, UnixMillis, UserId};
 use gochat_core::membership::{GroupCommand, GroupState, GroupWrite, decide};
 
+use super::announcements;
 use super::conversations::{existing, set_dissolved};
 use super::members::insert_all;
 use super::query::{binds, execute, json_array, rows, statements};
@@ -96,6 +97,7 @@ fn write(
             execute::<DropPointer>(conn, &binds![id, *user])?;
             execute::<DropState>(conn, &binds![id, *user])?;
             execute::<DropHidden>(conn, &binds![id, *user])?;
+            announcements::forget(conn, id, *user)?;
             execute::<NoteLeaving>(conn, &binds![id, *user, now])?;
             execute::<CountDown>(conn, &binds![id, now])?;
         }

@@ -5,11 +5,11 @@ use diesel::connection::Connection as _;
 use diesel::sqlite::SqliteConnection;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, MessageId, SeqId, UnixMillis, UserId};
-use gochat_core::message::{Emoji, Reply};
+use gochat_core::message::{Emoji, FormerText, Reply};
 use gochat_core::receipt::MemberPointer;
 
 use super::query::{binds, execute, first, json_array, json_ids, rows, statements};
-use super::{SqliteDatabase, changes, mentions, pointers, reactions};
+use super::{SqliteDatabase, changes, former, mentions, pointers, reactions};
 use crate::port::db::{
     ChangesPage, ChangesQuery, DbError, DbResult, Direction, MAX_CHANGES_PAGE, MAX_MEMBER_PAGE,
     MAX_PAGE, MessageEntry, MessagePage, MessageRow, MessageStore, NewChange, NewMessage, PinsPage,
@@ -97,6 +97,7 @@ fn recall(
         .message;
     if newly {
         mentions::erase(conn, conversation, message.seq_id)?;
+        former::erase(conn, conversation, message.seq_id)?;
     }
     Ok(RecallOutcome { message, newly })
 }
@@ -134,6 +135,15 @@ impl MessageStore for SqliteDatabase {
         let most = replies.len().min(MAX_CHANGES_PAGE as usize);
         let places = crate::sql::mentions::places(&replies[..most]);
         self.read(move |conn| mentions::quoted(conn, conversation, &places))
+            .await
+    }
+
+    async fn former_texts(
+        &self,
+        conversation: ConversationId,
+        seq: SeqId,
+    ) -> DbResult<Vec<FormerText>> {
+        self.read(move |conn| former::of(conn, conversation, seq))
             .await
     }
 

@@ -16,11 +16,13 @@
 //! # Ok(()) }
 //! ```
 
+mod announcements;
 mod audit;
 mod changes;
 mod connect;
 mod conversations;
 mod facts;
+mod former;
 mod friends;
 mod group_invitations;
 mod groups;

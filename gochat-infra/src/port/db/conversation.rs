@@ -1,6 +1,7 @@
 //! Conversations and their members.
 
 use async_trait::async_trait;
+use gochat_core::conversation::Announcement;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{
     ConversationId, ConversationKind, MessageId, Rev, SeqId, UnixMillis, UserId,
@@ -45,6 +46,8 @@ pub struct ConversationRow {
     pub last_rev: Rev,
     /// Number of pinned messages.
     pub pinned_count: u32,
+    /// Announcement of a group.
+    pub announcement: Announcement,
 }
 
 /// How far a conversation is stored.
@@ -111,6 +114,8 @@ pub struct ConversationPatch {
     pub description: Option<String>,
     /// New settings, JSON text.
     pub settings: Option<String>,
+    /// New announcement; the empty text removes it.
+    pub announcement: Option<String>,
     /// What the caller saw as `updated_at`. The update is refused with `VERSION_CONFLICT` when
     /// name, avatar, description or settings changed after that instant (new messages don't
     /// count). A caller that knows only seconds passes the last millisecond of that second.
@@ -274,7 +279,7 @@ pub trait ConversationStore: Send + Sync {
         ids: &[ConversationId],
     ) -> DbResult<Vec<ConversationHead>>;
 
-    /// Changes name, avatar, description or settings and returns the new row.
+    /// Changes name, avatar, description, settings or announcement and returns the new row.
     ///
     /// Errors: `CONVERSATION_NOT_FOUND`, `CONVERSATION_DISSOLVED`, `VERSION_CONFLICT`.
     async fn update_conversation(

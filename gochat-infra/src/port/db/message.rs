@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use gochat_core::ids::{ConversationId, MessageId, Rev, SeqId, UnixMillis, UserId};
-use gochat_core::message::{ChangeKind, Emoji, References, Reply, Tally};
+use gochat_core::message::{ChangeKind, Emoji, FormerText, References, Reply, Tally};
 use gochat_core::receipt::MemberPointer;
 
 use super::{DbResult, UserBrief};
@@ -107,6 +107,8 @@ pub struct NewChange {
     pub extra: Option<String>,
     /// How often the message was edited, with this change; edits alone set it.
     pub edit_count: u32,
+    /// Of an edit: the text before it is kept.
+    pub keeps_former: bool,
     /// Whether the message is pinned after it; pins and their ends alone set it.
     pub pinned: bool,
     /// The reactions to the message after it; reactions alone set them.
@@ -360,6 +362,16 @@ pub trait MessageStore: Send + Sync {
         replies: &[Reply],
         fresh: bool,
     ) -> DbResult<Vec<QuotedRow>>;
+
+    /// What a message said before it was edited, where that was kept
+    /// ([`NewChange::keeps_former`]), by ascending number; at most
+    /// [`FORMER_TEXTS_MAX`](gochat_core::message::FORMER_TEXTS_MAX). None of a message that was
+    /// recalled. Never answered by a replica.
+    async fn former_texts(
+        &self,
+        conversation: ConversationId,
+        seq: SeqId,
+    ) -> DbResult<Vec<FormerText>>;
 
     /// Messages that are new or changed since a number.
     async fn changes(&self, query: ChangesQuery) -> DbResult<ChangesPage>;

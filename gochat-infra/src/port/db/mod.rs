@@ -19,6 +19,7 @@
 //! Deliberately absent: generic queries, transactions handed to the caller, `COUNT(*)` over
 //! messages, and any method whose cost grows with the number of stored messages.
 
+mod announcement;
 mod audit;
 mod conversation;
 mod error;
@@ -41,6 +42,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use announcement::{
+    AnnouncementOutcome, AnnouncementPage, AnnouncementQuery, AnnouncementReader,
+    AnnouncementReads, AnnouncementStore,
+};
 pub use audit::{AuditQuery, AuditRow, AuditStore, MAX_AUDIT_PAGE};
 pub use conversation::{
     AddMembers, AddOutcome, ConversationHead, ConversationPatch, ConversationRow,
@@ -98,6 +103,7 @@ pub trait Database:
     + GroupInvitationStore
     + InvitationLinkStore
     + OwnStateStore
+    + AnnouncementStore
     + JoinRequestStore
     + PlaceStore
     + InvitationStore

@@ -68,7 +68,20 @@ macro_rules! columns {
             columns!(last_rev $a),
             ", ",
             $a,
-            ".pinned_count"
+            ".pinned_count, ",
+            columns!(announcement $a)
+        )
+    };
+    (announcement $a:literal) => {
+        concat!(
+            $a,
+            ".announcement, ",
+            $a,
+            ".announcement_version, ",
+            $a,
+            ".announcement_at, ",
+            $a,
+            ".announcement_by"
         )
     };
     // Rows from before changes have 0.

@@ -1,6 +1,7 @@
 //! The structs of the port, column by column.
 
-use gochat_core::message::{References, Tally};
+use gochat_core::conversation::Announcement;
+use gochat_core::message::{FormerText, References, Tally};
 use gochat_core::own_state::OwnState;
 use gochat_core::read::ReadPointer;
 use gochat_core::receipt::MemberPointer;
@@ -8,10 +9,11 @@ use gochat_core::token::{End, Session};
 
 use super::{FromRow, Reader, Source};
 use crate::port::db::{
-    AuditRow, ConversationEntry, ConversationHead, ConversationRow, DbResult, EndedSession,
-    FriendEntry, FriendRequestEntry, FriendRequestRow, HiddenRow, InvitationRow, JoinRequestRow,
-    LinkRow, MemberEntry, MemberRow, MessageEntry, MessageRow, PasswordRow, QuotedRow,
-    RecentMessage, SigningKeyRow, TargetRow, UserBrief, UserRow,
+    AnnouncementReader, AnnouncementReads, AuditRow, ConversationEntry, ConversationHead,
+    ConversationRow, DbResult, EndedSession, FriendEntry, FriendRequestEntry, FriendRequestRow,
+    HiddenRow, InvitationRow, JoinRequestRow, LinkRow, MemberEntry, MemberRow, MessageEntry,
+    MessageRow, PasswordRow, QuotedRow, RecentMessage, SigningKeyRow, TargetRow, UserBrief,
+    UserRow,
 };
 use crate::sql::changes::Stand;
 use crate::sql::mentions::excerpt_of;
@@ -32,11 +34,14 @@ from_row_struct!(UserRow, 9, {
     id, username, avatar_url, is_guest, status, created_at, updated_at, version, added_by,
 });
 from_row_struct!(UserBrief, 4, { id, username, avatar_url, is_guest });
-from_row_struct!(ConversationRow, 15, {
+from_row_struct!(ConversationRow, 19, {
     id, name, avatar_url, description, owner_id, member_count, settings, last_message_id,
     last_seq_id, dissolved, created_at, updated_at, version, last_rev,
-    pinned_count,
+    pinned_count, announcement,
 });
+from_row_struct!(FormerText, 4, { edit_no, content, extra, written_at });
+from_row_struct!(AnnouncementReads, 2, { version, readers });
+from_row_struct!(AnnouncementReader, 2, { user, read_at });
 from_row_struct!(ConversationHead, 3, { id, seq, rev });
 from_row_struct!(MemberRow, 8, {
     conversation_id, user_id, role, muted, muted_until, hidden, joined_at, updated_at,
@@ -83,6 +88,19 @@ impl FromRow for MemberPointer {
             joined_at: reader.next()?,
             pointer: ReadPointer::at(reader.next()?),
             moved_at: reader.next()?,
+        })
+    }
+}
+
+/// The text is NULL where there never was one.
+impl FromRow for Announcement {
+    const WIDTH: usize = 4;
+    fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
+        Ok(Self {
+            text: reader.text()?.unwrap_or_default(),
+            version: reader.next()?,
+            at: reader.next()?,
+            by: reader.next()?,
         })
     }
 }
@@ -184,7 +202,7 @@ impl FromRow for MessageRow {
 pub(crate) struct Entry(pub(crate) ConversationEntry);
 
 impl FromRow for Entry {
-    const WIDTH: usize = 15 + 8 + 21 + 4 + 4 + 8 + 1;
+    const WIDTH: usize = 19 + 8 + 21 + 4 + 4 + 8 + 1;
 
     fn from_row<S: Source>(reader: &mut Reader<'_, S>) -> DbResult<Self> {
         Ok(Self(ConversationEntry {

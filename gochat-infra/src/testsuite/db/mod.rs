@@ -3,6 +3,7 @@
 //!
 //! An adapter runs them all with [`db_suite!`](crate::db_suite).
 
+mod announcements;
 mod audit;
 mod changes;
 mod commands;
@@ -36,6 +37,7 @@ use crate::port::db::{
     Created, DbError, DbResult, NewConversation, NewMessage, NewUser, SharedDatabase, UserRow,
 };
 
+pub use announcements::*;
 pub use audit::*;
 pub use changes::*;
 pub use commands::*;
@@ -193,6 +195,13 @@ fn code<T: std::fmt::Debug>(result: DbResult<T>) -> ErrorCode {
 macro_rules! db_suite {
     ($make:expr) => {
         $crate::db_suite!(@tests $make;
+            an_edit_keeps_the_text_before_it_where_it_says_so,
+            a_recall_erases_what_was_kept,
+            the_newest_twenty_former_texts_are_kept,
+            an_announcement_is_edited_with_the_conversation,
+            reading_an_announcement_counts_for_its_version,
+            readers_of_an_announcement_are_paged_and_leave,
+            reports_of_reading_at_once_end_at_the_newest,
             a_username_is_taken_once_whatever_its_spelling,
             of_two_creators_of_a_username_one_wins,
             a_name_that_looks_like_another_is_taken,

@@ -248,3 +248,76 @@ async fn a_picture_of_the_peer_follows_the_peer() {
     let listed = a.listed(&chat).await.unwrap();
     assert_eq!(listed["avatarUrl"], "https://example.org/b.png");
 }
+
+#[tokio::test]
+async fn the_detail_shows_the_last_message_as_the_list_does() {
+    let server = Server::shared().await;
+    let [a, b, late] = server.users().await;
+    let group = a.group("detail", &[&b]).await;
+    let path = format!("/conversations/{group}");
+    let same = |user: &crate::kit::User| {
+        let (user, group, path) = (user.clone(), group.clone(), path.clone());
+        async move {
+            let listed = user.listed(&group).await.expect("it is listed");
+            let shown = user.get(&path).await.data();
+            assert_eq!(shown["lastMessage"], listed["lastMessage"]);
+            shown["lastMessage"].clone()
+        }
+    };
+    assert!(same(&a).await.is_null(), "nothing was said yet");
+    let first = a.say(&group, "tea?").await.data();
+    assert_eq!(same(&a).await["content"], "tea?");
+    let answer = json!({"messageType": 1, "content": "yes", "replyTo": first["id"]});
+    let answer = b
+        .post(&format!("{path}/messages"), answer)
+        .await
+        .data_with(201);
+    let shown = same(&b).await;
+    assert_eq!(
+        (&shown["content"], &shown["sender"]["id"]),
+        (&json!("yes"), &json!(b.id))
+    );
+    let quote = &shown["replyTo"];
+    assert_eq!(quote["messageId"], first["id"]);
+    assert!(quote["state"].is_null() && quote["excerpt"].is_null());
+    // What was acknowledged is shown, a change of the last message too.
+    let one = format!("{path}/messages/{}", crate::kit::text(&answer["id"]));
+    b.put(&one, json!({"content": "no"})).await.data();
+    let edited = same(&b).await;
+    assert_eq!(
+        (&edited["content"], &edited["editCount"]),
+        (&json!("no"), &json!(1))
+    );
+
+    let hidden = json!({"settings": {"group_settings": {"allow_member_view_history": false}}});
+    a.put(&path, hidden).await.data();
+    let second = now();
+    eventually("the next second", || async {
+        (now() > second).then_some(())
+    })
+    .await;
+    let added = json!({"userIds": [late.id]});
+    a.post(&format!("{path}/members"), added).await.data();
+    assert!(same(&late).await.is_null(), "said before the member joined");
+    assert_eq!(same(&a).await["content"], "no");
+    b.delete(&one).await.data();
+    let recalled = same(&b).await;
+    assert_eq!(
+        (&recalled["deleted"], &recalled["content"]),
+        (&json!(true), &json!(""))
+    );
+    assert!(recalled["replyTo"].is_null());
+
+    // What the reader deleted for themselves says nothing, and what was cleared away isn't there.
+    let other = b.say(&group, "only for b").await.data();
+    let other = format!("{path}/messages/{}", crate::kit::text(&other["id"]));
+    a.delete(&format!("{other}?for=me")).await.data();
+    let gone = same(&a).await;
+    assert_eq!(
+        (&gone["hidden"], &gone["content"]),
+        (&json!(true), &json!(""))
+    );
+    a.delete(&format!("{path}/history")).await.data();
+    assert!(same(&a).await.is_null());
+    assert_eq!(same(&b).await["content"], "only for b");
+}

@@ -12,11 +12,13 @@ mod kit;
 
 mod accounts;
 mod admin;
+mod announcements;
 mod around;
 mod budgets;
 mod changes;
 mod conversations;
 mod edge;
+mod former_texts;
 mod friends;
 mod groups;
 mod hidden;

@@ -50,7 +50,7 @@ pub(super) struct ChangeParams {
 pub(super) struct DeleteParams {
     /// `me` deletes the message for you alone; `everybody`, the default, recalls it.
     #[serde(rename = "for", default)]
-    #[param(rename = "for", required = false)]
+    #[param(rename = "for", required = false, inline)]
     whom: Whom,
     /// Your own id for the change, at most 64 bytes: sending again with it is harmless. Deleting for
     /// yourself needs none.

@@ -156,6 +156,10 @@ pub(super) struct UpdateBody {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     settings: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The announcement, at most 2000 characters; empty removes it.
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    announcement: Option<String>,
     /// The `updatedAt` you saw; a change since then is a conflict.
     #[serde(default, alias = "updated_at")]
     updated_at: Option<i64>,
@@ -298,7 +302,7 @@ pub(super) async fn detail(
     Ok(Reply::ok(conversation).tagged(version))
 }
 
-/// Changes name, picture or description of a group.
+/// Changes name, picture, description, settings or announcement of a group.
 #[utoipa::path(put, path = "/conversations/{conversationId}", tag = "conversations",
     params(("conversationId" = String, Path),
         ("If-Match" = Option<String>, Header, description = "The ETag of the version you saw")),
@@ -318,6 +322,7 @@ pub(super) async fn update(
         ("avatar_url", body.avatar_url.is_some()),
         ("description", body.description.is_some()),
         ("settings", body.settings.is_some()),
+        ("announcement", body.announcement.is_some()),
     ];
     let update_mask: Vec<_> = named
         .iter()
@@ -339,6 +344,7 @@ pub(super) async fn update(
             .settings
             .map(|s| serde_json::Value::Object(s).to_string())
             .unwrap_or_default(),
+        announcement: body.announcement.unwrap_or_default(),
         expected_version,
     };
     let clients = &gw.backend.conversations;

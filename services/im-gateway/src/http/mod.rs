@@ -1,5 +1,6 @@
 //! HTTP: one file per resource, one for the objects they answer with.
 
+mod announcement;
 mod asks;
 mod auth;
 mod changes;
@@ -8,6 +9,7 @@ mod conversations;
 mod docs;
 mod document;
 pub(crate) mod extract;
+mod former;
 mod friends;
 mod health;
 mod hidden;
@@ -102,12 +104,15 @@ fn api() -> OpenApiRouter<Gw> {
         .routes(routes!(hidden::hidden))
         .routes(routes!(hidden::put))
         .routes(routes!(reactions::react, reactions::unreact))
+        .routes(routes!(former::former_texts))
         .routes(routes!(reactions::reactions))
         .routes(routes!(reactions::pins))
         .routes(routes!(reactions::pin, reactions::unpin))
         .routes(routes!(messages::mark_read))
         .routes(routes!(read_by::read_by))
         .routes(routes!(own_state::update_my))
+        .routes(routes!(announcement::read_announcement))
+        .routes(routes!(announcement::announcement_readers))
         .routes(routes!(members::list, members::add))
         .routes(routes!(members::set_role, members::remove))
         .routes(routes!(members::mute))

@@ -426,6 +426,41 @@ impl From<common::OwnState> for OwnState {
     }
 }
 
+/// Announcement of a group.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Announcement {
+    /// At most 2000 characters.
+    text: String,
+    /// Unix seconds.
+    updated_at: i64,
+    /// User that set the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operator_id: Option<String>,
+    /// Number of texts so far: for the report that you have read it.
+    version: i64,
+    /// You have read this text, or set it. In answers about one conversation only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read: Option<bool>,
+    /// Number of members that have read this text, without the one who set it. In answers about one
+    /// conversation only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_count: Option<i32>,
+}
+
+impl From<common::Announcement> for Announcement {
+    fn from(a: common::Announcement) -> Self {
+        Self {
+            text: a.text,
+            updated_at: a.updated_at,
+            operator_id: text(a.operator_id),
+            version: a.version,
+            read: a.read,
+            read_count: a.read_count,
+        }
+    }
+}
+
 /// A conversation as the caller sees it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -482,9 +517,12 @@ pub(crate) struct Conversation {
     created_at: i64,
     /// Unix seconds.
     updated_at: i64,
-    /// Number of edits of name, picture, description and settings so far: for `If-Match` and
-    /// `version`.
+    /// Number of edits of name, picture, description, settings and announcement so far: for
+    /// `If-Match` and `version`.
     pub(crate) version: i64,
+    /// Announcement of a group; absent when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    announcement: Option<Announcement>,
     /// In the detail answer only.
     #[serde(skip_serializing_if = "Option::is_none")]
     members: Option<Vec<ConversationMember>>,
@@ -520,6 +558,7 @@ impl From<common::Conversation> for Conversation {
             created_at: c.created_at,
             updated_at: c.updated_at,
             version: c.version,
+            announcement: c.announcement.map(Into::into),
             members: None,
             has_more_members: false,
             id: c.id,
@@ -554,6 +593,7 @@ impl From<logic::ConversationOptimized> for Conversation {
             my: c.my,
             peer: c.peer,
             version: c.version,
+            announcement: c.announcement,
         })
     }
 }

@@ -26,13 +26,23 @@ pub(super) struct ReadByData {
     users: Vec<Reader>,
 }
 
-/// A member who has read a message.
+/// A member who has read a message or an announcement.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Reader {
     user_id: String,
-    /// Unix seconds at which the member's read pointer last moved: this message was read by then.
+    /// Unix seconds at which it was read; of a message, at which the member's read pointer last
+    /// moved, so that it was read by then.
     read_at: i64,
+}
+
+impl From<pb::Reader> for Reader {
+    fn from(reader: pb::Reader) -> Self {
+        Self {
+            user_id: reader.user_id,
+            read_at: reader.read_at,
+        }
+    }
 }
 
 /// Lists the readers of a message: members whose read pointer is at or beyond it. For single chats
@@ -64,11 +74,7 @@ pub(super) async fn read_by(
         .read(clients, &trace.0, request, |mut c, r| async move {
             c.get_read_by(r).await
         });
-    let reader = |reader: pb::Reader| Reader {
-        user_id: reader.user_id,
-        read_at: reader.read_at,
-    };
-    let users: Vec<Reader> = call.await?.readers.into_iter().map(reader).collect();
+    let users: Vec<Reader> = call.await?.readers.into_iter().map(Into::into).collect();
     Ok(Reply::ok(ReadByData {
         count: users.len(),
         users,

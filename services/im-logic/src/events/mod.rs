@@ -206,6 +206,29 @@ impl Events {
         my: &OwnState,
         hidden: Option<HiddenMessage<'_>>,
     ) {
+        let told = json!({ "hidden": hidden });
+        self.tell_state(id, user, my, told).await;
+    }
+
+    /// The same event: the user has read a version of the announcement.
+    pub(crate) async fn announcement_read(
+        &self,
+        id: ConversationId,
+        user: UserId,
+        my: &OwnState,
+        version: i64,
+    ) {
+        let told = json!({ "announcement_read": version });
+        self.tell_state(id, user, my, told).await;
+    }
+
+    async fn tell_state(
+        &self,
+        id: ConversationId,
+        user: UserId,
+        my: &OwnState,
+        mut payload: Value,
+    ) {
         let state = own_state::OwnState {
             mute_until: my.mute_until,
             is_pinned: my.pinned,
@@ -216,6 +239,7 @@ impl Events {
             hidden_count: my.hidden_count,
             version: u64::try_from(my.version).unwrap_or(0),
         };
+        payload["my"] = json!(state);
         let event = NotificationEvent {
             event_id: event_id(),
             event_type: "conversation.state".to_owned(),
@@ -223,7 +247,7 @@ impl Events {
             target_user_id: user.to_string(),
             conversation_id: id.to_string(),
             operator_id: user.to_string(),
-            payload: json!({ "my": state, "hidden": hidden }).to_string(),
+            payload: payload.to_string(),
         };
         let key = user.to_string();
         self.tell(vec![record(

@@ -219,6 +219,8 @@ impl Encoder {
         put_number(&mut out, 22, u64::from(given.withheld));
         given.put_state(&mut out);
         put_bytes(&mut out, 27, &self.references);
+        let keeps_former = given.changed.is_some_and(|changed| changed.keeps_former);
+        put_number(&mut out, 40, u64::from(keeps_former));
         let value = out.as_slice().to_vec();
         self.scratch = out;
         source.out(self.topics.persist.clone(), value)

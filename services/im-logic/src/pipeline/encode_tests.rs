@@ -195,6 +195,7 @@ fn a_change_names_its_message_and_has_no_type() {
             own: vec![thumb],
             pins: 9,
         },
+        keeps_former: true,
     };
     let given = Given {
         message: &sequenced(),
@@ -208,6 +209,7 @@ fn a_change_names_its_message_and_has_no_type() {
     let facts = (&*read.author_id, read.sent_at, read.edit_count, read.change);
     assert_eq!(facts, ("7", 1_600_000_000, 2, 1));
     assert_eq!((read.message_type, read.seq_id, read.rev), (0, 300, 400));
+    assert!(read.keep_former);
     let tally = vec![ReactionCount {
         emoji: "👍".into(),
         count: 2,

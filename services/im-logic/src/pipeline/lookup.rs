@@ -374,6 +374,7 @@ fn facts_from(need: &Need, facts: &ConversationFacts, recall_window: u64) -> Fac
         members_pin: settings.members_pin(),
         members_mention_all: settings.members_mention_all(),
         slow_mode: settings.slow_mode(),
+        keeps_former_texts: settings.keeps_former_texts(),
         reactions: settings.reactions(),
         members: members(need, facts),
     }

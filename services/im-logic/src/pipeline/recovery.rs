@@ -104,6 +104,7 @@ fn tail_record(record: &InRecord) -> Option<TailRecord> {
     let (mut message_id, mut seq, mut at) = (0, 0, 0);
     let (mut rev, mut change, mut author, mut sent_at, mut edits) = (0, 0, "", 0, 0);
     let (mut counts, mut pinned, mut own, mut pins) = (Vec::new(), false, Vec::new(), 0);
+    let mut keeps_former = false;
     while let Some((tag, value)) = fields.next().ok()? {
         match tag {
             2 => message_id = value.number()?,
@@ -122,6 +123,7 @@ fn tail_record(record: &InRecord) -> Option<TailRecord> {
             // One that isn't known here is of a later version: its number counts all the same.
             25 => own.extend(value.text()?.parse::<Emoji>()),
             26 => pins = value.number()?,
+            40 => keeps_former = value.number()? != 0,
             _ => {}
         }
     }
@@ -142,6 +144,7 @@ fn tail_record(record: &InRecord) -> Option<TailRecord> {
                 kind,
                 operator: sender,
                 state: State { target, own, pins },
+                keeps_former,
             };
             (ClientKey::of_change(sender, client_id), Some(after))
         }
@@ -257,6 +260,7 @@ mod tests {
             kind: ChangeKind::Recall,
             operator: UserId::new(8).unwrap(),
             state: state.clone(),
+            keeps_former: false,
         };
         assert_eq!(tail.changed, Some(expected));
         let reaction = PersistenceMessage {

@@ -135,6 +135,9 @@ calls! {
     again conversations.hide_message(HideMessageRequest) -> HideMessageResponse as hide_message;
     again conversations.clear_history(ClearHistoryRequest) -> ClearHistoryResponse as clear_history;
     again conversations.list_hidden(ListHiddenRequest) -> ListHiddenResponse as list_hidden;
+    again conversations.read_announcement(ReadAnnouncementRequest) -> ReadAnnouncementResponse as read_announcement;
+    again conversations.list_announcement_readers(ListAnnouncementReadersRequest)
+        -> ListAnnouncementReadersResponse as announcement_readers;
     again conversations.list_readers(ListReadersRequest) -> ListReadersResponse as list_readers;
     again conversations.batch_get_unread_counts(BatchGetUnreadCountsRequest) -> BatchGetUnreadCountsResponse as unread_counts;
     once conversations.add_conversation_member(AddConversationMemberRequest) -> AddConversationMemberResponse as add_members;
@@ -167,6 +170,7 @@ calls! {
     again messages.list_reactions(ListReactionsRequest) -> ListReactionsResponse as reactions;
     again messages.list_own_reactions(ListOwnReactionsRequest) -> ListOwnReactionsResponse as own_reactions;
     again messages.list_pins(ListPinsRequest) -> ListPinsResponse as pins;
+    again messages.list_former_texts(ListFormerTextsRequest) -> ListFormerTextsResponse as former_texts;
     again messages.get_message(GetMessageRequest) -> GetMessageResponse as get_message;
     again messages.get_conversation_messages(GetConversationMessagesRequest)
         -> GetConversationMessagesResponse as get_messages;

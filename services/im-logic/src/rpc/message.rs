@@ -1,5 +1,6 @@
 //! `MessageService`: sending, and changing what was sent.
 
+mod former;
 mod forward;
 mod reactions;
 
@@ -41,6 +42,7 @@ super::service! {
         pin_message(PinMessageRequest) -> PinMessageResponse = reactions::pin;
         list_reactions(ListReactionsRequest) -> ListReactionsResponse = reactions::list;
         list_pins(ListPinsRequest) -> ListPinsResponse = reactions::pins;
+        list_former_texts(ListFormerTextsRequest) -> ListFormerTextsResponse = former::list;
         read_forward_source(ReadForwardSourceRequest) -> ReadForwardSourceResponse = forward::source;
     }
 }

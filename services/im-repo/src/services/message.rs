@@ -1,6 +1,7 @@
 //! MessageService: history.
 
 mod changes;
+mod former;
 mod reactions;
 mod references;
 mod save;
@@ -40,6 +41,7 @@ serve!(impl MessageService => MessageApi {
     list_reactions(ListReactionsRequest) -> ListReactionsResponse;
     list_own_reactions(ListOwnReactionsRequest) -> ListOwnReactionsResponse;
     list_pins(ListPinsRequest) -> ListPinsResponse;
+    list_former_texts(ListFormerTextsRequest) -> ListFormerTextsResponse;
     get_latest_messages(GetLatestMessagesRequest) -> GetLatestMessagesResponse;
     delete_message(DeleteMessageRequest) -> DeleteMessageResponse;
     generate_seq_id(GenerateSeqIdRequest) -> GenerateSeqIdResponse;

@@ -223,6 +223,7 @@ async fn a_copy_of_a_conversation_is_held_to_a_change_that_another_instance_stor
             conversation_id: chat.clone(),
             at_least_seq_id: 3,
             at_least_rev: told,
+            ..Default::default()
         };
         let mut client = repo.conversations();
         async move {

@@ -4,10 +4,11 @@ use gochat_core::audience::Roster;
 use gochat_core::ids::SeqId;
 use gochat_core::own_state::OwnState;
 use gochat_core::session::frame::{
-    ConversationChange, ConversationState, ConversationUpdated, GroupInvitation, HiddenMessage,
+    AnnouncementText, ConversationChange, ConversationState, ConversationUpdated, GroupInvitation,
+    HiddenMessage,
 };
 use gochat_core::signal::Signal;
-use gochat_proto::common::v1::Conversation;
+use gochat_proto::common::v1::{Announcement, Conversation};
 use serde::Deserialize;
 
 use super::event::Event;
@@ -34,6 +35,8 @@ struct OwnStateChanged {
     my: OwnState,
     #[serde(default)]
     hidden: Option<Gone>,
+    #[serde(default)]
+    announcement_read: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +80,9 @@ impl Events {
                 *value = None;
             }
         }
+        let announced = conversation.announcement.as_ref();
+        let is_announced = fields.contains(&"announcement");
+        change.announcement = announced.filter(|_| is_announced).map(announcement);
         let fields: Vec<&str> = fields.into_iter().map(camel).collect();
         let payload = updated(event, &fields, change);
         self.tell_members(
@@ -124,14 +130,15 @@ impl Events {
 
     /// The user's own devices, about what the user keeps about a conversation alone.
     pub(super) async fn own_state_changed(&self, event: &Event) -> Reaction {
-        let OwnStateChanged { my, hidden } = event.payload()?;
+        let changed: OwnStateChanged = event.payload()?;
         let payload = ConversationState {
             conversation_id: event.conversation_id.as_str().into(),
-            my,
-            hidden: hidden.map(|gone| HiddenMessage {
+            my: changed.my,
+            hidden: changed.hidden.map(|gone| HiddenMessage {
                 message_id: gone.message_id.into(),
                 seq_id: gone.seq_id,
             }),
+            announcement_read: changed.announcement_read,
         };
         let user = &event.target_user_id;
         self.tell_own(event, Signal::ConversationState, &payload, user)
@@ -180,6 +187,16 @@ fn whole(conversation: &Conversation) -> ConversationChange<'_> {
         owner_id: text(&conversation.owner_id),
         member_count: Some(conversation.member_count.into()),
         updated_at: Some(conversation.updated_at),
+        announcement: None,
+    }
+}
+
+fn announcement(announced: &Announcement) -> AnnouncementText<'_> {
+    AnnouncementText {
+        text: announced.text.as_str().into(),
+        updated_at: announced.updated_at,
+        operator_id: announced.operator_id.as_str().into(),
+        version: u64::try_from(announced.version).unwrap_or(0),
     }
 }
 

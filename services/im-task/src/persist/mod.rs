@@ -246,6 +246,7 @@ fn request(message: &PersistenceMessage) -> SaveMessageRequest {
         mention_ids: mentions.map(ToString::to_string).collect(),
         mention_all: references.mention_all,
         forwarded_from: references.forwarded.map(forwarded),
+        keep_former: message.keep_former,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Changes of messages, and what readers who were away are told of them.
 
 mod facts;
+mod former;
 mod histories;
 mod model;
 mod pins;
@@ -12,6 +13,7 @@ mod references;
 use gochat_core::message::{ChangeKind, Emoji, Tally};
 
 pub use self::facts::*;
+pub use self::former::*;
 pub use self::histories::*;
 pub use self::pins::*;
 pub use self::reactions::*;
@@ -44,6 +46,7 @@ fn change(id: ConversationId, rev: u64, kind: ChangeKind, seq: SeqId) -> NewChan
         },
         extra: edit.then(|| format!("{{\"rev\":{rev}}}")),
         edit_count: u32::try_from(rev).expect("small"),
+        keeps_former: false,
         pinned: false,
         reactions: Tally::default(),
         created_at: NOW + 100 + rev,

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use gochat_core::message::{References, Reply, State, Target};
+use gochat_core::message::{FormerText, References, Reply, State, Target};
 
+use super::former::kept;
 use super::pins::pinned;
 use super::reactions::{told, who};
 use super::*;
@@ -28,6 +29,8 @@ pub(super) struct Model {
     reactions: BTreeMap<(SeqId, u64, Emoji), u64>,
     /// Number of the last pin, by message.
     pins: BTreeMap<SeqId, u64>,
+    /// What each message says, and what it said before and is kept.
+    texts: Vec<(FormerText, Vec<FormerText>)>,
 }
 
 impl Model {
@@ -40,6 +43,7 @@ impl Model {
             references: Vec::new(),
             reactions: BTreeMap::new(),
             pins: BTreeMap::new(),
+            texts: Vec::new(),
         }
     }
 
@@ -77,6 +81,13 @@ impl Model {
         new.references = self.references(seq);
         self.references.push(new.references.clone());
         self.targets.push(Target::new(seq, user(1), new.created_at));
+        let sent = FormerText {
+            edit_no: 0,
+            content: new.content.clone(),
+            extra: None,
+            written_at: new.created_at,
+        };
+        self.texts.push((sent, Vec::new()));
         new
     }
 
@@ -112,6 +123,8 @@ impl Model {
             new.content = emoji(text).to_string();
         }
         let at = seq as usize - 1;
+        // The setting of the group changes now and then.
+        new.keeps_former = self.rev % 40 > 8;
         if self.targets[at].recalled {
             // The sequencer refuses these; the store must do nothing with them all the same.
             (new.pinned, new.reactions) = (true, tally(&[(text, 1)]));
@@ -130,7 +143,26 @@ impl Model {
         (new.edit_count, new.pinned) = (after.target.edits, after.target.pinned);
         new.reactions = after.target.reactions.clone();
         self.targets[at] = after.target;
+        self.note_text(&new);
         new
+    }
+
+    fn note_text(&mut self, change: &NewChange) {
+        let (now, former) = &mut self.texts[change.seq_id as usize - 1];
+        match change.kind {
+            ChangeKind::Recall => former.clear(),
+            ChangeKind::Edit => {
+                let next = FormerText {
+                    edit_no: change.edit_count,
+                    content: change.content.clone(),
+                    extra: change.extra.clone(),
+                    written_at: change.created_at,
+                };
+                let before = std::mem::replace(now, next);
+                former.extend(Some(before).filter(|_| change.keeps_former));
+            }
+            _ => {}
+        }
     }
 
     fn remember(&mut self, kind: ChangeKind, key: (SeqId, u64, Emoji)) {
@@ -168,6 +200,8 @@ impl Model {
             of.sort_unstable();
             let page = who(db, id, seq, None, (0, 100)).await;
             assert_eq!(told(&page), of, "{id}, message {seq}");
+            let former = &self.texts[seq as usize - 1].1;
+            assert_eq!(&kept(db, id, seq).await, former, "{id}, message {seq}");
         }
         let mut pins: Vec<_> = self.pins.iter().map(|(seq, rev)| (*rev, *seq)).collect();
         pins.sort_unstable_by(|a, b| b.cmp(a));

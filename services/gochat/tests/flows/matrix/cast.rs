@@ -101,7 +101,8 @@ impl Cast {
             .post(&format!("/conversations/{group}/invitations"), json!({}))
             .await
             .data();
-        let open = json!({"settings": {"group_settings": {"allow_join_requests": true}}});
+        let open = json!({"settings": {"group_settings": {"allow_join_requests": true}},
+                          "announcement": "read me"});
         owner
             .put(&format!("/conversations/{group}"), open)
             .await

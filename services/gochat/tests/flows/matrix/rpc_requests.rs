@@ -130,6 +130,15 @@ fn conversation(name: &str, n: &Names<'_>) -> Vec<u8> {
             user_id: n.caller,
             conversation_id: n.group
         }),
+        "ReadAnnouncement" => request!(ReadAnnouncementRequest {
+            user_id: n.caller,
+            conversation_id: n.group,
+            version: 1
+        }),
+        "ListAnnouncementReaders" => request!(ListAnnouncementReadersRequest {
+            user_id: n.caller,
+            conversation_id: n.group
+        }),
         "GetReadBy" => request!(GetReadByRequest {
             user_id: n.caller,
             conversation_id: n.group,
@@ -228,6 +237,11 @@ fn message(name: &str, n: &Names<'_>) -> Vec<u8> {
             conversation_id: n.group
         }),
         "ListReactions" => request!(ListReactionsRequest {
+            message_id: n.message,
+            user_id: n.caller,
+            conversation_id: n.group
+        }),
+        "ListFormerTexts" => request!(ListFormerTextsRequest {
             message_id: n.message,
             user_id: n.caller,
             conversation_id: n.group

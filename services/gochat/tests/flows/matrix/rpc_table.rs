@@ -39,6 +39,8 @@ pub const RPCS: &[(&str, [&str; 8])] = &[
     ("ConversationService/ListChanges",               [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("ConversationService/MarkAsRead",                [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("ConversationService/GetReadBy",                 [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
+    ("ConversationService/ReadAnnouncement",          [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
+    ("ConversationService/ListAnnouncementReaders",   [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("ConversationService/UpdateOwnState",            [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("ConversationService/HideMessage",               [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("ConversationService/ClearHistory",              [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
@@ -64,6 +66,7 @@ pub const RPCS: &[(&str, [&str; 8])] = &[
     ("MessageService/PinMessage",                     [PARAM, PARAM, OUT,   OUT,         LOW,        MUTED,      OK,         OK]),
     ("MessageService/ListReactions",                  [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("MessageService/ListPins",                       [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
+    ("MessageService/ListFormerTexts",                [PARAM, PARAM, OUT,   OUT,         LOW,        LOW,        OK,         OK]),
     ("MessageService/ReadForwardSource",              [PARAM, PARAM, OUT,   OUT,         OK,         OK,         OK,         OK]),
     ("FriendService/SendFriendRequest",               [PARAM, PARAM, GUEST, OK,          OK,         OK,         OK,         OK]),
     // The request went to the member.

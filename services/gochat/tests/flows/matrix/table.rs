@@ -165,11 +165,14 @@ pub const ROWS: &[Row] = &[
     row("59a", "DELETE", "/conversations/world/history", "", [OK, OK, OK, OK, OK, OK]),
     row("60", "GET", "/conversations/{group}/hidden", "", [OUT, OUT, OK, OK, OK, OK]),
     row("61", "PUT", "/conversations/{group}/hidden/{message}", "", [OUT, OUT, OK, OK, OK, OK]),
+    row("62", "PUT", "/conversations/{group}/announcement/read", r#"{"version":1}"#, [OUT, OUT, OK, OK, OK, OK]),
+    row("63", "GET", "/conversations/{group}/announcement/readers", "", [OUT, OUT, OK, OK, OK, OK]),
+    row("64", "GET", "/conversations/{group}/messages/{message}/former-texts", "", [OUT, OUT, LOW, LOW, OK, OK]),
     row("41b", "PUT", "/conversations/world/members/{target}/mute", r#"{"until":0}"#, [WORLD, WORLD, WORLD, WORLD, WORLD, WORLD]),
 ];
 
-/// The index of the contract, rows 1 to 61 in order, below `/api`.
-pub const ENDPOINTS: [(&str, &str); 61] = [
+/// The index of the contract, rows 1 to 64 in order, below `/api`.
+pub const ENDPOINTS: [(&str, &str); 64] = [
     ("POST", "/auth/register"),
     ("POST", "/auth/login"),
     ("POST", "/auth/guest"),
@@ -237,4 +240,10 @@ pub const ENDPOINTS: [(&str, &str); 61] = [
     ("DELETE", "/conversations/{id}/history"),
     ("GET", "/conversations/{id}/hidden"),
     ("PUT", "/conversations/{id}/hidden/{messageId}"),
+    ("PUT", "/conversations/{id}/announcement/read"),
+    ("GET", "/conversations/{id}/announcement/readers"),
+    (
+        "GET",
+        "/conversations/{id}/messages/{messageId}/former-texts",
+    ),
 ];

@@ -44,6 +44,7 @@ pub(crate) async fn update(
         description: current.description.clone(),
         settings: Settings::parse(facts.kind, &current.settings)
             .unwrap_or_else(|_| Settings::defaults(facts.kind)),
+        announcement: current.announcement.clone().unwrap_or_default().text,
     };
     let update = decide_update(facts.kind, standing, &info, &patch)?;
     if update.is_empty() {
@@ -67,6 +68,7 @@ pub(crate) async fn update(
         avatar_url: new("avatar_url"),
         description: new("description"),
         settings: new("settings"),
+        announcement: new("announcement"),
         update_mask: update.names().map(str::to_owned).collect(),
         expected_updated_at: request.expected_updated_at,
         expected_version: request.expected_version,
@@ -105,6 +107,7 @@ fn patch(request: &pb::UpdateConversationRequest) -> Result<InfoPatch> {
         avatar_url: parse::masked(mask, &["avatar_url", "avatarUrl"], &request.avatar_url),
         description: parse::masked(mask, &["description"], &request.description),
         settings,
+        announcement: parse::masked(mask, &["announcement"], &request.announcement),
     })
 }
 

@@ -77,6 +77,7 @@ fn row(conversation: Conversation, with_unread: bool) -> pb::ConversationOptimiz
         awaited_seq_id: c.awaited_seq_id,
         peer_last_read_seq_id: c.peer_last_read_seq_id,
         my: c.my,
+        announcement: c.announcement,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `ConversationService`.
 
+mod announcement;
 mod around;
 mod asks;
 mod changes;
@@ -55,6 +56,9 @@ super::service! {
         hide_message(HideMessageRequest) -> HideMessageResponse = own_state::hide;
         clear_history(ClearHistoryRequest) -> ClearHistoryResponse = own_state::clear;
         list_hidden(ListHiddenRequest) -> ListHiddenResponse = own_state::hidden;
+        read_announcement(ReadAnnouncementRequest) -> ReadAnnouncementResponse = announcement::read;
+        list_announcement_readers(ListAnnouncementReadersRequest)
+            -> ListAnnouncementReadersResponse = announcement::readers;
         get_read_by(GetReadByRequest) -> GetReadByResponse = read_by::get;
         get_unread_count(GetUnreadCountRequest) -> GetUnreadCountResponse = read::unread;
         join_world_chat(JoinWorldChatRequest) -> JoinWorldChatResponse = create::join_world;

@@ -10,7 +10,7 @@ use gochat_proto::im::repo::v1 as repo;
 
 use super::super::parse;
 use super::history::wide;
-use super::{mine, visible};
+use super::{announcement, visible};
 use crate::app::App;
 use crate::clock;
 use crate::repo::present;
@@ -68,15 +68,27 @@ pub(crate) async fn seen_by(
     id: ConversationId,
     user: UserId,
 ) -> Result<Conversation> {
-    let (pointers, membership, peer) = tokio::try_join!(
-        pointers(app, id, user),
-        membership(app, id, user),
-        peer(app, id, user)
-    )?;
-    let pointer = seq_of(pointers.pointer.unwrap_or_default());
-    conversation.unread_mentions = pointers.unread_mentions;
-    conversation.my = pointers.my;
-    conversation.peer_last_read_seq_id = pointers.peer_last_read_seq_id;
+    let announcement = conversation.announcement.as_ref();
+    let own = repo::GetReadPointerRequest {
+        user_id: user.to_string(),
+        conversation_id: id.to_string(),
+        with_peer: true,
+        with_own_state: true,
+        announcement_version: announcement.map_or(0, |announcement| announcement.version),
+        last_seq_id: conversation.last_seq_id,
+    };
+    // Boxed: its answer is large, and this future is a part of many others.
+    let own = Box::pin(app.repo.get_read_pointer(own));
+    let (own, membership, peer) =
+        tokio::try_join!(own, membership(app, id, user), peer(app, id, user))?;
+    if let Some(shown) = &mut conversation.announcement {
+        announcement::with_reads(shown, user, &own);
+    }
+    let pointer = seq_of(own.pointer.unwrap_or_default());
+    conversation.unread_mentions = own.unread_mentions;
+    conversation.my = own.my;
+    conversation.last_message = own.last_message;
+    conversation.peer_last_read_seq_id = own.peer_last_read_seq_id;
     conversation.last_read_seq_id = i64::try_from(pointer.seq()).unwrap_or(i64::MAX);
     let head = u64::try_from(conversation.last_seq_id).unwrap_or(0);
     // Who never opened the world chat has missed nothing in it.
@@ -89,24 +101,7 @@ pub(crate) async fn seen_by(
     conversation.unread_count = i64::try_from(unread).unwrap_or(i64::MAX);
     conversation.my_membership = membership;
     conversation.peer = peer;
-    let mut conversation = named_after_peer(conversation);
-    mine::mark(app, user, conversation.last_message.as_mut_slice()).await?;
-    Ok(conversation)
-}
-
-/// Read pointers of the user and, in a single chat, of the peer.
-async fn pointers(
-    app: &App,
-    id: ConversationId,
-    user: UserId,
-) -> Result<repo::GetReadPointerResponse> {
-    let request = repo::GetReadPointerRequest {
-        user_id: user.to_string(),
-        conversation_id: id.to_string(),
-        with_peer: true,
-        with_own_state: true,
-    };
-    app.repo.get_read_pointer(request).await
+    Ok(named_after_peer(conversation))
 }
 
 /// What the user keeps about a conversation alone.

@@ -1,7 +1,7 @@
 //! Making, changing, hiding and dissolving conversations.
 
 use gochat_core::account::check_avatar_url;
-use gochat_core::conversation::{check_description, check_name};
+use gochat_core::conversation::{check_announcement, check_description, check_name};
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, ConversationKind};
 use gochat_core::membership::{GroupAct, Operator, Role};
@@ -12,7 +12,13 @@ use super::ConversationApi;
 use crate::rpc::failed;
 use crate::{args, convert};
 
-const MASK: [&str; 4] = ["name", "avatar_url", "description", "settings"];
+const MASK: [&str; 5] = [
+    "name",
+    "avatar_url",
+    "description",
+    "settings",
+    "announcement",
+];
 
 impl ConversationApi {
     /// What the request asks for, checked.
@@ -92,6 +98,7 @@ impl ConversationApi {
             avatar_url: mask.pick("avatar_url", request.avatar_url),
             description: mask.pick("description", request.description),
             settings: mask.pick("settings", request.settings),
+            announcement: mask.pick("announcement", request.announcement),
             // The caller knows seconds: the last millisecond of the one it saw.
             expected_updated_at: args::millis_or_none(request.expected_updated_at)
                 .map(|second| second + 999),
@@ -103,6 +110,7 @@ impl ConversationApi {
         }
         check_avatar_url(patch.avatar_url.as_deref().unwrap_or_default())?;
         check_description(patch.description.as_deref().unwrap_or_default())?;
+        check_announcement(patch.announcement.as_deref().unwrap_or_default())?;
         args::settings(patch.settings.as_deref().unwrap_or_default())?;
         let now = self.shared.now();
         let db = self.shared.db.clone();

@@ -1,5 +1,6 @@
 //! ConversationService: conversations, members, read pointers and the sequencer's facts.
 
+mod announcement;
 mod asks;
 mod change;
 mod facts;
@@ -34,6 +35,8 @@ serve!(impl ConversationService => ConversationApi {
     hide_message(HideMessageRequest) -> HideMessageResponse;
     clear_history(ClearHistoryRequest) -> ClearHistoryResponse;
     list_hidden(ListHiddenRequest) -> ListHiddenResponse;
+    read_announcement(ReadAnnouncementRequest) -> ReadAnnouncementResponse;
+    list_announcement_readers(ListAnnouncementReadersRequest) -> ListAnnouncementReadersResponse;
     list_readers(ListReadersRequest) -> ListReadersResponse;
     get_read_pointer(GetReadPointerRequest) -> GetReadPointerResponse;
     get_unread_count(GetUnreadCountRequest) -> GetUnreadCountResponse;

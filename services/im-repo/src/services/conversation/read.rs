@@ -2,9 +2,12 @@
 
 use gochat_core::error::{ErrorCode, Result};
 use gochat_core::ids::{ConversationId, SeqId, UserId};
+use gochat_core::own_state::{self, Sight};
 use gochat_core::receipt::{self, MemberPointer};
-use gochat_infra::port::db::{FactsOf, FactsRequest, MAX_MEMBER_PAGE, ReadOutcome};
-use gochat_proto::common::v1::OwnState;
+use gochat_infra::port::db::{
+    AnnouncementReads, Direction, FactsOf, FactsRequest, MAX_MEMBER_PAGE, RangeQuery, ReadOutcome,
+};
+use gochat_proto::common::v1::{self as common, OwnState};
 use gochat_proto::im::repo::v1::*;
 
 use super::ConversationApi;
@@ -70,8 +73,13 @@ impl ConversationApi {
             None => None,
         };
         let my = match request.with_own_state {
-            true => Some(self.own_state(id, user).await?),
+            true => Some(self.shared.db.own_state(user, id).await.map_err(failed)?),
             false => None,
+        };
+        let newest = args::seq(request.last_seq_id, "last_seq_id")?;
+        let last_message = match &my {
+            Some(my) if newest > 0 => self.last_message(id, newest, user, my).await?,
+            _ => None,
         };
         // Who never opened the world chat has missed nothing in it.
         let has_begun = stored.is_some() || id != ConversationId::World;
@@ -79,8 +87,19 @@ impl ConversationApi {
             true => self.unread_mentions(id, user, seq).await?,
             false => 0,
         };
+        let version = args::seq(request.announcement_version, "announcement_version")?;
+        let announcement = match version {
+            0 => AnnouncementReads::default(),
+            of => {
+                let reads = self.shared.db.announcement_reads(id, user, of).await;
+                reads.map_err(failed)?
+            }
+        };
         Ok(GetReadPointerResponse {
-            my,
+            my: my.as_ref().map(convert::own_state),
+            last_message,
+            announcement_read_version: convert::wide(announcement.version),
+            announcement_readers: convert::narrow(announcement.readers),
             unread_mentions: convert::wide(mentions),
             pointer: Some(pointer),
             peer_last_read_seq_id: peer.map(convert::wide),
@@ -93,9 +112,45 @@ impl ConversationApi {
         Ok(found.map_or(0, |(_, count)| count))
     }
 
-    async fn own_state(&self, id: ConversationId, user: UserId) -> Result<OwnState> {
+    pub(super) async fn own_state(&self, id: ConversationId, user: UserId) -> Result<OwnState> {
         let state = self.shared.db.own_state(user, id).await;
         Ok(convert::own_state(&state.map_err(failed)?))
+    }
+
+    /// The newest message as the user's list shows it: what it answers is named without state and
+    /// excerpt. Who deleted nothing costs one look-up by key.
+    async fn last_message(
+        &self,
+        conversation: ConversationId,
+        seq: SeqId,
+        user: UserId,
+        my: &own_state::OwnState,
+    ) -> Result<Option<common::Message>> {
+        let db = &self.shared.db;
+        let query = RangeQuery {
+            conversation,
+            from: Some(seq),
+            to: Some(seq),
+            direction: Direction::Descending,
+            limit: 1,
+            types: Vec::new(),
+            // The number was read from the primary: a replica may be behind it.
+            fresh: true,
+        };
+        let found = db.messages(query).await.map_err(failed)?;
+        let hidden = match my.hidden_count {
+            0 => Vec::new(),
+            _ => {
+                let hidden = db.hidden_among(user, conversation, &[seq]).await;
+                hidden.map_err(failed)?
+            }
+        };
+        let message = found.messages.first().map(convert::message);
+        Ok(match my.sight(seq, &hidden) {
+            Sight::Whole => message,
+            Sight::Hidden => message.map(convert::emptied),
+            Sight::Cleared => None,
+        })
     }
 
     /// Read pointer of one side of a single chat, where the other side may see it.
