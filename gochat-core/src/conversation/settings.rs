@@ -54,6 +54,9 @@ pub struct GroupSettings {
     /// Shown at the top of the group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub announcement: Option<String>,
+    /// What happens to the group is written into its timeline; absent means yes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_messages: Option<bool>,
 }
 
 impl Default for GroupSettings {
@@ -70,6 +73,7 @@ impl Default for GroupSettings {
             slow_mode: None,
             reactions: None,
             announcement: None,
+            system_messages: None,
         }
     }
 }
@@ -214,6 +218,11 @@ impl Settings {
             && role == Role::Member
     }
 
+    /// Whether what happens to the group is written into its timeline. Only groups tell.
+    pub fn system_messages(&self) -> bool {
+        matches!(self, Self::Group(group) if group.system_messages != Some(false))
+    }
+
     /// Whether every member may pin messages, and not only admins and the owner.
     pub fn members_pin(&self) -> bool {
         match self {
@@ -326,6 +335,17 @@ mod tests {
         assert!(!hiding.hides_earlier_from(Role::Admin) && !hiding.hides_earlier_from(Role::Owner));
         for open in ["{}", r#"{"allow_member_view_history":true}"#] {
             assert!(!group(open).hides_earlier_from(Role::Member));
+        }
+    }
+
+    #[test]
+    fn groups_tell_what_happens_to_them_unless_they_say_otherwise() {
+        let group = |json| Settings::parse(ConversationKind::Group, json).unwrap();
+        assert!(group("").system_messages());
+        assert!(group(r#"{"group_settings":{"system_messages":true}}"#).system_messages());
+        assert!(!group(r#"{"group_settings":{"system_messages":false}}"#).system_messages());
+        for kind in [ConversationKind::Single, ConversationKind::World] {
+            assert!(!Settings::defaults(kind).system_messages());
         }
     }
 

@@ -7,6 +7,7 @@ use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UnixMillis, User
 use gochat_core::membership::GroupCommand;
 
 use super::fault::{self, Class};
+use super::owed_messages::owe;
 use super::query::{At, Conn, binds, execute, first, json_ids, one, rows, statements};
 use super::replica::Key;
 use super::run::{Around, work};
@@ -16,7 +17,7 @@ use crate::port::db::{
     Created, DbError, DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MAX_MEMBER_PAGE,
     MemberPage, MemberRow, MembersQuery, NewConversation, SearchPage, SearchQuery,
 };
-use crate::sql::groups::{may_edit, refused, seen};
+use crate::sql::groups::{may_edit, owed_at_creation, owed_of_edit, refused, seen};
 use crate::sql::row::columns;
 
 statements! {
@@ -132,7 +133,10 @@ async fn create(conn: &mut Conn, new: &NewConversation) -> DbResult<Created> {
             }
             members.retain(|user| !deleted.contains(user));
             members::insert_all(conn, new.id, &[new.creator], 3, new.now).await?;
-            members::insert_all(conn, new.id, &members, 1, new.now).await?;
+            let added = members::insert_all(conn, new.id, &members, 1, new.now).await?;
+            let row = existing(conn, new.id).await?;
+            let owed = owed_at_creation(&row, new.creator, &added);
+            owe(conn, new.id, owed.as_slice(), new.now).await?;
         }
         ConversationId::World => {}
     }
@@ -146,7 +150,7 @@ async fn update(
     conn: &mut Conn,
     (id, patch, now): &(ConversationId, ConversationPatch, UnixMillis),
 ) -> DbResult<ConversationRow> {
-    living(conn, *id).await?;
+    let before = living(conn, *id).await?;
     if let Some(user) = patch.by {
         let role = members::one_of(conn, &(*id, user)).await?;
         may_edit(patch, role.map(|member| member.role)).map_err(refused)?;
@@ -167,7 +171,9 @@ async fn update(
         next.version,
     ];
     execute::<Update>(conn, &binds).await?;
-    existing(conn, *id).await
+    let after = existing(conn, *id).await?;
+    owe(conn, *id, &owed_of_edit(&before, &after, patch.by), *now).await?;
+    Ok(after)
 }
 
 pub(super) async fn set_dissolved(
@@ -224,7 +230,7 @@ impl ConversationStore for MysqlDatabase {
         now: UnixMillis,
     ) -> DbResult<GroupOutcome> {
         let keys = [Key::Conversation(id)];
-        self.write(false, &keys, (id, command, now), work!(groups::command))
+        self.write(false, &keys, (id, command, None, now), work!(groups::command))
             .await
     }
 

@@ -10,7 +10,7 @@ use super::{FromRow, Reader, Source};
 use crate::port::db::{
     AuditRow, ConversationEntry, ConversationHead, ConversationRow, DbResult, EndedSession,
     FriendEntry, FriendRequestEntry, FriendRequestRow, HiddenRow, InvitationRow, JoinRequestRow,
-    LinkRow, MemberEntry, MemberRow, MessageEntry, MessageRow, PasswordRow, QuotedRow,
+    LinkRow, MemberEntry, MemberRow, MessageEntry, MessageRow, OwedMessage, PasswordRow, QuotedRow,
     RecentMessage, SigningKeyRow, TargetRow, UserBrief, UserRow,
 };
 use crate::sql::changes::Stand;
@@ -64,6 +64,7 @@ from_row_struct!(SigningKeyRow, 8, {
     generation, kid, algorithm, public_key, sealed_key, created_at, signs_from, retires_at,
 });
 from_row_struct!(AuditRow, 8, { id, at, actor, action, target, address, outcome, detail });
+from_row_struct!(OwedMessage, 5, { id, conversation_id, sender_id, content, created_at });
 from_row_struct!(PasswordRow, 2, { hash, version });
 from_row_struct!(EndedSession, 4, { id, user, ended_at, expires_at });
 from_row_struct!(OwnState, 8, {

@@ -34,6 +34,7 @@ pub(super) struct Upstream<'a> {
     /// Encoded `Forwarded`.
     pub(super) forwarded: &'a [u8],
     pub(super) only_repeat: &'a str,
+    pub(super) system: bool,
 }
 
 impl<'a> Upstream<'a> {
@@ -62,6 +63,7 @@ impl<'a> Upstream<'a> {
                 17 => message.mention_all = value.number()? != 0,
                 18 => message.forwarded = value.bytes()?,
                 19 => message.only_repeat = value.text()?,
+                20 => message.system = value.number()? != 0,
                 _ => {}
             }
         }
@@ -194,7 +196,10 @@ fn form(message: &Upstream<'_>, limits: &DraftLimits) -> Result<Form> {
         });
     }
     if !message.is_change() {
-        let by = Writer::Client;
+        let by = match message.system {
+            true => Writer::Server,
+            false => Writer::Client,
+        };
         let draft = Draft::check(message_type, content, client_msg_id, extra, by, limits)?;
         return Ok(Form {
             change: None,

@@ -1,7 +1,7 @@
 //! Opening conversations.
 
 use gochat_core::account::check_avatar_url;
-use gochat_core::conversation::{Settings, decide_single_chat};
+use gochat_core::conversation::{GroupSettings, Settings, decide_single_chat};
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::friendship::{Pair, Person};
 use gochat_core::ids::{ConversationId, ConversationKind, UserId};
@@ -15,6 +15,7 @@ use super::super::parse;
 use super::info::subject;
 use super::{consent, view};
 use crate::app::App;
+use crate::config::Limits;
 use crate::repo::{People, is_active, person, present};
 
 /// `CreateConversation`.
@@ -105,7 +106,7 @@ async fn group(
         .iter()
         .map(|id| candidate(*id, &people, false))
         .collect();
-    let settings = Settings::defaults(ConversationKind::Group);
+    let settings = first_settings(&app.limits);
     let plan = decide_create(
         creator,
         account.is_guest,
@@ -147,9 +148,23 @@ async fn group(
     };
     let conversation = present(app.repo.create_conversation(request).await?.conversation)?;
     let id = parse::conversation(&conversation.id).map_err(|_| ErrorCode::Internal)?;
-    tell_created(app, &conversation, id, creator, &events).await?;
+    let told = tell_created(app, &conversation, id, creator, &events).await;
+    app.owed.settle(id);
+    told?;
     consent::invite(app, id, creator, &invited).await?;
     view::seen_by(app, conversation, id, creator).await
+}
+
+/// Settings of a new group.
+fn first_settings(limits: &Limits) -> Settings {
+    let quiet = GroupSettings {
+        system_messages: Some(false),
+        ..GroupSettings::default()
+    };
+    match limits.system_messages {
+        true => Settings::defaults(ConversationKind::Group),
+        false => Settings::Group(quiet),
+    }
 }
 
 async fn tell_created(
