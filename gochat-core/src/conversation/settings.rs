@@ -54,7 +54,8 @@ pub struct GroupSettings {
     /// Shown at the top of the group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub announcement: Option<String>,
-    /// What happens to the group is written into its timeline; absent means yes.
+    /// What happens to the group is written into its timeline; absent means yes. Settings that are
+    /// written without it leave it as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system_messages: Option<bool>,
 }
@@ -216,6 +217,16 @@ impl Settings {
     pub fn hides_earlier_from(&self, role: Role) -> bool {
         matches!(self, Self::Group(group) if group.allow_member_view_history == Some(false))
             && role == Role::Member
+    }
+
+    /// These settings, with what their writer may not know left as it is: whether the group tells
+    /// what happens to it.
+    #[must_use]
+    pub fn keeping(mut self, current: &Self) -> Self {
+        if let (Self::Group(new), Self::Group(old)) = (&mut self, current) {
+            new.system_messages = new.system_messages.or(old.system_messages);
+        }
+        self
     }
 
     /// Whether what happens to the group is written into its timeline. Only groups tell.

@@ -36,6 +36,7 @@ mod receipts;
 mod references;
 mod restart;
 mod resync;
+mod system;
 mod typing;
 mod versions;
 mod world;

@@ -1,7 +1,7 @@
 //! Opening conversations.
 
 use gochat_core::account::check_avatar_url;
-use gochat_core::conversation::{GroupSettings, Settings, decide_single_chat};
+use gochat_core::conversation::{Settings, decide_single_chat};
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::friendship::{Pair, Person};
 use gochat_core::ids::{ConversationId, ConversationKind, UserId};
@@ -106,7 +106,7 @@ async fn group(
         .iter()
         .map(|id| candidate(*id, &people, false))
         .collect();
-    let settings = first_settings(&app.limits);
+    let settings = first_settings(&app.limits, &request.settings_json)?;
     let plan = decide_create(
         creator,
         account.is_guest,
@@ -155,16 +155,13 @@ async fn group(
     view::seen_by(app, conversation, id, creator).await
 }
 
-/// Settings of a new group.
-fn first_settings(limits: &Limits) -> Settings {
-    let quiet = GroupSettings {
-        system_messages: Some(false),
-        ..GroupSettings::default()
-    };
-    match limits.system_messages {
-        true => Settings::defaults(ConversationKind::Group),
-        false => Settings::Group(quiet),
+/// Settings of a new group: those that were asked for, completed by what the installation says.
+fn first_settings(limits: &Limits, asked: &str) -> Result<Settings> {
+    let mut group = Settings::parse(ConversationKind::Group, asked)?.group();
+    if group.system_messages.is_none() && !limits.system_messages {
+        group.system_messages = Some(false);
     }
+    Ok(Settings::Group(group))
 }
 
 async fn tell_created(
