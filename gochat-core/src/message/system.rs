@@ -54,7 +54,11 @@ pub enum Entrance {
 /// assert_eq!(SystemMessage::parse("hello"), None);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 pub enum SystemMessage {
     /// The author made the group.
     Created {
@@ -132,7 +136,7 @@ pub enum SystemMessage {
         /// Names of what was changed, ascending: `description`, and those of the settings.
         changed: Vec<String>,
     },
-    /// A message was pinned.
+    /// A message was pinned. Not written by this version of the server.
     Pinned {
         /// Identifier of the message.
         message_id: MessageId,

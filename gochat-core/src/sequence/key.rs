@@ -55,10 +55,7 @@ impl ClientKey {
         let Self { sender, print } = Self::new(sender, client_msg_id);
         Self {
             sender,
-            print: [
-                print[0] ^ MIX[1],
-                ((print[1] ^ MIX[0]) & !SYSTEM) | CHANGE,
-            ],
+            print: [print[0] ^ MIX[1], ((print[1] ^ MIX[0]) & !SYSTEM) | CHANGE],
         }
     }
 

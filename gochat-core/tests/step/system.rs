@@ -51,7 +51,11 @@ fn a_system_message_takes_no_turn_of_slow_mode_from_its_author() {
     bench.store(group(1), facts);
     assert_eq!(bench.send(group(1), 1, &row(1)), Ok(1));
     assert_eq!(bench.send(group(1), 1, "m"), Ok(2));
-    assert_eq!(bench.send(group(1), 1, &row(2)), Ok(3), "and waits for none");
+    assert_eq!(
+        bench.send(group(1), 1, &row(2)),
+        Ok(3),
+        "and waits for none"
+    );
     assert_eq!(bench.send(group(1), 1, "n"), Err(ErrorCode::SlowMode));
 }
 

@@ -51,7 +51,9 @@ pub(crate) fn owed_at_creation(
     members: &[UserId],
 ) -> Option<(UserId, SystemMessage)> {
     let created = SystemMessage::created(&row.name, members);
-    settings(row).system_messages().then_some((creator, created))
+    settings(row)
+        .system_messages()
+        .then_some((creator, created))
 }
 
 /// What an edit owes to the timeline of its group. The settings after the edit say whether the

@@ -230,8 +230,13 @@ impl ConversationStore for MysqlDatabase {
         now: UnixMillis,
     ) -> DbResult<GroupOutcome> {
         let keys = [Key::Conversation(id)];
-        self.write(false, &keys, (id, command, None, now), work!(groups::command))
-            .await
+        self.write(
+            false,
+            &keys,
+            (id, command, None, now),
+            work!(groups::command),
+        )
+        .await
     }
 
     async fn hide(&self, id: ConversationId, user: UserId, now: UnixMillis) -> DbResult<()> {

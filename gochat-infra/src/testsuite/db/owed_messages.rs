@@ -173,7 +173,8 @@ pub async fn who_brings_users_in_tells_it(subject: Subject) {
     for _ in 0..2 {
         db.use_link(&code, user(4), NOW).await.expect("used");
     }
-    let settings = r#"{"group_settings":{"join_approval_required":true,"allow_join_requests":true}}"#;
+    let settings =
+        r#"{"group_settings":{"join_approval_required":true,"allow_join_requests":true}}"#;
     let patch = ConversationPatch {
         settings: Some(settings.to_owned()),
         ..ConversationPatch::default()

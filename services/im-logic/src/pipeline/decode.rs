@@ -381,6 +381,7 @@ mod tests {
             mention_all: false,
             forwarded: &[],
             only_repeat: "",
+            system: false,
         };
         assert_eq!(read, expected);
     }
@@ -415,6 +416,47 @@ mod tests {
             ..message()
         };
         assert_eq!(refers_to(&nobody), Err(ErrorCode::InvalidParams));
+    }
+
+    #[test]
+    fn a_system_message_is_one_of_a_service_under_a_client_id_of_the_system() {
+        let system = UpstreamMessage {
+            system: true,
+            message_type: 4,
+            content: r#"{"kind":"left"}"#.into(),
+            client_msg_id: "system:1-5".into(),
+            ..message()
+        };
+        let Record::Submit(submission) = judge(&system) else {
+            panic!("refused");
+        };
+        assert!(submission.is_system() && submission.resend);
+        let not_marked = UpstreamMessage {
+            system: false,
+            ..system.clone()
+        };
+        let text = UpstreamMessage {
+            message_type: 1,
+            ..system.clone()
+        };
+        let own_id = UpstreamMessage {
+            client_msg_id: "c".into(),
+            ..system.clone()
+        };
+        let under_its_id = UpstreamMessage {
+            client_msg_id: "system:1-5".into(),
+            ..message()
+        };
+        let only_repeat = UpstreamMessage {
+            only_repeat: "MESSAGE_RECALLED".into(),
+            ..under_its_id.clone()
+        };
+        for forged in [not_marked, text, own_id, under_its_id, only_repeat] {
+            assert!(
+                matches!(judge(&forged), Record::Refused { .. }),
+                "{forged:?}"
+            );
+        }
     }
 
     #[test]

@@ -21,7 +21,11 @@ async fn what_happens_to_a_group_is_told_in_words() {
     let Some(room) = Room::open().await else {
         return;
     };
-    let (anna, ben, at) = (&room.anna, &room.ben, format!("/conversations/{}", room.group));
+    let (anna, ben, at) = (
+        &room.anna,
+        &room.ben,
+        format!("/conversations/{}", room.group),
+    );
     let settings = json!({"group_settings": {"system_messages": true}});
     anna.put(&at, json!({"settings": settings})).await.data();
     room.annas.tells("You changed the settings").await;
@@ -43,7 +47,9 @@ async fn what_happens_to_a_group_is_told_in_words() {
     room.annas
         .tells(&format!("You made {} an admin", ben.name))
         .await;
-    room.bens.tells(&format!("{} made you an admin", anna.name)).await;
+    room.bens
+        .tells(&format!("{} made you an admin", anna.name))
+        .await;
     // Messages of people go on below, with their author's name.
     let sent = room.annas.says("welcome").await;
     room.bens.reads(&format!("{sent} .who"), &anna.name).await;
