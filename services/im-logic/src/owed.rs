@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gochat_core::error::{ErrorCode, Result};
+use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::ConversationId;
 use gochat_proto::im::repo::v1 as repo;
 use hashbrown::HashSet;
@@ -57,6 +57,8 @@ struct Sender {
     repo: Repo,
     facts: Announcer,
     messages: Arc<dyn SendMessage>,
+    /// Age from which the change of a row may be one that no instance has announced.
+    unannounced: Duration,
 }
 
 impl Owed {
@@ -89,6 +91,7 @@ impl Outbox {
             repo,
             facts,
             messages,
+            unannounced: sweep.min(Duration::from_secs(1)),
         };
         let outbox = Self {
             owed: owed.clone(),
@@ -175,7 +178,7 @@ impl Sender {
             };
             after_id = last.id;
             // A row among them may be of a change that no instance has announced.
-            if rows.len() > 1 || is_left_behind(last) {
+            if rows.len() > 1 || self.is_old(last) {
                 self.facts.announce(group).await?;
             }
             let mut ids = Vec::new();
@@ -188,13 +191,19 @@ impl Sender {
         }
     }
 
+    /// Whether a change is older than one that is announced at once.
+    fn is_old(&self, row: &repo::OwedMessage) -> bool {
+        let at = u64::try_from(row.created_at_ms).unwrap_or(0);
+        u128::from(clock::now_ms().saturating_sub(at)) >= self.unannounced.as_millis()
+    }
+
     async fn send(&self, rows: &[repo::OwedMessage], ids: &mut Vec<i64>) -> Result<()> {
         for row in rows {
-            match self.messages.system(row).await {
+            let outcome = self.messages.system(row).await;
+            count(&outcome);
+            match outcome {
                 Ok(()) => {}
-                // A version before system messages owns the partition.
-                Err(error) if error.code == ErrorCode::UnsupportedMessageType => return Err(error),
-                Err(error) if error.is_retryable() => return Err(error),
+                Err(error) if may_pass(&error) => return Err(error),
                 // The group is gone, and with it its timeline.
                 Err(error) => tracing::info!(id = row.id, %error, "a system message is dropped"),
             }
@@ -204,8 +213,17 @@ impl Sender {
     }
 }
 
-/// Whether a change is older than any that is announced in time.
-fn is_left_behind(row: &repo::OwedMessage) -> bool {
-    let at = u64::try_from(row.created_at_ms).unwrap_or(0);
-    clock::now_ms().saturating_sub(at) >= 1_000
+/// Whether a later try may succeed. A sequencer from before system messages refuses their type,
+/// until a newer one owns the partition.
+fn may_pass(error: &Error) -> bool {
+    error.is_retryable() || error.code == ErrorCode::UnsupportedMessageType
+}
+
+fn count(outcome: &Result<()>) {
+    let outcome = match outcome {
+        Ok(()) => "sent",
+        Err(error) if may_pass(error) => "put_off",
+        Err(_) => "dropped",
+    };
+    metrics::counter!("gochat_logic_system_messages_total", "outcome" => outcome).increment(1);
 }

@@ -124,6 +124,7 @@ async fn a_new_member_sees_who_came_and_who_was_removed_sees_nothing_later() {
     let (mut new, mut gone) = (b.connect().await, c.connect().await);
     let path = format!("/conversations/{g}/members");
     a.delete(&format!("{path}/{}", c.id)).await.data();
+    history(&a, &g, 2).await;
     a.post(&path, json!({"members": [b.id]})).await.data();
     let frame = new.expect("new-message").await;
     let joined = json!({"kind": "joined", "users": [b.id], "count": 1, "how": "added"});

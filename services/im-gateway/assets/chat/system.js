@@ -11,9 +11,9 @@ function contentOf(m) {
     return {};
   }
 }
-const who = id => (isMe(id) ? 'you' : nameOf(id) || 'somebody');
+const personOf = id => (isMe(id) ? 'you' : nameOf(id) || 'somebody');
 function whom({ users = [], count = users.length }) {
-  const named = users.slice(0, NAMED_MAX).map(who), more = count - named.length;
+  const named = users.slice(0, NAMED_MAX).map(personOf), more = count - named.length;
   if (more > 0) named.push(`${more} ${more === 1 ? 'other' : 'others'}`);
   return named.length > 1 ? `${named.slice(0, -1).join(', ')} and ${named.at(-1)}` : named[0] || 'nobody';
 }
@@ -32,10 +32,10 @@ export function sentence(m) {
     renamed: () => `named the group “${s.title}”`,
     avatar: () => (s.removed ? 'removed the picture' : 'changed the picture'),
     announcement: () => (s.removed ? 'removed the announcement' : 'wrote an announcement'),
-    role: () => `made ${who(s.user)} ${roleOf(s)}`,
-    owner: () => `made ${who(s.user)} the owner`,
-    muted: () => `muted ${s.user ? who(s.user) : 'everybody but the admins'}${until(s)}`,
-    unmuted: () => `let ${s.user ? who(s.user) : 'everybody'} write again`,
+    role: () => `made ${personOf(s.user)} ${roleOf(s)}`,
+    owner: () => `made ${personOf(s.user)} the owner`,
+    muted: () => `muted ${s.user ? personOf(s.user) : 'everybody but the admins'}${until(s)}`,
+    unmuted: () => `let ${s.user ? personOf(s.user) : 'everybody'} write again`,
     settings: () => 'changed the settings',
     pinned: () => 'pinned a message',
   };
