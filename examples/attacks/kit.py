@@ -186,7 +186,9 @@ class User:
         return answer["data"]
 
     def group(self, *others, name="a group"):
-        status, answer = self.do("POST", "/conversations", {"type": 2, "name": name, "memberIds": [o.id for o in others]})
+        """A group that tells nothing of itself, so that all its messages are those of its members."""
+        quiet = {"group_settings": {"system_messages": False}}
+        status, answer = self.do("POST", "/conversations", {"type": 2, "name": name, "memberIds": [o.id for o in others], "settings": quiet})
         assert status == 201, (status, answer)
         return answer["data"]["id"]
 

@@ -56,7 +56,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use events::{Events, Item};
 pub use gochat_core::error::{Error as Refusal, ErrorCode};
 pub use gochat_core::ids::{ConversationId, MessageId, RequestId, Rev, SeqId, UserId};
-pub use gochat_core::message::{QuoteState, Refers};
+pub use gochat_core::message::{Entrance, QuoteState, Refers, SystemMessage};
 pub use gochat_core::sync::{
     Changed, Event, ForwardedFrom, Message, Outgoing, Quote, Reaction, State,
 };

@@ -54,6 +54,10 @@ pub struct NewGroup {
     /// Picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avatar_url: Option<String>,
+    /// Settings that the group begins with, such as
+    /// `{"group_settings": {"system_messages": false}}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<serde_json::Value>,
 }
 
 #[derive(Serialize)]

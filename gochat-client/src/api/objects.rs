@@ -1,6 +1,7 @@
 //! The JSON objects of the contract.
 
 use gochat_core::ids::{ConversationId, MessageId, RequestId, Rev, SeqId, UserId};
+use gochat_core::message::{MessageType, SystemMessage};
 use gochat_core::own_state::OwnState;
 use gochat_core::sync::{self, ForwardedFrom, Quote};
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,15 @@ pub struct Message {
     /// Whether the user deleted it for themselves: it keeps its place and says nothing.
     #[serde(default)]
     pub hidden: bool,
+}
+
+impl Message {
+    /// What happened to the group, of a message that the server wrote; `None` of all others. Kinds
+    /// of a newer server are [`SystemMessage::Other`].
+    pub fn system(&self) -> Option<SystemMessage> {
+        let is_system = MessageType::from_i32(self.message_type) == Some(MessageType::System);
+        SystemMessage::parse(&self.content).filter(|_| is_system)
+    }
 }
 
 /// How often an emoji stands under a message.

@@ -137,6 +137,7 @@ pub fn decide_update(
         if settings.kind() != kind {
             return Err(ErrorCode::InvalidParams.into());
         }
+        settings = settings.keeping(&current.settings);
         announcement = announcement.or(settings.take_announcement());
         update.note("settings", &current.settings.to_json(), &settings.to_json());
     }
@@ -164,6 +165,30 @@ mod tests {
             settings: Settings::defaults(Group),
             announcement: String::new(),
         }
+    }
+
+    #[test]
+    fn settings_of_a_client_that_knows_no_system_messages_leave_them_as_they_are() {
+        let settings = |json: &str| {
+            let json = format!(r#"{{"group_settings":{json}}}"#);
+            Settings::parse(Group, &json).unwrap()
+        };
+        let quiet = Info {
+            settings: settings(r#"{"system_messages":false}"#),
+            ..current()
+        };
+        let change = |json: &str| {
+            let patch = InfoPatch {
+                settings: Some(settings(json)),
+                ..InfoPatch::default()
+            };
+            let update = decide_update(Group, ADMIN, &quiet, &patch).unwrap();
+            let new = update.new_value("settings")?;
+            Some(Settings::parse(Group, new).unwrap().system_messages())
+        };
+        assert_eq!(change("{}"), None, "nothing changes");
+        assert_eq!(change(r#"{"mute_all":true}"#), Some(false));
+        assert_eq!(change(r#"{"system_messages":true}"#), Some(true));
     }
 
     fn rename(name: &str) -> InfoPatch {

@@ -57,6 +57,10 @@ pub struct GroupSettings {
     /// settings that are stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub announcement: Option<String>,
+    /// What happens to the group is written into its timeline; absent means yes. Settings that are
+    /// written without it leave it as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_messages: Option<bool>,
 }
 
 impl Default for GroupSettings {
@@ -74,6 +78,7 @@ impl Default for GroupSettings {
             reactions: None,
             keep_former_texts: None,
             announcement: None,
+            system_messages: None,
         }
     }
 }
@@ -218,6 +223,21 @@ impl Settings {
             && role == Role::Member
     }
 
+    /// These settings, with what their writer may not know left as it is: whether the group tells
+    /// what happens to it.
+    #[must_use]
+    pub fn keeping(mut self, current: &Self) -> Self {
+        if let (Self::Group(new), Self::Group(old)) = (&mut self, current) {
+            new.system_messages = new.system_messages.or(old.system_messages);
+        }
+        self
+    }
+
+    /// Whether what happens to the group is written into its timeline. Only groups tell.
+    pub fn system_messages(&self) -> bool {
+        matches!(self, Self::Group(group) if group.system_messages != Some(false))
+    }
+
     /// Whether every member may pin messages, and not only admins and the owner.
     pub fn members_pin(&self) -> bool {
         match self {
@@ -336,6 +356,17 @@ mod tests {
         assert!(!hiding.hides_earlier_from(Role::Admin) && !hiding.hides_earlier_from(Role::Owner));
         for open in ["{}", r#"{"allow_member_view_history":true}"#] {
             assert!(!group(open).hides_earlier_from(Role::Member));
+        }
+    }
+
+    #[test]
+    fn groups_tell_what_happens_to_them_unless_they_say_otherwise() {
+        let group = |json| Settings::parse(ConversationKind::Group, json).unwrap();
+        assert!(group("").system_messages());
+        assert!(group(r#"{"group_settings":{"system_messages":true}}"#).system_messages());
+        assert!(!group(r#"{"group_settings":{"system_messages":false}}"#).system_messages());
+        for kind in [ConversationKind::Single, ConversationKind::World] {
+            assert!(!Settings::defaults(kind).system_messages());
         }
     }
 

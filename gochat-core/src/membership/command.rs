@@ -107,6 +107,8 @@ pub struct GroupState {
     pub facts: GroupFacts,
     /// Roles of the members among the [named](GroupCommand::names) users.
     pub roles: BTreeMap<UserId, Role>,
+    /// Mutes of those of these members who have one.
+    pub mutes: BTreeMap<UserId, Mute>,
     /// Deleted accounts among the named users, loaded for commands that
     /// [admit](GroupCommand::admits) users: a deleted account becomes no member.
     pub deleted: BTreeSet<UserId>,
@@ -115,6 +117,16 @@ pub struct GroupState {
 impl GroupState {
     fn role(&self, user: UserId) -> Option<Role> {
         self.roles.get(&user).copied()
+    }
+
+    /// The change that gives a member this mute; none when the member has it already, so that a
+    /// repeat changes nothing.
+    fn muting(&self, user: UserId, mute: Mute) -> GroupDecision {
+        let current = self.mutes.get(&user).copied().unwrap_or_default();
+        match current == mute {
+            true => GroupDecision::default(),
+            false => GroupDecision::of(vec![GroupWrite::Mute(user, mute)]),
+        }
     }
 }
 
@@ -250,10 +262,7 @@ fn decide_for_user(
         GroupAct::Mute(user, mute) => {
             let target = (*user, state.role(*user));
             let change = decide_mute(group, standing, target, *mute, now)?;
-            Ok(GroupDecision::of(vec![GroupWrite::Mute(
-                change.user,
-                change.mute,
-            )]))
+            Ok(state.muting(change.user, change.mute))
         }
         // The repeat of a lost answer meets a group that is dissolved already.
         GroupAct::Dissolve if group.dissolved && standing == Standing::Member(Role::Owner) => {
@@ -305,7 +314,7 @@ fn decide_for_system(state: &GroupState, act: &GroupAct) -> Result<GroupDecision
         }
         GroupAct::Mute(user, mute) => {
             state.role(*user).ok_or_else(stranger)?;
-            Ok(GroupDecision::of(vec![GroupWrite::Mute(*user, *mute)]))
+            Ok(state.muting(*user, *mute))
         }
         GroupAct::Dissolve if state.facts.dissolved => Ok(GroupDecision::default()),
         GroupAct::Dissolve => Ok(GroupDecision::of(vec![GroupWrite::Dissolve])),

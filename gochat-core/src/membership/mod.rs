@@ -12,6 +12,7 @@ mod group;
 mod heir;
 mod link;
 mod matrix;
+mod system;
 
 pub use ask::{
     Ask, AskLimits, JOIN_TEXT_MAX_CHARS, JoinAnswer, JoinRequest, JoinStatus, check_join_text,
@@ -32,6 +33,7 @@ pub use link::{
     decide_link_use, decide_revoke, is_link_code, sees_all_links,
 };
 pub use matrix::{Action, Standing};
+pub use system::{told, told_of_edit};
 
 use crate::ids::UnixMillis;
 
@@ -55,6 +57,15 @@ impl Role {
             2 => Some(Self::Admin),
             3 => Some(Self::Owner),
             _ => None,
+        }
+    }
+
+    /// The word used in system messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Admin => "admin",
+            Self::Owner => "owner",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::de::IgnoredAny;
 
+use super::system::{SYSTEM_BYTES_MAX, SYSTEM_ID_PREFIX};
 use super::{ChangeKind, Emoji, MessageType};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -34,9 +35,9 @@ impl Default for DraftLimits {
 /// Who writes a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
-    /// A user's client: system messages are refused.
+    /// A user's client: system messages are refused, and so are client ids of the system.
     Client,
-    /// The server itself.
+    /// The server itself, which writes nothing but system messages, under client ids of its own.
     Server,
 }
 
@@ -116,12 +117,13 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Checks a client id alone.
+    /// Checks the client id of a client's message alone.
     ///
     /// # Errors
     /// `INVALID_PARAMS`.
     pub fn check_client_id(client_msg_id: &str, limits: &DraftLimits) -> Result<()> {
-        check_client_id(client_msg_id, limits.client_id_bytes)
+        check_client_id(client_msg_id, limits.client_id_bytes)?;
+        check_owner(client_msg_id, Writer::Client)
     }
 
     /// Checks type, content, client id and extra; an empty `extra` means there is none.
@@ -138,10 +140,15 @@ impl<'a> Draft<'a> {
         limits: &DraftLimits,
     ) -> Result<Self> {
         let kind = MessageType::from_i32(message_type)
-            .filter(|kind| *kind != MessageType::System || writer == Writer::Server)
+            .filter(|kind| (*kind == MessageType::System) == (writer == Writer::Server))
             .ok_or(ErrorCode::UnsupportedMessageType)?;
-        check_content(content, limits.content_chars)?;
+        let most = match writer {
+            Writer::Client => limits.content_chars,
+            Writer::Server => SYSTEM_BYTES_MAX,
+        };
+        check_content(content, most)?;
         check_client_id(client_msg_id, limits.client_id_bytes)?;
+        check_owner(client_msg_id, writer)?;
         let extra = check_extra(extra, limits.extra_bytes)?;
         Ok(Self {
             kind,
@@ -178,6 +185,18 @@ fn check_client_id(id: &str, most: usize) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// The system's client ids are its own: a client that took the next one would be acknowledged, and
+/// the system's message would count as its repeat and never be written.
+fn check_owner(id: &str, writer: Writer) -> Result<()> {
+    match id.starts_with(SYSTEM_ID_PREFIX) == (writer == Writer::Server) {
+        true => Ok(()),
+        false => Err(Error::new(
+            ErrorCode::InvalidParams,
+            "Client message ids that begin with `system:` are the server's.",
+        )),
+    }
 }
 
 fn check_extra(extra: &str, most: usize) -> Result<Option<&str>> {
@@ -250,7 +269,18 @@ mod tests {
             Err(ErrorCode::UnsupportedMessageType)
         );
         let limits = DraftLimits::default();
-        assert!(Draft::check(4, "x", "c", "", Writer::Server, &limits).is_ok());
+        let by_server = |kind, id| Draft::check(kind, "x", id, "", Writer::Server, &limits).is_ok();
+        assert!(by_server(4, "system:1-1"));
+        assert!(!by_server(1, "system:1-1") && !by_server(4, "c"));
+    }
+
+    #[test]
+    fn client_ids_of_the_system_are_refused_to_clients() {
+        let invalid = Err(ErrorCode::InvalidParams);
+        assert_eq!(check(1, "x", "system:1-1", ""), invalid);
+        let alone = Draft::check_client_id("system:1-1", &DraftLimits::default());
+        assert_eq!(alone.map_err(|error| error.code), invalid);
+        assert_eq!(check(1, "x", "system", ""), Ok(()));
     }
 
     #[test]

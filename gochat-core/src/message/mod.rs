@@ -10,6 +10,7 @@ mod former;
 mod kind;
 mod references;
 mod state;
+mod system;
 mod tally;
 
 pub use change::{ChangeKind, EDIT_WINDOW_MS, EDITS_MAX, RECALL_WINDOW_MS, Windows};
@@ -21,4 +22,7 @@ pub use references::{
     EXCERPT_CHARS, Forwarded, MENTIONS_MAX, QuoteState, References, Refers, Reply, excerpt,
 };
 pub use state::{PINS_MAX, State, Target, Wish};
+pub use system::{
+    Entrance, SYSTEM_BYTES_MAX, SYSTEM_ID_PREFIX, SYSTEM_USERS_MAX, SystemMessage, system_client_id,
+};
 pub use tally::{REACTION_KINDS_MAX, REACTIONS_PER_USER_MAX, Tally};

@@ -24,6 +24,8 @@ pub struct Target {
     pub pinned: bool,
     /// Reactions to the message.
     pub reactions: Tally,
+    /// Whether the system wrote the message: then it never changes.
+    pub system: bool,
 }
 
 impl Target {
@@ -37,6 +39,7 @@ impl Target {
             edits: 0,
             pinned: false,
             reactions: Tally::default(),
+            system: false,
         }
     }
 }
@@ -88,13 +91,20 @@ impl State {
     /// ```
     ///
     /// # Errors
-    /// * All kinds: `MESSAGE_RECALLED`.
+    /// * All kinds: `MESSAGE_RECALLED`; `UNSUPPORTED_MESSAGE_TYPE` for system messages, which nobody
+    ///   changes.
     /// * Edits: `NOT_THE_AUTHOR`, `EDIT_TIME_EXCEEDED`, `TOO_MANY_EDITS`.
     /// * Recalls: `FORBIDDEN` where they are switched off, `INSUFFICIENT_PERMISSION` for all but the
     ///   author and moderators, `RECALL_TIME_EXCEEDED` for an author who comes too late.
     /// * Reactions: `REACTION_NOT_ALLOWED` without an emoji, `TOO_MANY_REACTIONS`.
     /// * Pins: `TOO_MANY_PINS`.
     pub fn judge(&self, wish: &Wish) -> Result<()> {
+        if self.target.system {
+            return Err(Error::new(
+                ErrorCode::UnsupportedMessageType,
+                "System messages can't be changed.",
+            ));
+        }
         match wish.kind {
             ChangeKind::Edit => self.target.judge_edit(wish),
             ChangeKind::Recall => self.target.judge_recall(wish),
@@ -221,6 +231,19 @@ mod tests {
             moderator,
             now,
             windows: WINDOWS,
+        }
+    }
+
+    #[test]
+    fn nobody_changes_a_system_message() {
+        let mut state = state();
+        state.target.system = true;
+        for kind in ChangeKind::ALL {
+            for (operator, moderator) in [(1, false), (1, true), (2, true)] {
+                let judged = state.judge(&wish(kind, operator, moderator, 1_000));
+                let code = judged.map_err(|error| error.code);
+                assert_eq!(code, Err(ErrorCode::UnsupportedMessageType), "{kind:?}");
+            }
         }
     }
 

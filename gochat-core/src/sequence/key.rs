@@ -1,9 +1,11 @@
 //! What recognises a resend.
 
 use crate::ids::UserId;
+use crate::message::SYSTEM_ID_PREFIX;
 
 /// A sender and a 128-bit fingerprint of the id the client chose for a message or a change; windows
-/// keep 96 bits of it, one of which tells changes from messages.
+/// keep 96 bits of it. One of them tells changes from messages, one tells messages of the system
+/// from messages of people.
 ///
 /// The sender is kept exactly: nobody can craft an id that collides with somebody else's. A
 /// collision among one sender's own ids takes chance of about 2⁻⁷⁰ per window, or a sender who
@@ -26,12 +28,17 @@ pub struct ClientKey {
 }
 
 impl ClientKey {
-    /// The key of a message.
+    /// The key of a message. A client id that begins with [`SYSTEM_ID_PREFIX`] is one of the
+    /// system's: [`Draft::check`](crate::message::Draft::check) refuses it to clients.
     pub fn new(sender: UserId, client_msg_id: &str) -> Self {
         let [first, rest] = fingerprint(client_msg_id.as_bytes());
+        let marks = match client_msg_id.starts_with(SYSTEM_ID_PREFIX) {
+            true => SYSTEM,
+            false => 0,
+        };
         Self {
             sender,
-            print: [first, rest & !CHANGE],
+            print: [first, (rest & !(CHANGE | SYSTEM)) | marks],
         }
     }
 
@@ -48,7 +55,7 @@ impl ClientKey {
         let Self { sender, print } = Self::new(sender, client_msg_id);
         Self {
             sender,
-            print: [print[0] ^ MIX[1], (print[1] ^ MIX[0]) | CHANGE],
+            print: [print[0] ^ MIX[1], ((print[1] ^ MIX[0]) & !SYSTEM) | CHANGE],
         }
     }
 
@@ -64,6 +71,19 @@ impl ClientKey {
         is_change(self.print[1] as u32)
     }
 
+    /// Whether it is the key of a message that the system wrote.
+    ///
+    /// ```
+    /// use gochat_core::ids::UserId;
+    /// use gochat_core::sequence::ClientKey;
+    /// let a = UserId::new(1).unwrap();
+    /// assert!(ClientKey::new(a, "system:1-5").is_system() && !ClientKey::new(a, "c-1").is_system());
+    /// assert!(!ClientKey::of_change(a, "system:1-5").is_system());
+    /// ```
+    pub fn is_system(&self) -> bool {
+        is_system(self.print[1] as u32)
+    }
+
     /// A well mixed hash for tables.
     pub(super) fn hash(&self) -> u64 {
         hash(self.sender, self.print[0])
@@ -77,6 +97,14 @@ impl ClientKey {
 
 /// Bit of a fingerprint that tells changes from messages; windows keep it.
 const CHANGE: u64 = 1;
+
+/// Bit of a fingerprint that tells messages of the system from messages of people.
+const SYSTEM: u64 = 2;
+
+/// Whether the rest of a fingerprint, as windows keep it, is that of a message of the system.
+pub(super) fn is_system(print_rest: u32) -> bool {
+    u64::from(print_rest) & SYSTEM != 0
+}
 
 /// Whether the rest of a fingerprint, as windows keep it, is that of a change.
 pub(super) fn is_change(print_rest: u32) -> bool {

@@ -151,19 +151,21 @@ impl ConversationLog {
         }
     }
 
-    /// Author and numbers of a message inside the window whose `rev` is above `after`.
+    /// Author and numbers of a message inside the window whose `rev` is above `after`, and whether
+    /// the system wrote it.
     pub fn message(
         &self,
         id: MessageId,
         after: Rev,
         now: UnixMillis,
-    ) -> Option<(UserId, Assigned)> {
+    ) -> Option<(UserId, Assigned, bool)> {
         let entry = self.window.of(id, after, self.head, now)?;
-        Some((entry.sender(), self.assigned(entry)))
+        Some((entry.sender(), self.assigned(entry), entry.is_system()))
     }
 
     /// When this user's newest message inside the window was sent, to the second; `None` when that was
-    /// before `since`. Looks no further back.
+    /// before `since`. Looks no further back. Messages that the system wrote in the user's name
+    /// don't count.
     pub fn last_sent(&self, user: UserId, since: UnixMillis) -> Option<UnixMillis> {
         let since = u32::try_from(since / 1000).unwrap_or(u32::MAX);
         let at = self.window.last_sent(user, since)?;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashTable;
 
-use super::key::{ClientKey, hash, is_change};
+use super::key::{ClientKey, hash, is_change, is_system};
 use super::log::{Head, Recorded};
 use crate::ids::{MessageId, Rev, SeqId, UnixMillis, UserId};
 
@@ -62,6 +62,11 @@ impl Entry {
     /// Who sent the message or made the change.
     pub(super) fn sender(&self) -> UserId {
         self.sender
+    }
+
+    /// Whether the system wrote it.
+    pub(super) fn is_system(&self) -> bool {
+        is_system(self.print_rest)
     }
 
     /// Position of the message, or of the one that was changed.
@@ -146,10 +151,11 @@ impl Window {
     }
 
     /// When this user's newest message in the ring was sent, in Unix seconds; `None` when that was
-    /// before `since`.
+    /// before `since`. Messages that the system wrote in the user's name don't count.
     pub(super) fn last_sent(&self, user: UserId, since: u32) -> Option<u32> {
         let young = self.ring.iter().rev().take_while(|e| e.at_secs >= since);
-        let mut own = young.filter(|e| e.sender == user && !is_change(e.print_rest));
+        let by_hand = |e: &&Entry| !is_change(e.print_rest) && !e.is_system();
+        let mut own = young.filter(|e| e.sender == user && by_hand(e));
         own.next().map(|entry| entry.at_secs)
     }
 

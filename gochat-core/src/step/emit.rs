@@ -105,8 +105,13 @@ impl Emitter {
                 to_members(&members, out, effects)
             }
             Strategy::Deferred => {
-                // The task leaves the author out, who is served at once.
-                let plan = self.make_plan(&[out.author], out, effects);
+                // The task leaves the author out, who is served at once. The author of a system
+                // message may have left the group.
+                let facts = slot.facts.as_ref();
+                let has_left = facts.is_some_and(|facts| facts.is_stranger(slot.id, out.author));
+                let author = [out.author];
+                let served = if has_left { &[][..] } else { &author[..] };
+                let plan = self.make_plan(served, out, effects);
                 effects.list.push(Effect::Persist {
                     message,
                     changed,

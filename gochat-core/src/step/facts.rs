@@ -253,6 +253,22 @@ impl Facts {
         self.judge_guest(conversation, sender)
     }
 
+    /// Whether a system message may be written: into every group that is not dissolved.
+    pub(super) fn judge_system(&self, conversation: ConversationId) -> Result<()> {
+        match conversation {
+            ConversationId::Group(_) if self.dissolved => {
+                Err(ErrorCode::ConversationDissolved.into())
+            }
+            ConversationId::Group(_) => Ok(()),
+            _ => Err(ErrorCode::UnsupportedMessageType.into()),
+        }
+    }
+
+    /// Whether it is known that `user` is no member of `conversation`.
+    pub(super) fn is_stranger(&self, conversation: ConversationId, user: UserId) -> bool {
+        self.members.standing(conversation, user) == Some(None)
+    }
+
     /// Whether `user` may change messages of `conversation` in this way now, and with which standing.
     /// Edits, reactions and pins speak, and are judged like a message. Taking back is open to
     /// members who may not speak. In the world chat nobody pins.

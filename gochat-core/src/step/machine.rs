@@ -57,6 +57,8 @@ pub type Mark = u64;
 /// * A group and the world chat have budgets of their own ([`Limits::pace`]), charged after
 ///   everything else was judged: repeats and refused messages cost nothing, nor does an aborted
 ///   batch. A new owner begins with full ones.
+/// * A system message ([`Submission::is_system`]) is held to none of the rules for people: only a
+///   group that is dissolved, and a conversation that is none, refuse it. It costs nothing.
 /// * In a group in slow mode a plain member waits between two messages that got a number; a repeat
 ///   is acked at once.
 /// * A conversation whose newest messages may not be in the database yet is never evicted: the
@@ -459,6 +461,16 @@ impl PartitionMachine {
             Some(facts) if slot.loaded && !saturated => facts,
             _ => return Ok(Admission::Refused(ErrorCode::ServiceUnavailable.into())),
         };
+        if submission.is_system() {
+            return match facts.judge_system(slot.id) {
+                Err(error) => Ok(Admission::Refused(error)),
+                Ok(()) => {
+                    let message_id = ids()?;
+                    let assigned = slot.log.append(submission.key, message_id, self.now);
+                    Ok(Admission::New(ix, sequenced(assigned), None, None))
+                }
+            };
+        }
         let user = submission.sender();
         let sender = view.sender(user);
         let judged = match submission.change {

@@ -104,6 +104,11 @@ pub struct Quoted {
 }
 
 impl Submission {
+    /// Whether the system wrote the message, in the name of the user whose command it tells of.
+    pub fn is_system(&self) -> bool {
+        self.key.is_system()
+    }
+
     /// Message that is answered.
     pub(super) fn reply_to(&self) -> Option<MessageId> {
         self.refers.as_ref()?.reply_to

@@ -216,8 +216,11 @@ impl Slot {
             return None;
         }
         // Not stored: a message of this moment, or none.
-        if let Some((author, sent)) = self.log.message(id, self.looked_to, now) {
-            return Some(Some(Target::new(sent.seq, author, sent.at)));
+        if let Some((author, sent, system)) = self.log.message(id, self.looked_to, now) {
+            return Some(Some(Target {
+                system,
+                ..Target::new(sent.seq, author, sent.at)
+            }));
         }
         (self.log.known_from(now) <= self.looked_to.saturating_add(1)).then_some(None)
     }

@@ -3,7 +3,7 @@
 use super::{Changed, ForwardedFrom, Quote};
 use crate::error::Error;
 use crate::ids::{ConversationId, MessageId, ParseIdError, Rev, SeqId, UserId};
-use crate::message::Refers;
+use crate::message::{MessageType, Refers, SystemMessage};
 use crate::session::frame::{ClientFrame, NewMessage, SendMessage};
 
 /// A message in a timeline.
@@ -105,6 +105,25 @@ impl Message {
         self.mentions.clear();
         (self.extra, self.reply_to, self.forwarded_from) = (None, None, None);
         self.mention_all = false;
+    }
+
+    /// What happened to the group, of a message that the server wrote; `None` of all others. Kinds
+    /// of a newer server are [`SystemMessage::Other`].
+    ///
+    /// ```
+    /// # use gochat_core::ids::{ConversationId, MessageId, UserId};
+    /// use gochat_core::message::SystemMessage;
+    /// use gochat_core::sync::Message;
+    /// let (id, author) = (MessageId::new(7).unwrap(), UserId::new(1).unwrap());
+    /// let mut message = Message::new(ConversationId::World, id, author);
+    /// message.content = r#"{"kind":"left"}"#.into();
+    /// assert_eq!(message.system(), None);
+    /// message.message_type = 4;
+    /// assert_eq!(message.system(), Some(SystemMessage::Left));
+    /// ```
+    pub fn system(&self) -> Option<SystemMessage> {
+        let is_system = MessageType::from_i32(self.message_type) == Some(MessageType::System);
+        SystemMessage::parse(&self.content).filter(|_| is_system)
     }
 
     /// Makes the message what it is after a change. Gives false, and leaves it alone, when it is as

@@ -12,3 +12,4 @@ mod resends;
 mod rules;
 mod simulation;
 mod support;
+mod system;

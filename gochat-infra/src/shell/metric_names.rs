@@ -161,6 +161,11 @@ const METRICS: &[(Kind, &str, &str)] = &[
     ),
     (
         Counter,
+        "gochat_logic_system_messages_total",
+        "System messages of groups, by what became of them.",
+    ),
+    (
+        Counter,
         "gochat_messages_persisted_total",
         "Message rows written by im-task.",
     ),

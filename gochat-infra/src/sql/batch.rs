@@ -1,6 +1,7 @@
 //! What a batch of messages and changes means for its conversations.
 
 use gochat_core::ids::{ConversationId, MessageId, Rev, SeqId, UnixMillis, UserId};
+use gochat_core::message::{MessageType, SystemMessage};
 use hashbrown::{HashMap, HashSet};
 
 use crate::port::db::{NewChange, NewMessage, SaveOutcome};
@@ -60,6 +61,12 @@ impl Pending {
     }
 }
 
+/// Whether the message tells that its author has left the group.
+fn is_farewell(message: &NewMessage) -> bool {
+    message.message_type == MessageType::System.as_i32()
+        && SystemMessage::parse(&message.content) == Some(SystemMessage::Left)
+}
+
 impl Touched {
     fn new(id: ConversationId) -> Self {
         Self {
@@ -77,8 +84,11 @@ impl Touched {
     /// A message that is stored under this `rev`.
     pub(crate) fn note(&mut self, message: &NewMessage, rev: Rev) {
         self.move_to(message.seq_id, message.id, rev.max(message.seq_id));
-        let own = self.authors.entry(message.sender_id).or_default();
-        *own = (*own).max(message.seq_id);
+        // Who left a group has no pointer in it any more.
+        if !is_farewell(message) {
+            let own = self.authors.entry(message.sender_id).or_default();
+            *own = (*own).max(message.seq_id);
+        }
     }
 
     /// A change that was stored now.

@@ -1,12 +1,13 @@
 //! Groups as core judges them, and its refusals as the port says them.
 
-use gochat_core::conversation::{Announcement, Seen, Settings};
+use gochat_core::conversation::{Announcement, Info, Seen, Settings};
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, UnixMillis, UserId};
 use gochat_core::membership::{
-    Action, Entry, FailedUser, GroupAct, GroupCommand, GroupFacts, GroupState, JoinStatus, Mute,
-    Role, Standing,
+    Action, Entry, FailedUser, GroupAct, GroupCommand, GroupDecision, GroupFacts, GroupState,
+    JoinStatus, Mute, Role, Standing, told, told_of_edit,
 };
+use gochat_core::message::{Entrance, SystemMessage};
 
 use crate::port::db::{ConversationPatch, ConversationRow, DbError, GroupOutcome, LinkRow};
 
@@ -19,27 +20,90 @@ pub(crate) fn refused(e: Error) -> DbError {
     }
 }
 
+/// A member that a command names: user, role, the columns of the mute.
+pub(crate) type NamedMember = (UserId, i32, bool, Option<u64>);
+
+fn settings(row: &ConversationRow) -> Settings {
+    let kind = row.kind();
+    Settings::parse(kind, &row.settings).unwrap_or_else(|error| {
+        tracing::warn!(conversation = %row.id, %error, "stored settings can't be read: defaults rule");
+        Settings::defaults(kind)
+    })
+}
+
+/// Who brings users into a group and how, where a command of the system stands for that.
+pub(crate) type Brought = Option<(UserId, Entrance)>;
+
+/// What a command owes to the timeline of its group.
+pub(crate) fn owed(
+    row: &ConversationRow,
+    command: &GroupCommand,
+    decision: &GroupDecision,
+    brought: Brought,
+) -> Option<(UserId, SystemMessage)> {
+    told(command, decision, brought).filter(|_| settings(row).system_messages())
+}
+
+/// What a new group owes to its timeline; `members` are those beside the creator.
+pub(crate) fn owed_at_creation(
+    row: &ConversationRow,
+    creator: UserId,
+    members: &[UserId],
+) -> Option<(UserId, SystemMessage)> {
+    let created = SystemMessage::created(&row.name, members);
+    settings(row)
+        .system_messages()
+        .then_some((creator, created))
+}
+
+/// What an edit owes to the timeline of its group. The settings after the edit say whether the
+/// group tells; an edit of the system tells nothing.
+pub(crate) fn owed_of_edit(
+    before: &ConversationRow,
+    after: &ConversationRow,
+    by: Option<UserId>,
+) -> Vec<(UserId, SystemMessage)> {
+    let (from, to) = (info(before), info(after));
+    match by.filter(|_| to.settings.system_messages()) {
+        None => Vec::new(),
+        Some(by) => {
+            let told = told_of_edit(&from, &to).into_iter();
+            told.map(|message| (by, message)).collect()
+        }
+    }
+}
+
+fn info(row: &ConversationRow) -> Info {
+    Info {
+        name: row.name.clone(),
+        avatar_url: row.avatar_url.clone(),
+        description: row.description.clone(),
+        settings: settings(row),
+        announcement: row.announcement.text.clone(),
+    }
+}
+
 /// The state of a group: its row, the members among the users a command names, and those of them
 /// whose accounts are deleted.
 pub(crate) fn state(
     row: &ConversationRow,
-    roles: Vec<(UserId, i32)>,
+    members: Vec<NamedMember>,
     deleted: Vec<UserId>,
 ) -> GroupState {
-    let kind = row.kind();
-    let settings = Settings::parse(kind, &row.settings).unwrap_or_else(|error| {
-        tracing::warn!(conversation = %row.id, %error, "stored settings can't be read: defaults rule");
-        Settings::defaults(kind)
+    let mutes = members.iter().map(|(user, _, muted, until)| {
+        let mute = Mute::from_columns(*muted, until.unwrap_or(0));
+        (*user, mute)
     });
-    let roles = roles.into_iter();
     GroupState {
+        mutes: mutes.filter(|(_, mute)| *mute != Mute::None).collect(),
         facts: GroupFacts {
             member_count: row.member_count,
-            settings: settings.group(),
+            settings: settings(row).group(),
             dissolved: row.dissolved,
         },
-        roles: roles
-            .filter_map(|(user, role)| Some((user, Role::from_i32(role)?)))
+        roles: members
+            .iter()
+            .filter_map(|(user, role, ..)| Some((*user, Role::from_i32(*role)?)))
             .collect(),
         deleted: deleted.into_iter().collect(),
     }

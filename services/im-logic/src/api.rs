@@ -1,12 +1,15 @@
 //! The gRPC half of the service, put together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gochat_core::error::Result;
 use gochat_core::ids::UnixMillis;
 use gochat_infra::port::mq::Mq;
 use gochat_infra::rpc::Channel;
 use gochat_infra::token::KnownTokens;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::app::{App, SendMessage};
@@ -16,6 +19,7 @@ use crate::budgets::Budgets;
 use crate::config::Config;
 use crate::events::Events;
 use crate::facts::Announcer;
+use crate::owed::Outbox;
 use crate::proofs::Proofs;
 use crate::repo::Repo;
 use crate::rpc;
@@ -35,6 +39,8 @@ pub struct Ports {
 #[derive(Clone)]
 pub struct Api {
     app: Arc<App>,
+    /// Taken by whoever runs it.
+    outbox: Arc<Mutex<Option<Outbox>>>,
 }
 
 impl Api {
@@ -80,17 +86,33 @@ impl Api {
         )
         .with_cap(config.auth.sessions_per_user)
         .with_clock(clock);
+        let facts = Announcer::new(Arc::clone(&ports.mq), config.limits.facts_timeout());
+        let sweep = Duration::from_millis(config.limits.system_sweep_ms);
+        let (owed, outbox) = Outbox::new(repo.clone(), facts.clone(), sender.clone(), sweep);
         let app = App {
             audit,
             auth,
             budgets,
-            facts: Announcer::new(Arc::clone(&ports.mq), config.limits.facts_timeout()),
+            facts,
             repo,
             events,
             sender,
+            owed,
             limits: config.limits.clone(),
         };
-        Ok(Self { app: Arc::new(app) })
+        Ok(Self {
+            app: Arc::new(app),
+            outbox: Arc::new(Mutex::new(Some(outbox))),
+        })
+    }
+
+    /// Sends system messages of groups until `shutdown`. One call of an instance does it; further
+    /// ones return at once.
+    pub async fn send_owed(&self, shutdown: CancellationToken) {
+        let outbox = self.outbox.lock().take();
+        if let Some(outbox) = outbox {
+            outbox.run(shutdown).await;
+        }
     }
 
     /// The services, to be called in process or served over HTTP/2.

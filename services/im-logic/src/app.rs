@@ -8,6 +8,7 @@ use gochat_core::ids::{ConversationId, MessageId, Rev, SeqId, UserId};
 use gochat_core::message::ChangeKind;
 use gochat_proto::common::v1::Forwarded;
 use gochat_proto::im::logic::v1::{SendMessageRequest, SendMessageResponse};
+use gochat_proto::im::repo::v1::OwedMessage;
 
 use crate::audit::Audit;
 use crate::auth::Auth;
@@ -15,6 +16,7 @@ use crate::budgets::Budgets;
 use crate::config::Limits;
 use crate::events::Events;
 use crate::facts::Announcer;
+use crate::owed::Owed;
 use crate::repo::Repo;
 
 /// Puts a message on its way through the log and waits for the ack.
@@ -33,6 +35,13 @@ pub trait SendMessage: Send + Sync {
         forwarded: Option<Result<Forwarded>>,
         trace_id: &str,
     ) -> Result<SendMessageResponse>;
+
+    /// Writes a system message that is owed. Resolves once it has its place; repeats give no second
+    /// one.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send). One that no retry helps with means that it can never be written.
+    async fn system(&self, owed: &OwedMessage) -> Result<()>;
 
     /// Changes a message. Resolves once the change is durable and has its `rev`.
     ///
@@ -82,5 +91,7 @@ pub(crate) struct App {
     /// Tells sequencers that facts changed; resolves once they have passed the news.
     pub(crate) facts: Announcer,
     pub(crate) sender: Arc<dyn SendMessage>,
+    /// Has system messages sent.
+    pub(crate) owed: Owed,
     pub(crate) limits: Limits,
 }

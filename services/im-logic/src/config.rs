@@ -344,6 +344,12 @@ pub struct Limits {
     /// user or group isn't asked again, in seconds. Requests before it are refused with
     /// `RATE_LIMITED`. 0 = none. Default 86,400.
     pub request_cooldown_s: u64,
+    /// Whether new groups write what happens to them into their timelines: the value of
+    /// `system_messages` in the settings they begin with. Default true.
+    pub system_messages: bool,
+    /// Time between two looks for system messages that an instance left unsent, and the age from
+    /// which they count as left, in milliseconds. Default 5,000.
+    pub system_sweep_ms: u64,
     /// How long a change waits until its sequencer has passed it, in milliseconds. Default 8,000,
     /// below the gateway's deadline for a call.
     pub facts_timeout_ms: u64,
@@ -370,6 +376,8 @@ impl Default for Limits {
             join_requests_per_user: 20,
             join_requests_per_group: 500,
             request_cooldown_s: REQUEST_COOLDOWN_MS / 1_000,
+            system_messages: true,
+            system_sweep_ms: 5_000,
             facts_timeout_ms: 8_000,
         }
     }

@@ -16,6 +16,7 @@ pub mod cluster;
 pub mod config;
 mod events;
 mod facts;
+mod owed;
 pub mod pipeline;
 mod proofs;
 mod repo;

@@ -13,7 +13,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, UserId};
-use gochat_core::message::{ChangeForm, Draft, DraftLimits, Refers, Writer};
+use gochat_core::message::{
+    ChangeForm, Draft, DraftLimits, MessageType, Refers, Writer, system_client_id,
+};
 use gochat_core::text;
 use gochat_infra::port::mq::{
     self, Batch, Consumer, Headers, Mq, MqError, MqErrorKind, MqResult, OutRecord, Producer,
@@ -24,6 +26,7 @@ use gochat_infra::telemetry::{self, Kind, Span};
 use gochat_infra::topics;
 use gochat_proto::common::v1::{self, Message, UserInfo};
 use gochat_proto::im::logic::v1::{SendMessageRequest, SendMessageResponse};
+use gochat_proto::im::repo::v1::OwedMessage;
 use gochat_proto::mq::v1::{
     self as wire, DownstreamKind, DownstreamMessage, Forwarded, UpstreamKind, UpstreamMessage,
 };
@@ -194,6 +197,25 @@ impl SendMessage for SendPath {
         };
         let answer = self.exchange(message).await?;
         accepted(answer).map(|answer| response(request, answer))
+    }
+
+    /// Always as a resend: an instance that died may have sent it.
+    async fn system(&self, owed: &OwedMessage) -> Result<()> {
+        let number = |n: i64| u64::try_from(n).unwrap_or(0);
+        let message = UpstreamMessage {
+            trace_id: self.trace_id(""),
+            user_id: owed.sender_id.clone(),
+            gateway_id: self.gateway_id.clone(),
+            conversation_id: owed.conversation_id.clone(),
+            message_type: MessageType::System.as_i32(),
+            content: owed.content.clone(),
+            client_msg_id: system_client_id(number(owed.id), number(owed.created_at_ms)),
+            timestamp: clock::now_s(),
+            resend: true,
+            system: true,
+            ..Default::default()
+        };
+        accepted(self.exchange(message).await?).map(drop)
     }
 
     async fn change(&self, wish: ChangeWish, trace_id: &str) -> Result<Changed> {

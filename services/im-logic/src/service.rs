@@ -104,7 +104,12 @@ impl Service {
         };
         let workers = pipeline::run(self.config.pipeline, self.pipeline, stop.clone());
         let acks = self.acks.run(stop.clone());
-        let (workers, acks) = tokio::join!(half(Box::pin(workers)), half(Box::pin(acks)));
+        let api = self.api.clone();
+        let (workers, acks, ()) = tokio::join!(
+            half(Box::pin(workers)),
+            half(Box::pin(acks)),
+            api.send_owed(stop.clone())
+        );
         self.api.flush().await;
         workers.and(acks).map_err(Error::from)
     }

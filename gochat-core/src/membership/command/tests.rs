@@ -2,12 +2,18 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::conversation::GroupSettings;
+use crate::membership::told;
+use crate::message::SystemMessage;
+
+/// Whether a command changed anything, and the system message it gives.
+type Told = (bool, Option<(UserId, SystemMessage)>);
 
 /// A group as a store keeps it, and the store's transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stored {
     owner: Option<UserId>,
     members: BTreeMap<UserId, Role>,
+    mutes: BTreeMap<UserId, Mute>,
     dissolved: bool,
     max_members: u32,
 }
@@ -28,6 +34,7 @@ impl Stored {
         Self {
             owner: Some(user(1)),
             members: roles.map(|(n, role)| (user(n), role)).into(),
+            mutes: BTreeMap::new(),
             dissolved: false,
             max_members,
         }
@@ -46,6 +53,7 @@ impl Stored {
                 dissolved: self.dissolved,
             },
             roles: named.iter().filter_map(role).collect(),
+            mutes: self.mutes.clone(),
             deleted: BTreeSet::new(),
         }
     }
@@ -58,15 +66,27 @@ impl Stored {
                 }
                 GroupWrite::Delete(user, _) => {
                     assert!(self.members.remove(user).is_some(), "the row was there");
+                    self.mutes.remove(user);
                 }
                 GroupWrite::Role(user, old, new) => {
                     assert_eq!(self.members.insert(*user, *new), Some(*old));
                 }
                 GroupWrite::Owner(user) => self.owner = Some(*user),
-                GroupWrite::Mute(user, _) => assert!(self.members.contains_key(user)),
+                GroupWrite::Mute(user, mute) => {
+                    assert!(self.members.contains_key(user));
+                    assert_ne!(self.mutes.insert(*user, *mute).unwrap_or_default(), *mute);
+                }
                 GroupWrite::Dissolve => self.dissolved = true,
             }
         }
+    }
+
+    /// Runs a command and says what it tells; `None` when it is refused.
+    fn tells(&mut self, command: &GroupCommand) -> Option<Told> {
+        let decision = decide(&self.load(command), command, 1_000).ok()?;
+        self.write(&decision);
+        let told = told(command, &decision, None);
+        Some((!decision.writes.is_empty(), told))
     }
 
     fn run(&mut self, command: &GroupCommand) -> bool {
@@ -144,6 +164,26 @@ proptest! {
             let room = usize::try_from(max).unwrap().max(before);
             prop_assert!(group.members.len() <= room, "{command:?} → {group:?}");
             prop_assert!(!dissolved || group.dissolved, "nothing revives a group");
+        }
+    }
+
+    /// Every command of a user that changes a group gives exactly one system message, written in
+    /// the user's name, and its repeat gives none; dissolving is the one exception.
+    #[test]
+    fn a_command_that_changes_something_tells_it_once(
+        commands in prop::collection::vec(a_command(), 1..30),
+    ) {
+        let mut group = Stored::new(5);
+        for command in &commands {
+            let Some((changed, told)) = group.tells(command) else { continue };
+            let speaks = changed && command.act != GroupAct::Dissolve;
+            match (command.by, &told) {
+                (Operator::User(by), Some((author, _))) => prop_assert!(speaks && by == *author),
+                (Operator::User(_), None) => prop_assert!(!speaks, "{command:?}"),
+                (Operator::System, told) => prop_assert!(told.is_none()),
+            }
+            let again = group.tells(command);
+            prop_assert!(!matches!(again, Some((_, Some(_)))), "{again:?}");
         }
     }
 

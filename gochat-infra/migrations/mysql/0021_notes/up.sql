@@ -31,3 +31,9 @@ CREATE TABLE IF NOT EXISTS former_texts (
     written_at      DATETIME(3) NOT NULL, -- when the message began to say it
     PRIMARY KEY (conversation_id, seq_id, edit_no)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
+
+-- Announcements stood in the settings before; the next edit of those takes them out.
+UPDATE conversations SET announcement_version = 1, announcement_at = data_updated_at, announcement_by = owner_id,
+    announcement = JSON_UNQUOTE(JSON_EXTRACT(settings, '$.group_settings.announcement'))
+WHERE type = 2 AND announcement_version = 0 AND CASE WHEN JSON_VALID(settings)
+    THEN COALESCE(JSON_UNQUOTE(JSON_EXTRACT(settings, '$.group_settings.announcement')), '') <> '' ELSE 0 END;

@@ -27,3 +27,9 @@ CREATE TABLE former_texts (
     written_at      INTEGER NOT NULL, -- when the message began to say it
     PRIMARY KEY (conversation_id, seq_id, edit_no)
 ) WITHOUT ROWID;
+
+-- Announcements stood in the settings before; the next edit of those takes them out.
+UPDATE conversations SET announcement_version = 1, announcement_at = data_updated_at, announcement_by = owner_id,
+    announcement = json_extract(settings, '$.group_settings.announcement')
+WHERE type = 2 AND CASE WHEN json_valid(settings)
+    THEN coalesce(json_extract(settings, '$.group_settings.announcement'), '') <> '' ELSE 0 END;

@@ -7,6 +7,7 @@ use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UnixMillis, User
 use gochat_core::membership::GroupCommand;
 
 use super::fault::{self, Class};
+use super::owed_messages::owe;
 use super::query::{At, Conn, binds, execute, first, json_ids, one, rows, statements};
 use super::replica::Key;
 use super::run::{Around, work};
@@ -16,7 +17,7 @@ use crate::port::db::{
     Created, DbError, DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MAX_MEMBER_PAGE,
     MemberPage, MemberRow, MembersQuery, NewConversation, SearchPage, SearchQuery,
 };
-use crate::sql::groups::{announced, may_edit, refused, seen};
+use crate::sql::groups::{announced, may_edit, owed_at_creation, owed_of_edit, refused, seen};
 use crate::sql::row::columns;
 
 statements! {
@@ -133,7 +134,10 @@ async fn create(conn: &mut Conn, new: &NewConversation) -> DbResult<Created> {
             }
             members.retain(|user| !deleted.contains(user));
             members::insert_all(conn, new.id, &[new.creator], 3, new.now).await?;
-            members::insert_all(conn, new.id, &members, 1, new.now).await?;
+            let added = members::insert_all(conn, new.id, &members, 1, new.now).await?;
+            let row = existing(conn, new.id).await?;
+            let owed = owed_at_creation(&row, new.creator, &added);
+            owe(conn, new.id, owed.as_slice(), new.now).await?;
         }
         ConversationId::World => {}
     }
@@ -147,7 +151,7 @@ async fn update(
     conn: &mut Conn,
     (id, patch, now): &(ConversationId, ConversationPatch, UnixMillis),
 ) -> DbResult<ConversationRow> {
-    let row = living(conn, *id).await?;
+    let before = living(conn, *id).await?;
     if let Some(user) = patch.by {
         let role = members::one_of(conn, &(*id, user)).await?;
         may_edit(patch, role.map(|member| member.role)).map_err(refused)?;
@@ -158,7 +162,7 @@ async fn update(
         changed_at,
     };
     let next = decide_edit(current, seen(patch), *now).map_err(refused)?;
-    let announcement = announced(row.announcement, patch, *now);
+    let announcement = announced(before.announcement.clone(), patch, *now);
     let binds = binds![
         *id,
         patch.name.as_ref(),
@@ -173,7 +177,9 @@ async fn update(
         announcement.by,
     ];
     execute::<Update>(conn, &binds).await?;
-    existing(conn, *id).await
+    let after = existing(conn, *id).await?;
+    owe(conn, *id, &owed_of_edit(&before, &after, patch.by), *now).await?;
+    Ok(after)
 }
 
 pub(super) async fn set_dissolved(
@@ -230,8 +236,13 @@ impl ConversationStore for MysqlDatabase {
         now: UnixMillis,
     ) -> DbResult<GroupOutcome> {
         let keys = [Key::Conversation(id)];
-        self.write(false, &keys, (id, command, now), work!(groups::command))
-            .await
+        self.write(
+            false,
+            &keys,
+            (id, command, None, now),
+            work!(groups::command),
+        )
+        .await
     }
 
     async fn hide(&self, id: ConversationId, user: UserId, now: UnixMillis) -> DbResult<()> {

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{RequestId, UnixMillis, UserId};
+use gochat_core::message::Entrance;
 
 use super::query::{At, Conn, binds, execute, first, json_array, one, rows, statements};
 use super::replica::Key;
@@ -89,7 +90,8 @@ async fn answer(
     let joined = match accept {
         false => None,
         true => {
-            let args = (row.conversation_id, acceptance(user), now);
+            let brought = Some((user, Entrance::Invitation));
+            let args = (row.conversation_id, acceptance(user), brought, now);
             Some(groups::command(conn, &args).await?)
         }
     };

@@ -7,11 +7,12 @@ use gochat_core::membership::{GroupCommand, GroupState, GroupWrite, decide};
 use super::announcements;
 use super::conversations::{existing, held, set_dissolved, unknown};
 use super::members::insert_all;
+use super::owed_messages::owe;
 use super::query::{
     At, Bind, Conn, Rows, binds, execute, execute_rows, json_array, rows, statements,
 };
 use crate::port::db::{ConversationRow, DbResult, GroupOutcome, UserStatus};
-use crate::sql::groups::{mute_columns, refused, state};
+use crate::sql::groups::{Brought, NamedMember, mute_columns, owed, refused, state};
 
 const POINTERS_AT_HEAD: Rows = Rows {
     head: "INSERT INTO user_read_pointers (user_id, conversation_id, last_read_seq_id, updated_at) VALUES ",
@@ -23,7 +24,7 @@ const POINTERS_AT_HEAD: Rows = Rows {
 
 statements! {
     // ?1 conversation, ?2 JSON array of users
-    RolesOf = "SELECT m.user_id, m.role FROM \
+    RolesOf = "SELECT m.user_id, m.role, m.muted, m.muted_until FROM \
         JSON_TABLE(CONVERT(?2 USING utf8mb4), '$[*]' COLUMNS (id BIGINT PATH '$')) j \
         STRAIGHT_JOIN conversation_members m ON m.conversation_id = ?1 AND m.user_id = j.id";
     // ?1 JSON array of users. Their rows are held, so that none of them is deleted before the
@@ -69,24 +70,26 @@ pub(super) async fn loaded(
 ) -> DbResult<(ConversationRow, GroupState)> {
     let row = held(conn, id).await?.ok_or_else(unknown)?;
     let named = json_array(names);
-    let roles: Vec<(UserId, i32)> = rows::<RolesOf, _>(conn, &binds![id, named]).await?;
+    let members: Vec<NamedMember> = rows::<RolesOf, _>(conn, &binds![id, named]).await?;
     let deleted = match admits {
         true => deleted(conn, names).await?,
         false => Vec::new(),
     };
-    let state = state(&row, roles, deleted);
+    let state = state(&row, members, deleted);
     Ok((row, state))
 }
 
 pub(super) async fn command(
     conn: &mut Conn,
-    (id, command, now): &(ConversationId, GroupCommand, UnixMillis),
+    (id, command, brought, now): &(ConversationId, GroupCommand, Brought, UnixMillis),
 ) -> DbResult<GroupOutcome> {
     let (row, state) = loaded(conn, *id, &command.names(), command.admits()).await?;
     let decision = decide(&state, command, *now).map_err(refused)?;
     for change in &decision.writes {
         write(conn, &row, change, *now).await?;
     }
+    let owed = owed(&row, command, &decision, *brought);
+    owe(conn, *id, owed.as_slice(), *now).await?;
     Ok(GroupOutcome {
         conversation: existing(conn, *id).await?,
         decision,

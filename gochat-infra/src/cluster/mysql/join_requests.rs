@@ -7,6 +7,7 @@ use gochat_core::ids::{ConversationId, RequestId, UnixMillis, UserId};
 use gochat_core::membership::{
     Ask, AskLimits, JoinAnswer, JoinStatus, decide_ask, decide_join_answer,
 };
+use gochat_core::message::Entrance;
 
 use super::query::{At, Conn, binds, execute, first, one, rows, statements};
 use super::replica::Key;
@@ -116,7 +117,8 @@ async fn answer(
         JoinAnswer::Nothing => (row.status, None),
         JoinAnswer::Refuse => (JoinStatus::Rejected, None),
         JoinAnswer::Admit => {
-            let done = groups::command(conn, &(id, acceptance(user), now)).await?;
+            let brought = Some((by, Entrance::Request));
+            let done = groups::command(conn, &(id, acceptance(user), brought, now)).await?;
             (join_status(&done), Some(done))
         }
     };

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConversationId, UnixMillis, UserId};
 use gochat_core::membership::{Entry, decide_link, decide_link_use, decide_revoke};
+use gochat_core::message::Entrance;
 
 use super::query::{At, Conn, binds, execute, first, one, rows, statements};
 use super::replica::Key;
@@ -106,7 +107,8 @@ async fn join(
         Err(e) if e.code == ErrorCode::UserAlreadyInConversation => return Ok((link, None)),
         verdict => direct(verdict)?,
     }
-    let args = (link.conversation_id, acceptance(*user), *now);
+    let brought = Some((*user, Entrance::Link));
+    let args = (link.conversation_id, acceptance(*user), brought, *now);
     let done = groups::command(conn, &args).await?;
     if !done.decision.added().is_empty() {
         count(conn, code).await?;

@@ -53,6 +53,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(17, "+reactions", "0017_reactions"),
     migration!(18, "+references", "0018_references"),
     migration!(19, "+hidden_messages", "0019_hidden_messages"),
+    migration!(20, "+owed_messages", "0020_owed_messages"),
     migration!(21, "+notes", "0021_notes"),
 ];
 

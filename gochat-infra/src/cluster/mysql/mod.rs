@@ -45,6 +45,7 @@ mod members;
 mod mentions;
 mod messages;
 mod migrate;
+mod owed_messages;
 mod own_states;
 mod places;
 mod pointers;

@@ -7,6 +7,7 @@ use gochat_core::error::ErrorCode;
 use gochat_core::ids::{ConversationId, ConversationKind, SeqId, UnixMillis, UserId};
 use gochat_core::membership::GroupCommand;
 
+use super::owed_messages::owe;
 use super::query::{binds, execute, first, json_ids, one, rows, statements};
 use super::{SqliteDatabase, facts, groups, list, members, mentions};
 use crate::port::db::{
@@ -14,7 +15,7 @@ use crate::port::db::{
     Created, DbError, DbResult, FactsRequest, GroupOutcome, ListPage, ListQuery, MemberPage,
     MemberRow, MembersQuery, NewConversation, SearchPage, SearchQuery,
 };
-use crate::sql::groups::{announced, may_edit, refused, seen};
+use crate::sql::groups::{announced, may_edit, owed_at_creation, owed_of_edit, refused, seen};
 use crate::sql::row::columns;
 
 statements! {
@@ -104,7 +105,9 @@ fn create(conn: &mut SqliteConnection, new: &NewConversation) -> DbResult<Create
             }
             members.retain(|user| !deleted.contains(user));
             members::insert_all(conn, new.id, &[new.creator], 3, new.now)?;
-            members::insert_all(conn, new.id, &members, 1, new.now)?;
+            let added = members::insert_all(conn, new.id, &members, 1, new.now)?;
+            let owed = owed_at_creation(&existing(conn, new.id)?, new.creator, &added);
+            owe(conn, new.id, owed.as_slice(), new.now)?;
         }
         _ => {}
     }
@@ -120,7 +123,7 @@ fn update(
     patch: &ConversationPatch,
     now: UnixMillis,
 ) -> DbResult<ConversationRow> {
-    let row = living(conn, id)?;
+    let before = living(conn, id)?;
     if let Some(user) = patch.by {
         let role = members::one_of(conn, id, user)?.map(|member| member.role);
         may_edit(patch, role).map_err(refused)?;
@@ -131,7 +134,7 @@ fn update(
         changed_at,
     };
     let next = decide_edit(current, seen(patch), now).map_err(refused)?;
-    let announcement = announced(row.announcement, patch, now);
+    let announcement = announced(before.announcement.clone(), patch, now);
     execute::<Update>(
         conn,
         &binds![
@@ -148,7 +151,9 @@ fn update(
             announcement.by,
         ],
     )?;
-    existing(conn, id)
+    let after = existing(conn, id)?;
+    owe(conn, id, &owed_of_edit(&before, &after, patch.by), now)?;
+    Ok(after)
 }
 
 #[async_trait]
@@ -196,7 +201,7 @@ impl ConversationStore for SqliteDatabase {
         now: UnixMillis,
     ) -> DbResult<GroupOutcome> {
         self.write(2 + command.names().len(), move |conn| {
-            groups::command(conn, id, &command, now)
+            groups::command(conn, id, &command, None, now)
         })
         .await
     }

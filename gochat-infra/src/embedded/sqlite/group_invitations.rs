@@ -5,6 +5,7 @@ use diesel::sqlite::SqliteConnection;
 use gochat_core::error::ErrorCode;
 use gochat_core::ids::{RequestId, UnixMillis, UserId};
 use gochat_core::membership::GroupCommand;
+use gochat_core::message::Entrance;
 
 use super::query::{binds, execute, first, json_array, one, rows, statements};
 use super::{SqliteDatabase, groups};
@@ -76,7 +77,9 @@ fn answer(
         false => None,
         true => {
             let command: GroupCommand = acceptance(user);
-            Some(groups::command(conn, row.conversation_id, &command, now)?)
+            let brought = Some((user, Entrance::Invitation));
+            let id = row.conversation_id;
+            Some(groups::command(conn, id, &command, brought, now)?)
         }
     };
     execute::<Delete>(conn, &binds![id])?;

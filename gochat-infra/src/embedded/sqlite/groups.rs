@@ -8,12 +8,13 @@ use gochat_core::membership::{GroupCommand, GroupState, GroupWrite, decide};
 use super::announcements;
 use super::conversations::{existing, set_dissolved};
 use super::members::insert_all;
+use super::owed_messages::owe;
 use super::query::{binds, execute, json_array, rows, statements};
 use crate::port::db::{ConversationRow, DbResult, GroupOutcome};
-use crate::sql::groups::{mute_columns, refused, state};
+use crate::sql::groups::{Brought, NamedMember, mute_columns, owed, refused, state};
 
 statements! {
-    RolesOf = "SELECT m.user_id, m.role FROM json_each(?2) j CROSS JOIN conversation_members m \
+    RolesOf = "SELECT m.user_id, m.role, m.muted, m.muted_until FROM json_each(?2) j CROSS JOIN conversation_members m \
                ON m.conversation_id = ?1 AND m.user_id = j.value";
     Deleted = "SELECT u.id FROM json_each(?1) j CROSS JOIN users u ON u.id = j.value \
                WHERE u.status = 2";
@@ -53,12 +54,12 @@ pub(super) fn loaded(
 ) -> DbResult<(ConversationRow, GroupState)> {
     let row = existing(conn, id)?;
     let named = json_array(names);
-    let roles: Vec<(UserId, i32)> = rows::<RolesOf, _>(conn, &binds![id, &named])?;
+    let members: Vec<NamedMember> = rows::<RolesOf, _>(conn, &binds![id, &named])?;
     let deleted = match admits {
         true => deleted(conn, names)?,
         false => Vec::new(),
     };
-    let state = state(&row, roles, deleted);
+    let state = state(&row, members, deleted);
     Ok((row, state))
 }
 
@@ -66,6 +67,7 @@ pub(super) fn command(
     conn: &mut SqliteConnection,
     id: ConversationId,
     command: &GroupCommand,
+    brought: Brought,
     now: UnixMillis,
 ) -> DbResult<GroupOutcome> {
     let (row, state) = loaded(conn, id, &command.names(), command.admits())?;
@@ -73,6 +75,8 @@ pub(super) fn command(
     for change in &decision.writes {
         write(conn, &row, change, now)?;
     }
+    let owed = owed(&row, command, &decision, brought);
+    owe(conn, id, owed.as_slice(), now)?;
     Ok(GroupOutcome {
         conversation: existing(conn, id)?,
         decision,

@@ -6,6 +6,7 @@ use gochat_core::ids::{ConversationId, RequestId, UnixMillis, UserId};
 use gochat_core::membership::{
     Ask, AskLimits, JoinAnswer, JoinStatus, decide_ask, decide_join_answer,
 };
+use gochat_core::message::Entrance;
 
 use super::query::{binds, execute, first, one, rows, statements};
 use super::{SqliteDatabase, groups, links};
@@ -104,7 +105,8 @@ fn answer(
         JoinAnswer::Nothing => (row.status, None),
         JoinAnswer::Refuse => (JoinStatus::Rejected, None),
         JoinAnswer::Admit => {
-            let done = groups::command(conn, id, &acceptance(user), now)?;
+            let brought = Some((by, Entrance::Request));
+            let done = groups::command(conn, id, &acceptance(user), brought, now)?;
             let status = join_status(&done);
             (status, Some(done))
         }

@@ -5,6 +5,7 @@ use diesel::sqlite::SqliteConnection;
 use gochat_core::error::{Error, ErrorCode};
 use gochat_core::ids::{ConversationId, UnixMillis, UserId};
 use gochat_core::membership::{Entry, decide_link, decide_link_use, decide_revoke};
+use gochat_core::message::Entrance;
 
 use super::query::{binds, execute, first, one, rows, statements};
 use super::{SqliteDatabase, groups};
@@ -98,7 +99,13 @@ fn join(
         Err(e) if e.code == ErrorCode::UserAlreadyInConversation => return Ok((link, None)),
         verdict => direct(verdict)?,
     }
-    let done = groups::command(conn, link.conversation_id, &acceptance(user), now)?;
+    let done = groups::command(
+        conn,
+        link.conversation_id,
+        &acceptance(user),
+        Some((user, Entrance::Link)),
+        now,
+    )?;
     if !done.decision.added().is_empty() {
         count(conn, code)?;
         link.used += 1;

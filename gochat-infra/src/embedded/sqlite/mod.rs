@@ -37,6 +37,7 @@ mod mentions;
 mod messages;
 mod migrate;
 mod options;
+mod owed_messages;
 mod own_states;
 mod places;
 #[cfg(test)]

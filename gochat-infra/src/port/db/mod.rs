@@ -8,7 +8,8 @@
 //! What holds for all of them:
 //!
 //! * Time is passed in (`now`, Unix milliseconds). No adapter asks a clock for business data.
-//! * Ids are produced by the caller; an adapter makes none.
+//! * Ids are produced by the caller; an adapter makes none but the numbers of owed messages, whose
+//!   order is that of the transactions.
 //! * A list answer never holds more than [`MAX_PAGE`] rows (the fan-out pages have
 //!   [`MAX_MEMBER_PAGE`], changes [`MAX_CHANGES_PAGE`]); larger limits are cut, not refused.
 //! * Reads see every write that was answered before they started.
@@ -33,6 +34,7 @@ mod link;
 mod list;
 mod message;
 mod migrate;
+mod owed_message;
 mod own_state;
 mod place;
 mod session;
@@ -72,6 +74,7 @@ pub use message::{
     ReactionsQuery, ReadOutcome, RecallOutcome, SaveOutcome,
 };
 pub use migrate::{MigrationStatus, Migrator, is_additive};
+pub use owed_message::{OwedMessage, OwedMessageStore, OwedQuery};
 pub use own_state::{ClearOutcome, HiddenRow, OwnOutcome, OwnStateStore};
 pub use place::{PLACES_PER_USER, PlaceStore};
 pub use session::{
@@ -104,6 +107,7 @@ pub trait Database:
     + InvitationLinkStore
     + OwnStateStore
     + AnnouncementStore
+    + OwedMessageStore
     + JoinRequestStore
     + PlaceStore
     + InvitationStore

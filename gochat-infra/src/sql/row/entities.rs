@@ -12,7 +12,7 @@ use crate::port::db::{
     AnnouncementReader, AnnouncementReads, AuditRow, ConversationEntry, ConversationHead,
     ConversationRow, DbResult, EndedSession, FriendEntry, FriendRequestEntry, FriendRequestRow,
     HiddenRow, InvitationRow, JoinRequestRow, LinkRow, MemberEntry, MemberRow, MessageEntry,
-    MessageRow, PasswordRow, QuotedRow, RecentMessage, SigningKeyRow, TargetRow, UserBrief,
+    MessageRow, OwedMessage, PasswordRow, QuotedRow, RecentMessage, SigningKeyRow, TargetRow, UserBrief,
     UserRow,
 };
 use crate::sql::changes::Stand;
@@ -69,6 +69,7 @@ from_row_struct!(SigningKeyRow, 8, {
     generation, kid, algorithm, public_key, sealed_key, created_at, signs_from, retires_at,
 });
 from_row_struct!(AuditRow, 8, { id, at, actor, action, target, address, outcome, detail });
+from_row_struct!(OwedMessage, 5, { id, conversation_id, sender_id, content, created_at });
 from_row_struct!(PasswordRow, 2, { hash, version });
 from_row_struct!(EndedSession, 4, { id, user, ended_at, expires_at });
 from_row_struct!(OwnState, 8, {

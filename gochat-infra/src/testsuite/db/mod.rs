@@ -21,6 +21,7 @@ mod list;
 mod members;
 mod messages;
 mod migrations;
+mod owed_messages;
 mod own_states;
 mod places;
 mod pointers;
@@ -55,6 +56,7 @@ pub use list::*;
 pub use members::*;
 pub use messages::*;
 pub use migrations::*;
+pub use owed_messages::*;
 pub use own_states::*;
 pub use places::*;
 pub use pointers::*;
@@ -349,6 +351,13 @@ macro_rules! db_suite {
             of_racing_first_keys_one_stays,
             a_new_key_retires_the_one_before,
             a_key_retires_at_once_when_told_to,
+            a_change_of_a_group_owes_its_message,
+            a_change_that_is_refused_or_repeated_owes_nothing,
+            who_brings_users_in_tells_it,
+            a_group_that_tells_nothing_owes_nothing,
+            owed_messages_are_listed_and_settled,
+            numbers_of_owed_messages_are_never_given_again,
+            who_left_reads_nothing_by_the_farewell,
             audit_records_are_kept_once,
             audit_records_are_found,
             old_audit_records_are_deleted,

@@ -113,6 +113,7 @@ impl Cluster {
         let base = [
             "gateway.listen=127.0.0.1:0",
             "gateway.rates.disabled=true",
+            "logic.limits.system_messages=false",
             "logic.budgets.disabled=true",
             "gateway.websocket.rate=100000",
             "gateway.websocket.burst=100000",

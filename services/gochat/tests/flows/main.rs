@@ -38,6 +38,7 @@ mod receipts;
 mod references;
 mod restart;
 mod resync;
+mod system;
 mod typing;
 mod versions;
 mod world;

@@ -1,6 +1,7 @@
 import { $, arrange, avatar, el, timeOf, dayOf } from './dom.js';
 import { conversations, current, isMe, nameOf, titleOf, view } from './state.js';
-import { summary } from './text.js';
+import { sentence } from './system.js';
+import { SYSTEM, summary } from './text.js';
 
 // The list of conversations, newest activity first.
 const rows = new Map(); // id -> { node, said }
@@ -11,6 +12,7 @@ export const byActivity = () => [...conversations.values()].sort((a, b) => (b.up
 function preview(c) {
   const m = c.lastMessage;
   if (!m) return '';
+  if (m.messageType === SYSTEM && !m.hidden) return sentence(m);
   const who = isMe(m.senderId) ? 'You: ' : c.type !== 1 && nameOf(m.senderId) ? nameOf(m.senderId) + ': ' : '';
   return who + summary(m);
 }

@@ -3,10 +3,10 @@ import { avatar, button, el, fullTimeOf, timeOf } from './dom.js';
 import { Log } from './log.js';
 import { again, discard } from './outbox.js';
 import { current, isMe, nameOf, namesMe } from './state.js';
-import { pieces, summary } from './text.js';
+import { sentence, usersOf } from './system.js';
+import { SYSTEM, pieces, summary } from './text.js';
 
 // One message. What its buttons do is found by `data-do`, in messages.js.
-const SYSTEM = 4;
 
 // The names that a message may show as names, by name.
 function named(m) {
@@ -57,7 +57,7 @@ function bubble(m, editor) {
   return [
     m.forwardedFrom && el('div', { class: 'forwarded' }, '↪ Forwarded from ', el('bdi', {}, m.forwardedFrom.senderName || nameOf(m.forwardedFrom.senderId) || 'somebody')),
     m.replyTo && quote(m.replyTo),
-    editor || (m.messageType > 1 && m.messageType !== SYSTEM ? el('p', { class: 'text' }, el('i', {}, summary(m) + ' '), m.content) : textOf(m)),
+    editor || (m.messageType > 1 ? el('p', { class: 'text' }, el('i', {}, summary(m) + ' '), m.content) : textOf(m)),
     !editor && marks(m),
   ];
 }
@@ -70,7 +70,7 @@ function reactionsOf(m) {
 
 // `isNext` follows a message of the same author; `editor` stands in the place of the text.
 export function messageNode(m, { isNext, editor }) {
-  if (m.messageType === SYSTEM) return el('div', { class: 'day' }, m.content);
+  if (m.messageType === SYSTEM) return el('div', { class: 'day system', dir: 'auto' }, sentence(m));
   const own = isMe(m.senderId), name = m.sender?.username || nameOf(m.senderId) || m.senderId;
   const classes = ['msg', own && 'me', m.deleted && 'gone', isNext && 'next', namesMe(m) && 'named', m.pinned && 'pinned', editor && 'editing'];
   const shown = current()?.type !== 1 && !own;
@@ -96,6 +96,6 @@ export function pendingNode(sent) {
 
 // What a drawn message depends on beside the message itself.
 export function surroundings(m) {
-  const c = current(), names = [m.senderId, m.replyTo?.senderId, m.forwardedFrom?.senderId, ...(m.mentions || [])].map(nameOf);
+  const c = current(), names = [m.senderId, m.replyTo?.senderId, m.forwardedFrom?.senderId, ...(m.mentions || []), ...(m.messageType === SYSTEM ? usersOf(m) : [])].map(nameOf);
   return JSON.stringify([names, session?.user.id, c?.type, c?.type === 1 && isMe(m.senderId) && m.seqId <= c.peerLastReadSeqId]);
 }

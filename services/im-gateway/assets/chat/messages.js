@@ -6,7 +6,8 @@ import { messageNode, pendingNode, surroundings } from './message.js';
 import { waiting } from './outbox.js';
 import { changed, conversations, currentLog, drawNow, isMe, nameOf } from './state.js';
 import { load, loadNewer, loadOlder } from './sync.js';
-import { summary } from './text.js';
+import { sentence } from './system.js';
+import { SYSTEM, summary } from './text.js';
 
 // The messages of the open conversation.
 const GROUPED_S = 300; // messages of one author within this time are drawn together
@@ -39,7 +40,7 @@ function nodesOf(log) {
     if (isNewDay) nodes.push(between('day ' + day, () => el('div', { class: 'day', role: 'separator' }, day)));
     const isFirstUnread = log.readTo !== undefined && m.seqId > log.readTo && (before?.m.seqId ?? 0) <= log.readTo && !isMe(m.senderId);
     if (isFirstUnread) nodes.push(between('unread', () => el('div', { class: 'day unread', role: 'separator' }, 'New messages')));
-    const isNext = !isNewDay && !isFirstUnread && before.m.senderId === m.senderId && m.createdAt - before.m.createdAt < GROUPED_S;
+    const isNext = !isNewDay && !isFirstUnread && before.m.messageType !== SYSTEM && before.m.senderId === m.senderId && m.createdAt - before.m.createdAt < GROUPED_S;
     nodes.push(nodeOf(m, isNext));
     before = { m, day };
   }
@@ -65,7 +66,7 @@ export function drawMessages() {
   for (const [key, node] of kept) if (!node.isConnected) kept.delete(key);
   if (focused && !focused.isConnected) refocus(focused.dataset.id, focusedIn);
   const isKept = drawn.get(active)?.node.isConnected && (!wasAtBottom || logBox().contains(document.activeElement));
-  activate(isKept ? active : log.messages.findLast(m => !m.hidden)?.id);
+  activate(isKept ? active : log.messages.findLast(m => !m.hidden && m.messageType !== SYSTEM)?.id);
   if (isOther && log.loaded || wasAtBottom && log.atEnd) scrollToEnd(isOther && log);
   else if (anchor) {
     const now = anchor.isConnected ? anchor : drawn.get(anchor.dataset.id)?.node;
@@ -85,7 +86,7 @@ function scrollToEnd(opened) {
 function tellNew(log, isOther) {
   if (!isOther && log.atEnd) {
     const fresh = log.messages.filter(m => m.seqId > shown.last && !m.hidden && !isMe(m.senderId)).slice(-3);
-    if (fresh.length) announce(fresh.map(m => `${m.sender?.username || nameOf(m.senderId) || ''}: ${summary(m)}`).join('. '));
+    if (fresh.length) announce(fresh.map(m => (m.messageType === SYSTEM ? sentence(m) : `${m.sender?.username || nameOf(m.senderId) || ''}: ${summary(m)}`)).join('. '));
   }
   shown = { id: log.id, last: Math.max(isOther ? 0 : shown.last, log.last) };
 }

@@ -1,6 +1,7 @@
 // What stands in a text: names, links, and how it is quoted.
 const EXCERPT = 100;
-const KINDS_OF_MESSAGE = { 2: 'Picture', 3: 'File', 5: 'Voice message', 6: 'Video' };
+export const SYSTEM = 4; // type of the messages that the server writes
+const KINDS_OF_MESSAGE = { 2: 'Picture', 3: 'File', 4: 'Change of the group', 5: 'Voice message', 6: 'Video' };
 const WORD = /[\p{L}\p{N}_]/u;
 
 // The first characters of a text, as the server quotes it: nothing of other types and of what is gone.

@@ -28,13 +28,14 @@ macro_rules! modules {
 }
 
 /// Modules of the script, each behind those it imports.
-const MODULES: [(&str, &str); 19] = modules![
+const MODULES: [(&str, &str); 20] = modules![
     "proof.js",
     "dom.js",
     "text.js",
     "log.js",
     "api.js",
     "state.js",
+    "system.js",
     "sync.js",
     "outbox.js",
     "socket.js",

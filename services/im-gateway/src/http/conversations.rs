@@ -141,6 +141,10 @@ pub(super) struct CreateBody {
     description: Option<String>,
     #[serde(default, alias = "avatar_url")]
     avatar_url: Option<String>,
+    /// Settings a group begins with, for example `{"group_settings": {"system_messages": false}}`.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    settings: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -232,6 +236,12 @@ pub(super) async fn list(
     }))
 }
 
+/// Settings as the services pass them on; empty when there are none.
+fn settings_json(settings: Option<serde_json::Map<String, serde_json::Value>>) -> String {
+    let settings = settings.map(serde_json::Value::Object);
+    settings.map(|json| json.to_string()).unwrap_or_default()
+}
+
 /// Opens a single chat or creates a group. An existing single chat is answered with 200.
 #[utoipa::path(post, path = "/conversations", tag = "conversations", security(("bearer" = [])),
     request_body = CreateBody, responses(
@@ -255,6 +265,7 @@ pub(super) async fn create(
         avatar_url: body.avatar_url.unwrap_or_default(),
         description: body.description.unwrap_or_default(),
         member_ids: user_ids(members)?,
+        settings_json: settings_json(body.settings),
     };
     let clients = &gw.backend.conversations;
     let call = gw
@@ -340,10 +351,7 @@ pub(super) async fn update(
         description: body.description.unwrap_or_default(),
         update_mask,
         expected_updated_at: body.updated_at.unwrap_or(0),
-        settings_json: body
-            .settings
-            .map(|s| serde_json::Value::Object(s).to_string())
-            .unwrap_or_default(),
+        settings_json: settings_json(body.settings),
         announcement: body.announcement.unwrap_or_default(),
         expected_version,
     };

@@ -34,6 +34,7 @@ pub(super) struct Upstream<'a> {
     /// Encoded `Forwarded`.
     pub(super) forwarded: &'a [u8],
     pub(super) only_repeat: &'a str,
+    pub(super) system: bool,
 }
 
 impl<'a> Upstream<'a> {
@@ -62,6 +63,7 @@ impl<'a> Upstream<'a> {
                 17 => message.mention_all = value.number()? != 0,
                 18 => message.forwarded = value.bytes()?,
                 19 => message.only_repeat = value.text()?,
+                20 => message.system = value.number()? != 0,
                 _ => {}
             }
         }
@@ -194,7 +196,10 @@ fn form(message: &Upstream<'_>, limits: &DraftLimits) -> Result<Form> {
         });
     }
     if !message.is_change() {
-        let by = Writer::Client;
+        let by = match message.system {
+            true => Writer::Server,
+            false => Writer::Client,
+        };
         let draft = Draft::check(message_type, content, client_msg_id, extra, by, limits)?;
         return Ok(Form {
             change: None,
@@ -376,6 +381,7 @@ mod tests {
             mention_all: false,
             forwarded: &[],
             only_repeat: "",
+            system: false,
         };
         assert_eq!(read, expected);
     }
@@ -410,6 +416,47 @@ mod tests {
             ..message()
         };
         assert_eq!(refers_to(&nobody), Err(ErrorCode::InvalidParams));
+    }
+
+    #[test]
+    fn a_system_message_is_one_of_a_service_under_a_client_id_of_the_system() {
+        let system = UpstreamMessage {
+            system: true,
+            message_type: 4,
+            content: r#"{"kind":"left"}"#.into(),
+            client_msg_id: "system:1-5".into(),
+            ..message()
+        };
+        let Record::Submit(submission) = judge(&system) else {
+            panic!("refused");
+        };
+        assert!(submission.is_system() && submission.resend);
+        let not_marked = UpstreamMessage {
+            system: false,
+            ..system.clone()
+        };
+        let text = UpstreamMessage {
+            message_type: 1,
+            ..system.clone()
+        };
+        let own_id = UpstreamMessage {
+            client_msg_id: "c".into(),
+            ..system.clone()
+        };
+        let under_its_id = UpstreamMessage {
+            client_msg_id: "system:1-5".into(),
+            ..message()
+        };
+        let only_repeat = UpstreamMessage {
+            only_repeat: "MESSAGE_RECALLED".into(),
+            ..under_its_id.clone()
+        };
+        for forged in [not_marked, text, own_id, under_its_id, only_repeat] {
+            assert!(
+                matches!(judge(&forged), Record::Refused { .. }),
+                "{forged:?}"
+            );
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ fn upstream() -> Upstream<'static> {
         mention_all: false,
         forwarded: &[],
         only_repeat: "",
+        system: false,
     }
 }
 

@@ -8,7 +8,7 @@ use gochat_core::conversation::Settings;
 use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::ids::{ConversationId, MessageId, UnixMillis, UserId};
 use gochat_core::membership::Role;
-use gochat_core::message::{Emoji, Tally, Target};
+use gochat_core::message::{Emoji, MessageType, Tally, Target};
 use gochat_core::sequence::{ClientKey, Head, Recorded, WINDOW_MESSAGES, WINDOW_MS};
 use gochat_core::step::{Excerpt, Facts, Found, Loaded, Looked, Members, Need, Standing};
 use gochat_infra::rpc::{Channel, busy, error_from};
@@ -336,6 +336,7 @@ fn target(fact: &TargetFact) -> Option<(MessageId, Target)> {
         edits: u32::try_from(fact.edit_count).ok()?,
         pinned: fact.pinned,
         reactions: counts.collect::<Tally>(),
+        system: fact.message_type == MessageType::System.as_i32(),
         ..Target::new(seq, fact.sender_id.parse().ok()?, sent_at)
     };
     Some((id, target))

@@ -158,6 +158,8 @@ calls! {
     again conversations.list_join_requests(ListJoinRequestsRequest) -> ListJoinRequestsResponse as list_join_requests;
     once conversations.answer_join_request(AnswerJoinRequestRequest) -> AnswerJoinRequestResponse as answer_join_request;
     again conversations.count_conversations(CountConversationsRequest) -> CountConversationsResponse as count_conversations;
+    again conversations.list_owed_messages(ListOwedMessagesRequest) -> ListOwedMessagesResponse as owed_messages;
+    again conversations.settle_owed_messages(SettleOwedMessagesRequest) -> SettleOwedMessagesResponse as settle_owed;
     again conversations.mute_member(MuteMemberRequest) -> MuteMemberResponse as mute_member;
     again conversations.get_conversation_members(GetConversationMembersRequest)
         -> GetConversationMembersResponse as get_members;

@@ -65,6 +65,7 @@ async fn create_group(
         avatar_url: request.avatar_url,
         description: request.description,
         member_ids: request.member_ids,
+        settings_json: String::new(),
     };
     let created = present(create::create(app, request).await?.conversation)?;
     Ok(pb::CreateGroupResponse {

@@ -62,6 +62,10 @@ impl SendMessage for Nowhere {
         Err(ErrorCode::ServiceUnavailable.into())
     }
 
+    async fn system(&self, _: &gochat_proto::im::repo::v1::OwedMessage) -> Result<(), Error> {
+        Err(ErrorCode::ServiceUnavailable.into())
+    }
+
     async fn change(&self, wish: ChangeWish, _: &str) -> Result<Changed, Error> {
         self.wishes.lock().push(wish);
         Ok(Changed { seq: 1, rev: 1 })

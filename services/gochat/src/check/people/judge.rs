@@ -129,6 +129,7 @@ fn carry_out(crew: &Crew, command: &Command) -> Option<Crew> {
             dissolved: false,
         },
         roles: crew.members.clone(),
+        mutes: BTreeMap::new(),
         deleted: BTreeSet::new(),
     };
     let decision = decide(&state, &command, 0).ok()?;

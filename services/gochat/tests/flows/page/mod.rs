@@ -7,6 +7,7 @@ mod hidden;
 mod log;
 mod messages;
 mod references;
+mod system;
 
 use crate::kit::{PASSWORD, Server, User};
 use browser::{Browser, Window, quoted};

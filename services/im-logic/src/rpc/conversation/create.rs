@@ -15,6 +15,7 @@ use super::super::parse;
 use super::info::subject;
 use super::{consent, view};
 use crate::app::App;
+use crate::config::Limits;
 use crate::repo::{People, is_active, person, present};
 
 /// `CreateConversation`.
@@ -105,7 +106,7 @@ async fn group(
         .iter()
         .map(|id| candidate(*id, &people, false))
         .collect();
-    let settings = Settings::defaults(ConversationKind::Group);
+    let settings = first_settings(&app.limits, &request.settings_json)?;
     let plan = decide_create(
         creator,
         account.is_guest,
@@ -147,9 +148,20 @@ async fn group(
     };
     let conversation = present(app.repo.create_conversation(request).await?.conversation)?;
     let id = parse::conversation(&conversation.id).map_err(|_| ErrorCode::Internal)?;
-    tell_created(app, &conversation, id, creator, &events).await?;
+    let told = tell_created(app, &conversation, id, creator, &events).await;
+    app.owed.settle(id);
+    told?;
     consent::invite(app, id, creator, &invited).await?;
     view::seen_by(app, conversation, id, creator).await
+}
+
+/// Settings of a new group: those that were asked for, completed by what the installation says.
+fn first_settings(limits: &Limits, asked: &str) -> Result<Settings> {
+    let mut group = Settings::parse(ConversationKind::Group, asked)?.group();
+    if group.system_messages.is_none() && !limits.system_messages {
+        group.system_messages = Some(false);
+    }
+    Ok(Settings::Group(group))
 }
 
 async fn tell_created(

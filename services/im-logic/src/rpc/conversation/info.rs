@@ -83,9 +83,12 @@ pub(crate) async fn update(
     app.events
         .conversation(&subject(id, &conversation), user, &events)
         .await;
-    if rules_changed {
-        app.facts.announce(id).await?;
-    }
+    let announced = match rules_changed {
+        true => app.facts.announce(id).await,
+        false => Ok(()),
+    };
+    app.owed.settle(id);
+    announced?;
     // The edit is done: a refusal because its author has left the group meanwhile would deny it.
     let conversation = match view::seen_by(app, conversation.clone(), id, user).await {
         Err(error) if !error.is_retryable() => conversation,

@@ -354,6 +354,7 @@ pub(super) async fn spread(
             .await;
     };
     let (announced, ()) = tokio::join!(app.facts.announce(id), tell);
+    app.owed.settle(id);
     announced
 }
 

@@ -8,6 +8,7 @@ mod invitations;
 mod links;
 mod list;
 mod members;
+mod owed;
 mod own_state;
 mod read;
 
@@ -65,4 +66,6 @@ serve!(impl ConversationService => ConversationApi {
     answer_join_request(AnswerJoinRequestRequest) -> AnswerJoinRequestResponse;
     count_conversations(CountConversationsRequest) -> CountConversationsResponse;
     mute_member(MuteMemberRequest) -> MuteMemberResponse;
+    list_owed_messages(ListOwedMessagesRequest) -> ListOwedMessagesResponse;
+    settle_owed_messages(SettleOwedMessagesRequest) -> SettleOwedMessagesResponse;
 });
