@@ -20,6 +20,7 @@ fn info(name: &str, settings: &str) -> Info {
         name: name.to_owned(),
         avatar_url: String::new(),
         description: String::new(),
+        announcement: String::new(),
         settings: Settings::parse(ConversationKind::Group, &settings).unwrap(),
     }
 }
@@ -80,10 +81,11 @@ fn a_dissolved_group_takes_no_message() {
 fn an_edit_tells_each_thing_that_differs() {
     let before = info("A", "{}");
     assert_eq!(told_of_edit(&before, &before), []);
-    let settings = r#"{"mute_all":true,"announcement":"Hi","slow_mode":5,"max_members":9}"#;
+    let settings = r#"{"mute_all":true,"slow_mode":5,"max_members":9}"#;
     let after = Info {
         avatar_url: "https://example.org/a.png".to_owned(),
         description: "About".to_owned(),
+        announcement: "Hi".to_owned(),
         ..info("B", settings)
     };
     let all = SystemMessage::muted(None, Mute::Forever);

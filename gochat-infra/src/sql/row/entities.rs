@@ -12,8 +12,8 @@ use crate::port::db::{
     AnnouncementReader, AnnouncementReads, AuditRow, ConversationEntry, ConversationHead,
     ConversationRow, DbResult, EndedSession, FriendEntry, FriendRequestEntry, FriendRequestRow,
     HiddenRow, InvitationRow, JoinRequestRow, LinkRow, MemberEntry, MemberRow, MessageEntry,
-    MessageRow, OwedMessage, PasswordRow, QuotedRow, RecentMessage, SigningKeyRow, TargetRow, UserBrief,
-    UserRow,
+    MessageRow, OwedMessage, PasswordRow, QuotedRow, RecentMessage, SigningKeyRow, TargetRow,
+    UserBrief, UserRow,
 };
 use crate::sql::changes::Stand;
 use crate::sql::mentions::excerpt_of;

@@ -106,7 +106,13 @@ pub(crate) async fn seen_by(
 
 /// What the user keeps about a conversation alone.
 pub(super) async fn own_state(app: &App, id: ConversationId, user: UserId) -> Result<OwnState> {
-    present(pointers(app, id, user).await?.my)
+    let request = repo::GetReadPointerRequest {
+        user_id: user.to_string(),
+        conversation_id: id.to_string(),
+        with_own_state: true,
+        ..Default::default()
+    };
+    present(app.repo.get_read_pointer(request).await?.my)
 }
 
 fn seq_of(pointer: repo::ReadPointer) -> ReadPointer {
