@@ -138,13 +138,13 @@ impl ConversationApi {
             fresh: true,
         };
         let found = db.messages(query).await.map_err(failed)?;
-        let hidden = match my.hidden_count {
-            0 => Vec::new(),
-            _ => {
-                let hidden = db.hidden_among(user, conversation, &[seq]).await;
-                hidden.map_err(failed)?
-            }
-        };
+        let (mut my, mut hidden) = (my.clone(), Vec::new());
+        if my.hidden_count > 0 {
+            let found = db.hidden_among(user, conversation, &[seq]).await;
+            hidden = found.map_err(failed)?;
+            // In this order: clearing a conversation deletes the row that was looked for.
+            my = db.own_state(user, conversation).await.map_err(failed)?;
+        }
         let message = found.messages.first().map(convert::message);
         Ok(match my.sight(seq, &hidden) {
             Sight::Whole => message,
