@@ -32,6 +32,9 @@ pub(crate) struct Touched {
     pub(crate) moves_pins: bool,
     /// Newest own seq per author.
     pub(crate) authors: HashMap<UserId, SeqId, ahash::RandomState>,
+    /// System messages and their authors: they have read their own where they had read all before.
+    pub(crate) told: Vec<(UserId, SeqId)>,
+    has_messages: bool,
 }
 
 impl Pending {
@@ -57,14 +60,19 @@ impl Pending {
         } = std::mem::take(self);
         touched.retain(|conversation| conversation.head > 0);
         touched.sort_unstable_by_key(|conversation| conversation.id);
+        for conversation in &mut touched {
+            conversation.told.sort_unstable_by_key(|(_, seq)| *seq);
+        }
         (touched, now)
     }
 }
 
-/// Whether the message tells that its author has left the group.
-fn is_farewell(message: &NewMessage) -> bool {
+/// Whether the message tells what its author did to a group that is there: who did it may have read
+/// nothing of what stands before, and may be no member any more.
+fn tells(message: &NewMessage) -> bool {
+    let created = |message| matches!(message, SystemMessage::Created { .. });
     message.message_type == MessageType::System.as_i32()
-        && SystemMessage::parse(&message.content) == Some(SystemMessage::Left)
+        && !SystemMessage::parse(&message.content).is_some_and(created)
 }
 
 impl Touched {
@@ -78,14 +86,18 @@ impl Touched {
             is_changed: false,
             moves_pins: false,
             authors: HashMap::default(),
+            told: Vec::new(),
+            has_messages: false,
         }
     }
 
     /// A message that is stored under this `rev`.
     pub(crate) fn note(&mut self, message: &NewMessage, rev: Rev) {
         self.move_to(message.seq_id, message.id, rev.max(message.seq_id));
-        // Who left a group has no pointer in it any more.
-        if !is_farewell(message) {
+        self.has_messages = true;
+        if tells(message) {
+            self.told.push((message.sender_id, message.seq_id));
+        } else {
             let own = self.authors.entry(message.sender_id).or_default();
             *own = (*own).max(message.seq_id);
         }
@@ -106,7 +118,7 @@ impl Touched {
 
     /// Whether it got messages, and not only changes.
     pub(crate) fn has_messages(&self) -> bool {
-        !self.authors.is_empty()
+        self.has_messages
     }
 }
 

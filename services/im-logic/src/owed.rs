@@ -33,13 +33,25 @@ const WAITING_MAX: usize = 4_096;
 const SERVED_MAX: usize = 16;
 /// Rows of one call.
 const PAGE: i32 = 100;
+/// Maximum number of pages of one sweep.
+const SWEEP_PAGES: usize = 10;
+/// Minimum time between two sweeps.
+const SWEEP_MIN: Duration = Duration::from_millis(100);
 
 /// Groups that are to be served. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Owed {
     queue: mpsc::Sender<ConversationId>,
-    /// Groups in the queue, so that none stands in it twice.
-    waiting: Arc<Mutex<HashSet<ConversationId>>>,
+    groups: Arc<Mutex<Groups>>,
+}
+
+/// Where groups stand: none is in the queue twice, and none is served twice at a time.
+#[derive(Default)]
+struct Groups {
+    waiting: HashSet<ConversationId>,
+    served: HashSet<ConversationId>,
+    /// Served groups that owe more since.
+    again: HashSet<ConversationId>,
 }
 
 /// Sends owed messages.
@@ -65,11 +77,32 @@ impl Owed {
     /// Has what a group owes sent soon, and doesn't wait for it. Called once the sequencer has
     /// passed the change, so that new members are told and former ones aren't.
     pub(crate) fn settle(&self, group: ConversationId) {
-        if matches!(group, ConversationId::Group(_)) && self.waiting.lock().insert(group) {
+        if matches!(group, ConversationId::Group(_)) && self.groups.lock().waiting.insert(group) {
             let queued = self.queue.try_send(group);
             if queued.is_err() {
-                self.waiting.lock().remove(&group);
+                self.groups.lock().waiting.remove(&group);
             }
+        }
+    }
+
+    /// Takes a group from the queue; false when it is being served, and will be once more.
+    fn begin(&self, group: ConversationId) -> bool {
+        let mut groups = self.groups.lock();
+        groups.waiting.remove(&group);
+        let is_free = groups.served.insert(group);
+        if !is_free {
+            groups.again.insert(group);
+        }
+        is_free
+    }
+
+    fn end(&self, group: ConversationId) {
+        let mut groups = self.groups.lock();
+        groups.served.remove(&group);
+        let owes_more = groups.again.remove(&group);
+        drop(groups);
+        if owes_more {
+            self.settle(group);
         }
     }
 }
@@ -85,7 +118,7 @@ impl Outbox {
         let (send, queue) = mpsc::channel(WAITING_MAX);
         let owed = Owed {
             queue: send,
-            waiting: Arc::default(),
+            groups: Arc::default(),
         };
         let sender = Sender {
             repo,
@@ -97,7 +130,7 @@ impl Outbox {
             owed: owed.clone(),
             queue,
             sender,
-            sweep: sweep.max(Duration::from_millis(1)),
+            sweep: sweep.max(SWEEP_MIN),
         };
         (owed, outbox)
     }
@@ -114,25 +147,39 @@ impl Outbox {
                 biased;
                 () = shutdown.cancelled() => return,
                 Some(_) = serving.join_next() => continue,
-                Some(group) = self.queue.recv() => group,
+                // Before the queue, which may never be empty.
                 _ = sweep.tick() => {
-                    let old = self.left_behind(&mut after_id).await;
-                    old.into_iter().for_each(|group| self.owed.settle(group));
+                    self.sweep(&mut after_id).await;
                     continue;
                 }
+                Some(group) = self.queue.recv() => group,
             };
+            if !self.owed.begin(group) {
+                continue;
+            }
             let place = tokio::select! {
                 () = shutdown.cancelled() => return,
                 place = Arc::clone(&places).acquire_owned() => place,
             };
-            self.owed.waiting.lock().remove(&group);
-            let sender = self.sender.clone();
+            let (sender, owed) = (self.sender.clone(), self.owed.clone());
             serving.spawn(async move {
                 let _place = place;
                 if let Err(error) = sender.serve(group).await {
                     tracing::warn!(%group, %error, "system messages wait for the next sweep");
                 }
+                owed.end(group);
             });
+        }
+    }
+
+    /// Queues groups whose changes are long ago, until there are no more or enough for once.
+    async fn sweep(&self, after_id: &mut i64) {
+        for _ in 0..SWEEP_PAGES {
+            let old = self.left_behind(after_id).await;
+            old.into_iter().for_each(|group| self.owed.settle(group));
+            if *after_id == 0 {
+                return;
+            }
         }
     }
 
@@ -188,6 +235,10 @@ impl Sender {
                 self.repo.settle_owed(settled).await?;
             }
             outcome?;
+            // Who changed the group since then has queued it again.
+            if rows.len() < usize::try_from(PAGE).unwrap_or(0) {
+                return Ok(());
+            }
         }
     }
 
@@ -205,7 +256,14 @@ impl Sender {
                 Ok(()) => {}
                 Err(error) if may_pass(&error) => return Err(error),
                 // The group is gone, and with it its timeline.
-                Err(error) => tracing::info!(id = row.id, %error, "a system message is dropped"),
+                Err(error) if is_gone(&error) => {
+                    tracing::info!(id = row.id, %error, "a system message is dropped");
+                }
+                // Nothing is dropped for a reason that nobody thought of.
+                Err(error) => {
+                    tracing::warn!(id = row.id, %error, "a system message stays unsent");
+                    continue;
+                }
             }
             ids.push(row.id);
         }
@@ -219,11 +277,18 @@ fn may_pass(error: &Error) -> bool {
     error.is_retryable() || error.code == ErrorCode::UnsupportedMessageType
 }
 
+fn is_gone(error: &Error) -> bool {
+    matches!(
+        error.code,
+        ErrorCode::ConversationDissolved | ErrorCode::ConversationNotFound
+    )
+}
+
 fn count(outcome: &Result<()>) {
     let outcome = match outcome {
         Ok(()) => "sent",
-        Err(error) if may_pass(error) => "put_off",
-        Err(_) => "dropped",
+        Err(error) if is_gone(error) => "dropped",
+        Err(_) => "put_off",
     };
     metrics::counter!("gochat_logic_system_messages_total", "outcome" => outcome).increment(1);
 }

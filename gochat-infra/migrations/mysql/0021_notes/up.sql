@@ -36,4 +36,5 @@ CREATE TABLE IF NOT EXISTS former_texts (
 UPDATE conversations SET announcement_version = 1, announcement_at = data_updated_at, announcement_by = owner_id,
     announcement = JSON_UNQUOTE(JSON_EXTRACT(settings, '$.group_settings.announcement'))
 WHERE type = 2 AND announcement_version = 0 AND CASE WHEN JSON_VALID(settings)
-    THEN COALESCE(JSON_UNQUOTE(JSON_EXTRACT(settings, '$.group_settings.announcement')), '') <> '' ELSE 0 END;
+    THEN JSON_TYPE(JSON_EXTRACT(settings, '$.group_settings.announcement')) = 'STRING'
+        AND JSON_UNQUOTE(JSON_EXTRACT(settings, '$.group_settings.announcement')) <> '' ELSE 0 END;

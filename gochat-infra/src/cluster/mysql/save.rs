@@ -58,6 +58,9 @@ const READ_OWN: Rows = Rows {
 const READ_OWN_WIDTH: usize = 4;
 
 statements! {
+    ReadNext = "UPDATE user_read_pointers SET last_read_seq_id = ?3, \
+                updated_at = GREATEST(updated_at, ?4) \
+                WHERE user_id = ?1 AND conversation_id = ?2 AND last_read_seq_id = ?3 - 1";
     // ?1 [[conversation, seq], …]
     AtPlaces = "SELECT m.conversation_id, m.seq_id, m.id FROM \
         JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
@@ -358,6 +361,12 @@ async fn follow(conn: &mut Conn, touched: &[Touched], now: UnixMillis) -> DbResu
         }
     }
     execute_rows(conn, &READ_OWN, READ_OWN_WIDTH, &pointers).await?;
+    for conversation in touched {
+        for (author, seq) in &conversation.told {
+            let text = conversation.text.as_str();
+            execute::<ReadNext>(conn, &binds![*author, text, *seq, At(now)]).await?;
+        }
+    }
 
     let singles = touched.iter().filter(|c| c.has_messages()).map(|c| c.id);
     let singles: Vec<_> = singles

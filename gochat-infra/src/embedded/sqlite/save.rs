@@ -52,6 +52,9 @@ statements! {
             ON CONFLICT DO UPDATE SET last_read_seq_id = excluded.last_read_seq_id, \
             updated_at = max(user_read_pointers.updated_at, excluded.updated_at) \
             WHERE excluded.last_read_seq_id > user_read_pointers.last_read_seq_id";
+    ReadNext = "UPDATE user_read_pointers SET last_read_seq_id = ?3, \
+                updated_at = max(updated_at, ?4) \
+                WHERE user_id = ?1 AND conversation_id = ?2 AND last_read_seq_id = ?3 - 1";
     // Few chats are hidden at any time, and a partial index holds just those.
     ShowAgain = "UPDATE conversation_members SET hidden = 0, updated_at = max(updated_at, ?2) \
             WHERE hidden = 1 AND conversation_id IN (SELECT value FROM json_each(?1))";
@@ -217,6 +220,9 @@ fn write(conn: &mut SqliteConnection, touched: &Touched, now: UnixMillis) -> DbR
     }
     for (author, seq) in &touched.authors {
         execute::<ReadOwn>(conn, &binds![*author, &touched.text, *seq, now])?;
+    }
+    for (author, seq) in &touched.told {
+        execute::<ReadNext>(conn, &binds![*author, &touched.text, *seq, now])?;
     }
     Ok(())
 }

@@ -357,7 +357,7 @@ macro_rules! db_suite {
             a_group_that_tells_nothing_owes_nothing,
             owed_messages_are_listed_and_settled,
             numbers_of_owed_messages_are_never_given_again,
-            who_left_reads_nothing_by_the_farewell,
+            a_system_message_is_read_by_who_had_read_all_before,
             audit_records_are_kept_once,
             audit_records_are_found,
             old_audit_records_are_deleted,

@@ -301,8 +301,9 @@ pub async fn numbers_of_owed_messages_are_never_given_again(subject: Subject) {
     assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
 }
 
-/// A message moves the read pointer of its author; who has left has none.
-pub async fn who_left_reads_nothing_by_the_farewell(subject: Subject) {
+/// A system message is read by its author where they had read all before, and by nobody else; who
+/// has left gets no pointer by it.
+pub async fn a_system_message_is_read_by_who_had_read_all_before(subject: Subject) {
     let db = subject.db();
     stage(&db).await;
     run(&db, 3, GroupAct::Remove(user(3))).await.expect("left");
@@ -323,6 +324,16 @@ pub async fn who_left_reads_nothing_by_the_farewell(subject: Subject) {
             found.map_or(0, |(seq, _)| seq)
         }
     };
-    assert_eq!((pointer(3).await, pointer(1).await), (0, 2));
-    assert_eq!(unread(&db, 2, group(1)).await, Some(2));
+    assert_eq!((pointer(3).await, pointer(1).await), (0, 0));
+    db.advance_pointer(user(1), group(1), 0, NOW + 20)
+        .await
+        .expect("read");
+    let messages = vec![
+        system(3, 1, SystemMessage::renamed("C")),
+        system(4, 1, SystemMessage::renamed("D")),
+        system(5, 3, SystemMessage::renamed("E")),
+    ];
+    save(&db, messages, NOW + 30).await;
+    assert_eq!((pointer(3).await, pointer(1).await), (0, 4));
+    assert_eq!(unread(&db, 2, group(1)).await, Some(5));
 }

@@ -41,6 +41,12 @@ fn reads(announcement: &Value) -> (bool, i64) {
 async fn admins_announce_members_hear_of_it_and_who_was_away_finds_it() {
     let server = Server::shared().await;
     let [a, b, stranger] = server.users().await;
+    // A new group has none yet.
+    let early = json!({"group_settings": {"announcement": "At noon"}});
+    let body = json!({"type": 2, "name": "early", "settings": early});
+    a.post("/conversations", body)
+        .await
+        .refused(400, "INVALID_PARAMS");
     let group = a.group("news", &[&b]).await;
     assert!(announcement(&b, &group).await.is_null());
     let before = now();

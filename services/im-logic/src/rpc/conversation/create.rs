@@ -158,6 +158,10 @@ async fn group(
 /// Settings of a new group: those that were asked for, completed by what the installation says.
 fn first_settings(limits: &Limits, asked: &str) -> Result<Settings> {
     let mut group = Settings::parse(ConversationKind::Group, asked)?.group();
+    if group.announcement.is_some() {
+        let sentence = "A new group has no announcement: announce once it is there.";
+        return Err(Error::new(ErrorCode::InvalidParams, sentence));
+    }
     if group.system_messages.is_none() && !limits.system_messages {
         group.system_messages = Some(false);
     }
