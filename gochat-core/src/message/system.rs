@@ -32,7 +32,7 @@ pub enum Entrance {
     Open,
     /// The author came by an invitation link.
     Link,
-    /// They had asked, and the author let them in.
+    /// The new members had asked to join, and the author let them in.
     Request,
     /// The author accepted an invitation.
     Invitation,

@@ -42,7 +42,7 @@ pub struct OwnState {
     #[serde(skip_serializing_if = "is_zero")]
     pub cleared_up_to: SeqId,
     /// Number of later messages that the user deleted for themselves, at most [`HIDDEN_MAX`].
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_empty")]
     pub hidden_count: u32,
     /// Number of changes so far. Of two states, the one with the higher number is newer.
     pub version: u64,
@@ -52,7 +52,7 @@ const fn is_zero(seq: &SeqId) -> bool {
     *seq == 0
 }
 
-const fn is_none(count: &u32) -> bool {
+const fn is_empty(count: &u32) -> bool {
     *count == 0
 }
 

@@ -20,11 +20,11 @@ pub const HIDDEN_MAX: u32 = 10_000;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sight {
-    /// All of it.
+    /// The whole message.
     Whole,
-    /// That it is there. Numbers stay without gaps.
+    /// Only that there is a message: the user deleted it, and numbers stay without gaps.
     Hidden,
-    /// Nothing: the conversation begins behind it.
+    /// Nothing: for this user the conversation begins behind the message.
     Cleared,
 }
 
@@ -113,8 +113,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is cleared and hidden in whatever order: a message that went stays away, each
-        /// other one is seen whole, and the count is that of the rows.
+        /// Messages are cleared and hidden in any order: those that went stay away, all others are
+        /// seen whole, and the count is that of the rows.
         #[test]
         fn what_went_stays_away_and_nothing_else_does(
             acts in prop::collection::vec(act(), 0..40),

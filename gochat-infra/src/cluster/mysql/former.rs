@@ -10,7 +10,8 @@ use crate::port::db::DbResult;
 use crate::sql::former::{self, Former, Of};
 
 statements! {
-    // ?1 [[conversation, seq], …]. The messages are held, so nobody writes theirs in between.
+    // ?1 [[conversation, seq], …]. The messages are locked until the commit, so no other
+    // transaction writes former texts of them in between.
     Numbers = "SELECT f.conversation_id, f.seq_id, f.edit_no FROM \
          JSON_TABLE(CONVERT(?1 USING utf8mb4), '$[*]' COLUMNS \
              (id VARCHAR(64) PATH '$[0]', seq_id BIGINT PATH '$[1]')) j \

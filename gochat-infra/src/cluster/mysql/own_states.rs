@@ -85,7 +85,7 @@ async fn put(
     execute::<Put>(conn, &binds).await.map(drop)
 }
 
-/// Waits for the user's turn. Everybody is in the world chat.
+/// Waits for the user's turn, and refuses strangers. Everybody is in the world chat.
 async fn take_turn(conn: &mut Conn, &(user, conversation): &Place) -> DbResult<()> {
     let user_row: Option<UserId> = first::<Hold, _>(conn, &binds![user]).await?;
     user_row.ok_or_else(|| DbError::not_found(ErrorCode::UserNotFound))?;
@@ -127,7 +127,7 @@ async fn hide(
     take_turn(conn, &place).await?;
     let (user, conversation) = place;
     let state = held(conn, &place).await?;
-    // A row without a count was left by a program that doesn't know of them.
+    // An older program that removed the member before left such a row, and no count.
     let hidden: Option<i64> = match state.hidden_count {
         0 => None,
         _ => first::<IsHidden, _>(conn, &binds![user, conversation, seq]).await?,

@@ -127,7 +127,7 @@ fn hide(
 ) -> DbResult<OwnOutcome> {
     is_member(conn, user, conversation)?;
     let state = get(conn, user, conversation)?;
-    // A row without a count was left by a program that doesn't know of them.
+    // An older program that removed the member before left such a row, and no count.
     let hidden: Option<i64> = match state.hidden_count {
         0 => None,
         _ => first::<IsHidden, _>(conn, &binds![user, conversation, seq])?,

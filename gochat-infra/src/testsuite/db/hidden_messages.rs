@@ -98,7 +98,8 @@ pub async fn hidden_messages_are_listed_by_version(subject: Subject) {
     assert!(listed(&db, 2, chat, 0).await.is_empty());
 }
 
-/// It is read as far, what was hidden below is forgotten, and it never comes back.
+/// A cleared conversation is read as far, the rows of what was hidden before are deleted, and no
+/// cleared message comes back.
 pub async fn a_cleared_conversation_begins_anew(subject: Subject) {
     let db = subject.db();
     let chat = chat(&db).await;

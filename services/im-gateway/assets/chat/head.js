@@ -40,9 +40,9 @@ function pinned(m, c) {
 
 // For this user alone; the others keep their messages.
 function askToClear() {
-  const c = current(), upTo = Math.max(c.lastSeqId || 0, currentLog()?.last || 0), clear = button('Clear', { class: 'primary', autofocus: true, onclick: () => { clear.disabled = true; clearChat(c.id, upTo).then(closeDialog).catch(fail).finally(() => { clear.disabled = false; }); } });
+  const c = current(), upTo = Math.max(c.lastSeqId || 0, currentLog()?.last || 0), clear = button('Clear', { class: 'primary', onclick: () => { clear.disabled = true; clearChat(c.id, upTo).then(closeDialog).catch(fail).finally(() => { clear.disabled = false; }); } });
   openDialog('Clear this chat?', el('p', {}, 'All messages of ', el('bdi', {}, titleOf(c)), ' go for you, on all your devices. The others keep theirs.'),
-    el('div', { class: 'choices' }, clear, button('Cancel', { onclick: closeDialog })));
+    el('div', { class: 'choices' }, clear, button('Cancel', { autofocus: true, onclick: closeDialog })));
 }
 
 // Usernames are found exactly, whatever else begins like them.

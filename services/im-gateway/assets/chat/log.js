@@ -172,7 +172,7 @@ export class Log {
     // Pushes are the same for everybody: they quote what this user deleted.
     if (m.replyTo && this.gone.has(m.replyTo.messageId)) fresh.replyTo = { ...fresh.replyTo, excerpt: '' };
     if (m.replyTo?.seqId <= this.clearedUpTo) fresh.replyTo = clearedQuote(fresh.replyTo);
-    // A read that was overtaken.
+    // The answer to a request from before the message was deleted may come after that.
     if (this.gone.has(m.id)) Object.assign(fresh, HIDDEN);
     return fresh;
   }
@@ -184,7 +184,7 @@ export class Log {
   }
 }
 
-// Of what was cleared away, no change is told any more.
+// The server tells no changes of messages that were cleared away.
 const clearedQuote = q => ({ ...q, excerpt: '', state: 'normal' });
 
 // What a reply says of a message.

@@ -53,7 +53,7 @@ function learn(c) {
   // An answer that was overtaken: by pushes, or by what was read here.
   const stale = known?.lastRev > c.lastRev ? OF_MESSAGES : known?.lastReadSeqId > c.lastReadSeqId ? OF_READING : [];
   for (const field of stale) next[field] = known[field];
-  // An own state that was overtaken, with a last message of before it.
+  // This answer is older than what is known: its last message may have been deleted since.
   if (known?.my?.version > (c.my?.version ?? 0)) Object.assign(next, { my: known.my, lastMessage: known.lastMessage?.seqId >= (c.lastMessage?.seqId ?? 0) ? known.lastMessage : next.lastMessage });
   conversations.set(c.id, next);
   if (next.my) applyOwnState(c.id, next.my);
@@ -77,7 +77,7 @@ export function messageHidden(id, messageId) {
   if (c?.lastMessage?.id === messageId) c.lastMessage = { ...c.lastMessage, hidden: true, content: '' };
   changed();
 }
-// What went while nobody told is asked for.
+// Messages that were deleted while this page heard nothing are asked for.
 function applyOwnState(id, my, isPush) {
   const log = logs.get(id), c = conversations.get(id), clearedUpTo = my.clearedUpTo || 0;
   if (c.lastMessage?.seqId <= clearedUpTo) c.lastMessage = undefined;
@@ -103,7 +103,7 @@ async function readHidden(log, version, failures = 0) {
     setTimeout(() => { if (logs.get(log.id) === log && log.version < version) readHidden(log, version, failures + 1); }, waitAfter(failures));
   }
 }
-// Up to what this page knows of: what comes meanwhile was seen by nobody.
+// Clears up to the newest message that this page knows of: messages that come meanwhile were seen by nobody.
 export async function clearChat(id, upTo) {
   if (upTo) ownStateArrived(id, await api('DELETE', path(id, '/history?up_to_seq=' + upTo)));
 }

@@ -173,8 +173,9 @@ async fn readable(
     stored.ok_or_else(|| ErrorCode::Timeout.into())
 }
 
-/// The stored message, as `reader` sees it where there is one. One that was just acknowledged may have no row yet: its id says how old it
-/// is, and for a young one the look-up is repeated for a moment.
+/// The stored message, as `reader` sees it where one is given. A message that was just acknowledged
+/// may have no row yet: its id says how old it is, and for a young one the look-up is repeated for a
+/// moment.
 pub(super) async fn find(
     app: &App,
     id: MessageId,
