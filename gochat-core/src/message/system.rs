@@ -136,7 +136,7 @@ pub enum SystemMessage {
         /// Names of what was changed, ascending: `description`, and those of the settings.
         changed: Vec<String>,
     },
-    /// A message was pinned. Not written by this version of the server.
+    /// The author pinned a message that wasn't pinned before.
     Pinned {
         /// Identifier of the message.
         message_id: MessageId,

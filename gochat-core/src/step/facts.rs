@@ -143,6 +143,8 @@ pub struct Facts {
     pub slow_mode: u64,
     /// The text before an edit is kept for admins and the owner of the group.
     pub keeps_former_texts: bool,
+    /// What happens to the group is told in its timeline.
+    pub system_messages: bool,
     /// What may be reacted with; `None` is any emoji and no name.
     pub reactions: Option<Box<[Emoji]>>,
     /// Who is in it.
@@ -164,6 +166,7 @@ impl Facts {
             members_mention_all: true,
             slow_mode: 0,
             keeps_former_texts: false,
+            system_messages: false,
             reactions: None,
             members,
         }

@@ -41,6 +41,8 @@ pub(super) fn judge_change(
         operator,
         state: state.clone().after(kind, emoji),
         keeps_former: kind == ChangeKind::Edit && facts.keeps_former_texts,
+        // Putting a pin on top is no news.
+        tells: kind == ChangeKind::Pin && facts.system_messages && !state.target.pinned,
     };
     Ok((state, changed))
 }

@@ -75,6 +75,8 @@ pub struct Changed {
     pub state: State,
     /// Of an edit: the text before it is kept. Decided once, when the edit is accepted.
     pub keeps_former: bool,
+    /// Of a pin: the timeline of the group tells it. Decided once, when the pin is accepted.
+    pub tells: bool,
 }
 
 /// What a message refers to, judged.

@@ -8,7 +8,7 @@ use gochat_core::step::*;
 
 use crate::support::*;
 
-use ChangeKind::{Edit, Recall};
+use ChangeKind::{Edit, Pin, Recall, Unpin};
 
 fn id(n: u64) -> MessageId {
     MessageId::new(n).unwrap()
@@ -275,4 +275,33 @@ fn an_edit_keeps_the_text_before_it_where_the_group_says_so_then() {
     facts(&mut bench, false);
     let batch = vec![Record::FactsChanged(g), wish(g, 1, "c", Edit, 7)];
     assert_eq!(kept(&bench.run(batch)), [false]);
+}
+
+/// Whether a pin is told is decided once, by what the group says then; putting a pin on top, and
+/// taking it off, is told by nobody.
+#[test]
+fn a_new_pin_is_told_where_the_group_says_so_then() {
+    let mut bench = Bench::new();
+    let g = bench.store_group(1, &[1, 2]);
+    store_messages(&mut bench, g, &[(7, sent(1)), (8, sent(2))]);
+    let told = |effects: &[Effect]| {
+        let told = effects.iter().filter_map(|effect| match effect {
+            Effect::Persist { changed, .. } => changed.as_ref().map(|c| c.tells),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let effects = bench.run(vec![wish(g, 1, "a", Pin, 7)]);
+    assert_eq!(told(&effects), [false]);
+    let stored = bench.stored.get_mut(&g).unwrap();
+    stored.facts.as_mut().unwrap().system_messages = true;
+    let batch = vec![
+        Record::FactsChanged(g),
+        wish(g, 1, "b", Pin, 8),
+        wish(g, 1, "c", Pin, 8),
+        wish(g, 1, "d", Unpin, 8),
+        wish(g, 1, "e", Edit, 7),
+        wish(g, 1, "f", Pin, 8),
+    ];
+    assert_eq!(told(&bench.run(batch)), [true, false, false, false, true]);
 }

@@ -34,6 +34,8 @@ pub(crate) struct Touched {
     pub(crate) authors: HashMap<UserId, SeqId, ahash::RandomState>,
     /// System messages and their authors: they have read their own where they had read all before.
     pub(crate) told: Vec<(UserId, SeqId)>,
+    /// System messages that changes of this batch owe, and their authors.
+    pub(crate) owed: Vec<(UserId, SystemMessage)>,
     has_messages: bool,
 }
 
@@ -87,6 +89,7 @@ impl Touched {
             moves_pins: false,
             authors: HashMap::default(),
             told: Vec::new(),
+            owed: Vec::new(),
             has_messages: false,
         }
     }
@@ -106,6 +109,13 @@ impl Touched {
     /// A change that was stored now.
     pub(crate) fn note_change(&mut self, change: &NewChange) {
         self.is_changed = true;
+        if change.tells {
+            let pinned = SystemMessage::Pinned {
+                message_id: change.message_id,
+                seq_id: change.seq_id,
+            };
+            self.owed.push((change.sender_id, pinned));
+        }
         self.move_to(change.seq_id, change.message_id, change.rev);
     }
 
@@ -233,6 +243,7 @@ mod tests {
             extra: None,
             edit_count: 0,
             keeps_former: false,
+            tells: false,
             pinned: false,
             reactions: Tally::default(),
             created_at: 0,

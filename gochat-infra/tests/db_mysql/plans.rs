@@ -71,6 +71,7 @@ async fn filled() -> Subject {
         extra: None,
         edit_count: 0,
         keeps_former: false,
+        tells: false,
         pinned: false,
         reactions: [(thumb.as_str(), 1)].into_iter().collect::<Tally>(),
         created_at: NOW,

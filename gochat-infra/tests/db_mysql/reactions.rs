@@ -25,6 +25,7 @@ fn change(id: ConversationId, rev: u64, kind: ChangeKind, n: u64) -> NewChange {
         extra: None,
         edit_count: 0,
         keeps_former: false,
+        tells: false,
         pinned: kind == ChangeKind::Pin,
         reactions: [(emoji, 1)].into_iter().collect::<Tally>(),
         created_at: NOW + rev,

@@ -191,6 +191,7 @@ async fn edits_of_any_script_and_size_come_back() {
         extra: (!text.is_empty()).then(|| text.chars().take(100).collect()),
         edit_count: 1,
         keeps_former: true,
+        tells: false,
         pinned: false,
         reactions: Tally::default(),
         created_at: NOW + 999 + seq,

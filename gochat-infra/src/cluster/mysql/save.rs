@@ -12,6 +12,7 @@ use gochat_core::ids::{ConversationId, ConversationKind, MessageId, Rev, SeqId, 
 use hashbrown::{HashMap, HashSet};
 
 use super::fault::{self, Class};
+use super::owed_messages::owe;
 use super::query::{
     At, Bind, Conn, Rows, binds, execute, execute_rows, execute_some, json_array, json_ids, rows,
     statements,
@@ -366,6 +367,8 @@ async fn follow(conn: &mut Conn, touched: &[Touched], now: UnixMillis) -> DbResu
             let text = conversation.text.as_str();
             execute::<ReadNext>(conn, &binds![*author, text, *seq, At(now)]).await?;
         }
+        // The conversation's row is held, so the numbers follow the order of what is told.
+        owe(conn, conversation.id, &conversation.owed, now).await?;
     }
 
     let singles = touched.iter().filter(|c| c.has_messages()).map(|c| c.id);

@@ -9,6 +9,7 @@ use diesel::sqlite::SqliteConnection;
 use gochat_core::ids::{ConversationId, ConversationKind, Rev, UnixMillis};
 use hashbrown::HashMap;
 
+use super::owed_messages::owe;
 use super::query::{binds, execute, first, json_ids, statements};
 use super::{changes, mentions, reactions};
 use crate::port::db::{DbError, DbResult, NewChange, NewMessage, SaveOutcome};
@@ -224,5 +225,6 @@ fn write(conn: &mut SqliteConnection, touched: &Touched, now: UnixMillis) -> DbR
     for (author, seq) in &touched.told {
         execute::<ReadNext>(conn, &binds![*author, &touched.text, *seq, now])?;
     }
+    owe(conn, touched.id, &touched.owed, now)?;
     Ok(())
 }

@@ -109,6 +109,8 @@ pub struct NewChange {
     pub edit_count: u32,
     /// Of an edit: the text before it is kept.
     pub keeps_former: bool,
+    /// Of a pin: the group is owed a system message that tells it, written in the same transaction.
+    pub tells: bool,
     /// Whether the message is pinned after it; pins and their ends alone set it.
     pub pinned: bool,
     /// The reactions to the message after it; reactions alone set them.

@@ -358,6 +358,7 @@ macro_rules! db_suite {
             owed_messages_are_listed_and_settled,
             numbers_of_owed_messages_are_never_given_again,
             a_system_message_is_read_by_who_had_read_all_before,
+            a_pin_owes_one_message,
             audit_records_are_kept_once,
             audit_records_are_found,
             old_audit_records_are_deleted,

@@ -1,11 +1,11 @@
 //! The outbox of system messages: written with the change it tells of, or not at all.
 
 use gochat_core::membership::{GroupAct, GroupCommand, LinkTerms, Mute, Role};
-use gochat_core::message::{Entrance, MessageType, SystemMessage};
+use gochat_core::message::{ChangeKind, Entrance, MessageType, SystemMessage, Tally};
 
 use super::*;
 use crate::port::db::{
-    ConversationPatch, NewInvitation, NewJoinRequest, NewLink, OwedMessage, OwedQuery,
+    ConversationPatch, NewChange, NewInvitation, NewJoinRequest, NewLink, OwedMessage, OwedQuery,
 };
 
 async fn owed(db: &SharedDatabase, query: OwedQuery) -> Vec<OwedMessage> {
@@ -336,4 +336,38 @@ pub async fn a_system_message_is_read_by_who_had_read_all_before(subject: Subjec
     save(&db, messages, NOW + 30).await;
     assert_eq!((pointer(3).await, pointer(1).await), (0, 4));
     assert_eq!(unread(&db, 2, group(1)).await, Some(5));
+}
+
+/// A pin that is to be told owes one message, however often it is stored.
+pub async fn a_pin_owes_one_message(subject: Subject) {
+    let db = subject.db();
+    stage(&db).await;
+    save(&db, run_of(group(1), 1..=2, 2), NOW).await;
+    let pin = |rev, seq, tells| NewChange {
+        conversation_id: group(1),
+        rev,
+        kind: ChangeKind::Pin,
+        message_id: message(group(1), seq, 2).id,
+        seq_id: seq,
+        sender_id: user(1),
+        client_msg_id: Some(format!("p{rev}")),
+        content: String::new(),
+        extra: None,
+        edit_count: 0,
+        keeps_former: false,
+        tells,
+        pinned: true,
+        reactions: Tally::default(),
+        created_at: NOW,
+    };
+    let pins = [pin(3, 1, true), pin(4, 2, false), pin(5, 1, false)];
+    for _ in 0..2 {
+        let saved = db.save_batch(Vec::new(), pins.to_vec(), NOW + 9).await;
+        saved.expect("stored");
+    }
+    let pinned = SystemMessage::Pinned {
+        message_id: message(group(1), 1, 2).id,
+        seq_id: 1,
+    };
+    assert_eq!(told(&db, 1).await, [(1, pinned)]);
 }

@@ -315,3 +315,37 @@ async fn what_a_restart_interrupts_is_told_once() {
     expected.push("Coffee".to_owned());
     assert_eq!(titles, expected);
 }
+
+#[tokio::test]
+async fn a_pin_is_told_once_whoever_made_it_how() {
+    let [a, b] = Server::shared().await.users().await;
+    let g = group(&a, "Tea", &[&b]).await;
+    history(&b, &g, 1).await;
+    let sent = a.say(&g, "look").await.data();
+    let other = a.say(&g, "here").await.data();
+    let pin = |message: &Value| format!("/conversations/{g}/pins/{}", text(&message["id"]));
+    a.put(&pin(&sent), json!({})).await.data();
+    let mut socket = a.connect().await;
+    let wish = json!({"conversationId": g, "messageId": other["id"], "client_msg_id": "p"});
+    socket.send("pin-message", wish).await;
+    socket.expect("change-ack").await;
+    // On top again, and off: no news.
+    a.put(&pin(&sent), json!({})).await.data();
+    a.delete(&pin(&sent)).await.data();
+    let told = async || {
+        let all = b.history(&g).await;
+        let system = all.iter().filter(|m| m["messageType"] == 4).map(told);
+        let pins = system.filter(|(_, content)| content["kind"] == "pinned");
+        let pins = pins.map(|(by, content)| (by, text(&content["messageId"])));
+        pins.collect::<Vec<_>>()
+    };
+    let all = eventually("both are told", || async {
+        let all = told().await;
+        (all.len() >= 2).then_some(all)
+    });
+    let mut all = all.await;
+    all.sort();
+    let mut expected = [&sent, &other].map(|m| (a.id.clone(), text(&m["id"])));
+    expected.sort();
+    assert_eq!(all, expected);
+}

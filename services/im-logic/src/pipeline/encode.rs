@@ -221,6 +221,8 @@ impl Encoder {
         put_bytes(&mut out, 27, &self.references);
         let keeps_former = given.changed.is_some_and(|changed| changed.keeps_former);
         put_number(&mut out, 40, u64::from(keeps_former));
+        let tells = given.changed.is_some_and(|changed| changed.tells);
+        put_number(&mut out, 41, u64::from(tells));
         let value = out.as_slice().to_vec();
         self.scratch = out;
         source.out(self.topics.persist.clone(), value)

@@ -197,6 +197,7 @@ fn a_change_names_its_message_and_has_no_type() {
             pins: 9,
         },
         keeps_former: true,
+        tells: true,
     };
     let given = Given {
         message: &sequenced(),
@@ -210,7 +211,7 @@ fn a_change_names_its_message_and_has_no_type() {
     let facts = (&*read.author_id, read.sent_at, read.edit_count, read.change);
     assert_eq!(facts, ("7", 1_600_000_000, 2, 1));
     assert_eq!((read.message_type, read.seq_id, read.rev), (0, 300, 400));
-    assert!(read.keep_former);
+    assert!(read.keep_former && read.tells);
     let tally = vec![ReactionCount {
         emoji: "👍".into(),
         count: 2,

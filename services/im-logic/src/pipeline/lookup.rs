@@ -376,6 +376,7 @@ fn facts_from(need: &Need, facts: &ConversationFacts, recall_window: u64) -> Fac
         members_mention_all: settings.members_mention_all(),
         slow_mode: settings.slow_mode(),
         keeps_former_texts: settings.keeps_former_texts(),
+        system_messages: settings.system_messages(),
         reactions: settings.reactions(),
         members: members(need, facts),
     }

@@ -104,7 +104,7 @@ fn tail_record(record: &InRecord) -> Option<TailRecord> {
     let (mut message_id, mut seq, mut at) = (0, 0, 0);
     let (mut rev, mut change, mut author, mut sent_at, mut edits) = (0, 0, "", 0, 0);
     let (mut counts, mut pinned, mut own, mut pins) = (Vec::new(), false, Vec::new(), 0);
-    let mut keeps_former = false;
+    let (mut keeps_former, mut tells) = (false, false);
     while let Some((tag, value)) = fields.next().ok()? {
         match tag {
             2 => message_id = value.number()?,
@@ -124,6 +124,7 @@ fn tail_record(record: &InRecord) -> Option<TailRecord> {
             25 => own.extend(value.text()?.parse::<Emoji>()),
             26 => pins = value.number()?,
             40 => keeps_former = value.number()? != 0,
+            41 => tells = value.number()? != 0,
             _ => {}
         }
     }
@@ -145,6 +146,7 @@ fn tail_record(record: &InRecord) -> Option<TailRecord> {
                 operator: sender,
                 state: State { target, own, pins },
                 keeps_former,
+                tells,
             };
             (ClientKey::of_change(sender, client_id), Some(after))
         }
@@ -261,6 +263,7 @@ mod tests {
             operator: UserId::new(8).unwrap(),
             state: state.clone(),
             keeps_former: false,
+            tells: false,
         };
         assert_eq!(tail.changed, Some(expected));
         let reaction = PersistenceMessage {

@@ -247,6 +247,7 @@ fn request(message: &PersistenceMessage) -> SaveMessageRequest {
         mention_all: references.mention_all,
         forwarded_from: references.forwarded.map(forwarded),
         keep_former: message.keep_former,
+        tells: message.tells,
     }
 }
 

@@ -47,6 +47,7 @@ fn change(id: ConversationId, rev: u64, kind: ChangeKind, seq: SeqId) -> NewChan
         extra: edit.then(|| format!("{{\"rev\":{rev}}}")),
         edit_count: u32::try_from(rev).expect("small"),
         keeps_former: false,
+        tells: false,
         pinned: false,
         reactions: Tally::default(),
         created_at: NOW + 100 + rev,

@@ -87,6 +87,7 @@ fn change(request: SaveMessageRequest, now: UnixMillis) -> Result<NewChange> {
         edit_count: u32::try_from(request.edit_count)
             .map_err(|_| args::invalid("`edit_count` must not be negative."))?,
         keeps_former: request.keep_former,
+        tells: request.tells && kind == ChangeKind::Pin,
         pinned: request.pinned,
         reactions,
         created_at: args::millis_or_none(request.created_at).unwrap_or(now),
