@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use gochat_core::ids::{MessageId, UserId};
 use gochat_core::sequence::{
-    Admitted, Assigned, ClientKey, ConversationLog, Head, Recorded, WINDOW_MESSAGES, WINDOW_MS,
+    Admitted, Assigned, ClientKey, ConversationLog, Head, Recorded, SinceSent, WINDOW_MESSAGES,
+    WINDOW_MS,
 };
 use proptest::prelude::*;
 
@@ -21,6 +22,8 @@ enum Step {
     Rollback,
     Wait(u64),
     Rebuild,
+    /// What became of one of the newest messages.
+    Ask(u16),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -32,6 +35,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Rollback),
         1 => (0..WINDOW_MS).prop_map(Step::Wait),
         1 => Just(Step::Rebuild),
+        6 => (0..60u16).prop_map(Step::Ask),
+        2 => (0..2_000u16).prop_map(Step::Ask),
     ]
 }
 
@@ -61,6 +66,12 @@ impl Model {
         }
     }
 
+    /// The message at a position.
+    fn sent(&self, seq: u64) -> Assigned {
+        let of = |(client, one): &&(u32, Assigned)| !is_change(*client) && one.seq == seq;
+        self.messages.iter().find(of).unwrap().1
+    }
+
     fn head(&self) -> Head {
         let changes = self
             .messages
@@ -88,6 +99,16 @@ fn key(client: u32) -> ClientKey {
     match is_change(client) {
         true => ClientKey::of_change(author, &id),
         false => ClientKey::new(author, &id),
+    }
+}
+
+fn recorded((client, a): &(u32, Assigned)) -> Recorded {
+    Recorded {
+        key: key(*client),
+        message_id: a.message_id,
+        seq: a.seq,
+        rev: a.rev,
+        at: a.at,
     }
 }
 
@@ -123,7 +144,7 @@ impl Run {
         assert_eq!(known, self.model.find(client, self.now));
         if known.is_none() && head.seq > 0 {
             let seq = 1 + u64::from(client) % head.seq;
-            let id = MessageId::new(seq).unwrap();
+            let id = self.model.sent(seq).message_id;
             let got = self.log.append_change(key(client), id, seq, self.now);
             assert_eq!((got.message_id, got.seq, got.rev), (id, seq, head.rev + 1));
             self.model.push(client, got);
@@ -151,20 +172,52 @@ impl Run {
             }
             Step::Wait(ms) => self.now += ms,
             Step::Rebuild => self.rebuild(),
+            Step::Ask(back) => self.ask(back.into()),
         }
         assert_eq!(self.log.head(), self.model.head());
+    }
+
+    /// Everything since a message was sent is told, or nothing at all.
+    fn ask(&self, back: u64) {
+        let head = self.model.head();
+        let Some(seq) = head.seq.checked_sub(back).filter(|seq| *seq > 0) else {
+            return;
+        };
+        let (sent, author) = (self.model.sent(seq), UserId::new(7).unwrap());
+        let later = &self.model.messages[sent.rev as usize..];
+        let is_changed = later
+            .iter()
+            .any(|(_, one)| one.message_id == sent.message_id);
+        let expected = |is_changed_by| SinceSent {
+            author,
+            sent,
+            is_system: false,
+            is_changed,
+            is_changed_by,
+        };
+        let ask = |log: &ConversationLog, by| log.since_sent(sent.message_id, by);
+        let is_near = later.len() < 1_024;
+        match ask(&self.log, author) {
+            Some(found) => assert_eq!((found, is_near), (expected(is_changed), true)),
+            None => assert!(!is_near || self.log.known_from(self.now) > sent.rev),
+        }
+        let reader = ask(&self.log, UserId::new(8).unwrap());
+        assert!(reader.is_none_or(|found| found == expected(false)));
+        // A log that lacks one of those since then doesn't tell.
+        let lacks = |missing: usize| {
+            let mut all = self.model.messages.clone();
+            all.remove(missing);
+            let mut log = ConversationLog::default();
+            log.recover(head, all.iter().map(recorded));
+            ask(&log, author).is_none()
+        };
+        assert!(lacks(sent.rev as usize - 1));
+        assert!(later.is_empty() || lacks(self.model.messages.len() - 1));
     }
 
     /// A new owner unites the database (all but the newest) with the tail, which overlaps.
     fn rebuild(&mut self) {
         self.model.truncate(self.committed);
-        let recorded = |(client, a): &(u32, Assigned)| Recorded {
-            key: key(*client),
-            message_id: a.message_id,
-            seq: a.seq,
-            rev: a.rev,
-            at: a.at,
-        };
         let all: Vec<_> = self.model.messages.iter().map(recorded).collect();
         let (third, half) = (all.len() / 3, all.len() / 2);
         self.log = ConversationLog::default();

@@ -62,6 +62,21 @@ impl Recorded {
     }
 }
 
+/// Answer of [`ConversationLog::since_sent`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SinceSent {
+    /// Who sent the message.
+    pub author: UserId,
+    /// What it was given.
+    pub sent: Assigned,
+    /// The system wrote it.
+    pub is_system: bool,
+    /// It was changed since.
+    pub is_changed: bool,
+    /// The user who was asked about changed it since.
+    pub is_changed_by: bool,
+}
+
 /// Outcome of [`ConversationLog::admit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admitted {
@@ -161,6 +176,32 @@ impl ConversationLog {
     ) -> Option<(UserId, Assigned, bool)> {
         let entry = self.window.of(id, after, self.head, now)?;
         Some((entry.sender(), self.assigned(entry), entry.is_system()))
+    }
+
+    /// A message of a short while ago and what became of it until now, as far as all of it is
+    /// remembered.
+    ///
+    /// ```
+    /// use gochat_core::ids::{MessageId, UserId};
+    /// use gochat_core::sequence::{ClientKey, ConversationLog};
+    /// let (a, b) = (UserId::new(1).unwrap(), UserId::new(2).unwrap());
+    /// let id = MessageId::new(100).unwrap();
+    /// let mut log = ConversationLog::default();
+    /// let sent = log.append(ClientKey::new(a, "c-1"), id, 0);
+    /// assert!(!log.since_sent(id, a).unwrap().is_changed);
+    /// log.append_change(ClientKey::of_change(a, "c-2"), id, sent.seq, 0);
+    /// let since = log.since_sent(id, b).unwrap();
+    /// assert!(since.is_changed && !since.is_changed_by && since.author == a);
+    /// ```
+    pub fn since_sent(&self, id: MessageId, by: UserId) -> Option<SinceSent> {
+        let since = self.window.since_sent(id, by, self.head)?;
+        Some(SinceSent {
+            author: since.sent.sender(),
+            sent: self.assigned(&since.sent),
+            is_system: since.sent.is_system(),
+            is_changed: since.is_changed,
+            is_changed_by: since.is_changed_by,
+        })
     }
 
     /// When this user's newest message inside the window was sent, to the second; `None` when that was

@@ -20,5 +20,5 @@ mod log;
 mod window;
 
 pub use key::ClientKey;
-pub use log::{Admitted, Assigned, ConversationLog, Head, Recorded};
+pub use log::{Admitted, Assigned, ConversationLog, Head, Recorded, SinceSent};
 pub use window::{WINDOW_MESSAGES, WINDOW_MS};

@@ -17,6 +17,20 @@ pub const WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
 /// Up to this length a scan beats an index, and most conversations never get longer.
 const SCAN_LENGTH: usize = 32;
 
+/// Entries that are looked through for a message that is changed: it takes less time than asking
+/// the database, and most of what is changed was sent a moment ago.
+const LOOK_BACK: usize = 1_024;
+
+/// A message, and what became of it until now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Since {
+    pub(super) sent: Entry,
+    /// It was changed.
+    pub(super) is_changed: bool,
+    /// The user who was asked about changed it.
+    pub(super) is_changed_by: bool,
+}
+
 /// One remembered message or change, 40 bytes. Seconds are enough for 24 hours and last until 2106.
 ///
 /// Of the fingerprint 96 bits are kept: chance makes two ids of one author equal in a window of
@@ -148,6 +162,27 @@ impl Window {
             .range(from..)
             .find(|entry| entry.message_id == message);
         found.filter(|entry| entry.is_live(head, now))
+    }
+
+    /// What became of a message since it was sent, when every number since then is in the ring. Looks
+    /// no further back than [`LOOK_BACK`].
+    pub(super) fn since_sent(&self, message: MessageId, by: UserId, head: Head) -> Option<Since> {
+        let (mut is_changed, mut is_changed_by) = (false, false);
+        let newest = self.ring.iter().rev().take(LOOK_BACK).enumerate();
+        for (newer, entry) in newest.filter(|(_, entry)| entry.message_id == message) {
+            if is_change(entry.print_rest) {
+                is_changed = true;
+                is_changed_by |= entry.sender == by;
+                continue;
+            }
+            // As many as there are numbers: none is missing.
+            return (entry.age(head) == newer as u64).then_some(Since {
+                sent: *entry,
+                is_changed,
+                is_changed_by,
+            });
+        }
+        None
     }
 
     /// When this user's newest message in the ring was sent, in Unix seconds; `None` when that was

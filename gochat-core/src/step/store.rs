@@ -7,7 +7,7 @@ use super::record::{Change, Excerpt, Looked, Quoted, Submission};
 use super::targets::Targets;
 use crate::error::{ErrorCode, Result};
 use crate::ids::{ConversationId, MessageId, Rev, UnixMillis, UserId};
-use crate::message::{QuoteState, Reply, State, Target};
+use crate::message::{Emoji, QuoteState, Reply, State, Target};
 use crate::ratelimit::TokenBucket;
 use crate::sequence::{Assigned, ClientKey, ConversationLog};
 
@@ -109,9 +109,38 @@ impl Slot {
 
     /// The message that a change is about and whose facts must be looked up before it is judged.
     pub(super) fn must_ask_target(&self, wish: &Submission, now: UnixMillis) -> Option<MessageId> {
-        let id = wish.change?.target;
-        let is_known = self.targets.as_ref().is_some_and(|t| t.covers(wish));
-        (!is_known && self.log.find(&wish.key, now).is_none()).then_some(id)
+        let change = wish.change?;
+        let is_known = self.remembers(change, wish.sender());
+        (!is_known && self.log.find(&wish.key, now).is_none()).then_some(change.target)
+    }
+
+    /// Whether all that a change is judged by is in memory.
+    fn remembers(&self, change: Change, user: UserId) -> bool {
+        let targets = self.targets.as_deref();
+        let id = change.target;
+        let is_known = targets.is_some_and(|targets| targets.message(id).is_some());
+        (is_known || self.untouched(id, user).is_some())
+            && (!change.kind.is_reaction() || self.own_reactions(id, user).is_some())
+            && (!change.kind.moves_pins() || targets.is_some_and(|t| t.pins().is_some()))
+    }
+
+    /// A message of a short while ago that nobody changed since, whoever `user` is.
+    fn untouched(&self, id: MessageId, user: UserId) -> Option<Target> {
+        let since = self.log.since_sent(id, user)?;
+        (!since.is_changed).then(|| Target {
+            system: since.is_system,
+            ..Target::new(since.sent.seq, since.author, since.sent.at)
+        })
+    }
+
+    /// What a user reacted to a message with. None of what they changed means no reaction.
+    fn own_reactions(&self, id: MessageId, user: UserId) -> Option<Vec<Emoji>> {
+        let targets = self.targets.as_deref();
+        let own = targets.and_then(|targets| targets.own(id, user)).cloned();
+        own.or_else(|| {
+            let since = self.log.since_sent(id, user)?;
+            (!since.is_changed_by).then(Vec::new)
+        })
     }
 
     /// The message that is answered and must be looked up: what it says is never in memory.
@@ -186,17 +215,21 @@ impl Slot {
         user: UserId,
         now: UnixMillis,
     ) -> Option<Option<State>> {
-        let Some(target) = self.target(change.target, now)? else {
-            return Some(None);
+        let target = match self.untouched(change.target, user) {
+            Some(target) => target,
+            None => match self.target(change.target, now)? {
+                Some(target) => target,
+                None => return Some(None),
+            },
         };
-        let targets = self.targets.as_deref();
-        let own = targets.and_then(|targets| targets.own(change.target, user));
         let own = match change.kind.is_reaction() {
-            true => own.cloned().or_else(|| self.targets_asked.then(Vec::new))?,
+            true => self
+                .own_reactions(change.target, user)
+                .or_else(|| self.targets_asked.then(Vec::new))?,
             false => Vec::new(),
         };
         let pins = match change.kind.moves_pins() {
-            true => targets.and_then(Targets::pins)?,
+            true => self.targets.as_deref().and_then(Targets::pins)?,
             false => 0,
         };
         Some(Some(State { target, own, pins }))

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use hashbrown::HashMap;
 
 use super::machine::Mark;
-use super::record::{Changed, Found, Submission};
+use super::record::{Changed, Found};
 use crate::ids::{MessageId, UserId};
 use crate::message::{Emoji, State, Target};
 
@@ -27,17 +27,6 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    /// Whether all is known that a change is judged by.
-    pub(super) fn covers(&self, wish: &Submission) -> bool {
-        let Some(change) = &wish.change else {
-            return true;
-        };
-        let own = (change.target, wish.sender());
-        self.messages.get(&change.target).is_some()
-            && (!change.kind.is_reaction() || self.own.get(&own).is_some())
-            && (!change.kind.moves_pins() || self.pins.get(&()).is_some())
-    }
-
     pub(super) fn message(&self, id: MessageId) -> Option<&Target> {
         self.messages.get(&id)
     }

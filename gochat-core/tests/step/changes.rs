@@ -154,12 +154,11 @@ fn a_message_of_this_moment_can_be_changed_before_its_row_is_written() {
 fn while_nobody_can_tell_what_was_said_a_change_waits() {
     let mut bench = Bench::new();
     let g = bench.store_group(1, &[1, 2]);
-    assert_eq!(bench.send(g, 1, "m"), Ok(1));
     // An answer without targets: an older im-repo, or none.
     let waits = Err(ErrorCode::ServiceUnavailable);
-    assert_eq!(change(&mut bench, wish(g, 1, "e", Edit, 1001)), waits);
-    bench.machine.begin([wish(g, 1, "e", Edit, 1001)]);
-    assert_eq!(bench.machine.needs()[0].targets, [id(1001)]);
+    assert_eq!(change(&mut bench, wish(g, 1, "e", Edit, 5)), waits);
+    bench.machine.begin([wish(g, 1, "e", Edit, 5)]);
+    assert_eq!(bench.machine.needs()[0].targets, [id(5)]);
     assert_eq!(
         bench.decide_provided().iter().find_map(outcome),
         Some(Err(ErrorCode::ServiceUnavailable))
@@ -304,4 +303,44 @@ fn a_new_pin_is_told_where_the_group_says_so_then() {
         wish(g, 1, "f", Pin, 8),
     ];
     assert_eq!(told(&bench.run(batch)), [true, false, false, false, true]);
+}
+
+/// What a batch of these records would look up.
+fn needs(bench: &mut Bench, records: Vec<Record>) -> Vec<Need> {
+    bench.machine.begin(records);
+    let needs = bench.machine.needs();
+    bench.machine.aborted();
+    needs
+}
+
+#[test]
+fn a_message_of_a_moment_ago_is_changed_without_a_look_into_the_database() {
+    let mut bench = Bench::new();
+    let g = bench.store_group(1, &[1, 2]);
+    store_messages(&mut bench, g, &[]);
+    assert_eq!(bench.send(g, 1, "m"), Ok(1));
+    let react = |who, client: &str| {
+        let mut record = wish(g, who, client, ChangeKind::React, 1001);
+        if let Record::Submit(Submission {
+            change: Some(change),
+            ..
+        }) = &mut record
+        {
+            change.emoji = "👍".parse().ok();
+        }
+        record
+    };
+    assert_eq!(needs(&mut bench, vec![wish(g, 1, "e", Edit, 1001)]), []);
+    assert_eq!(needs(&mut bench, vec![react(2, "r")]), []);
+    // A stranger is found out as ever, and only the database knows how many are pinned.
+    let denied = Err(ErrorCode::NotTheAuthor);
+    assert_eq!(change(&mut bench, wish(g, 2, "e", Edit, 1001)), denied);
+    assert_eq!(needs(&mut bench, vec![wish(g, 1, "p", Pin, 1001)]).len(), 1);
+    // What it is after a change is remembered, and so is who reacted.
+    assert_eq!(change(&mut bench, react(1, "r1")), Ok(2));
+    assert_eq!(needs(&mut bench, vec![react(2, "r2"), react(1, "r3")]), []);
+    assert_eq!(change(&mut bench, react(2, "r2")), Ok(3));
+    // A message from before this owner's time isn't.
+    let older = needs(&mut bench, vec![wish(g, 1, "o", Edit, 5)]);
+    assert_eq!(older[0].targets, [id(5)]);
 }
