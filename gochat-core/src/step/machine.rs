@@ -224,6 +224,7 @@ impl PartitionMachine {
                 needs.push(Need {
                     conversation,
                     with_recent: !slot.loaded,
+                    with_facts: false,
                     senders: Vec::new(),
                     named: Vec::new(),
                     resends: Vec::new(),
@@ -235,6 +236,7 @@ impl PartitionMachine {
                 needs.len() - 1
             });
             needs[need].refresh &= usable && !asks;
+            needs[need].with_facts |= !usable || names || self.is_old(slot);
             needs[need].targets.extend(target);
             needs[need].quotes.extend(quote);
             let is_reaction = submission.change.is_some_and(|c| c.kind.is_reaction());
@@ -285,7 +287,7 @@ impl PartitionMachine {
             slot.targets().learn(found);
         }
         let Some(facts) = loaded.facts else {
-            slot.absent = true;
+            slot.absent = !loaded.keeps_facts;
             return;
         };
         if !slot.loaded {

@@ -134,6 +134,8 @@ pub struct Need {
     pub conversation: ConversationId,
     /// Whether head and recent messages are needed as well: on first touch.
     pub with_recent: bool,
+    /// Whether facts are needed; false when those at hand hold and only messages are asked for.
+    pub with_facts: bool,
     /// Authors whose membership matters even when the group is too large to list. Distinct.
     pub senders: Vec<UserId>,
     /// Users that are named, whose membership matters likewise. Distinct, and bounded.
@@ -167,8 +169,10 @@ pub struct Loaded {
     /// What is stored of the messages to be changed, as of `head`; `None` when it was not looked
     /// for.
     pub targets: Option<Found>,
-    /// Facts; `None` when there is no such conversation.
+    /// Facts; `None` when there is no such conversation, or when none were asked for.
     pub facts: Option<Facts>,
+    /// The conversation is there, and facts weren't asked for: those at hand stay.
+    pub keeps_facts: bool,
 }
 
 /// What the database knows of messages that are to be changed.

@@ -344,3 +344,28 @@ fn a_message_of_a_moment_ago_is_changed_without_a_look_into_the_database() {
     let older = needs(&mut bench, vec![wish(g, 1, "o", Edit, 5)]);
     assert_eq!(older[0].targets, [id(5)]);
 }
+
+#[test]
+fn only_facts_that_are_not_at_hand_are_asked_for() {
+    let mut bench = Bench::new();
+    let g = bench.store_group(1, &[1, 2]);
+    store_messages(&mut bench, g, &[(7, sent(1))]);
+    let asks = |bench: &mut Bench| {
+        let needs = needs(bench, vec![wish(g, 1, "e", Edit, 7)]);
+        (needs[0].with_facts, needs[0].targets.clone())
+    };
+    assert_eq!(asks(&mut bench), (true, vec![id(7)]));
+    assert_eq!(bench.send(g, 1, "m"), Ok(2));
+    assert_eq!(asks(&mut bench), (false, vec![id(7)]));
+    // An answer without facts leaves those at hand, and an answer of nothing doesn't.
+    let loaded = bench.stored.get_mut(&g).unwrap();
+    let facts = loaded.facts.take();
+    loaded.keeps_facts = true;
+    assert_eq!(change(&mut bench, wish(g, 1, "e", Edit, 7)), Ok(3));
+    let denied = Err(ErrorCode::NotTheAuthor);
+    assert_eq!(change(&mut bench, wish(g, 2, "e", Edit, 7)), denied);
+    // What a change of the group makes old is asked for again.
+    bench.stored.get_mut(&g).unwrap().facts = facts;
+    bench.run(vec![Record::FactsChanged(g)]);
+    assert!(asks(&mut bench).0);
+}

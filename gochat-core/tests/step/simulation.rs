@@ -309,7 +309,8 @@ impl World {
             resends,
             named: Vec::new(),
             targets,
-            facts: Some(Facts::open(Members::all(members))),
+            facts: need.with_facts.then(|| Facts::open(Members::all(members))),
+            keeps_facts: !need.with_facts,
         }
     }
 

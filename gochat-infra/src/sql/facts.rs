@@ -84,6 +84,7 @@ pub(crate) fn pairs(request: &FactsRequest) -> Vec<(ConversationId, UserId, User
         _ => None,
     };
     let asked = request.conversations.iter();
+    let asked = asked.filter(|asked| !asked.without_members);
     asked.filter_map(|asked| of(asked.id)).collect()
 }
 
@@ -118,6 +119,7 @@ impl Found {
             return 1;
         };
         let members = match self.complete(asked.id, request) {
+            _ if asked.without_members => 0,
             true => u64::from(row.member_count),
             false => asked.senders.len() as u64,
         };
@@ -148,7 +150,9 @@ impl Found {
     /// Conversations whose members are all wanted, each once.
     pub(crate) fn small(&self, request: &FactsRequest) -> Vec<ConversationId> {
         // Asking for one conversation twice must not double its members.
-        let mut small: Vec<ConversationId> = request.conversations.iter().map(|c| c.id).collect();
+        let asked = request.conversations.iter();
+        let asked = asked.filter(|asked| !asked.without_members);
+        let mut small: Vec<ConversationId> = asked.map(|asked| asked.id).collect();
         small.retain(|id| self.complete(*id, request));
         small.sort_unstable();
         small.dedup();
@@ -160,7 +164,7 @@ impl Found {
         let mut senders: Vec<(ConversationId, UserId)> = request
             .conversations
             .iter()
-            .filter(|asked| !self.complete(asked.id, request))
+            .filter(|asked| !asked.without_members && !self.complete(asked.id, request))
             .flat_map(|asked| asked.senders.iter().map(|sender| (asked.id, *sender)))
             .collect();
         senders.sort_unstable();
@@ -242,19 +246,20 @@ impl Found {
 
     /// One answer per distinct conversation, in the order first asked.
     pub(crate) fn answer(mut self, request: &FactsRequest) -> Vec<ConversationFacts> {
+        let listed: HashSet<ConversationId> = self.small(request).into_iter().collect();
         let mut seen = HashSet::new();
         let asked = request.conversations.iter().map(|asked| asked.id);
         let distinct: Vec<_> = asked.filter(|id| seen.insert(*id)).collect();
         distinct
             .into_iter()
-            .map(|id| self.take(id, request))
+            .map(|id| self.take(id, listed.contains(&id)))
             .collect()
     }
 
-    fn take(&mut self, id: ConversationId, request: &FactsRequest) -> ConversationFacts {
+    fn take(&mut self, id: ConversationId, members_complete: bool) -> ConversationFacts {
         ConversationFacts {
             id,
-            members_complete: self.complete(id, request),
+            members_complete,
             conversation: self.rows.remove(&id),
             members: self.members.remove(&id).unwrap_or_default(),
             blocked: self.blocked.contains(&id),

@@ -28,6 +28,8 @@ pub struct FactsRequest {
 pub struct FactsOf {
     /// Which conversation.
     pub id: ConversationId,
+    /// The asker knows members and blocks: neither is read.
+    pub without_members: bool,
     /// Users whose membership is needed even when the member list is too long.
     pub senders: Vec<UserId>,
     /// Messages and changes to look for, by author and the author's own id: messages however old,

@@ -6,6 +6,7 @@ use crate::port::db::{ConversationFacts, FactsOf, FactsRequest, Resend};
 fn asking(asked: &[(ConversationId, &[u64])]) -> FactsRequest {
     let of = |(id, senders): &(ConversationId, &[u64])| FactsOf {
         id: *id,
+        without_members: false,
         senders: senders.iter().copied().map(user).collect(),
         resends: Vec::new(),
         targets: Vec::new(),
@@ -70,6 +71,43 @@ pub async fn facts_answer_members_head_and_window(subject: Subject) {
         ..asking(&[(group(1), &[])])
     };
     assert!(facts(&db, none).await[0].recent.is_empty());
+}
+
+/// Who knows members and blocks is told of messages alone, beside others that are told all.
+pub async fn facts_leave_out_members_that_the_asker_knows(subject: Subject) {
+    let db = subject.db();
+    open(&db, group(1), 1, &[2, 3]).await;
+    open(&db, group(2), 1, &[2]).await;
+    open(&db, group(3), 1, &[2, 3, 4]).await;
+    save(&db, run_of(group(1), 1..=5, 1), NOW).await;
+    let asked = [(group(1), &[1_u64][..]), (group(2), &[]), (group(3), &[2])];
+    let mut request = asking(&asked);
+    request.conversations[0].without_members = true;
+    request.conversations[0].targets = vec![message(group(1), 3, 1).id];
+    request.conversations[2].without_members = true;
+    let found = facts(&db, request.clone()).await;
+    assert_eq!(
+        (members(&found[0]), found[0].members_complete),
+        (vec![], false)
+    );
+    assert_eq!(
+        found[0].conversation.as_ref().map(|c| c.last_seq_id),
+        Some(5)
+    );
+    assert_eq!((found[0].targets.len(), found[0].recent.len()), (1, 4));
+    assert_eq!(
+        (members(&found[1]), found[1].members_complete),
+        (vec![1, 2], true)
+    );
+    assert_eq!(
+        (members(&found[2]), found[2].members_complete),
+        (vec![], false)
+    );
+    // Asked for twice, once with members: they are told.
+    request
+        .conversations
+        .push(asking(&asked[..1]).conversations.remove(0));
+    assert_eq!(members(&facts(&db, request).await[0]), [1, 2, 3]);
 }
 
 /// An answer ends where it is full; the rest is asked for again. One conversation is always

@@ -321,6 +321,7 @@ macro_rules! db_suite {
             facts_answer_members_head_and_window,
             facts_are_answered_as_far_as_there_is_room,
             facts_find_resends_of_any_age,
+            facts_leave_out_members_that_the_asker_knows,
             facts_of_a_large_group_hold_only_the_askers,
             facts_need_as_many_statements_for_many_as_for_one,
             facts_tell_blocks_and_absence,

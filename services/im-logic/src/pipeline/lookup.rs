@@ -254,6 +254,7 @@ fn query(asked: &Question<'_>) -> FactsQuery {
             .take(TARGETS)
             .map(|id| id.as_i64())
             .collect(),
+        without_members: !need.with_facts,
     }
 }
 
@@ -269,9 +270,9 @@ fn loaded(asked: &Question<'_>, facts: ConversationFacts, recall_window: u64) ->
         resends: looked(&asked.resends, &facts),
         named: named(&asked.need, &facts),
         targets: targets(&asked.need, &facts),
-        facts: facts
-            .found
+        facts: (facts.found && asked.need.with_facts)
             .then(|| facts_from(&asked.need, &facts, recall_window)),
+        keeps_facts: facts.found && !asked.need.with_facts,
     }
 }
 
@@ -471,6 +472,7 @@ mod tests {
         let need = Need {
             conversation,
             with_recent: true,
+            with_facts: true,
             refresh: false,
             resends: vec![],
             targets: vec![],
@@ -508,6 +510,7 @@ mod tests {
         let need = Need {
             conversation,
             with_recent: true,
+            with_facts: true,
             refresh: false,
             resends: vec![],
             targets: vec![],
@@ -538,6 +541,7 @@ mod tests {
         let need = Need {
             conversation,
             with_recent: true,
+            with_facts: true,
             refresh: false,
             resends: vec![0, 1],
             targets: vec![],
@@ -570,6 +574,7 @@ mod tests {
             need: Need {
                 conversation: ConversationId::World,
                 with_recent: false,
+                with_facts: true,
                 refresh: false,
                 resends: vec![0, 1],
                 targets: vec![],

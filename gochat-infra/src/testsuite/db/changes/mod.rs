@@ -152,6 +152,7 @@ fn asking(id: ConversationId, resends: Vec<Resend>, targets: Vec<MessageId>) -> 
     FactsRequest {
         conversations: vec![FactsOf {
             id,
+            without_members: false,
             senders: Vec::new(),
             resends,
             targets,

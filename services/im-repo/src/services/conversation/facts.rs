@@ -83,6 +83,7 @@ impl ConversationApi {
         for query in &request.queries {
             let of = FactsOf {
                 id: args::conversation(&query.conversation_id)?,
+                without_members: query.without_members,
                 senders: asked_users(&query.sender_ids)?,
                 resends: query.resends.iter().map(resend).collect::<Result<_>>()?,
                 targets: known(&query.target_ids),

@@ -157,6 +157,7 @@ impl ConversationApi {
     async fn shown_pointer(&self, id: ConversationId, user: UserId) -> Result<Option<SeqId>> {
         let of = FactsOf {
             id,
+            without_members: false,
             senders: Vec::new(),
             resends: Vec::new(),
             targets: Vec::new(),
