@@ -72,10 +72,11 @@ async fn members_read_earlier_messages_only_where_they_may() {
 #[tokio::test]
 async fn a_single_chat_may_forbid_or_shorten_recalls() {
     let server = Server::shared().await;
-    let [a, b] = server.users().await;
+    let a = server.user().await;
     let Some(repo) = server.repo() else { return };
-    let chat = a.chat_with(&b).await;
-    let store = async |settings: &str| {
+    // Nobody announces what is written past im-logic: each is there before the first message.
+    let chat_with = async |settings: &str| {
+        let chat = a.chat_with(&server.user().await).await;
         let request = UpdateConversationRequest {
             conversation_id: chat.clone(),
             settings: settings.to_owned(),
@@ -84,20 +85,21 @@ async fn a_single_chat_may_forbid_or_shorten_recalls() {
         };
         let mut client = ConversationServiceClient::new(repo.clone());
         client.update_conversation(request).await.expect("stored");
+        chat
     };
-    let recall = async || {
+    let recall = async |settings: &str| {
+        let chat = chat_with(settings).await;
         let sent = a.say(&chat, "oops").await.data();
         next_second().await;
         let id = sent["id"].as_str().unwrap().to_owned();
         a.delete(&format!("/conversations/{chat}/messages/{id}"))
             .await
     };
-    store(r#"{"single_settings":{"allow_recall":false}}"#).await;
-    recall().await.refused(403, "FORBIDDEN");
-    store(r#"{"single_settings":{"recall_time_limit":0}}"#).await;
-    recall().await.refused(400, "RECALL_TIME_EXCEEDED");
-    store(r#"{"single_settings":{}}"#).await;
-    recall().await.data();
+    let forbidden = recall(r#"{"single_settings":{"allow_recall":false}}"#).await;
+    forbidden.refused(403, "FORBIDDEN");
+    let too_late = recall(r#"{"single_settings":{"recall_time_limit":0}}"#).await;
+    too_late.refused(400, "RECALL_TIME_EXCEEDED");
+    recall(r#"{"single_settings":{}}"#).await.data();
 }
 
 #[tokio::test]
