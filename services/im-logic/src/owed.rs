@@ -10,6 +10,8 @@
 //!   it doesn't matter how many instances send it, how often, or how long after the change.
 //! * Messages of one group are sent one after the other, in the order of their changes.
 
+mod groups;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +22,14 @@ use hashbrown::HashSet;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::SendMessage;
 use crate::clock;
 use crate::facts::Announcer;
 use crate::repo::Repo;
+use groups::Groups;
 
 /// Maximum number of groups that wait to be served; a sweep finds those beyond it.
 const WAITING_MAX: usize = 4_096;
@@ -43,15 +47,6 @@ const SWEEP_MIN: Duration = Duration::from_millis(100);
 pub(crate) struct Owed {
     queue: mpsc::Sender<ConversationId>,
     groups: Arc<Mutex<Groups>>,
-}
-
-/// Where groups stand: none is in the queue twice, and none is served twice at a time.
-#[derive(Default)]
-struct Groups {
-    waiting: HashSet<ConversationId>,
-    served: HashSet<ConversationId>,
-    /// Served groups that owe more since.
-    again: HashSet<ConversationId>,
 }
 
 /// Sends owed messages.
@@ -77,30 +72,21 @@ impl Owed {
     /// Has what a group owes sent soon, and doesn't wait for it. Called once the sequencer has
     /// passed the change, so that new members are told and former ones aren't.
     pub(crate) fn settle(&self, group: ConversationId) {
-        if matches!(group, ConversationId::Group(_)) && self.groups.lock().waiting.insert(group) {
+        let is_group = matches!(group, ConversationId::Group(_));
+        if is_group && self.groups.lock().queue(group, Instant::now()) {
             let queued = self.queue.try_send(group);
             if queued.is_err() {
-                self.groups.lock().waiting.remove(&group);
+                self.groups.lock().unqueue(group);
             }
         }
     }
 
-    /// Takes a group from the queue; false when it is being served, and will be once more.
     fn begin(&self, group: ConversationId) -> bool {
-        let mut groups = self.groups.lock();
-        groups.waiting.remove(&group);
-        let is_free = groups.served.insert(group);
-        if !is_free {
-            groups.again.insert(group);
-        }
-        is_free
+        self.groups.lock().begin(group)
     }
 
-    fn end(&self, group: ConversationId) {
-        let mut groups = self.groups.lock();
-        groups.served.remove(&group);
-        let owes_more = groups.again.remove(&group);
-        drop(groups);
+    fn end(&self, group: ConversationId, is_settled: bool) {
+        let owes_more = self.groups.lock().end(group, is_settled, Instant::now());
         if owes_more {
             self.settle(group);
         }
@@ -164,10 +150,11 @@ impl Outbox {
             let (sender, owed) = (self.sender.clone(), self.owed.clone());
             serving.spawn(async move {
                 let _place = place;
-                if let Err(error) = sender.serve(group).await {
-                    tracing::warn!(%group, %error, "system messages wait for the next sweep");
+                let outcome = sender.serve(group).await;
+                if let Err(error) = &outcome {
+                    tracing::warn!(%group, %error, "system messages wait for a later sweep");
                 }
-                owed.end(group);
+                owed.end(group, outcome.is_ok());
             });
         }
     }

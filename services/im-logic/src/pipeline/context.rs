@@ -7,7 +7,7 @@ use gochat_core::error::{Error, ErrorCode, Result};
 use gochat_core::fanout::PresenceMap;
 use gochat_core::ids::{MessageId, UserId};
 use gochat_core::message::DraftLimits;
-use gochat_core::step::{Effects, Loaded};
+use gochat_core::step::Effects;
 use gochat_infra::ids::{IdSource, now_ms};
 use gochat_infra::port::mq::{Batch, Mq, MqResult, OutRecord};
 use gochat_infra::topics;
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::batch::{Decoded, Looked, Writer};
 use super::encode::Encoder;
 use super::gateways::Gateways;
-use super::lookup::{Lookup, Question};
+use super::lookup::{Answers, Lookup, Question};
 use super::outage::{Outage, Verdict};
 use super::people::People;
 use super::recovery::Owned;
@@ -185,11 +185,14 @@ impl Context {
         );
         self.take_users(authors, users, now);
         self.take_gateways(gateways, now);
-        let facts = self.judge_facts(&needs, facts, now)?;
-        for ((asked, partition), loaded) in needs.iter().zip(owners).zip(facts) {
-            if let (Some(owned), Some(loaded)) = (self.owned.get_mut(&partition), loaded) {
-                owned.machine.provide(asked.need.conversation, loaded);
+        if let Some(Answers { loaded, failure }) = facts {
+            // What came is kept also when the rest holds the batch up: the next try asks for less.
+            for ((asked, partition), loaded) in needs.iter().zip(owners).zip(loaded) {
+                if let (Some(owned), Some(loaded)) = (self.owned.get_mut(&partition), loaded) {
+                    owned.machine.provide(asked.need.conversation, loaded);
+                }
             }
+            self.judge_facts(&needs, failure, now)?;
         }
         self.look_presence_up(decoded, now).await;
         Ok(())
@@ -234,32 +237,31 @@ impl Context {
         (needs, owners)
     }
 
+    /// What a failed look-up means for the batch.
+    ///
+    /// # Errors
+    /// It waits.
     fn judge_facts(
         &mut self,
         needs: &[Question<'_>],
-        answer: Option<Result<Vec<Option<Loaded>>>>,
+        failure: Option<Error>,
         now: Instant,
-    ) -> Result<Vec<Option<Loaded>>> {
-        if matches!(answer, Some(Err(_))) {
-            self.refresh_next_try = now + REFRESH_PAUSE;
+    ) -> Result<()> {
+        let Some(error) = failure else {
+            self.outage.succeeded();
+            return Ok(());
+        };
+        self.refresh_next_try = now + REFRESH_PAUSE;
+        if needs.iter().all(|asked| asked.need.refresh) {
+            tracing::warn!(%error, "facts can't be loaded again: the old ones are used");
+            return Ok(());
         }
-        match answer {
-            Some(Err(error)) if needs.iter().all(|asked| asked.need.refresh) => {
-                tracing::warn!(%error, "facts can't be loaded again: the old ones are used");
-                Ok(Vec::new())
+        match self.outage.failed(now) {
+            Verdict::Hold => Err(error),
+            Verdict::Degrade => {
+                tracing::warn!(%error, "facts are away: messages of unknown conversations are refused");
+                Ok(())
             }
-            None => Ok(Vec::new()),
-            Some(Ok(loaded)) => {
-                self.outage.succeeded();
-                Ok(loaded)
-            }
-            Some(Err(error)) => match self.outage.failed(now) {
-                Verdict::Hold => Err(error),
-                Verdict::Degrade => {
-                    tracing::warn!(%error, "facts are away: messages of unknown conversations are refused");
-                    Ok(Vec::new())
-                }
-            },
         }
     }
 

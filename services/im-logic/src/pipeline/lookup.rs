@@ -1,6 +1,8 @@
 //! What a batch asks im-repo: few calls, each for many.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -54,6 +56,15 @@ pub(super) struct Resend<'a> {
     pub(super) is_change: bool,
 }
 
+/// What came of asking for facts.
+pub(super) struct Answers {
+    /// An answer per question; `None` where im-repo refuses it for good, so that its messages alone
+    /// are refused, and where none came.
+    pub(super) loaded: Vec<Option<Loaded>>,
+    /// Why some didn't come.
+    pub(super) failure: Option<Error>,
+}
+
 /// Clients of im-repo with a deadline. No retries here: the worker has its own way to wait.
 #[derive(Clone)]
 pub(super) struct Lookup {
@@ -62,6 +73,9 @@ pub(super) struct Lookup {
     presence: OnlineStatusServiceClient<Channel>,
     repo: Channel,
     timeout: Duration,
+    /// Conversations asked about by one call; fewer after calls that took too long, so that an
+    /// im-repo with little time gets through its answers.
+    at_once: Arc<AtomicUsize>,
     /// How long an author may take a message back, in milliseconds, where the conversation doesn't
     /// say less.
     recall_window: u64,
@@ -76,23 +90,40 @@ impl Lookup {
             presence: OnlineStatusServiceClient::new(repo.clone()),
             repo: repo.clone(),
             timeout,
+            at_once: Arc::new(AtomicUsize::new(CONVERSATIONS)),
             recall_window,
         }
     }
 
-    /// Answers to the needs, in their order; `None` to a question that im-repo refuses for good, so
-    /// that its messages alone are refused.
+    /// Answers to the needs, in their order.
     pub(super) async fn facts(
         &self,
         needs: &[Question<'_>],
         direct_max: usize,
         now: UnixMillis,
-    ) -> Result<Vec<Option<Loaded>>> {
-        let chunks = needs.chunks(CONVERSATIONS);
-        all(chunks
-            .map(|chunk| self.facts_of(chunk, direct_max, now))
-            .collect())
-        .await
+    ) -> Answers {
+        let at_once = self.at_once.load(Ordering::Relaxed);
+        let calls = needs.chunks(at_once).map(|chunk| async move {
+            let (mut loaded, failure) = self.facts_of(chunk, direct_max, now).await;
+            loaded.resize_with(chunk.len(), || None);
+            (loaded, failure)
+        });
+        // Collected first: the stream of a lazy iterator with borrows isn't `Send`.
+        let calls: Vec<_> = calls.collect();
+        let answers: Vec<_> = stream::iter(calls).buffered(PARALLEL).collect().await;
+        let mut all = Answers {
+            loaded: Vec::with_capacity(needs.len()),
+            failure: None,
+        };
+        for (loaded, failure) in answers {
+            all.loaded.extend(loaded);
+            all.failure = all.failure.or(failure);
+        }
+        self.at_once.store(
+            next_at_once(at_once, all.failure.as_ref()),
+            Ordering::Relaxed,
+        );
+        all
     }
 
     /// One chunk, in as many calls as its answers need room. When a call fails as a whole for a
@@ -102,7 +133,7 @@ impl Lookup {
         needs: &[Question<'_>],
         direct_max: usize,
         now: UnixMillis,
-    ) -> Result<Vec<Option<Loaded>>> {
+    ) -> (Vec<Option<Loaded>>, Option<Error>) {
         let mut answers = Vec::with_capacity(needs.len());
         let mut at_once = needs.len();
         while answers.len() < needs.len() {
@@ -115,10 +146,11 @@ impl Lookup {
                     tracing::error!(%error, %conversation, "facts are refused for good");
                     answers.push(None);
                 }
-                answer => answers.extend(answer?.into_iter().map(Some)),
+                Err(error) => return (answers, Some(error)),
+                Ok(loaded) => answers.extend(loaded.into_iter().map(Some)),
             }
         }
-        Ok(answers)
+        (answers, None)
     }
 
     /// Answers to the first needs, to one at least.
@@ -214,6 +246,15 @@ impl Lookup {
             Ok(Err(status)) => Err(error_from(&status)),
             Err(_) => Err(ErrorCode::Timeout.into()),
         }
+    }
+}
+
+/// How many conversations the next calls ask about: half as many after one that took too long.
+fn next_at_once(now: usize, failure: Option<&Error>) -> usize {
+    match failure.map(|error| error.code) {
+        Some(ErrorCode::Timeout) => (now / 2).max(1),
+        Some(_) => now,
+        None => (2 * now).min(CONVERSATIONS),
     }
 }
 
@@ -455,6 +496,20 @@ mod tests {
             muted,
             muted_until,
         }
+    }
+
+    #[test]
+    fn less_is_asked_for_at_once_while_answers_take_too_long() {
+        let timeout = Error::from(ErrorCode::Timeout);
+        let mut at_once = CONVERSATIONS;
+        for expected in [64, 32, 16, 8, 4, 2, 1, 1] {
+            at_once = next_at_once(at_once, Some(&timeout));
+            assert_eq!(at_once, expected);
+        }
+        let away = Error::from(ErrorCode::ServiceUnavailable);
+        assert_eq!(next_at_once(2, Some(&away)), 2);
+        assert_eq!(next_at_once(2, None), 4);
+        assert_eq!(next_at_once(CONVERSATIONS, None), CONVERSATIONS);
     }
 
     #[test]
