@@ -153,11 +153,11 @@ impl Api {
         Ok((text(&data["accessToken"])?, text(&data["refreshToken"])?))
     }
 
-    /// A new conversation; gives its id. A group tells nothing of itself: what is counted are the
-    /// messages that were sent.
+    /// A new conversation; gives its id. A group without settings of its own tells nothing of
+    /// itself: what is counted are the messages that were sent.
     pub(crate) async fn open(&self, by: &Account, body: &Value) -> Result<String> {
         let mut body = body.clone();
-        if body["type"] == 2 {
+        if body["type"] == 2 && body["settings"].is_null() {
             body["settings"] = json!({"group_settings": {"system_messages": false}});
         }
         let body = &body;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use gochat_core::membership::Role;
 
 use super::observe::{Observed, Place, Row, WORLD};
-use super::{audit_changes, references, sessions};
+use super::people::Tale;
+use super::{audit_changes, deletions, references, sessions};
 
 /// Everything that is wrong, in words.
 pub(super) fn audit(observed: &Observed) -> Vec<String> {
@@ -17,11 +18,13 @@ pub(super) fn audit(observed: &Observed) -> Vec<String> {
     contents_are_unchanged(observed, &truth, &mut wrong);
     audit_changes::audit(observed, &truth, &mut wrong);
     references::audit(observed, &truth, &mut wrong);
+    deletions::audit(observed, &truth, &mut wrong);
     pushes_agree_and_are_in_order(observed, &truth, &mut wrong);
     sdk_timelines_are_complete(observed, &truth, &mut wrong);
     unread_is_exact(observed, &truth, &mut wrong);
     groups_have_one_owner(observed, &mut wrong);
     wrong.extend(observed.unexplained.iter().cloned());
+    wrong.extend(observed.tales.iter().filter_map(Tale::fault));
     let signed_out = observed.signed_out.iter();
     wrong.extend(signed_out.map(|name| format!("client {name} was signed out")));
     for history in &observed.histories {
@@ -37,6 +40,10 @@ pub(super) type Truth<'a> = BTreeMap<Place, &'a [Row]>;
 fn one_truth<'a>(observed: &'a Observed, wrong: &mut Vec<String>) -> Truth<'a> {
     let mut truth = Truth::new();
     for ((who, place), rows) in &observed.history {
+        // Who deleted something sees less; `deletions` judges what.
+        if observed.deletions.contains_key(&(*who, *place)) {
+            continue;
+        }
         match truth.get(place) {
             None => drop(truth.insert(*place, rows)),
             Some(first) if *first == rows.as_slice() => {}

@@ -250,6 +250,8 @@ fn reactions_are_whose_they_are(
 ) {
     for ((who, place), mine) in &observed.mine {
         let (mut expected, mut unsure) = (BTreeSet::new(), BTreeSet::new());
+        let deletions = observed.deletions.get(&(*who, *place));
+        let lacks = |seq: u64| deletions.is_some_and(|d| d.may_lack(seq));
         for ((_, seq), fate) in fates.range((*place, 0)..=(*place, u64::MAX)) {
             let rows = truth.get(place).copied().unwrap_or_default();
             if find(rows, *seq).is_some_and(|row| row.deleted) {
@@ -263,7 +265,8 @@ fn reactions_are_whose_they_are(
             unsure.extend(own(fate.unsure()));
         }
         let differs = mine.symmetric_difference(&expected);
-        if let Some((seq, emoji)) = differs.into_iter().find(|one| !unsure.contains(one)) {
+        let mut differs = differs.filter(|(seq, _)| !lacks(*seq));
+        if let Some((seq, emoji)) = differs.find(|one| !unsure.contains(one)) {
             wrong.push(format!(
                 "history is wrong about whether user {who} put {emoji} under message {seq} of conversation {place}"
             ));
@@ -317,8 +320,16 @@ fn pushes_tell_what_was_done(
 fn clients_hold_the_truth(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<String>) {
     for ((who, place), replica) in &observed.replicas {
         let rows = truth.get(place).copied().unwrap_or_default();
+        let deletions = observed.deletions.get(&(*who, *place));
         let same = |row: &&Row| {
             let held = replica.messages.get(&row.seq);
+            if deletions.is_some_and(|d| row.seq <= d.cleared_at_most()) {
+                return true;
+            }
+            // Pushes tell what was deleted, pages of changes don't and were judged when they came.
+            if deletions.is_some_and(|d| d.may_lack(row.seq)) {
+                return held.is_some_and(|held| (held.rev, held.deleted) == (row.rev, row.deleted));
+            }
             held.is_some_and(|held| {
                 (held.rev, held.deleted, held.pinned) == (row.rev, row.deleted, row.pinned)
                     && held.content == row.content
@@ -332,7 +343,7 @@ fn clients_hold_the_truth(observed: &Observed, truth: &Truth<'_>, wrong: &mut Ve
                 row.seq,
                 row.rev
             ));
-        } else if replica.messages.len() != rows.len() {
+        } else if deletions.is_none() && replica.messages.len() != rows.len() {
             wrong.push(format!(
                 "user {who} holds {} messages of conversation {place}, history {}",
                 replica.messages.len(),

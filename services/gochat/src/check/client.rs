@@ -1,6 +1,7 @@
 //! A plain client: sends, resends, leaves, comes back, and writes down what it is told.
 
 mod changing;
+mod deleting;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::time::{interval, timeout};
 
 use super::changes::{Own, Pen, Told};
+use super::deletions::Known;
 use super::load::{Control, Pace, Scene};
 use super::observe::{Ack, Connection, Observed, Place, Row, Who};
 use super::references::References;
@@ -76,7 +78,11 @@ enum Answer {
         code: String,
     },
     /// A page of changes.
-    CaughtUp(Place, Value),
+    CaughtUp(Place, Value, Known),
+    /// The deletion of a message for oneself was acknowledged, or refused with a code.
+    Deleted(Place, u64, Option<String>),
+    /// A conversation was cleared up to a place: the bound that holds now, or the code of a refusal.
+    Cleared(Place, u64, Known, std::result::Result<u64, String>),
 }
 
 struct Waiting {
@@ -201,6 +207,7 @@ impl Client {
         match self.random.random_range(0..20) {
             0 => self.read_something(),
             2 => self.catch_up(),
+            3 => self.delete_something(),
             1 => {
                 // A repetition nobody asked for: the server must recognise it.
                 if let Some(id) = self.waiting.keys().next().cloned() {
@@ -378,10 +385,23 @@ impl Client {
                 rev,
             } => self.acknowledge_change(&client_id, seq, rev),
             Answer::NotChanged { client_id, code } => self.refuse_change(client_id, code),
-            Answer::CaughtUp(place, page) => {
+            Answer::CaughtUp(place, page, known) => {
                 self.observed.changes.pages += 1;
+                if let Some(deletions) = self.observed.deletions.get_mut(&(self.who, place)) {
+                    deletions.shown(&page, known);
+                }
                 let replica = self.observed.replicas.entry((self.who, place));
                 replica.or_default().catch_up(&page);
+            }
+            Answer::Deleted(place, seq, refused) => {
+                self.deletions(place).answer(seq, refused);
+            }
+            Answer::Cleared(place, up_to, known, outcome) => {
+                let deletions = self.deletions(place);
+                match outcome {
+                    Ok(bound) => deletions.clear(up_to, bound, known),
+                    Err(code) => deletions.refuse_clear(up_to, code),
+                }
             }
             Answer::Read(place, seq) => {
                 let read = self.observed.read.entry((self.who, place)).or_default();
@@ -450,6 +470,7 @@ impl Client {
                     edits: 0,
                     reactions: Default::default(),
                     pinned: false,
+                    hidden: false,
                     message_id: message.id.into_owned(),
                     sender: message.sender.id.into_owned(),
                     client_id: message.client_msg_id.into_owned(),

@@ -16,6 +16,8 @@ use crate::bench::seed::gather;
 
 /// Rows per request.
 const PAGE: usize = 100;
+/// Deleted messages of one conversation that a reader jumps to.
+const AROUND: usize = 2;
 /// Requests under way at a time.
 const AT_ONCE: usize = 8;
 /// How long acknowledged messages may take to reach the database.
@@ -56,6 +58,7 @@ pub(super) async fn everything(scene: &Arc<Scene>, observed: &mut Observed) -> R
         observed.history.insert(of, rows);
         observed.mine.insert(of, mine);
     }
+    deletions(scene, observed).await?;
     observed.users = scene.users.iter().map(|user| user.id.clone()).collect();
     for who in 0..scene.users.len() {
         observed.lists.extend(list(scene, who).await?);
@@ -72,9 +75,47 @@ async fn catch_up(scene: &Scene, observed: &mut Observed) -> Result<()> {
             let path = format!("/conversations/{id}/changes?after_rev={after}&limit=200");
             let api = &scene.gate(*who).api;
             let page = api.call(Method::GET, &path, &token, None).await?;
+            if let Some(deletions) = observed.deletions.get_mut(&(*who, *place)) {
+                let known = deletions.known();
+                deletions.shown(&page, known);
+            }
             if replica.catch_up(&page) {
                 break;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Reads what a second device is told of deleted messages, and what stands around the newest of
+/// them.
+async fn deletions(scene: &Scene, observed: &mut Observed) -> Result<()> {
+    for ((who, place), deletions) in &mut observed.deletions {
+        let (token, id) = (scene.users[*who].token(), &scene.places[*place].0);
+        let api = &scene.gate(*who).api;
+        loop {
+            let after = deletions.listed.last().map_or(0, |(_, version)| *version);
+            let path = format!("/conversations/{id}/hidden?after_version={after}&limit=7");
+            let page = api.call(Method::GET, &path, &token, None).await?;
+            let number = |m: &Value, field: &str| m[field].as_u64().unwrap_or(0);
+            let messages = page["messages"].as_array().map_or(&[][..], Vec::as_slice);
+            let listed = messages.iter();
+            let listed = listed.map(|m| (number(m, "seqId"), number(m, "version")));
+            deletions.listed.extend(listed);
+            if messages.is_empty() || page["hasMore"] != true {
+                break;
+            }
+        }
+        let newest = deletions.listed.iter().rev().take(AROUND);
+        let first = std::iter::once(deletions.cleared + 1);
+        let middles = newest.map(|(seq, _)| *seq).chain(first);
+        for seq in middles.collect::<Vec<_>>() {
+            let path = format!("/conversations/{id}/messages?around_seq={seq}&limit=10");
+            let page = api.call(Method::GET, &path, &token, None).await?;
+            let known = deletions.known();
+            deletions.shown(&page, known);
+            let messages = page["messages"].as_array().into_iter().flatten();
+            deletions.around.extend(messages.map(row));
         }
     }
     Ok(())
@@ -173,6 +214,7 @@ fn row(message: &Value) -> Row {
         edits: message["editCount"].as_u64().unwrap_or(0),
         reactions: counts(message),
         pinned: message["pinned"] == true,
+        hidden: message["hidden"] == true,
         message_id: text("id"),
         sender: text("senderId"),
         client_id: text("clientMsgId"),
@@ -202,6 +244,8 @@ async fn list(scene: &Scene, who: Who) -> Result<Vec<((Who, Place), Listed)>> {
                 last_read: conversation["lastReadSeqId"].as_u64().unwrap_or(0),
                 unread: conversation["unreadCount"].as_i64().unwrap_or(-1),
                 mentions: conversation["unreadMentions"].as_u64().unwrap_or(0),
+                hidden: conversation["my"]["hiddenCount"].as_u64().unwrap_or(0),
+                cleared: conversation["my"]["clearedUpTo"].as_u64().unwrap_or(0),
             };
             lines.push(((who, place), listed));
         }

@@ -21,6 +21,7 @@ mod changes;
 mod client;
 mod cluster;
 mod collect;
+mod deletions;
 mod disturbance;
 mod load;
 mod observe;
@@ -175,6 +176,9 @@ async fn examine(system: &mut System, args: &CheckArgs, seed: u64) -> Result<boo
     }
     let (late, skipped) = audit::late_and_skipped(&observed);
     let counts = Counts::of(&observed.histories);
+    let told = observed.tales.iter().filter_map(|tale| tale.told.as_ref());
+    let told: usize = told.map(Vec::len).sum();
+    let (deleted, open_deletions, clears) = deletions::counts(&observed);
     let command: Vec<String> = std::env::args().skip(1).collect();
     let line = json!({
         "check": "messages", "command": format!("gochat {}", command.join(" ")), "seed": seed,
@@ -186,9 +190,11 @@ async fn examine(system: &mut System, args: &CheckArgs, seed: u64) -> Result<boo
         "changes_unacknowledged": observed.changes.unknown.len(),
         "change_pushes": observed.connections.iter().map(|c| c.changes.len()).sum::<usize>(),
         "change_pages": observed.changes.pages, "references": observed.references.len(),
+        "deletions": deleted, "deletions_unanswered": open_deletions, "clears": clears,
         "late_pushes": late, "push_gaps": skipped,
         "commands": observed.commands.done, "commands_refused": observed.commands.refused,
         "commands_not_run": observed.commands.not_run,
+        "system_messages": told, "clubs_telling": observed.tales.len(),
         "commands_unanswered": observed.commands.unknown, "clubs": observed.crews.len(),
         "sign_ins": counts.sign_ins, "refreshes": counts.refreshes, "ends": counts.ends,
         "checks": counts.checks, "unanswered": counts.unknown,

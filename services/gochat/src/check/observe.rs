@@ -6,7 +6,8 @@ use gochat_core::ids::UserId;
 use gochat_core::membership::Role;
 
 use super::changes::{Changes, Counts, Replica, Told};
-use super::people::Outcomes;
+use super::deletions::AllDeletions;
+use super::people::{Outcomes, Tale};
 use super::references::{Quote, References};
 use super::sessions::{History, Rules};
 
@@ -27,7 +28,7 @@ pub(super) struct Ack {
 }
 
 /// A message as it was pushed, or as a row of history.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) seq: u64,
     /// Of its last change; of a push, of the message itself.
@@ -37,6 +38,8 @@ pub(super) struct Row {
     pub(super) edits: u64,
     pub(super) reactions: Counts,
     pub(super) pinned: bool,
+    /// Whether its reader deleted it for themselves.
+    pub(super) hidden: bool,
     pub(super) message_id: String,
     pub(super) sender: String,
     pub(super) client_id: String,
@@ -102,10 +105,14 @@ pub(super) struct Listed {
     pub(super) unread: i64,
     /// Unread messages that name the user.
     pub(super) mentions: u64,
+    /// Number of messages that the user deleted for themselves.
+    pub(super) hidden: u64,
+    /// Number of the last message that the user cleared away.
+    pub(super) cleared: u64,
 }
 
 /// Members, owner and name of a group, as one of its members sees them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Crew {
     pub(super) owner: Option<UserId>,
     pub(super) members: BTreeMap<UserId, Role>,
@@ -113,6 +120,12 @@ pub(super) struct Crew {
     pub(super) count: u64,
     pub(super) name: String,
     pub(super) version: u64,
+    /// Text of the announcement; empty when there is none.
+    pub(super) announcement: String,
+    /// Whether only admins and the owner may write.
+    pub(super) mute_all: bool,
+    /// Members who may not write.
+    pub(super) muted: BTreeSet<UserId>,
     /// Nothing else is known of a dissolved group.
     pub(super) is_dissolved: bool,
 }
@@ -122,11 +135,7 @@ impl Crew {
     pub(super) fn dissolved() -> Self {
         Self {
             is_dissolved: true,
-            owner: None,
-            members: BTreeMap::new(),
-            count: 0,
-            name: String::new(),
-            version: 0,
+            ..Self::default()
         }
     }
 }
@@ -153,6 +162,8 @@ pub(super) struct Observed {
     pub(super) changes: Changes,
     /// What clients hold of messages by what they were pushed and caught up on.
     pub(super) replicas: BTreeMap<(Who, Place), Replica>,
+    /// What users deleted for themselves.
+    pub(super) deletions: AllDeletions,
     /// Newest `rev` of each conversation.
     pub(super) head_revs: BTreeMap<Place, u64>,
     /// Timelines the SDK built by itself.
@@ -164,6 +175,8 @@ pub(super) struct Observed {
     pub(super) lists: BTreeMap<(Who, Place), Listed>,
     /// Groups that got commands, and who gave them.
     pub(super) clubs: Vec<(String, Vec<Who>)>,
+    /// Those of them that tell what happens to them.
+    pub(super) tales: Vec<Tale>,
     /// Commands about groups.
     pub(super) commands: Outcomes,
     /// Commands given at once that no order explains.
@@ -199,8 +212,10 @@ impl Observed {
         self.read.extend(other.read);
         self.changes.merge(other.changes);
         self.replicas.extend(other.replicas);
+        self.deletions.extend(other.deletions);
         self.timelines.extend(other.timelines);
         self.clubs.extend(other.clubs);
+        self.tales.extend(other.tales);
         self.commands.add(&other.commands);
         self.unexplained.extend(other.unexplained);
         self.histories.extend(other.histories);

@@ -135,6 +135,7 @@ fn note(
         edits: message.edit_count.into(),
         reactions: counts(&message.reactions),
         pinned: message.pinned,
+        hidden: message.hidden,
         message_id: message.id.to_string(),
         sender: message.sender_id.to_string(),
         client_id: message.client_msg_id,

@@ -10,6 +10,7 @@ use rand::Rng as _;
 use serde_json::json;
 
 use super::super::changes::{ChangeAck, Held, Own, Pending, RECALL_WITHIN, Told, Wish};
+use super::super::deletions::Deletions;
 use super::super::observe::Place;
 use super::super::socket::Socket;
 use super::{ASKING, Answer, Client, Ordering};
@@ -171,8 +172,10 @@ impl Client {
             return;
         }
         let place = self.places[self.random.random_range(0..self.places.len())];
-        let replica = self.observed.replicas.entry((self.who, place));
-        let after = replica.or_default().complete;
+        let of = (self.who, place);
+        let after = self.observed.replicas.entry(of).or_default().complete;
+        let deletions = self.observed.deletions.get(&of);
+        let known = deletions.map(Deletions::known).unwrap_or_default();
         let id = &self.scene.places[place].0;
         let path = format!("/conversations/{id}/changes?after_rev={after}&limit=200");
         self.ask_with(
@@ -180,7 +183,7 @@ impl Client {
             path,
             None,
             move |status, mut answer| match status {
-                200 => Answer::CaughtUp(place, answer["data"].take()),
+                200 => Answer::CaughtUp(place, answer["data"].take(), known),
                 _ => Answer::Nothing,
             },
         );

@@ -1,13 +1,16 @@
 //! Whether commands that were given at once ended as one of their orders would.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use gochat_core::conversation::{GroupSettings, Revision, Seen, decide_edit};
+use gochat_core::conversation::{GroupSettings, Info, Revision, Seen, Settings, decide_edit};
 use gochat_core::ids::UserId;
 use gochat_core::membership::{
-    Action, GroupAct, GroupCommand, GroupFacts, GroupState, GroupWrite, Role, Standing, decide,
+    Action, GroupAct, GroupCommand, GroupFacts, GroupState, GroupWrite, Mute, Role, Standing,
+    decide, told, told_of_edit,
 };
+use gochat_core::message::SystemMessage;
 
+use super::told::Said;
 use crate::check::observe::Crew;
 
 /// What somebody wants.
@@ -16,9 +19,19 @@ pub(super) enum What {
     Add(UserId),
     Remove(UserId),
     SetRole(UserId, Role),
-    /// The version that was seen, and the new name.
-    Rename(u64, String),
+    /// Mutes a member without an end, or lifts the mute.
+    Mute(UserId, bool),
+    /// The version that was seen, and what is to be another.
+    Edit(u64, Edit),
     Dissolve,
+}
+
+/// What an edit changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Edit {
+    Name(String),
+    Announcement(String),
+    MuteAll(bool),
 }
 
 /// A command.
@@ -75,23 +88,64 @@ pub(super) fn explain(
     outcomes: &[Outcome],
     after: &Crew,
 ) -> bool {
-    let mut open: Vec<(&Command, Outcome)> = commands
-        .iter()
-        .zip(outcomes.iter().copied())
-        .filter(|(_, outcome)| *outcome != Outcome::NotRun)
-        .collect();
-    search(before.clone(), &mut open, after)
+    let mut open = judged(commands, outcomes);
+    search(before, &mut open, &mut Vec::new(), &mut |now, _| {
+        now == after
+    })
 }
 
-fn search(now: Crew, open: &mut Vec<(&Command, Outcome)>, after: &Crew) -> bool {
+/// What the timeline of the group may tell of the commands: one entry for each order that gives
+/// these outcomes and, where it is known, leads to `after`. A command without an answer may have
+/// been carried out or not.
+pub(super) fn tellings(
+    before: &Crew,
+    commands: &[Command],
+    outcomes: &[Outcome],
+    after: Option<&Crew>,
+) -> BTreeSet<Vec<Said>> {
+    let (mut open, mut found) = (judged(commands, outcomes), BTreeSet::new());
+    search(before, &mut open, &mut Vec::new(), &mut |now, said| {
+        if after.is_none_or(|after| now == after) {
+            found.insert(said.to_vec());
+        }
+        false
+    });
+    found
+}
+
+/// The commands that were judged, or may have been.
+fn judged<'a>(commands: &'a [Command], outcomes: &[Outcome]) -> Vec<(&'a Command, Outcome)> {
+    let all = commands.iter().zip(outcomes.iter().copied());
+    all.filter(|(_, outcome)| *outcome != Outcome::NotRun)
+        .collect()
+}
+
+/// Tries all orders until one ends as it should.
+fn search(
+    now: &Crew,
+    open: &mut Vec<(&Command, Outcome)>,
+    said: &mut Vec<Said>,
+    is_it: &mut dyn FnMut(&Crew, &[Said]) -> bool,
+) -> bool {
     if open.is_empty() {
-        return now == *after;
+        return is_it(now, said);
     }
     for at in 0..open.len() {
         let (command, outcome) = open.swap_remove(at);
-        let then = carry_out(&now, command);
-        let fits = then.is_some() == (outcome == Outcome::Done);
-        let found = fits && search(then.unwrap_or_else(|| now.clone()), open, after);
+        let step = carry_out(now, command);
+        let mut found = false;
+        if let Some((then, told)) = &step
+            && matches!(outcome, Outcome::Done | Outcome::Unknown)
+        {
+            let before = said.len();
+            said.extend(told.iter().map(|message| Said::new(command.by, message)));
+            found = search(then, open, said, is_it);
+            said.truncate(before);
+        }
+        let may_be_refused = outcome == Outcome::Refused && step.is_none();
+        if !found && (may_be_refused || outcome == Outcome::Unknown) {
+            found = search(now, open, said, is_it);
+        }
         open.push((command, outcome));
         let last = open.len() - 1;
         open.swap(at, last);
@@ -102,14 +156,17 @@ fn search(now: Crew, open: &mut Vec<(&Command, Outcome)>, after: &Crew) -> bool 
     false
 }
 
+/// The group after a command, and what its timeline tells of it.
+type Step = (Crew, Vec<SystemMessage>);
+
 /// The group after a command; `None` when it is refused.
-fn carry_out(crew: &Crew, command: &Command) -> Option<Crew> {
+fn carry_out(crew: &Crew, command: &Command) -> Option<Step> {
     // Nobody is left who could do anything.
     if crew.is_dissolved {
         return None;
     }
     let act = match &command.what {
-        What::Rename(version, name) => return rename(crew, command.by, *version, name),
+        What::Edit(version, edit) => return edited(crew, command.by, *version, edit),
         // Who is a member already is a failure of the one addition.
         What::Add(user) if crew.members.contains_key(user) => return None,
         What::Add(user) => GroupAct::Add {
@@ -119,9 +176,11 @@ fn carry_out(crew: &Crew, command: &Command) -> Option<Crew> {
         },
         What::Remove(user) => GroupAct::Remove(*user),
         What::SetRole(user, role) => GroupAct::SetRole(*user, *role),
+        What::Mute(user, is_muted) => GroupAct::Mute(*user, mute(*is_muted)),
         What::Dissolve => GroupAct::Dissolve,
     };
     let command = GroupCommand::of(command.by, act);
+    let muted = crew.muted.iter().map(|user| (*user, Mute::Forever));
     let state = GroupState {
         facts: GroupFacts {
             member_count: u32::try_from(crew.members.len()).ok()?,
@@ -129,34 +188,49 @@ fn carry_out(crew: &Crew, command: &Command) -> Option<Crew> {
             dissolved: false,
         },
         roles: crew.members.clone(),
-        mutes: BTreeMap::new(),
+        mutes: muted.collect(),
         deleted: BTreeSet::new(),
     };
     let decision = decide(&state, &command, 0).ok()?;
-    let mut then = crew.clone();
+    let message = told(&command, &decision, None).map(|(_, message)| message);
+    let message = message.into_iter().collect();
     if decision.writes.contains(&GroupWrite::Dissolve) {
-        return Some(Crew::dissolved());
+        return Some((Crew::dissolved(), message));
     }
+    let mut then = crew.clone();
     for write in decision.writes {
-        apply(&mut then.members, &mut then.owner, write);
+        apply(&mut then, write);
     }
     then.count = then.members.len() as u64;
-    Some(then)
+    Some((then, message))
 }
 
-fn apply(members: &mut BTreeMap<UserId, Role>, owner: &mut Option<UserId>, write: GroupWrite) {
-    match write {
-        GroupWrite::Insert(users, role) => {
-            members.extend(users.into_iter().map(|user| (user, role)));
-        }
-        GroupWrite::Delete(user, _) => drop(members.remove(&user)),
-        GroupWrite::Role(user, _, role) => drop(members.insert(user, role)),
-        GroupWrite::Owner(user) => *owner = Some(user),
-        GroupWrite::Mute(..) | GroupWrite::Dissolve => {}
+const fn mute(is_muted: bool) -> Mute {
+    match is_muted {
+        true => Mute::Forever,
+        false => Mute::None,
     }
 }
 
-fn rename(crew: &Crew, by: UserId, version: u64, name: &str) -> Option<Crew> {
+fn apply(crew: &mut Crew, write: GroupWrite) {
+    match write {
+        GroupWrite::Insert(users, role) => {
+            let new = users.into_iter().map(|user| (user, role));
+            crew.members.extend(new);
+        }
+        GroupWrite::Delete(user, _) => {
+            crew.members.remove(&user);
+            crew.muted.remove(&user);
+        }
+        GroupWrite::Role(user, _, role) => drop(crew.members.insert(user, role)),
+        GroupWrite::Owner(user) => crew.owner = Some(user),
+        GroupWrite::Mute(user, Mute::None) => drop(crew.muted.remove(&user)),
+        GroupWrite::Mute(user, _) => drop(crew.muted.insert(user)),
+        GroupWrite::Dissolve => {}
+    }
+}
+
+fn edited(crew: &Crew, by: UserId, version: u64, edit: &Edit) -> Option<Step> {
     let standing = Standing::new(crew.members.get(&by).copied(), false);
     standing.may(Action::UpdateInfo).ok()?;
     let current = Revision {
@@ -169,11 +243,30 @@ fn rename(crew: &Crew, by: UserId, version: u64, name: &str) -> Option<Crew> {
     };
     let next = decide_edit(current, seen, 0).ok()?;
     let mut then = crew.clone();
-    if then.name != name {
-        then.name = name.to_owned();
+    match edit {
+        Edit::Name(name) => then.name.clone_from(name),
+        Edit::Announcement(text) => then.announcement.clone_from(text),
+        Edit::MuteAll(mute_all) => then.mute_all = *mute_all,
+    }
+    if then != *crew {
         then.version = next.version;
     }
-    Some(then)
+    let told = told_of_edit(&info(crew), &info(&then));
+    Some((then, told))
+}
+
+fn info(crew: &Crew) -> Info {
+    let settings = GroupSettings {
+        mute_all: crew.mute_all,
+        ..GroupSettings::default()
+    };
+    Info {
+        name: crew.name.clone(),
+        avatar_url: String::new(),
+        description: String::new(),
+        settings: Settings::Group(settings),
+        announcement: crew.announcement.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -191,7 +284,7 @@ mod tests {
             count: roles.len() as u64,
             name: "club".into(),
             version: 3,
-            is_dissolved: false,
+            ..Crew::default()
         }
     }
 
@@ -234,13 +327,40 @@ mod tests {
         let before = crew(&BEFORE, 1);
         let rename = |name: &str| Command {
             by: user(1),
-            what: What::Rename(3, name.into()),
+            what: What::Edit(3, Edit::Name(name.into())),
         };
         let both = [rename("a"), rename("b")];
         let mut after = before.clone();
         (after.name, after.version) = ("b".into(), 4);
         assert!(explain(&before, &both, &[Refused, Done], &after));
         assert!(!explain(&before, &both, &[Done, Done], &after));
+    }
+
+    #[test]
+    fn both_orders_may_be_told_and_what_has_no_answer_too() {
+        use Outcome::{Done, Unknown};
+        let before = crew(&BEFORE, 1);
+        let leave = |n| Command {
+            by: user(n),
+            what: What::Remove(user(n)),
+        };
+        let both = [leave(2), leave(3)];
+        let after = crew(&[(1, Role::Owner)], 1);
+        let left = |n| Said::new(user(n), &SystemMessage::Left);
+        let orders = [vec![left(2), left(3)], vec![left(3), left(2)]];
+        let told = tellings(&before, &both, &[Done, Done], Some(&after));
+        assert_eq!(told, BTreeSet::from(orders.clone()));
+        let told = tellings(&before, &both, &[Done, Unknown], None);
+        let [first, second] = orders;
+        assert_eq!(told, BTreeSet::from([vec![left(2)], first, second]));
+        // Who was muted is no more muted than before.
+        let mute = Command {
+            by: user(1),
+            what: What::Mute(user(2), true),
+        };
+        let again = [mute.clone(), mute];
+        let told = tellings(&before, &again, &[Done, Done], None);
+        assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [1]);
     }
 
     #[test]

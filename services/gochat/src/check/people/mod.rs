@@ -6,6 +6,7 @@
 //! retired: only the invariants are audited there. A dissolved group is replaced by a new one.
 
 mod judge;
+mod told;
 mod wish;
 
 use std::collections::BTreeMap;
@@ -24,7 +25,8 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 pub(super) use self::judge::Outcomes;
-use self::judge::{Command, Outcome, What, explain};
+use self::judge::{Command, Edit, Outcome, What, explain, tellings};
+pub(super) use self::told::{Said, Tale};
 use super::load::{Control, Scene};
 use super::observe::{Crew, Observed, Who};
 use crate::bench::Result;
@@ -39,10 +41,17 @@ const GLANCE: Duration = Duration::from_secs(2);
 /// How long a look at a group may take, through kills and outages.
 const LOOK: Duration = Duration::from_secs(180);
 
+/// Longest wait for a timeline to tell everything.
+const PATIENCE_TOLD: Duration = Duration::from_secs(90);
+/// Longer than the time after which a server sends what is left of its system messages.
+const SWEEP: Duration = Duration::from_secs(6);
+
 /// A group with those who give commands.
 struct Club {
     id: String,
     cast: Vec<Who>,
+    /// Of a group that tells what happens to it.
+    tale: Option<Tale>,
 }
 
 /// Gives commands until the load ends.
@@ -54,14 +63,22 @@ pub(super) async fn run(
     let mut observed = Observed::default();
     let is_over = || control.quiet.load(Ordering::Relaxed) || control.stop.load(Ordering::Relaxed);
     while !is_over() {
-        let Some(club) = found(&scene, &mut random).await else {
+        let Some(mut club) = found(&scene, &mut random).await else {
             tokio::time::sleep(Duration::from_millis(500)).await;
             continue;
         };
         let mut now = look(&scene, &club.id, &club.cast).await;
         while let Some(crew) = now.take().filter(|crew| !crew.is_dissolved && !is_over()) {
-            now = round(&scene, &club, &crew, &mut random, (&control, &mut observed)).await;
+            now = round(
+                &scene,
+                &mut club,
+                &crew,
+                &mut random,
+                (&control, &mut observed),
+            )
+            .await;
         }
+        observed.tales.extend(club.tale);
         observed.clubs.push((club.id, club.cast));
     }
     control.writing.fetch_sub(1, Ordering::Relaxed);
@@ -74,18 +91,24 @@ async fn found(scene: &Scene, random: &mut StdRng) -> Option<Club> {
     let cast: Vec<Who> = everybody.choose_multiple(random, CAST).copied().collect();
     let owner = *cast.first()?;
     let members = cast.iter().skip(1).take(3);
-    let members: Vec<&str> = members.map(|who| &*scene.users[*who].id).collect();
-    let body = json!({ "type": 2, "name": "club", "members": members });
+    let members: Vec<UserId> = members.map(|who| user(&scene.users[*who])).collect();
+    let ids: Vec<String> = members.iter().map(ToString::to_string).collect();
+    let mut body = json!({ "type": 2, "name": "club", "members": ids });
+    let tells = random.random_bool(0.5);
+    if tells {
+        body["settings"] = json!({ "group_settings": { "system_messages": true } });
+    }
     let api = &scene.gate(random.random_range(0..64)).api;
     let opened = timeout(PATIENCE, api.open(&scene.users[owner], &body)).await;
     let id = opened.ok()?.ok()?;
-    Some(Club { id, cast })
+    let tale = tells.then(|| Tale::new(id.clone(), user(&scene.users[owner]), "club", &members));
+    Some(Club { id, cast, tale })
 }
 
 /// The group after some commands; `None`: it is retired.
 async fn round(
     scene: &Scene,
-    club: &Club,
+    club: &mut Club,
     before: &Crew,
     random: &mut StdRng,
     (control, observed): (&Control, &mut Observed),
@@ -95,7 +118,9 @@ async fn round(
         .iter()
         .map(|who| user(&scene.users[*who]))
         .collect();
-    let commands = wish::commands(&cast, before, random);
+    // A dissolved group tells nothing more, also not what it owes.
+    let may_end = club.tale.is_none();
+    let commands = wish::commands(&cast, before, random, may_end);
     let asked = commands.iter().map(|command| {
         let gate = random.random_range(0..64);
         ask(scene, &club.id, command, gate)
@@ -105,10 +130,16 @@ async fn round(
     observed.commands.count(&outcomes);
     let done = outcomes.iter().filter(|o| **o == Outcome::Done).count();
     control.commands.fetch_add(done as u64, Ordering::Relaxed);
-    if outcomes.contains(&Outcome::Unknown) {
-        return None;
+    let is_answered = !outcomes.contains(&Outcome::Unknown);
+    let after = match is_answered {
+        true => look(scene, &club.id, &club.cast).await,
+        false => None,
+    };
+    if let Some(tale) = &mut club.tale {
+        let round = tellings(before, &commands, &outcomes, after.as_ref());
+        tale.rounds.push(round);
     }
-    let after = look(scene, &club.id, &club.cast).await?;
+    let after = after?;
     if !explain(before, &commands, &outcomes, &after) {
         observed.unexplained.push(format!(
             "no order of {commands:?}, answered {outcomes:?}, leads from {before:?} to {after:?} in group {}",
@@ -139,11 +170,12 @@ async fn ask(scene: &Scene, id: &str, command: &Command, gate: usize) -> Outcome
             Some(json!({ "role": *role as i32 })),
         ),
         What::Dissolve => (Method::DELETE, path, None),
-        What::Rename(version, name) => (
+        What::Mute(user, is_muted) => (
             Method::PUT,
-            path,
-            Some(json!({ "name": name, "version": version })),
+            format!("{path}/members/{user}/mute"),
+            Some(json!({ "until": is_muted.then_some(0) })),
         ),
+        What::Edit(version, edit) => (Method::PUT, path, Some(edit_body(*version, edit))),
     };
     let Some(account) = scene.users.iter().find(|u| user(u) == command.by) else {
         return Outcome::NotRun;
@@ -155,6 +187,17 @@ async fn ask(scene: &Scene, id: &str, command: &Command, gate: usize) -> Outcome
         Ok(Ok((status, answer))) => outcome(status, &answer),
         Ok(Err(error)) if never_sent(&*error) => Outcome::NotRun,
         _ => Outcome::Unknown,
+    }
+}
+
+fn edit_body(version: u64, edit: &Edit) -> Value {
+    match edit {
+        Edit::Name(name) => json!({ "name": name, "version": version }),
+        Edit::Announcement(text) => json!({ "announcement": text, "version": version }),
+        Edit::MuteAll(mute_all) => {
+            let settings = json!({ "group_settings": { "mute_all": mute_all } });
+            json!({ "settings": settings, "version": version })
+        }
     }
 }
 
@@ -204,7 +247,17 @@ fn crew(data: &Value) -> Crew {
         .flatten()
         .filter_map(member)
         .collect();
+    let all = data["members"].as_array().into_iter().flatten();
+    let muted = all.filter(|m| m["muted"] == true);
     Crew {
+        muted: muted
+            .filter_map(|m| m["userId"].as_str()?.parse().ok())
+            .collect(),
+        mute_all: is_mute_all(&data["settings"]),
+        announcement: data["announcement"]["text"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
         owner: data["ownerId"].as_str().and_then(|id| id.parse().ok()),
         members,
         count: data["memberCount"].as_u64().unwrap_or(0),
@@ -212,6 +265,11 @@ fn crew(data: &Value) -> Crew {
         version: data["version"].as_u64().unwrap_or(0),
         is_dissolved: false,
     }
+}
+
+/// Whether only admins and the owner may write.
+fn is_mute_all(settings: &Value) -> bool {
+    settings["group_settings"]["mute_all"] == true
 }
 
 /// Looks at every group that got commands, for the audit.
@@ -223,4 +281,55 @@ pub(super) async fn collect(scene: &Scene, observed: &mut Observed) {
     let crews = join_all(looks.collect::<Vec<_>>()).await;
     let ids = observed.clubs.iter().map(|(id, _)| id.clone());
     observed.crews = ids.zip(crews).collect();
+    let clubs = observed.clubs.clone();
+    let tales = observed.tales.iter_mut().map(|tale| {
+        let cast = clubs.iter().find(|(id, _)| *id == tale.group);
+        listen(scene, tale, cast.map_or(&[][..], |(_, cast)| cast))
+    });
+    join_all(tales.collect::<Vec<_>>()).await;
+}
+
+/// Reads the timeline of a group that tells until it tells everything that was acknowledged, for
+/// [`PATIENCE_TOLD`] at most, and then once more: what is sent by a sweep comes late, and a message
+/// that a sweep doubles later still.
+async fn listen(scene: &Scene, tale: &mut Tale, cast: &[Who]) {
+    let deadline = Instant::now() + PATIENCE_TOLD;
+    while Instant::now() < deadline {
+        tale.told = timeline(scene, &tale.group, cast)
+            .await
+            .or(tale.told.take());
+        if tale.fault().is_none() {
+            tokio::time::sleep(SWEEP).await;
+            tale.told = timeline(scene, &tale.group, cast)
+                .await
+                .or(tale.told.take());
+            if tale.fault().is_none() {
+                return;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// The timeline as the first of the cast reads it who may.
+async fn timeline(scene: &Scene, id: &str, cast: &[Who]) -> Option<Vec<(u64, Said)>> {
+    for who in cast {
+        let (api, token) = (&scene.gate(*who).api, scene.users[*who].token());
+        let mut all: Vec<(u64, Said)> = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |(seq, _)| *seq);
+            let path = format!("/conversations/{id}/messages?after_seq={after}&limit=100");
+            let call = api.once(Method::GET, &path, &token, None);
+            let Ok(Ok((200, answer))) = timeout(PATIENCE, call).await else {
+                break;
+            };
+            let page = Tale::read(&answer["data"]);
+            let is_end = page.is_empty() || answer["data"]["hasMore"] != true;
+            all.extend(page);
+            if is_end {
+                return Some(all);
+            }
+        }
+    }
+    None
 }

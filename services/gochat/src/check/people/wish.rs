@@ -7,16 +7,22 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, IteratorRandom as _};
 
-use super::judge::{Command, What};
+use super::judge::{Command, Edit, What};
 use crate::check::observe::Crew;
 
 /// Two to four commands to be given at once; one of them at most dissolves the group.
-pub(super) fn commands(cast: &[UserId], crew: &Crew, random: &mut StdRng) -> Vec<Command> {
+pub(super) fn commands(
+    cast: &[UserId],
+    crew: &Crew,
+    random: &mut StdRng,
+    may_end: bool,
+) -> Vec<Command> {
     let count = random.random_range(2..=4);
     let mut commands: Vec<Command> = (0..count)
         .filter_map(|n| command(cast, crew, random, n))
         .collect();
-    if random.random_ratio(1, 40)
+    if may_end
+        && random.random_ratio(1, 40)
         && let Some(by) = crew.owner
     {
         let what = What::Dissolve;
@@ -36,7 +42,7 @@ fn command(cast: &[UserId], crew: &Crew, random: &mut StdRng, n: usize) -> Optio
     };
     let stranger = cast.iter().filter(|user| !crew.members.contains_key(user));
     let stranger = stranger.copied().choose(random);
-    let what = match (random.random_range(0..20), stranger) {
+    let what = match (random.random_range(0..22), stranger) {
         (0..6, Some(stranger)) => What::Add(stranger),
         (6, _) => What::Add(member),
         (7..9, _) if crew.members.len() > 2 => What::Remove(member),
@@ -48,7 +54,19 @@ fn command(cast: &[UserId], crew: &Crew, random: &mut StdRng, n: usize) -> Optio
         (12..15, _) => What::SetRole(member, Role::Admin),
         (15, _) => What::SetRole(member, Role::Member),
         (16..18, _) => What::SetRole(member, Role::Owner),
-        _ => What::Rename(crew.version, format!("{} by {n}", crew.version)),
+        (18..20, _) => What::Mute(member, !crew.muted.contains(&member)),
+        _ => What::Edit(crew.version, edit(crew, random, n)),
     };
     Some(Command { by, what })
+}
+
+/// Another name, another announcement or none, or everybody but admins muted or not.
+fn edit(crew: &Crew, random: &mut StdRng, n: usize) -> Edit {
+    let text = format!("{} by {n}", crew.version);
+    match random.random_range(0..4) {
+        0 => Edit::Announcement(text),
+        1 => Edit::Announcement(String::new()),
+        2 => Edit::MuteAll(!crew.mute_all),
+        _ => Edit::Name(text),
+    }
 }

@@ -1,7 +1,9 @@
 //! Falsifying one observation, to see the audit fail.
 
+mod deletions;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use clap::ValueEnum;
 
@@ -92,6 +94,28 @@ pub(super) enum Plant {
     LostMention,
     /// An unread mention is counted twice.
     NamedTwice,
+    /// A message that its reader deleted is back.
+    DeletedBack,
+    /// A message is hidden from somebody who didn't delete it.
+    HiddenFromOthers,
+    /// A deleted message is gone without its place.
+    LostPlace,
+    /// What was cleared is back.
+    ClearedBack,
+    /// A second device isn't told of a deleted message.
+    UntoldDeletion,
+    /// An answer quotes a message that its reader deleted.
+    QuotedDeletion,
+    /// A change of a group isn't told in its timeline.
+    Untold,
+    /// A change of a group is told twice.
+    ToldTwice,
+    /// A change of a group is told that never happened.
+    ToldLie,
+    /// Changes of a group are told in another order.
+    ToldDisorder,
+    /// A change of a group is told as one of somebody else.
+    ToldOfAnother,
 }
 
 /// Tells the lie; it does nothing when there is nothing to lie about.
@@ -231,6 +255,17 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
         Plant::LostAnswer | Plant::StaleQuote | Plant::LostMention | Plant::NamedTwice => {
             return references(observed, plant);
         }
+        Plant::DeletedBack
+        | Plant::HiddenFromOthers
+        | Plant::LostPlace
+        | Plant::ClearedBack
+        | Plant::UntoldDeletion
+        | Plant::QuotedDeletion => return deletions::lie(observed, plant),
+        Plant::Untold
+        | Plant::ToldTwice
+        | Plant::ToldLie
+        | Plant::ToldDisorder
+        | Plant::ToldOfAnother => return told::lie(observed, plant),
         Plant::Disorder => observed.unexplained.push("two commands".to_owned()),
         Plant::SignedOut => observed.signed_out.push("client".to_owned()),
         Plant::DroppedEnd
@@ -324,6 +359,7 @@ fn rewrite(observed: &mut Observed, ack: &ChangeAck, lie: &dyn Fn(&mut Row)) {
                 edits: 1,
                 reactions: held.reactions.clone(),
                 pinned: held.pinned,
+                hidden: false,
                 message_id: String::new(),
                 sender: String::new(),
                 client_id: String::new(),

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use gochat_core::message::SystemMessage;
+
 use super::super::audit::audit;
 use super::super::changes::{Counts, Held, Replica, Told};
+use super::super::deletions::{Deletions, blank};
 use super::super::observe::{Ack, Crew, Listed, Row};
+use super::super::people::{Said, Tale};
 use super::super::references::{Quote, References};
 use super::super::sessions::History;
 use super::*;
@@ -17,6 +21,7 @@ fn row(seq: u64) -> Row {
         edits: 0,
         reactions: Counts::new(),
         pinned: false,
+        hidden: false,
         message_id: format!("{}", 1000 + seq),
         sender: "7".into(),
         client_id: format!("c{seq}"),
@@ -58,6 +63,41 @@ fn history() -> History {
         sockets: Vec::new(),
         sids: vec![Some("a".into()), Some("b".into())],
     }
+}
+
+/// The second user cleared the first message and deleted the third and the fourth, which the
+/// eighth answers.
+fn delete(seen: &mut Vec<Row>, observed: &mut Observed) {
+    let mut deletions = Deletions::default();
+    for seq in [3, 4] {
+        deletions.ask(seq);
+        deletions.answer(seq, None);
+        let row = &mut seen[usize::try_from(seq).unwrap() - 1];
+        *row = blank(row);
+    }
+    deletions.ask_clear(1);
+    deletions.clear(1, 1, deletions.known());
+    seen.remove(0);
+    seen[6].quote.as_mut().unwrap().excerpt.clear();
+    deletions.listed = vec![(3, 1), (4, 2)];
+    deletions.around = seen[..4].to_vec();
+    observed.deletions.insert((1, 0), deletions);
+}
+
+/// A group whose owner gave it another name, after which two members left at once.
+fn tale(owner: UserId) -> Tale {
+    let [second, third] = [8, 9].map(|id| UserId::new(id).unwrap());
+    let mut tale = Tale::new("g_2".into(), owner, "club", &[third, second]);
+    let renamed = Said::new(owner, &SystemMessage::renamed("others"));
+    let left = [second, third].map(|user| Said::new(user, &SystemMessage::Left));
+    let [one, other] = left.clone();
+    tale.rounds.push([vec![renamed.clone()]].into());
+    tale.rounds
+        .push([vec![one.clone(), other.clone()], vec![other, one]].into());
+    let created = Said::new(owner, &SystemMessage::created("club", &[second, third]));
+    let told = [created, renamed].into_iter().chain(left);
+    tale.told = Some((1..).zip(told).collect());
+    tale
 }
 
 /// Two users who saw everything as it should be.
@@ -144,12 +184,18 @@ fn clean() -> Observed {
     };
     observed.replicas.insert((0, 0), replica);
     for who in 0..2 {
-        observed.history.insert((who, 0), rows.clone());
+        let mut seen = rows.clone();
+        if who == 1 {
+            delete(&mut seen, &mut observed);
+        }
+        observed.history.insert((who, 0), seen);
         let listed = Listed {
             last_seq: 9,
             last_read: 4,
             unread: 5,
             mentions: u64::from(who == 1),
+            hidden: 2 * u64::from(who == 1),
+            cleared: u64::from(who == 1),
         };
         observed.lists.insert((who, 0), listed);
         observed.read.insert((who, 0), 4);
@@ -171,11 +217,11 @@ fn clean() -> Observed {
         members: [(owner, Role::Owner)].into(),
         count: 1,
         name: "club".into(),
-        version: 0,
-        is_dissolved: false,
+        ..Crew::default()
     };
     observed.crews.push(("g_1".into(), Some(crew)));
     observed.histories.push(history());
+    observed.tales.push(tale(owner));
     for row in &sent {
         observed
             .sent
@@ -201,6 +247,43 @@ fn every_planted_bug_is_found() {
         let mut observed = clean();
         falsify(&mut observed, *plant);
         assert!(!audit(&observed).is_empty(), "{plant:?} went unnoticed");
+    }
+}
+
+#[test]
+fn a_planted_bug_is_called_by_its_name() {
+    for (plant, words) in [
+        (Plant::DeletedBack, "deleted message 3 is back"),
+        (Plant::HiddenFromOthers, "message 3 is hidden, which"),
+        (Plant::LostPlace, "history has 7 messages after 1, and 8"),
+        (Plant::ClearedBack, "history begins after 0"),
+        (Plant::UntoldDeletion, "different in [3]"),
+        (Plant::QuotedDeletion, "message 8 reads"),
+        (Plant::Untold, "after its message 1, where round 1"),
+        (Plant::ToldTwice, "which did not happen"),
+        (Plant::ToldLie, "which did not happen"),
+        (Plant::ToldDisorder, "after its message 0, where round 0"),
+        (Plant::ToldOfAnother, "after its message 1, where round 1"),
+    ] {
+        let mut observed = clean();
+        falsify(&mut observed, plant);
+        let wrong = audit(&observed);
+        let is_named = wrong.iter().any(|fault| fault.contains(words));
+        assert!(is_named, "{plant:?}: {wrong:?}");
+    }
+}
+
+#[test]
+fn a_deletion_without_an_answer_may_hold_or_not() {
+    for holds in [false, true] {
+        let mut observed = clean();
+        let deletions = observed.deletions.get_mut(&(1, 0)).unwrap();
+        deletions.ask(6);
+        if holds {
+            let row = &mut observed.history.get_mut(&(1, 0)).unwrap()[4];
+            *row = blank(row);
+        }
+        assert_eq!(audit(&observed), Vec::<String>::new(), "{holds}");
     }
 }
 
