@@ -9,9 +9,9 @@ use super::super::observe::Place;
 use super::{ASKING, Answer, Client};
 
 /// One of so many deletions clears a conversation.
-const CLEARS: u32 = 25;
+const CLEARS: u32 = 8;
 /// Maximum number of the newest messages that stay when a conversation is cleared.
-const LEFT: u64 = 40;
+const LEFT: u64 = 20;
 
 impl Client {
     /// Deletes a message for itself, or rarely all but the newest of a conversation.
