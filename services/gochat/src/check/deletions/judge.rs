@@ -169,8 +169,9 @@ impl Reader<'_> {
         let fits = |seq: &&u64| {
             let asked = self.deletions.messages.get(seq);
             let is_open = asked.is_some_and(|asked| asked.open > 0);
-            let may_be_cleared = !self.deletions.clearing.is_empty();
-            !is_open && !(may_be_cleared && **seq <= self.deletions.cleared_at_most())
+            let is_seen =
+                self.deletions.clearing.is_empty() || **seq > self.deletions.cleared_at_most();
+            !is_open && is_seen
         };
         let differs: Vec<u64> = set
             .symmetric_difference(&hidden)
