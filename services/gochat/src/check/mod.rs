@@ -5,12 +5,13 @@
 //! what was not acknowledged under the same client id, now over the socket and now by HTTP.
 //! They edit what they said and take some of it back (`changes`), and hold what they know of
 //! messages by what they are pushed and caught up on, which must be the truth in the end. They answer
-//! messages and name members (`references`).
+//! messages and name members (`references`), and delete messages for themselves (`deletions`).
 //! Everything they are told is written down (`observe::Observed`); after the load every reader
 //! pages through every conversation; `audit` compares the two. Some clients are the SDK, whose
 //! timelines must come out complete by themselves. Beside the talk, groups of their own get
-//! commands about members, roles and names, several at once (`people`), and accounts of their own
-//! sign in and out, renew and lose their tokens (`sessions`).
+//! commands about members, roles and names, several at once, which half of them tell in their
+//! timelines (`people`), and accounts of their own sign in and out, renew and lose their tokens
+//! (`sessions`).
 //!
 //! A checker that can't fail proves nothing: `--plant` falsifies one observation before the
 //! audit, and the run must then end with a violation.

@@ -1,10 +1,13 @@
-//! Commands about members, roles and names of groups, several at once.
+//! Commands about members, roles, mutes, names and announcements of groups, several at once.
 //!
 //! A round gives two to four commands to different gateways at the same time and looks at the
 //! group. [`judge`] then searches for an order of the commands that explains the outcome. A command
 //! without an answer (its server was killed) may still be carried out later, so its group is
 //! retired: only the invariants are audited there. A dissolved group is replaced by a new one.
+//!
+//! Half of the groups tell what happens to them: their timelines must say it, see [`told`].
 
+mod board;
 mod judge;
 mod listen;
 mod told;
@@ -25,6 +28,7 @@ use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use self::board::Board;
 pub(super) use self::judge::Outcomes;
 use self::judge::{Command, Edit, Outcome, What, explain, tellings};
 pub(super) use self::told::{Said, Tale};
@@ -48,6 +52,8 @@ struct Club {
     cast: Vec<Who>,
     /// Of a group that tells what happens to it.
     tale: Option<Tale>,
+    /// What is pinned there now and then.
+    board: Option<Board>,
 }
 
 /// Gives commands until the load ends.
@@ -98,7 +104,16 @@ async fn found(scene: &Scene, random: &mut StdRng) -> Option<Club> {
     let opened = timeout(PATIENCE, api.open(&scene.users[owner], &body)).await;
     let id = opened.ok()?.ok()?;
     let tale = tells.then(|| Tale::new(id.clone(), user(&scene.users[owner]), "club", &members));
-    Some(Club { id, cast, tale })
+    let board = match tells {
+        true => Board::new(scene, &id, &scene.users[owner]).await,
+        false => None,
+    };
+    Some(Club {
+        id,
+        cast,
+        tale,
+        board,
+    })
 }
 
 /// The group after some commands; `None`: it is retired.
@@ -143,7 +158,21 @@ async fn round(
         ));
         return None;
     }
+    if random.random_ratio(1, 3) {
+        pin(scene, club, &after).await;
+    }
     Some(after)
+}
+
+/// The owner pins a message, or takes it off.
+async fn pin(scene: &Scene, club: &mut Club, crew: &Crew) {
+    let owner = scene.users.iter().find(|u| Some(user(u)) == crew.owner);
+    let (Some(board), Some(tale), Some(owner)) = (&mut club.board, &mut club.tale, owner) else {
+        return;
+    };
+    if !board.turn(scene, owner, tale).await {
+        club.board = None;
+    }
 }
 
 fn user(account: &Account) -> UserId {

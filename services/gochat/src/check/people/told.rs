@@ -10,6 +10,8 @@ use gochat_core::ids::UserId;
 use gochat_core::message::SystemMessage;
 use serde_json::Value;
 
+use super::board::SPOKEN;
+
 /// A system message.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::check) struct Said {
@@ -28,9 +30,23 @@ impl Said {
         }
     }
 
+    /// Whether a message was pinned.
+    pub(in crate::check) fn is_pin(&self) -> bool {
+        matches!(
+            SystemMessage::parse(&self.content),
+            Some(SystemMessage::Pinned { .. })
+        )
+    }
+
     /// A message as it is read; one that isn't the system's is what it says of itself.
     fn read(message: &Value) -> Self {
         let text = |field: &str| message[field].as_str().unwrap_or_default();
+        if message["messageType"] == 1 && text("content") == SPOKEN {
+            return Self {
+                by: text("senderId").to_owned(),
+                content: SPOKEN.to_owned(),
+            };
+        }
         let system = (message["messageType"] == 4)
             .then(|| SystemMessage::parse(text("content")))
             .flatten();
@@ -55,6 +71,9 @@ pub(in crate::check) struct Tale {
     pub(in crate::check) group: String,
     /// For each round of commands, what may be told of it.
     pub(in crate::check) rounds: Vec<BTreeSet<Vec<Said>>>,
+    /// Acknowledged pins, and one without an answer.
+    pub(in crate::check) pins: Vec<Said>,
+    pub(super) open_pin: Option<Said>,
     /// What its timeline tells, with the numbers of the messages; `None` when it can't be read.
     pub(in crate::check) told: Option<Vec<(u64, Said)>>,
 }
@@ -71,7 +90,7 @@ impl Tale {
         Self {
             group,
             rounds: vec![BTreeSet::from([vec![created]])],
-            told: None,
+            ..Self::default()
         }
     }
 
@@ -80,6 +99,19 @@ impl Tale {
         let messages = page["messages"].as_array().into_iter().flatten();
         let numbered = |m: &Value| (m["seqId"].as_u64().unwrap_or(0), Said::read(m));
         messages.map(numbered).collect()
+    }
+
+    /// Pins are told as they were made, one after the other; one without an answer may be.
+    fn fault_of_pins(&self, told: &[&Said]) -> Option<String> {
+        let all: Vec<&Said> = self.pins.iter().collect();
+        let with_open = all.iter().copied().chain(&self.open_pin);
+        let fits = *told == all || told.iter().copied().eq(with_open);
+        (!fits).then(|| {
+            format!(
+                "the timeline of group {} tells pins {told:?} instead of {:?}",
+                self.group, self.pins
+            )
+        })
     }
 
     /// What is wrong, in words.
@@ -93,7 +125,13 @@ impl Tale {
                 "the timeline of group {group} has number {n} where {expected} should be"
             ));
         }
-        let said: Vec<&Said> = told.iter().map(|(_, said)| said).collect();
+        let said = told.iter().map(|(_, said)| said);
+        let (pins, said): (Vec<&Said>, Vec<&Said>) = said
+            .filter(|said| said.content != SPOKEN)
+            .partition(|said| said.is_pin());
+        if let Some(fault) = self.fault_of_pins(&pins) {
+            return Some(fault);
+        }
         // Where the messages of the rounds so far may end.
         let mut ends = BTreeSet::from([0]);
         for (n, round) in self.rounds.iter().enumerate() {

@@ -116,6 +116,8 @@ pub(super) enum Plant {
     ToldDisorder,
     /// A change of a group is told as one of somebody else.
     ToldOfAnother,
+    /// A pin isn't told in the timeline of its group.
+    UntoldPin,
 }
 
 /// Tells the lie; it does nothing when there is nothing to lie about.
@@ -265,7 +267,8 @@ fn tell(observed: &mut Observed, plant: Plant) -> Option<()> {
         | Plant::ToldTwice
         | Plant::ToldLie
         | Plant::ToldDisorder
-        | Plant::ToldOfAnother => return told::lie(observed, plant),
+        | Plant::ToldOfAnother
+        | Plant::UntoldPin => return told::lie(observed, plant),
         Plant::Disorder => observed.unexplained.push("two commands".to_owned()),
         Plant::SignedOut => observed.signed_out.push("client".to_owned()),
         Plant::DroppedEnd

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use gochat_core::ids::MessageId;
 use gochat_core::message::SystemMessage;
 
 use super::super::audit::audit;
@@ -95,7 +96,14 @@ fn tale(owner: UserId) -> Tale {
     tale.rounds
         .push([vec![one.clone(), other.clone()], vec![other, one]].into());
     let created = Said::new(owner, &SystemMessage::created("club", &[second, third]));
-    let told = [created, renamed].into_iter().chain(left);
+    let message_id = MessageId::new(1).unwrap();
+    let pinned = SystemMessage::Pinned {
+        message_id,
+        seq_id: 2,
+    };
+    tale.pins.push(Said::new(owner, &pinned));
+    let pins = tale.pins.clone();
+    let told = [created, renamed].into_iter().chain(left).chain(pins);
     tale.told = Some((1..).zip(told).collect());
     tale
 }
@@ -263,6 +271,7 @@ fn a_planted_bug_is_called_by_its_name() {
         (Plant::ToldTwice, "which did not happen"),
         (Plant::ToldLie, "which did not happen"),
         (Plant::ToldDisorder, "after its message 0, where round 0"),
+        (Plant::UntoldPin, "tells pins [] instead"),
         (Plant::ToldOfAnother, "after its message 1, where round 1"),
     ] {
         let mut observed = clean();

@@ -9,11 +9,17 @@ use crate::check::people::Said;
 
 /// Tells the lie; `None` when there is nothing to lie about.
 pub(super) fn lie(observed: &mut Observed, plant: Plant) -> Option<()> {
+    if plant == Plant::UntoldPin {
+        return untold_pin(observed);
+    }
     // Something that is told of the first round after the group was made.
     let tales = observed.tales.iter_mut();
     let told = tales.filter_map(|tale| tale.told.as_mut());
     let (told, at) = told.into_iter().find_map(|told| {
-        let differs = |pair: &[(u64, Said)]| pair[0].1.content != pair[1].1.content;
+        let differs = |pair: &[(u64, Said)]| {
+            let is_change = !pair[1].1.is_pin() && pair[1].1.content.starts_with('{');
+            is_change && pair[0].1.content != pair[1].1.content
+        };
         let at = told.windows(2).skip(1).position(differs)? + 1;
         Some((told, at))
     })?;
@@ -31,5 +37,18 @@ pub(super) fn lie(observed: &mut Observed, plant: Plant) -> Option<()> {
     }
     // The numbers have no gap: only what is told is wrong.
     *told = (1..).zip(said).collect();
+    Some(())
+}
+
+fn untold_pin(observed: &mut Observed) -> Option<()> {
+    let tales = observed.tales.iter_mut();
+    let told = tales.filter_map(|tale| tale.told.as_mut());
+    let (told, at) = told.into_iter().find_map(|told| {
+        let at = told.iter().position(|(_, said)| said.is_pin())?;
+        Some((told, at))
+    })?;
+    told.remove(at);
+    let said = told.drain(..).map(|(_, said)| said);
+    *told = (1..).zip(said.collect::<Vec<_>>()).collect();
     Some(())
 }
