@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use gochat_core::ids::{ConversationId, MessageId, SeqId, UserId};
 use gochat_core::sync::{Event, Outgoing, State};
@@ -10,8 +11,9 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use crate::api::Api;
-use crate::driver::{Command, Driver};
-use crate::{ConnectOptions, Credentials, Error, ErrorKind, Events, Result};
+use crate::driver::{Command, Driver, Told};
+use crate::status::{Connection, Status};
+use crate::{Builder, Credentials, Error, ErrorKind, Events, Result};
 
 /// Commands that may wait for the driver.
 const COMMANDS: usize = 1024;
@@ -20,9 +22,9 @@ const COMMANDS: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct Client {
     api: Api,
-    user: UserId,
     commands: mpsc::Sender<Command>,
     state: watch::Receiver<State>,
+    status: watch::Receiver<Status>,
     gaps: watch::Receiver<usize>,
     events: broadcast::WeakSender<Event>,
 }
@@ -39,71 +41,84 @@ pub struct Sent {
 }
 
 impl Client {
-    /// Signs in, connects and catches up.
+    /// Settings for a client of the server at `url`: `https://host`, with a port and a path in
+    /// front of `/api` and `/ws` if need be; `http`, `ws` and `wss` are understood too.
+    pub fn builder(url: &str) -> Builder {
+        Builder::new(url)
+    }
+
+    /// Signs in, connects and catches up, with the defaults of [`builder`](Self::builder).
     ///
-    /// `url` reads `http://host[:port]`. Fails when the credentials are bad, or when the
-    /// server can't be reached within 30 s; from then on the connection is kept up.
+    /// # Errors
+    /// Those of [`Builder::connect`].
     pub async fn connect(url: &str, credentials: Credentials) -> Result<(Self, Events)> {
-        Self::connect_with(url, credentials, ConnectOptions::default()).await
+        let builder = Self::builder(url).credentials(credentials);
+        builder.connect().await
     }
 
-    /// The same with settings of your own.
-    pub async fn connect_with(
-        url: &str,
-        credentials: Credentials,
-        options: ConnectOptions,
-    ) -> Result<(Self, Events)> {
-        let timeout = options.connect_timeout;
-        let opening = Self::open(url, credentials, options);
-        tokio::time::timeout(timeout, opening)
-            .await
-            .map_err(|_| Error::from(ErrorKind::Timeout))?
-    }
-
-    async fn open(
-        url: &str,
-        credentials: Credentials,
-        options: ConnectOptions,
-    ) -> Result<(Self, Events)> {
-        let api = Api::with_timeout(url, credentials, options.request_timeout)?;
+    pub(crate) fn start(api: Api, options: Builder) -> (Self, Events) {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (sender, receiver) = broadcast::channel(options.event_capacity.max(1));
-        let mut watcher = sender.subscribe();
-        let (state_sender, mut state) = watch::channel(State::Authenticating);
         let weak = sender.downgrade();
+        let (state_sender, state) = watch::channel(State::Authenticating);
+        let (status_sender, status) = watch::channel(Status {
+            connection: Connection::Connecting,
+            unsaved: None,
+        });
         let (gap_sender, gaps) = watch::channel(0);
-        let driver = Driver::new(
-            api.clone(),
-            options,
-            inbox,
-            sender,
-            state_sender,
-            gap_sender,
-        );
+        let told = Told {
+            state: state_sender,
+            status: status_sender,
+            gaps: gap_sender,
+        };
+        let driver = Driver::new(api.clone(), options, inbox, sender, told);
         tokio::spawn(driver.run());
-        let reached = state
-            .wait_for(|s| matches!(s, State::Ready | State::Closed))
-            .await;
-        if !reached.is_ok_and(|s| *s == State::Ready) {
-            return Err(last_error(&mut watcher));
-        }
-        let user = api.tokens.user_id().await?;
-        Ok((
-            Self {
-                api,
-                user,
-                commands,
-                state,
-                gaps,
-                events: weak,
-            },
-            Events::new(receiver),
-        ))
+        let client = Self {
+            api,
+            commands,
+            state,
+            status,
+            gaps,
+            events: weak,
+        };
+        (client, Events::new(receiver))
     }
 
-    /// The signed-in user.
-    pub const fn user_id(&self) -> UserId {
-        self.user
+    /// Waits until the client is connected and has caught up.
+    pub(crate) async fn ready(&self, timeout: Duration) -> Result<()> {
+        let mut status = self.watch_status();
+        let ended = status.wait_for(|status| match &status.connection {
+            Connection::Online => true,
+            Connection::Offline { cause, .. } => is_hopeless(cause),
+            other => other.is_final(),
+        });
+        let connection = match tokio::time::timeout(timeout, ended).await {
+            Ok(Ok(status)) => status.connection.clone(),
+            Ok(Err(_)) => Connection::Closed,
+            Err(_) => return Err(self.timed_out()),
+        };
+        match connection {
+            Connection::Online => Ok(()),
+            Connection::Offline { cause, .. } | Connection::SignedOut { cause } => {
+                Err(cause.into())
+            }
+            _ => Err(ErrorKind::Closed.into()),
+        }
+    }
+
+    fn timed_out(&self) -> Error {
+        match self.status().connection {
+            Connection::Offline { cause, .. } => {
+                Error::with_source(ErrorKind::Timeout, Error::from(cause))
+            }
+            _ => ErrorKind::Timeout.into(),
+        }
+    }
+
+    /// The user, once that is known: at once when the token store knows, else when the client has
+    /// signed in. After [`connect`](Self::connect) it is known.
+    pub fn user_id(&self) -> Option<UserId> {
+        self.api.tokens.known_user_id()
     }
 
     /// The HTTP API with this client's tokens.
@@ -119,6 +134,30 @@ impl Client {
     /// Follows where the connection stands.
     pub fn watch_state(&self) -> watch::Receiver<State> {
         self.state.clone()
+    }
+
+    /// Where the client stands, and why it isn't connected.
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// Follows where the client stands, and why it isn't connected.
+    ///
+    /// ```no_run
+    /// use gochat_client::{Client, Connection};
+    /// # async fn run(client: Client) {
+    /// let mut status = client.watch_status();
+    /// while status.changed().await.is_ok() {
+    ///     match &status.borrow_and_update().connection {
+    ///         Connection::Offline { cause, .. } => println!("offline: {cause}"),
+    ///         Connection::SignedOut { cause } => println!("please sign in: {cause}"),
+    ///         other => println!("{other:?}"),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn watch_status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
     }
 
     /// Follows in how many conversations messages are missing that are known to exist: they are being fetched, or their
@@ -179,6 +218,17 @@ impl Client {
         self.command(Command::Typing(conversation, is_typing)).await
     }
 
+    /// Signs out: ends the session at the server, forgets it in the token store, and closes the
+    /// client.
+    ///
+    /// # Errors
+    /// The server can't be reached: the user is still signed in then.
+    pub async fn sign_out(&self) -> Result<()> {
+        self.api.logout().await?;
+        self.close().await;
+        Ok(())
+    }
+
     /// Closes the connection for every clone of this handle. What wasn't acknowledged yet fails.
     pub async fn close(&self) {
         // An error says that it is closed already.
@@ -195,15 +245,10 @@ impl Client {
     }
 }
 
-/// Why the session ended, as its events told.
-fn last_error(events: &mut broadcast::Receiver<Event>) -> Error {
-    let mut last = Error::from(ErrorKind::Closed);
-    while let Ok(event) = events.try_recv() {
-        if let Event::Error(refusal) = event {
-            last = refusal.into();
-        }
-    }
-    last
+/// Whether waiting for a connection is no help. A client that was connected goes on trying all the
+/// same: the network may be another one soon.
+const fn is_hopeless(error: &Error) -> bool {
+    !error.is_retryable() || matches!(error.kind(), ErrorKind::Proxy | ErrorKind::Storage)
 }
 
 /// The acknowledgement to come; see [`Client::send`].

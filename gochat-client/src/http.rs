@@ -4,27 +4,29 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gochat_core::error::{Error as Refusal, ErrorCode};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::url::Endpoint;
+use crate::address::Endpoint;
+use crate::net::{Connector, failure};
 use crate::{Error, ErrorKind, Result};
 
 /// Longest answer that is read.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// A pooled HTTP client for one server.
+/// A pooled HTTP client for one server, and what its WebSocket needs too.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
+    pub(crate) connector: Connector,
     pub(crate) endpoint: Endpoint,
     pub(crate) timeout: Duration,
+    pub(crate) user_agent: HeaderValue,
 }
 
 #[derive(Deserialize)]
@@ -39,15 +41,18 @@ struct Envelope<T> {
 }
 
 impl Http {
-    pub(crate) fn new(endpoint: Endpoint, timeout: Duration) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(timeout));
-        let client = Client::builder(TokioExecutor::new()).build(connector);
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        connector: Connector,
+        timeout: Duration,
+        user_agent: HeaderValue,
+    ) -> Self {
         Self {
-            client,
+            client: Client::builder(TokioExecutor::new()).build(connector.clone()),
+            connector,
             endpoint,
             timeout,
+            user_agent,
         }
     }
 
@@ -59,20 +64,29 @@ impl Http {
         body: Option<&(impl Serialize + ?Sized)>,
         token: Option<&str>,
     ) -> Result<T> {
+        self.call_within(self.timeout, method, path, body, token)
+            .await
+    }
+
+    /// The same with a time limit of its own.
+    pub(crate) async fn call_within<T: DeserializeOwned>(
+        &self,
+        limit: Duration,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + ?Sized)>,
+        token: Option<&str>,
+    ) -> Result<T> {
         let request = self.request(method, path, body, token)?;
         let exchange = async {
-            let response = self
-                .client
-                .request(request)
-                .await
-                .map_err(Error::transport)?;
+            let response = self.client.request(request).await.map_err(failure)?;
             let status = response.status().as_u16();
             let body = Limited::new(response.into_body(), MAX_ANSWER)
                 .collect()
                 .await;
             Ok::<_, Error>((status, body.map_err(Error::transport)?.to_bytes()))
         };
-        let timeout = tokio::time::timeout(self.timeout, exchange);
+        let timeout = tokio::time::timeout(limit, exchange);
         let (status, body) = timeout
             .await
             .map_err(|_| Error::from(ErrorKind::Timeout))??;
@@ -86,8 +100,10 @@ impl Http {
         body: Option<&(impl Serialize + ?Sized)>,
         token: Option<&str>,
     ) -> Result<Request<Full<Bytes>>> {
-        let uri = format!("http://{}/api{path}", self.endpoint.authority);
-        let mut request = Request::builder().method(method).uri(uri);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(self.endpoint.api(path))
+            .header(USER_AGENT, self.user_agent.clone());
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, bearer(token)?);
         }
@@ -100,7 +116,20 @@ impl Http {
         };
         request
             .body(Full::new(bytes.into()))
-            .map_err(|e| Error::with_source(ErrorKind::BadUrl, e))
+            .map_err(|e| Error::with_source(ErrorKind::BadAnswer, e))
+    }
+}
+
+/// The refusal that a bare status means.
+pub(crate) const fn refusal_of(status: u16) -> ErrorCode {
+    match status {
+        401 => ErrorCode::Unauthorized,
+        403 => ErrorCode::Forbidden,
+        404 => ErrorCode::NotFound,
+        429 => ErrorCode::RateLimited,
+        503 => ErrorCode::ServiceUnavailable,
+        500.. => ErrorCode::Internal,
+        _ => ErrorCode::InvalidParams,
     }
 }
 
@@ -122,14 +151,7 @@ fn read_envelope<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T> {
     };
     if !envelope.success {
         let known = ErrorCode::from_code(&envelope.code);
-        let code = known.unwrap_or(match status {
-            401 => ErrorCode::Unauthorized,
-            403 => ErrorCode::Forbidden,
-            404 => ErrorCode::NotFound,
-            429 => ErrorCode::RateLimited,
-            500.. => ErrorCode::Internal,
-            _ => ErrorCode::InvalidParams,
-        });
+        let code = known.unwrap_or(refusal_of(status));
         return Err(Refusal::new(code, envelope.message).into());
     }
     let data = envelope.data.unwrap_or_else(|| serde_json::json!({}));

@@ -34,25 +34,42 @@
 //! [`Client`] is a cheap handle: clone it freely. When the last one is dropped, the
 //! connection is closed.
 //!
-//! Deliberately absent: TLS and storage. Put a TLS proxy in front, and use
-//! [`ConnectOptions::resume`] to go on where an earlier process left.
+//! Addresses are `https://host`, with a port and a path before `/api` and `/ws` if need be. TLS is
+//! rustls and trusts what the system trusts; [`TlsOptions`] adds other authorities and a client
+//! certificate. HTTP proxies are taken from the environment or set by [`Builder::proxy`].
+//!
+//! An app that must stay signed in gives a [`TokenStore`], such as [`FileTokenStore`]: every new
+//! pair of tokens is durable there before it is used. [`Builder::start`] gives a handle at once,
+//! also while the server can't be reached; [`Client::watch_status`] tells where it stands and why.
+//!
+//! | feature | default | what it brings |
+//! |---|---|---|
+//! | `tls` | yes | `https` and `wss`; without it such addresses are refused with [`ErrorKind::TlsNotBuilt`] |
+//!
+//! Deliberately absent: storage of messages. Use [`Builder::resume`] to go on where an earlier
+//! process left.
 #![forbid(unsafe_code)]
 
+mod address;
 pub mod api;
+mod builder;
 mod client;
 mod credentials;
 mod driver;
 mod error;
 mod events;
 mod http;
-mod options;
+mod net;
 pub mod proof;
+mod status;
 mod tokens;
-mod url;
 
+pub use address::UrlProblem;
+pub use async_trait::async_trait;
+pub use builder::Builder;
 pub use client::{Client, Sending, Sent};
 pub use credentials::Credentials;
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Cause, Error, ErrorKind, Result};
 pub use events::{Events, Item};
 pub use gochat_core::error::{Error as Refusal, ErrorCode};
 pub use gochat_core::ids::{ConversationId, MessageId, RequestId, Rev, SeqId, UserId};
@@ -60,7 +77,13 @@ pub use gochat_core::message::{Entrance, QuoteState, Refers, SystemMessage};
 pub use gochat_core::sync::{
     Changed, Event, ForwardedFrom, Message, Outgoing, Quote, Reaction, State,
 };
-pub use options::ConnectOptions;
+pub use net::Proxy;
+#[cfg(feature = "tls")]
+pub use net::TlsOptions;
+pub use status::{Connection, Status};
+#[cfg(not(target_arch = "wasm32"))]
+pub use tokens::FileTokenStore;
+pub use tokens::{MemoryTokenStore, StoreError, StoredSession, TokenStore};
 
 /// The conversation everybody is in.
 pub const WORLD: ConversationId = ConversationId::World;

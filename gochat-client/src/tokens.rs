@@ -1,45 +1,61 @@
-//! Getting tokens and keeping them fresh. At most one renewal is under way at a time.
+//! Getting tokens and keeping them fresh. A new pair is in the token store before it is used. At
+//! most one renewal is under way at a time.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod file;
 mod lifespan;
+mod renewal;
+mod signing_in;
+mod store;
 
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime};
 
-use gochat_core::error::{Error as Refusal, ErrorCode};
+use gochat_core::error::ErrorCode;
 use gochat_core::ids::UserId;
 use http::Method;
 use serde::Deserialize;
-use serde_json::json;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::api::User;
 use crate::http::Http;
-use crate::{Credentials, Result, proof};
-
-/// Proofs of work that are tried for one guest: a challenge may expire while it is solved.
-const PROOFS: usize = 2;
+use crate::{Cause, Credentials, Error, ErrorKind, Result};
+#[cfg(not(target_arch = "wasm32"))]
+pub use file::FileTokenStore;
+pub use store::{MemoryTokenStore, StoreError, StoredSession, TokenStore};
 
 /// Shared by the driver and every API call.
 #[derive(Debug, Clone)]
 pub(crate) struct Tokens {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     http: Http,
-    state: Arc<Mutex<Held>>,
+    store: Arc<dyn TokenStore>,
+    /// Name of the device, as the app gave it.
+    device: Option<String>,
+    state: Mutex<Held>,
+    user_id: OnceLock<UserId>,
+    /// Why the newest pair isn't in the store.
+    unsaved: watch::Sender<Option<Cause>>,
+    /// Whether a refresh whose answer was lost is being repeated.
+    is_repeating: AtomicBool,
 }
 
+#[derive(Debug)]
 struct Held {
-    credentials: Credentials,
-    pair: Option<Pair>,
-    /// Whether the pair came from the server during this run: its whole life lies ahead then.
-    is_fresh: bool,
+    credentials: Option<Credentials>,
+    is_loaded: bool,
+    /// The session in use: the store holds it.
+    session: Option<StoredSession>,
+    /// A newer session, from the server, that the store doesn't hold yet.
+    unsaved: Option<StoredSession>,
+    /// When the server made the session during this run; `None` for one of an earlier run.
+    made_at: Option<Instant>,
     user: Option<User>,
-}
-
-impl std::fmt::Debug for Held {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Held")
-            .field("credentials", &self.credentials)
-            .finish_non_exhaustive()
-    }
 }
 
 #[derive(Clone, Deserialize)]
@@ -58,189 +74,165 @@ pub(crate) struct SignedIn {
 }
 
 impl Tokens {
-    pub(crate) fn new(http: Http, credentials: Credentials) -> Self {
-        let pair = match &credentials {
-            Credentials::Tokens { access, refresh } => Some(Pair {
-                access_token: access.clone(),
-                refresh_token: refresh.clone(),
-            }),
-            _ => None,
-        };
-        let state = Arc::new(Mutex::new(Held {
+    pub(crate) fn new(
+        http: Http,
+        credentials: Option<Credentials>,
+        store: Arc<dyn TokenStore>,
+        device: Option<String>,
+    ) -> Self {
+        let held = Held {
             credentials,
-            pair,
-            is_fresh: false,
+            is_loaded: false,
+            session: None,
+            unsaved: None,
+            made_at: None,
             user: None,
-        }));
-        Self { http, state }
+        };
+        let shared = Shared {
+            http,
+            store,
+            device,
+            state: Mutex::new(held),
+            user_id: OnceLock::new(),
+            unsaved: watch::Sender::new(None),
+            is_repeating: AtomicBool::new(false),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// An access token; signs in when there is none yet.
     pub(crate) async fn access(&self) -> Result<String> {
-        let mut held = self.state.lock().await;
-        if held.pair.is_none() {
-            self.sign_in(&mut held).await?;
+        if let Some(session) = &self.shared.state.lock().await.session {
+            return Ok(session.access_token.clone());
         }
-        Ok(held.access())
+        let shared = Arc::clone(&self.shared);
+        detached(async move {
+            let mut held = shared.state.lock().await;
+            shared.ensure(&mut held).await
+        })
+        .await
     }
 
-    /// A token other than `refused`: somebody else's renewal counts too.
+    /// A token other than `refused`: the renewal of another caller counts too.
     pub(crate) async fn renew(&self, refused: &str) -> Result<String> {
-        let mut held = self.state.lock().await;
-        if held.access() == refused || held.pair.is_none() {
-            self.renew_held(&mut held).await?;
-        }
-        Ok(held.access())
+        let (shared, refused) = (Arc::clone(&self.shared), refused.to_owned());
+        detached(async move {
+            let mut held = shared.state.lock().await;
+            let current = held.session.as_ref().map(|s| &s.access_token);
+            if current.is_some_and(|token| *token == refused) {
+                shared.renew(&mut held).await?;
+            }
+            shared.ensure(&mut held).await
+        })
+        .await
     }
 
     /// Milliseconds that the access token has left; `None` when the token doesn't say.
     pub(crate) async fn life_ms(&self) -> Option<u64> {
-        let held = self.state.lock().await;
-        let pair = held.pair.as_ref()?;
-        let span = lifespan::of(&pair.access_token)?;
-        Some(if held.is_fresh {
+        let held = self.shared.state.lock().await;
+        let span = lifespan::of(&held.session.as_ref()?.access_token)?;
+        Some(match held.made_at {
             // Not by the clock of this machine, which may be wrong.
-            span.whole_ms()
-        } else {
-            span.rest_ms(SystemTime::now())
+            Some(at) => {
+                let age = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+                span.whole_ms().saturating_sub(age)
+            }
+            None => span.rest_ms(SystemTime::now()),
         })
     }
 
     /// The signed-in user.
     pub(crate) async fn user(&self) -> Result<User> {
-        let mut held = self.state.lock().await;
-        if held.pair.is_none() {
-            self.sign_in(&mut held).await?;
-        }
-        if let Some(user) = &held.user {
+        let token = self.access().await?;
+        if let Some(user) = &self.shared.state.lock().await.user {
             return Ok(user.clone());
         }
-        let profile = |token: String| async move {
+        let profile = async |token: String| {
+            let http = &self.shared.http;
             let none = None::<&()>;
-            self.http
-                .call::<User>(Method::GET, "/users/profile", none, Some(&token))
+            http.call::<User>(Method::GET, "/users/profile", none, Some(&token))
                 .await
         };
-        let user = match profile(held.access()).await {
-            Err(e) if is_stale(&e) => {
-                self.renew_held(&mut held).await?;
-                profile(held.access()).await?
-            }
+        let user = match profile(token.clone()).await {
+            Err(e) if is_stale(&e) => profile(self.renew(&token).await?).await?,
             other => other?,
         };
-        held.user = Some(user.clone());
+        let _ = self.shared.user_id.set(user.id);
+        self.shared.state.lock().await.user = Some(user.clone());
         Ok(user)
     }
 
     /// The id behind the tokens.
     pub(crate) async fn user_id(&self) -> Result<UserId> {
-        Ok(self.user().await?.id)
-    }
-
-    /// The current pair, for the application to keep.
-    pub(crate) async fn export(&self) -> Option<(String, String)> {
-        let held = self.state.lock().await;
-        held.pair
-            .as_ref()
-            .map(|p| (p.access_token.clone(), p.refresh_token.clone()))
-    }
-
-    async fn sign_in(&self, held: &mut Held) -> Result<()> {
-        let signed_in: SignedIn = match &held.credentials {
-            Credentials::Password { username, password } => {
-                let body = json!({ "username": username, "password": password });
-                self.http
-                    .call(Method::POST, "/auth/login", Some(&body), None)
-                    .await?
-            }
-            // A guest has no password: signing in again would make another guest.
-            Credentials::Guest { .. } if held.user.is_some() => {
-                return Err(Refusal::from(ErrorCode::TokenExpired).into());
-            }
-            Credentials::Guest { name } => self.enter_as_guest(name.as_deref()).await?,
-            Credentials::Tokens { .. } => {
-                return Err(Refusal::from(ErrorCode::TokenExpired).into());
-            }
-        };
-        held.pair = Some(signed_in.pair);
-        held.is_fresh = true;
-        held.user = Some(signed_in.user);
-        Ok(())
-    }
-
-    /// Makes a guest; solves a challenge when the server asks for it.
-    async fn enter_as_guest(&self, name: Option<&str>) -> Result<SignedIn> {
-        let mut body = serde_json::Map::new();
-        if let Some(name) = name {
-            body.insert("guestName".to_owned(), name.into());
+        self.access().await?;
+        match self.shared.user_id.get() {
+            Some(id) => Ok(*id),
+            None => Ok(self.user().await?.id),
         }
-        for _ in 0..PROOFS {
-            match self.make_guest(&body).await {
-                Err(e) if needs_proof(&e) => {}
-                outcome => return outcome,
-            }
-            let proof = proof::obtain(&self.http).await?;
-            body.insert("proof".to_owned(), proof.into());
-        }
-        self.make_guest(&body).await
     }
 
-    async fn make_guest(
-        &self,
-        body: &serde_json::Map<String, serde_json::Value>,
-    ) -> Result<SignedIn> {
-        let path = "/auth/guest";
-        self.http.call(Method::POST, path, Some(body), None).await
+    /// The id behind the tokens, as far as it is known without asking the server.
+    pub(crate) fn known_user_id(&self) -> Option<UserId> {
+        self.shared.user_id.get().copied()
     }
 
-    /// Replaces the pair, for example by the answer of an upgrade.
-    pub(crate) async fn replace(&self, signed_in: SignedIn) -> User {
-        let mut held = self.state.lock().await;
-        held.pair = Some(signed_in.pair);
-        held.is_fresh = true;
-        held.user = Some(signed_in.user.clone());
-        signed_in.user
+    /// The current session, for the application to keep.
+    pub(crate) async fn export(&self) -> Result<StoredSession> {
+        self.access().await?;
+        let held = self.shared.state.lock().await;
+        held.session
+            .clone()
+            .ok_or_else(|| ErrorKind::SignedOut.into())
     }
 
-    /// Exchanges the refresh token; signs in again when that one is spent too. An answer that was
-    /// lost may be asked for again: the server gives the same pair for a minute.
-    async fn renew_held(&self, held: &mut Held) -> Result<()> {
-        if let Some(pair) = &held.pair {
-            let body = json!({ "refreshToken": pair.refresh_token });
-            let answer = self
-                .http
-                .call(Method::POST, "/auth/refresh", Some(&body), None)
-                .await;
-            match answer {
-                Ok(pair) => {
-                    held.pair = Some(pair);
-                    held.is_fresh = true;
-                    return Ok(());
-                }
-                Err(e) if e.is_retryable() => return Err(e),
-                Err(_) => held.pair = None,
-            }
-        }
-        self.sign_in(held).await
+    /// Follows why the newest session isn't in the store.
+    pub(crate) fn watch_unsaved(&self) -> watch::Receiver<Option<Cause>> {
+        self.shared.unsaved.subscribe()
+    }
+
+    /// Takes the session of an answer over, for example that of an upgrade.
+    pub(crate) async fn replace(&self, signed_in: SignedIn) -> Result<User> {
+        let shared = Arc::clone(&self.shared);
+        detached(async move {
+            let mut held = shared.state.lock().await;
+            let user = signed_in.user.clone();
+            shared.keep_signed_in(&mut held, signed_in).await?;
+            Ok(user)
+        })
+        .await
+    }
+
+    /// Forgets the session, which has ended, and how to sign in again.
+    pub(crate) async fn forget(&self) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        detached(async move {
+            let mut held = shared.state.lock().await;
+            (held.session, held.unsaved, held.credentials) = (None, None, None);
+            held.is_loaded = true;
+            shared.unsaved.send_replace(None);
+            shared.store.clear().await.map_err(storage)
+        })
+        .await
     }
 }
 
-impl Held {
-    fn access(&self) -> String {
-        self.pair
-            .as_ref()
-            .map(|p| p.access_token.clone())
-            .unwrap_or_default()
-    }
+/// Runs beside the caller, to its end: a caller that stops waiting must not lose tokens that are on
+/// their way from the server.
+async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    let task = tokio::spawn(work).await;
+    task.unwrap_or_else(|_| Err(ErrorKind::Closed.into()))
 }
 
-fn needs_proof(error: &crate::Error) -> bool {
-    let refusal = error.refusal();
-    refusal.is_some_and(|refusal| refusal.code == ErrorCode::ProofRequired)
+fn storage(error: StoreError) -> Error {
+    Error::with_source(ErrorKind::Storage, error)
 }
 
 /// Whether a new token would help.
-pub(crate) fn is_stale(error: &crate::Error) -> bool {
+pub(crate) fn is_stale(error: &Error) -> bool {
     error.refusal().is_some_and(|r| {
         matches!(
             r.code,

@@ -9,8 +9,8 @@ mod support;
 use std::time::Duration;
 
 use gochat_client::{
-    Changed, Client, ConnectOptions, Credentials, ErrorCode, ErrorKind, Event, Events, Item,
-    Message, Quote, QuoteState, State, WORLD,
+    Builder, Changed, Client, Credentials, ErrorCode, ErrorKind, Event, Events, Item, Message,
+    Quote, QuoteState, State, WORLD,
 };
 use support::Server;
 
@@ -29,6 +29,10 @@ async fn soon<F: Future>(what: &str, future: F) -> F::Output {
 async fn until_the_end(events: &mut Events) {
     let end = async { while events.next().await.is_some() {} };
     soon("the end of the events", end).await;
+}
+
+fn builder(server: &Server) -> Builder {
+    Client::builder(&server.url).credentials(Credentials::guest())
 }
 
 async fn connect(server: &Server) -> (Client, Events) {
@@ -230,11 +234,14 @@ async fn what_a_message_refers_to_is_sent_and_read_by_http() {
     let question = message(&mut at_ann).await;
     let answer = Client::text(WORLD, "yes, all")
         .reply_to(question.id)
-        .mention([ann.user_id(), question.sender_id])
+        .mention([ann.user_id().unwrap(), question.sender_id])
         .mention_all();
     let answer = ann.api().send(&answer).await.unwrap();
     assert_eq!(answer.reply_to, Some(Quote::of(&question)));
-    assert_eq!(answer.mentions, [ann.user_id(), question.sender_id]);
+    assert_eq!(
+        answer.mentions,
+        [ann.user_id().unwrap(), question.sender_id]
+    );
     assert!(answer.mention_all && answer.forwarded_from.is_none());
     let forward = ann.api().forward(WORLD, WORLD, question.id, "f-1");
     let from = forward.await.unwrap().forwarded_from.unwrap();
@@ -267,9 +274,8 @@ async fn a_later_client_goes_on_where_an_earlier_one_left() {
     ann.close().await;
     server.edit(1, "A");
     server.say("b");
-    let options = ConnectOptions::default().resume(WORLD, progress.0, progress.1);
-    let connecting = Client::connect_with(&server.url, Credentials::guest(), options);
-    let (_ann, mut at_ann) = connecting.await.unwrap();
+    let connecting = builder(&server).resume(WORLD, progress.0, progress.1);
+    let (_ann, mut at_ann) = connecting.connect().await.unwrap();
     assert_eq!(changes(&mut at_ann, 1).await, [(1, "A".to_owned())]);
     assert_eq!(messages(&mut at_ann, 1).await, ["b"]);
 }
@@ -313,9 +319,15 @@ async fn bad_credentials_fail_at_once() {
 
 #[tokio::test]
 async fn an_unreachable_server_is_a_timeout() {
-    let options = ConnectOptions::default().connect_timeout(Duration::from_millis(200));
-    let answer = Client::connect_with("http://127.0.0.1:9", Credentials::guest(), options).await;
-    assert_eq!(*answer.map(drop).unwrap_err().kind(), ErrorKind::Timeout);
+    let answer = Client::builder("http://127.0.0.1:9")
+        .credentials(Credentials::guest())
+        .ready_timeout(Duration::from_millis(200))
+        .connect()
+        .await;
+    let error = answer.map(drop).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Timeout);
+    let cause = std::error::Error::source(&error).unwrap();
+    assert_eq!(cause.to_string(), "the server can't be reached");
 }
 
 #[tokio::test]
@@ -347,11 +359,8 @@ async fn closing_ends_events_and_fails_what_waits() {
 #[tokio::test]
 async fn a_receiver_that_sleeps_is_told_how_much_it_missed() {
     let server = Server::start().await;
-    let options = ConnectOptions::default().event_capacity(4);
-    let guest = Credentials::guest();
-    let (ann, mut events) = Client::connect_with(&server.url, guest, options)
-        .await
-        .unwrap();
+    let builder = builder(&server).event_capacity(4);
+    let (ann, mut events) = builder.connect().await.unwrap();
     for n in 0..20 {
         ann.send(WORLD, format!("{n}")).await.unwrap();
     }

@@ -8,9 +8,7 @@
 //! because the answer's client id is made from the question's id, so that a repetition is
 //! recognised as the same answer.
 
-use gochat_client::{
-    Client, ConnectOptions, Credentials, Event, Item, Message, Outgoing, Result, UserId, WORLD,
-};
+use gochat_client::{Client, Credentials, Event, Item, Message, Outgoing, Result, UserId, WORLD};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -21,14 +19,18 @@ async fn main() -> Result<()> {
         name: Some("bot".to_owned()),
     };
     // A bot answers what is said from now on.
-    let options = ConnectOptions::default().device("bot").initial_history(0);
-    let (client, mut events) = Client::connect_with(&url, credentials, options).await?;
-    println!("bot {} listens to the world chat", client.user_id());
+    let builder = Client::builder(&url)
+        .credentials(credentials)
+        .device("bot")
+        .initial_history(0);
+    let (client, mut events) = builder.connect().await?;
+    let me = client.api().me().await?.id;
+    println!("bot {me} listens to the world chat");
     while let Some(item) = events.next().await {
         let Item::Event(Event::Message(message)) = item else {
             continue;
         };
-        if let Some(answer) = answer(&message, client.user_id()) {
+        if let Some(answer) = answer(&message, me) {
             // The acknowledgement is awaited beside the loop: a bot that waits hears nothing.
             let sending = client.send_message(answer);
             tokio::spawn(async move {

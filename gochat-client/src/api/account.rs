@@ -1,15 +1,13 @@
 //! Accounts and users.
 
-use std::time::Duration;
-
 use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{Api, NO_BODY, Nothing, User};
-use crate::Result;
-use crate::http::Http;
-use crate::url::{Endpoint, push_escaped};
+use crate::address::push_escaped;
+use crate::tokens::is_stale;
+use crate::{Client, Result, StoredSession};
 
 #[derive(Deserialize)]
 struct Registered {
@@ -54,10 +52,16 @@ struct Found {
 impl Api {
     /// Makes an account. The name has 3–50 characters, the password 8–128.
     pub async fn register(url: &str, username: &str, password: &str) -> Result<User> {
-        let http = Http::new(Endpoint::parse(url)?, Duration::from_secs(30));
+        let api = Client::builder(url).api()?;
+        api.sign_up(username, password).await
+    }
+
+    /// Makes an account; it signs nobody in. The name has 3–50 characters, the password 8–128.
+    pub async fn sign_up(&self, username: &str, password: &str) -> Result<User> {
         let body = json!({ "username": username, "password": password });
         let path = "/auth/register";
-        let answer: Registered = http.call(Method::POST, path, Some(&body), None).await?;
+        let asked = self.http.call(Method::POST, path, Some(&body), None);
+        let answer: Registered = asked.await?;
         Ok(answer.user)
     }
 
@@ -66,18 +70,23 @@ impl Api {
         self.tokens.user().await
     }
 
-    /// The current access and refresh token, to sign in again with
-    /// [`Credentials::Tokens`](crate::Credentials::Tokens). Signs in when that hasn't happened yet.
-    pub async fn tokens(&self) -> Result<(String, String)> {
-        self.tokens.access().await?;
-        Ok(self.tokens.export().await.unwrap_or_default())
+    /// The current session, to be kept where no [`TokenStore`](crate::TokenStore) is given. It
+    /// changes with every renewal. Signs in when that hasn't happened yet.
+    pub async fn session(&self) -> Result<StoredSession> {
+        self.tokens.export().await
     }
 
-    /// Signs out: ends this session, every token and every socket of it.
+    /// Signs out: ends this session, every token and socket of it, and forgets it in the token
+    /// store.
     pub async fn logout(&self) -> Result<()> {
-        self.call::<Nothing>(Method::POST, "/auth/logout", NO_BODY)
-            .await
-            .map(drop)
+        let ended = self
+            .call::<Nothing>(Method::POST, "/auth/logout", NO_BODY)
+            .await;
+        match ended {
+            Err(error) if !is_stale(&error) => Err(error),
+            // It had ended before.
+            _ => self.tokens.forget().await,
+        }
     }
 
     /// The sessions of the user, the most recently used first.
@@ -109,12 +118,13 @@ impl Api {
             .map(drop)
     }
 
-    /// Deletes the account; its messages stay. A guest needs no password.
+    /// Deletes the account and forgets the session in the token store; its messages stay. A guest
+    /// needs no password.
     pub async fn delete_account(&self, password: Option<&str>) -> Result<()> {
         let body = json!({ "password": password });
         self.call::<Nothing>(Method::DELETE, "/users/account", Some(&body))
-            .await
-            .map(drop)
+            .await?;
+        self.tokens.forget().await
     }
 
     /// Makes an account of a guest, who keeps id, chats and history. May be repeated after a lost
@@ -124,7 +134,7 @@ impl Api {
         let answer = self
             .call(Method::POST, "/auth/upgrade", Some(&body))
             .await?;
-        Ok(self.tokens.replace(answer).await)
+        self.tokens.replace(answer).await
     }
 
     /// Sets the picture.

@@ -26,16 +26,13 @@ mod messages;
 mod objects;
 mod reactions;
 
-use std::time::Duration;
-
 use http::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::http::Http;
 use crate::tokens::{Tokens, is_stale};
-use crate::url::Endpoint;
-use crate::{Credentials, Result};
+use crate::{Client, Credentials, Result};
 
 pub use account::Session;
 pub use announcements::{Announcement, AnnouncementRead, AnnouncementReaders};
@@ -64,19 +61,10 @@ pub struct Api {
 const NO_BODY: Option<&()> = None;
 
 impl Api {
-    /// An API client that signs in at its first call.
+    /// An API client that signs in at its first call, with the defaults of
+    /// [`Client::builder`]; [`Builder::api`](crate::Builder::api) gives one with other settings.
     pub fn new(url: &str, credentials: Credentials) -> Result<Self> {
-        Self::with_timeout(url, credentials, Duration::from_secs(30))
-    }
-
-    pub(crate) fn with_timeout(
-        url: &str,
-        credentials: Credentials,
-        timeout: Duration,
-    ) -> Result<Self> {
-        let http = Http::new(Endpoint::parse(url)?, timeout);
-        let tokens = Tokens::new(http.clone(), credentials);
-        Ok(Self { http, tokens })
+        Client::builder(url).credentials(credentials).api()
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {

@@ -5,21 +5,22 @@
 
 mod requests;
 mod socket;
+mod standing;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use gochat_core::ids::{ConversationId, Rev, SeqId, UserId};
 use gochat_core::sync::{
-    Action, AuthFailure, ChangesPage, ClientSession, ConnectFailure, Event, HistoryPage, Listed,
-    Outgoing, State,
+    Action, AuthFailure, ChangesPage, ClientSession, Event, HistoryPage, Listed, Outgoing, State,
 };
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::api::{Api, Reaching};
 use crate::client::Sent;
-use crate::{ConnectOptions, ErrorKind, Result};
+use crate::status::Status;
+use crate::{Builder, Cause, Error, ErrorKind, Result};
 use socket::Socket;
 
 /// Reports that may wait for the driver.
@@ -48,9 +49,9 @@ pub(crate) enum Report {
         life: Option<u64>,
     },
     RenewFailed(AuthFailure),
-    AuthFailed(AuthFailure),
+    AuthFailed(Error),
     Connected(Box<Socket>),
-    ConnectFailed(ConnectFailure),
+    ConnectFailed(Error),
     Text {
         socket: u64,
         text: String,
@@ -80,6 +81,13 @@ pub(crate) enum Fetched {
     Failed { gone: bool },
 }
 
+/// What handles follow.
+pub(crate) struct Told {
+    pub(crate) state: watch::Sender<State>,
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) gaps: watch::Sender<usize>,
+}
+
 /// See the [module](self).
 pub(crate) struct Driver {
     api: Api,
@@ -91,20 +99,25 @@ pub(crate) struct Driver {
     report_to: mpsc::Sender<Report>,
     events: broadcast::Sender<Event>,
     state: watch::Sender<State>,
+    status: watch::Sender<Status>,
+    /// Why there is no connection, while there is none.
+    cause: Option<Cause>,
+    unsaved: watch::Receiver<Option<Cause>>,
     gaps: watch::Sender<usize>,
     waiting: HashMap<String, Vec<oneshot::Sender<Result<Sent>>>>,
     socket: Option<Box<Socket>>,
     sockets: u64,
+    /// The app closed the client.
+    is_closing: bool,
 }
 
 impl Driver {
     pub(crate) fn new(
         api: Api,
-        options: ConnectOptions,
+        options: Builder,
         commands: mpsc::Receiver<Command>,
         events: broadcast::Sender<Event>,
-        state: watch::Sender<State>,
-        gaps: watch::Sender<usize>,
+        told: Told,
     ) -> Self {
         let mut session = ClientSession::new(options.session, rand::random());
         for (conversation, seq, rev) in options.resume {
@@ -113,6 +126,7 @@ impl Driver {
         let (report_to, reports) = mpsc::channel(REPORTS);
         let random_device = || format!("sdk-{:016x}", rand::random::<u64>());
         Self {
+            unsaved: api.tokens.watch_unsaved(),
             api,
             device: options.device.unwrap_or_else(random_device),
             session,
@@ -121,11 +135,14 @@ impl Driver {
             reports,
             report_to,
             events,
-            state,
-            gaps,
+            state: told.state,
+            status: told.status,
+            cause: None,
+            gaps: told.gaps,
             waiting: HashMap::new(),
             socket: None,
             sockets: 0,
+            is_closing: false,
         }
     }
 
@@ -141,16 +158,17 @@ impl Driver {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(command) => self.handle_command(command),
-                    None => self.session.close(self.now()),
+                    None => self.handle_command(Command::Close),
                 },
                 Some(report) = self.reports.recv() => self.handle_report(report),
+                Ok(()) = self.unsaved.changed() => {}
                 () = sleep => {}
             }
         }
         if let Some(socket) = self.socket.take() {
             socket.close().await;
         }
-        // A watcher of the state must find the reason among the events: tell it last.
+        // A watcher of the state must find the reason: tell it last.
         self.state.send_replace(State::Closed);
     }
 
@@ -177,6 +195,7 @@ impl Driver {
         let gaps = self.session.gaps();
         self.gaps
             .send_if_modified(|known| std::mem::replace(known, gaps) != gaps);
+        self.tell_status();
     }
 
     fn act(&mut self, action: Action) {
@@ -260,6 +279,7 @@ impl Driver {
             Event::State(state) if *state != State::Closed => {
                 self.state.send_replace(*state);
             }
+            Event::Error(refusal) => self.note_refusal(refusal),
             _ => {}
         }
         // Nobody listening is fine.
@@ -282,7 +302,10 @@ impl Driver {
             Command::Typing(conversation, is_typing) => {
                 self.session.typing(conversation, is_typing);
             }
-            Command::Close => self.session.close(now),
+            Command::Close => {
+                self.is_closing = true;
+                self.session.close(now);
+            }
         }
     }
 
@@ -297,18 +320,28 @@ impl Driver {
             }
             Report::Renewed { token, life } => self.session.handle_renewed(&token, life, now),
             Report::RenewFailed(failure) => self.session.handle_renew_failed(&failure, now),
-            Report::AuthFailed(failure) => self.session.handle_auth_failed(failure, now),
+            Report::AuthFailed(error) => {
+                let failure = requests::auth_failure(&error);
+                self.cause = Some(error.into());
+                self.session.handle_auth_failed(failure, now);
+            }
             Report::Connected(socket) => {
                 self.socket = Some(socket);
+                self.cause = None;
                 self.session.handle_connected(now);
             }
-            Report::ConnectFailed(failure) => self.session.handle_connect_failed(failure, now),
+            Report::ConnectFailed(error) => {
+                let failure = requests::connect_failure(&error);
+                self.cause = Some(error.into());
+                self.session.handle_connect_failed(failure, now);
+            }
             Report::Text { socket, text } if self.is_current(socket) => {
                 self.session.handle_text(&text, now);
             }
             Report::Alive { socket } if self.is_current(socket) => self.session.handle_alive(now),
             Report::Gone { socket, code } if self.is_current(socket) => {
                 self.socket = None;
+                self.note_disconnected(code);
                 self.session.handle_disconnected(code, now);
             }
             Report::Listed {

@@ -9,7 +9,7 @@ use gochat_core::sync::{
 use super::{Driver, Fetched, Report};
 use crate::api::{Api, ConversationPage, ConversationQuery, Reaching};
 use crate::driver::socket;
-use crate::{Error, Message};
+use crate::{Error, Message, Result};
 
 /// Conversations per page of a listing.
 const LIST_SIZE: u32 = 100;
@@ -38,7 +38,7 @@ impl Driver {
                     user,
                     life: tokens.life_ms().await,
                 },
-                Err(error) => Report::AuthFailed(auth_failure(error)),
+                Err(error) => Report::AuthFailed(error),
             }
         });
     }
@@ -56,7 +56,7 @@ impl Driver {
                     token,
                     life: tokens.life_ms().await,
                 },
-                Err(error) => Report::RenewFailed(auth_failure(error)),
+                Err(error) => Report::RenewFailed(auth_failure(&error)),
             }
         });
     }
@@ -68,7 +68,7 @@ impl Driver {
         self.spawn(async move {
             match open(&api, &device, id, report_to).await {
                 Ok(socket) => Report::Connected(Box::new(socket)),
-                Err(failure) => Report::ConnectFailed(failure),
+                Err(error) => Report::ConnectFailed(error),
             }
         });
     }
@@ -154,34 +154,29 @@ async fn open(
     device: &str,
     id: u64,
     report_to: tokio::sync::mpsc::Sender<Report>,
-) -> Result<socket::Socket, ConnectFailure> {
-    let token = api
-        .tokens
-        .access()
-        .await
-        .map_err(|_| ConnectFailure::Unavailable)?;
-    let opening = socket::open(&api.http.endpoint, &token, device, id, report_to);
-    let answer = tokio::time::timeout(api.http.timeout, opening).await;
-    match answer {
-        Ok(Ok(socket)) => Ok(socket),
-        Ok(Err(socket::OpenError::Status(401))) => Err(ConnectFailure::Unauthorized),
-        Ok(Err(socket::OpenError::Status(429))) => Err(ConnectFailure::TooMany),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "connecting failed");
-            Err(ConnectFailure::Unavailable)
-        }
-        Err(_) => Err(ConnectFailure::Unavailable),
+) -> Result<socket::Socket> {
+    let token = api.tokens.access().await?;
+    socket::open(&api.http, &token, device, id, report_to).await
+}
+
+/// What the session is to make of a connection that failed.
+pub(super) fn connect_failure(error: &Error) -> ConnectFailure {
+    match error.refusal().map(|refusal| refusal.code) {
+        Some(ErrorCode::Unauthorized) => ConnectFailure::Unauthorized,
+        Some(ErrorCode::RateLimited) => ConnectFailure::TooMany,
+        _ => ConnectFailure::Unavailable,
     }
 }
 
-fn auth_failure(error: Error) -> AuthFailure {
-    match error.refusal() {
-        Some(refusal) if !refusal.is_retryable() => AuthFailure::Refused(refusal.clone()),
-        None if !error.is_retryable() => {
-            AuthFailure::Refused(Refusal::new(ErrorCode::AuthFailed, error.to_string()))
-        }
-        _ => AuthFailure::Unavailable,
+/// What the session is to make of tokens that it doesn't get.
+pub(super) fn auth_failure(error: &Error) -> AuthFailure {
+    if !error.is_final() {
+        return AuthFailure::Unavailable;
     }
+    let refusal = error.refusal().cloned();
+    AuthFailure::Refused(
+        refusal.unwrap_or_else(|| Refusal::new(ErrorCode::AuthFailed, error.to_string())),
+    )
 }
 
 /// Whether the conversation can't be read by this user (any more).

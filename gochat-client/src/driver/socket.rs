@@ -1,4 +1,5 @@
-//! The WebSocket: a handshake, a reader task, a writer task.
+//! The WebSocket: a handshake, a reader task, a writer task. The connection under it comes from the
+//! connector that HTTP uses too.
 //!
 //! Reading a frame can't be interrupted without losing bytes, so the reader owns its half and
 //! is never cancelled in the middle of a `select`.
@@ -8,20 +9,21 @@ use fastwebsockets::{
     Frame, OpCode, Payload, Role, WebSocket, WebSocketError, WebSocketRead, WebSocketWrite,
 };
 use http::header::{
-    AUTHORIZATION, CONNECTION, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    AUTHORIZATION, CONNECTION, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
 use http::{Request, StatusCode};
 use http_body_util::Empty;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::Report;
-use crate::http::bearer;
-use crate::url::{Endpoint, push_escaped};
+use crate::address::push_escaped;
+use crate::http::{Http, bearer, refusal_of};
+use crate::net::failure;
+use crate::{Error, ErrorKind, Refusal, Result};
 
 /// Frames that may wait for the socket; the session has at most this many messages on their way.
 const WRITES: usize = 2048;
@@ -43,19 +45,6 @@ pub(crate) struct Socket {
 struct Write {
     opcode: OpCode,
     payload: Vec<u8>,
-}
-
-/// Why there is no socket.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum OpenError {
-    #[error("the server answered {0}")]
-    Status(u16),
-    #[error("connection failed: {0}")]
-    Io(#[from] std::io::Error),
-    #[error("handshake failed: {0}")]
-    Http(#[from] hyper::Error),
-    #[error("bad request")]
-    Request,
 }
 
 impl Socket {
@@ -89,13 +78,16 @@ impl Drop for Socket {
 
 /// Connects and starts the two tasks.
 pub(super) async fn open(
-    endpoint: &Endpoint,
+    http: &Http,
     token: &str,
     device: &str,
     id: u64,
     report_to: mpsc::Sender<Report>,
-) -> Result<Socket, OpenError> {
-    let io = handshake(endpoint, token, device).await?;
+) -> Result<Socket> {
+    let opening = tokio::time::timeout(http.timeout, handshake(http, token, device));
+    let io = opening
+        .await
+        .map_err(|_| Error::from(ErrorKind::Timeout))??;
     let mut socket = WebSocket::after_handshake(io, Role::Client);
     socket.set_max_message_size(MAX_MESSAGE);
     let (read, write) = socket.split(tokio::io::split);
@@ -105,40 +97,49 @@ pub(super) async fn open(
     Ok(Socket { id, writes, reader })
 }
 
-async fn handshake(endpoint: &Endpoint, token: &str, device: &str) -> Result<Io, OpenError> {
-    let stream = TcpStream::connect(&endpoint.authority).await?;
-    stream.set_nodelay(true)?;
-    let mut path = String::from("/ws?device=");
+async fn handshake(http: &Http, token: &str, device: &str) -> Result<Io> {
+    let bad = |error: http::Error| Error::with_source(ErrorKind::BadAnswer, error);
+    let mut path = http.endpoint.socket_path();
+    path.push_str("?device=");
     push_escaped(&mut path, device);
     // The token travels in a header: query strings end up in logs.
     let request = Request::get(path)
-        .header(HOST, &endpoint.authority)
+        .header(HOST, &http.endpoint.authority)
         .header(UPGRADE, "websocket")
         .header(CONNECTION, "upgrade")
         .header(SEC_WEBSOCKET_KEY, fastwebsockets::handshake::generate_key())
         .header(SEC_WEBSOCKET_VERSION, "13")
-        .header(
-            AUTHORIZATION,
-            bearer(token).map_err(|_| OpenError::Request)?,
-        )
+        .header(USER_AGENT, http.user_agent.clone())
+        .header(AUTHORIZATION, bearer(token)?)
         .body(Empty::<Bytes>::new())
-        .map_err(|_| OpenError::Request)?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        .map_err(bad)?;
+    let to = http::Uri::try_from(http.endpoint.base()).map_err(|error| bad(error.into()))?;
+    let stream = http.connector.connect(to).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
+        .await
+        .map_err(failure)?;
     tokio::spawn(connection.with_upgrades());
-    let response = sender.send_request(request).await?;
+    let response = sender.send_request(request).await.map_err(failure)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(OpenError::Status(response.status().as_u16()));
+        let status = response.status().as_u16();
+        let sentence = format!("The server answered {status} to the WebSocket handshake.");
+        return Err(Refusal::new(refusal_of(status), sentence).into());
     }
-    Ok(TokioIo::new(hyper::upgrade::on(response).await?))
+    let upgraded = hyper::upgrade::on(response).await;
+    Ok(TokioIo::new(upgraded.map_err(failure)?))
 }
 
 async fn write_all(mut socket: WebSocketWrite<WriteHalf<Io>>, mut queue: mpsc::Receiver<Write>) {
     while let Some(write) = queue.recv().await {
         let last = write.opcode == OpCode::Close;
         let frame = Frame::new(true, write.opcode, None, Payload::Owned(write.payload));
+        let mut written = socket.write_frame(frame).await;
+        // TLS may hold the end of a frame back until it is told that no more follows.
+        if written.is_ok() && (last || queue.is_empty()) {
+            written = socket.flush().await;
+        }
         // A failure to write shows up at the reader too, which reports it.
-        if socket.write_frame(frame).await.is_err() || last {
+        if written.is_err() || last {
             return;
         }
     }

@@ -187,6 +187,15 @@ impl ClientSession {
         self.end(error, now);
     }
 
+    /// When the next try to connect or to get tokens is made; `None` unless the session waits for
+    /// it.
+    pub const fn next_attempt(&self) -> Option<Millis> {
+        match &self.phase {
+            Phase::Waiting { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+
     /// When [`poll_action`](Self::poll_action) will next have something to do by itself. Once that has been asked
     /// until it had nothing more, this lies in the future: a driver may sleep until then.
     pub fn poll_timeout(&self) -> Option<Millis> {

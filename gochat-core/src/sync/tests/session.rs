@@ -102,7 +102,9 @@ fn a_listing_of_an_earlier_connection_is_ignored() {
     session.handle_disconnected(None, 10);
     let again = session.poll_timeout().unwrap();
     assert!((1010..=1260).contains(&again));
+    assert_eq!(session.next_attempt(), Some(again));
     assert_eq!(actions(&mut session, again), [Action::Connect]);
+    assert_eq!(session.next_attempt(), None);
     session.handle_connected(again);
     session.handle_listed(1, Listed::default(), again);
     assert_eq!(session.state(), State::Syncing);

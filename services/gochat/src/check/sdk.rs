@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use gochat_client::{
-    Changed, Client, ConnectOptions, Credentials, Event, Item, Message, Outgoing, Reaction, State,
+    Changed, Client, Credentials, Event, Item, Message, Outgoing, Reaction, State,
 };
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -34,13 +34,13 @@ pub(super) async fn run(
     let tokens = scene.sdk_tokens.get(&who);
     let (access, refresh) = tokens.ok_or("the client has no session for the SDK")?;
     let credentials = Credentials::tokens(access.clone(), refresh.clone());
-    let options = ConnectOptions::default()
+    let builder = Client::builder(&scene.gate(who).url)
+        .credentials(credentials)
         .device("sdk")
         .initial_history(u64::MAX)
         .event_capacity(1 << 16)
-        .connect_timeout(Duration::from_secs(120));
-    let (client, mut events) =
-        Client::connect_with(&scene.gate(who).url, credentials, options).await?;
+        .ready_timeout(Duration::from_secs(120));
+    let (client, mut events) = builder.connect().await?;
     let (state, gaps) = (client.watch_state(), client.watch_gaps());
     let mut observed = Observed::default();
     let mut timeline: BTreeMap<Place, Vec<Row>> = BTreeMap::new();
