@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::client::WantsClientCert;
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
@@ -47,7 +47,8 @@ impl std::fmt::Debug for TlsOptions {
 }
 
 impl TlsOptions {
-    /// Trusts the authorities of a PEM text too, in addition to those of the system.
+    /// Trusts the authorities of a PEM text too, in addition to those of the system. Android takes
+    /// further authorities only from an app's network security configuration.
     ///
     /// # Errors
     /// [`ErrorKind::BadOption`] when there is no certificate in it.
@@ -90,8 +91,7 @@ impl TlsOptions {
             }
             builder.with_root_certificates(roots)
         } else {
-            let verifier = Verifier::new_with_extra_roots(self.roots.clone(), provider)
-                .map_err(|e| unusable("the certificate store of the system", e))?;
+            let verifier = system_verifier(&self.roots, provider)?;
             builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(verifier))
@@ -105,6 +105,33 @@ impl TlsOptions {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
+}
+
+/// The verifier of the system, which trusts `roots` too.
+#[cfg(not(target_os = "android"))]
+fn system_verifier(
+    roots: &[CertificateDer<'static>],
+    provider: Arc<CryptoProvider>,
+) -> Result<Verifier> {
+    Verifier::new_with_extra_roots(roots.iter().cloned(), provider)
+        .map_err(|e| unusable("the certificate store of the system", e))
+}
+
+/// The verifier of Android, which takes no further roots: an app names them in its network
+/// security configuration.
+#[cfg(target_os = "android")]
+fn system_verifier(
+    roots: &[CertificateDer<'static>],
+    provider: Arc<CryptoProvider>,
+) -> Result<Verifier> {
+    if !roots.is_empty() {
+        let hint = "Android takes them from the app's network security configuration";
+        return Err(unusable(
+            "root certificates beside those of the system",
+            hint,
+        ));
+    }
+    Verifier::new(provider).map_err(|e| unusable("the certificate store of the system", e))
 }
 
 fn certificates(what: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {

@@ -13,7 +13,7 @@ use super::store::{StoreError, StoredSession, TokenStore};
 ///
 /// A save writes another file beside it, syncs it, renames it over the first and syncs the folder:
 /// whenever the process or the machine stops, the file holds the earlier session or the new one.
-/// The folder must exist. Two clients at the same time need two files.
+/// The folder must exist. Clients of two users need two files.
 #[derive(Debug, Clone)]
 pub struct FileTokenStore {
     path: PathBuf,

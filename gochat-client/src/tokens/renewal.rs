@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::Method;
 use serde_json::json;
 
-use super::{Held, Pair, Shared, StoredSession, storage};
+use super::{Held, Pair, Shared, StoredSession, lifespan, storage};
 use crate::{Cause, Credentials, Error, ErrorKind, Result};
 
 /// Maximum time that one exchange may take: several must fit into the server's minute.
@@ -55,9 +55,16 @@ impl Shared {
         if let Some(session) = held.unsaved.clone() {
             return self.keep(held, session).await;
         }
-        let Some(session) = held.session.clone() else {
+        let Some(mut session) = held.session.clone() else {
             return Ok(());
         };
+        if let Some(newer) = self.renewed_elsewhere(&session).await {
+            (held.session, held.made_at) = (Some(newer.clone()), None);
+            if lifespan::of(&newer.access_token).is_some_and(|s| s.rest_ms(SystemTime::now()) > 0) {
+                return Ok(());
+            }
+            session = newer;
+        }
         match self.exchange(held, &session).await {
             Err(error) if error.refusal().is_some() && error.is_final() => {
                 let has_password = matches!(held.credentials, Some(Credentials::Password { .. }));
@@ -75,6 +82,15 @@ impl Shared {
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    /// The session that another client on the same store has put there. To present the token that
+    /// it has used up would end the session for both.
+    async fn renewed_elsewhere(&self, session: &StoredSession) -> Option<StoredSession> {
+        // A store that fails now is reported by the save that follows.
+        let stored = self.store.load().await.ok()??;
+        let is_newer = stored.refresh_token != session.refresh_token;
+        (is_newer && stored.user_id == session.user_id).then_some(stored)
     }
 
     async fn exchange(&self, held: &mut Held, session: &StoredSession) -> Result<()> {

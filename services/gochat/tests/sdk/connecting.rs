@@ -5,7 +5,7 @@ use gochat_client::{Client, Connection, ErrorKind, Proxy, TlsOptions, WORLD};
 use crate::kit::{Authority, ConnectProxy, Edge, Server, guest, next_message, soon, until, words};
 
 /// Sends a message over the socket and reads it by HTTP: both ways are open.
-async fn talks(client: &Client) {
+pub(crate) async fn talks(client: &Client) {
     let text = format!("said {}", rand::random::<u64>());
     let sent = soon("an acknowledgement", client.send(WORLD, &text)).await;
     let seq = sent.expect("sent").seq_id;

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod connecting;
+mod environment;
 mod kit;
 mod offline;
 mod tokens;

@@ -56,6 +56,22 @@ async fn a_refresh_whose_answer_is_lost_is_asked_for_again_until_there_is_one() 
 }
 
 #[tokio::test]
+async fn a_client_takes_over_what_another_one_on_its_store_has_renewed() {
+    let (server, edge, store) = stale_guest().await;
+    let (one, other) = (api(&edge, &store), api(&edge, &store));
+    // Both hold the token that the server refuses.
+    for api in [&one, &other] {
+        assert_eq!(api.session().await.ok(), store.stored());
+    }
+    for api in [&one, &other] {
+        assert_eq!(api.sessions().await.expect("signed in").len(), 1);
+        assert_eq!(api.session().await.ok(), store.stored());
+    }
+    assert_eq!(edge.requests(REFRESH), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_caller_that_stops_waiting_loses_no_pair() {
     let (server, edge, store) = stale_guest().await;
     let before = store.stored().expect("a session");

@@ -36,11 +36,16 @@ impl Authority {
         (signed.pem(), key.serialize_pem())
     }
 
+    /// The authority's own certificate.
+    pub(crate) fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
     /// A client that trusts only this authority.
     pub(crate) fn trusted(&self) -> TlsOptions {
         TlsOptions::default()
             .without_system_roots()
-            .trust_pem(self.issuer.pem().as_bytes())
+            .trust_pem(self.pem().as_bytes())
             .expect("a root")
     }
 
