@@ -176,12 +176,15 @@ impl Builder {
     /// catches up by itself, and messages may be sent meanwhile. [`Client::watch_status`] tells
     /// where it stands and why.
     ///
-    /// Must be called within a Tokio runtime.
-    ///
     /// # Errors
-    /// `BadUrl`, `BadOption`, `TlsNotBuilt`: settings that can't be used.
+    /// `BadUrl`, `BadOption`, `TlsNotBuilt`: settings that can't be used; `BadOption` outside a
+    /// Tokio runtime as well.
     pub fn start(self) -> Result<(Client, Events)> {
         let api = self.api()?;
+        if tokio::runtime::Handle::try_current().is_err() {
+            let sentence = "a client must be started within a Tokio runtime";
+            return Err(ErrorKind::BadOption(sentence.to_owned()).into());
+        }
         Ok(Client::start(api, self))
     }
 
@@ -196,5 +199,24 @@ impl Builder {
         let (client, events) = self.start()?;
         client.ready(timeout).await?;
         Ok((client, events))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_can_not_be_used_are_refused_before_anything_is_started() {
+        let refused = |builder: Builder| {
+            let error = builder.start().map(drop).unwrap_err();
+            matches!(error.kind(), ErrorKind::BadOption(_) | ErrorKind::BadUrl(_))
+        };
+        assert!(refused(Builder::new("localhost:8080")));
+        assert!(refused(
+            Builder::new("http://host").user_agent("two\nlines")
+        ));
+        // Without a runtime there is nothing to start it on.
+        assert!(refused(Builder::new("http://host")));
     }
 }

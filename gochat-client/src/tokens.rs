@@ -9,7 +9,7 @@ mod signing_in;
 mod store;
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Instant, SystemTime};
 
 use gochat_core::error::ErrorCode;
@@ -31,13 +31,14 @@ pub(crate) struct Tokens {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     http: Http,
     store: Arc<dyn TokenStore>,
     /// Name of the device, as the app gave it.
     device: Option<String>,
     state: Mutex<Held>,
+    /// The access token in use, for callers that must not wait for a renewal.
+    access: RwLock<Option<String>>,
     user_id: OnceLock<UserId>,
     /// Why the newest pair isn't in the store.
     unsaved: watch::Sender<Option<Cause>>,
@@ -45,7 +46,16 @@ struct Shared {
     is_repeating: AtomicBool,
 }
 
-#[derive(Debug)]
+impl std::fmt::Debug for Shared {
+    /// Shows no token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens")
+            .field("store", &self.store)
+            .field("user_id", &self.user_id)
+            .finish_non_exhaustive()
+    }
+}
+
 struct Held {
     credentials: Option<Credentials>,
     is_loaded: bool,
@@ -93,6 +103,7 @@ impl Tokens {
             store,
             device,
             state: Mutex::new(held),
+            access: RwLock::new(None),
             user_id: OnceLock::new(),
             unsaved: watch::Sender::new(None),
             is_repeating: AtomicBool::new(false),
@@ -104,8 +115,9 @@ impl Tokens {
 
     /// An access token; signs in when there is none yet.
     pub(crate) async fn access(&self) -> Result<String> {
-        if let Some(session) = &self.shared.state.lock().await.session {
-            return Ok(session.access_token.clone());
+        let current = self.shared.access.read();
+        if let Some(token) = &*current.unwrap_or_else(|e| e.into_inner()) {
+            return Ok(token.clone());
         }
         let shared = Arc::clone(&self.shared);
         detached(async move {
@@ -209,12 +221,22 @@ impl Tokens {
         let shared = Arc::clone(&self.shared);
         detached(async move {
             let mut held = shared.state.lock().await;
-            (held.session, held.unsaved, held.credentials) = (None, None, None);
+            shared.take_up(&mut held, None);
+            (held.unsaved, held.credentials) = (None, None);
             held.is_loaded = true;
             shared.unsaved.send_replace(None);
             shared.store.clear().await.map_err(storage)
         })
         .await
+    }
+}
+
+impl Shared {
+    /// Takes a session into use.
+    fn take_up(&self, held: &mut Held, session: Option<StoredSession>) {
+        let access = session.as_ref().map(|session| session.access_token.clone());
+        *self.access.write().unwrap_or_else(|e| e.into_inner()) = access;
+        held.session = session;
     }
 }
 

@@ -37,7 +37,8 @@ impl Shared {
         let saved = self.store.save(&session).await;
         match saved {
             Ok(()) => {
-                (held.session, held.unsaved) = (Some(session), None);
+                self.take_up(held, Some(session));
+                held.unsaved = None;
                 self.unsaved.send_replace(None);
                 Ok(())
             }
@@ -59,7 +60,8 @@ impl Shared {
             return Ok(());
         };
         if let Some(newer) = self.renewed_elsewhere(&session).await {
-            (held.session, held.made_at) = (Some(newer.clone()), None);
+            self.take_up(held, Some(newer.clone()));
+            held.made_at = None;
             if lifespan::of(&newer.access_token).is_some_and(|s| s.rest_ms(SystemTime::now()) > 0) {
                 return Ok(());
             }

@@ -32,7 +32,8 @@ impl Shared {
     async fn load(&self, held: &mut Held) -> Result<()> {
         let stored = self.store.load().await.map_err(storage)?;
         held.is_loaded = true;
-        held.session = stored.filter(|session| is_for(held.credentials.as_ref(), session));
+        let stored = stored.filter(|session| is_for(held.credentials.as_ref(), session));
+        self.take_up(held, stored);
         if let Some(id) = held.session.as_ref().and_then(|session| session.user_id) {
             let _ = self.user_id.set(id);
         }

@@ -22,6 +22,8 @@ async fn a_guest_is_the_same_one_when_the_app_starts_again() {
     let (first, _) = start().connect().await.expect("connected");
     let me = first.user_id();
     assert!(me.is_some());
+    let token = first.api().session().await.expect("a session").access_token;
+    assert!(!format!("{first:?} {:?}", first.api()).contains(&token));
     let sessions = first.api().sessions().await.expect("sessions");
     assert_eq!(sessions[0].device, "phone");
     assert!(sessions[0].client.starts_with("gochat-client/"));
