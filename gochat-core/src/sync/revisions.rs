@@ -21,7 +21,8 @@ const MAX_REV: Rev = i64::MAX as Rev;
 ///
 /// A page that says that more follows has what changed up to its number only of messages that
 /// weren't changed again meanwhile; the others are on pages behind it. So nothing that was pushed
-/// is told before the last page.
+/// is told before the last page, and the last one is a page that reaches what the server knew when
+/// it said that more follows: one that ends before was read where rows were older.
 ///
 /// The sequence needs a *base*: a number so that whatever the caller holds of the conversation is
 /// at least that new. A page of history that shows a number the caller knows of gives one. Until
@@ -50,8 +51,8 @@ pub struct Revisions<C> {
     /// Part of `complete` that was told by pages, not by pushes: what is read later must be at
     /// least so new.
     floor: Rev,
-    /// More pages follow the one that was fetched last.
-    goes_on: bool,
+    /// More pages follow the one that was fetched last: the last one reaches this number.
+    pages_to: Option<Rev>,
     /// The highest number heard of.
     known: Rev,
     /// The highest number up to which the caller knows all sequence numbers.
@@ -81,7 +82,7 @@ impl<C> Revisions<C> {
         Self {
             complete: None,
             floor: 0,
-            goes_on: false,
+            pages_to: None,
             known: 0,
             anchor: 0,
             oldest_push: MAX_REV,
@@ -119,18 +120,18 @@ impl<C> Revisions<C> {
     /// Whether more pages follow the one that was fetched last: until then messages may lack
     /// changes from before [`complete_to`](Self::complete_to).
     pub const fn goes_on(&self) -> bool {
-        self.goes_on
+        self.pages_to.is_some()
     }
 
     /// Whether a number up to the highest known one isn't handed out yet.
     pub fn is_behind(&self) -> bool {
-        self.goes_on || self.complete.is_some_and(|complete| self.known > complete)
+        self.goes_on() || self.complete.is_some_and(|complete| self.known > complete)
     }
 
     /// Whether the next number is missing. False as well when it waits only for its message.
     pub fn has_gap(&self) -> bool {
         let mut next = self.complete.iter().map(|complete| complete + 1);
-        self.goes_on || next.any(|next| self.known >= next && !self.aside.contains_key(&next))
+        self.goes_on() || next.any(|next| self.known >= next && !self.aside.contains_key(&next))
     }
 
     /// Whether the first round of catching up isn't over.
@@ -218,8 +219,13 @@ impl<C> Revisions<C> {
     /// out: with them everything up to `complete_to` is known, and the server knows of `head`.
     /// `goes_on` says that more pages follow.
     pub fn handle_fetched(&mut self, complete_to: Rev, head: Rev, goes_on: bool, now: Millis) {
-        self.goes_on = goes_on && self.complete.is_some();
-        self.known = self.known.max(if is_number(head) { head } else { 0 });
+        let head = if is_number(head) { head } else { 0 };
+        self.known = self.known.max(head);
+        self.pages_to = match self.pages_to {
+            _ if self.complete.is_none() => None,
+            before if goes_on => before.max(Some(head)),
+            before => before.filter(|reaches| complete_to < *reaches),
+        };
         match self.complete {
             Some(complete) if complete_to > complete && is_number(complete_to) => {
                 self.attempts.handle_progress(now);
@@ -243,7 +249,7 @@ impl<C> Revisions<C> {
     /// The next change in order, unless its message, by the place given, lies beyond `reached`.
     pub fn poll_change(&mut self, reached: SeqId) -> Option<C> {
         loop {
-            if self.goes_on {
+            if self.goes_on() {
                 return None;
             }
             let next = self.complete? + 1;
@@ -392,6 +398,22 @@ mod tests {
         revisions.handle_fetched(7, 7, false, 0);
         assert_eq!(drain(&mut revisions, 9), [8]);
         assert!(!revisions.is_behind());
+    }
+
+    #[test]
+    fn a_page_of_older_rows_is_not_the_last_one() {
+        let mut revisions = Revisions::new(4, 0);
+        revisions.handle_change(7, 1, 7);
+        assert_eq!(fetch(&mut revisions, 0), Some(4));
+        // Message 1 was edited as number 5 and is left to the next page, as number 7.
+        revisions.handle_fetched(6, 7, true, 0);
+        assert_eq!(revisions.poll_fetch(0), Some(6));
+        revisions.handle_fetched(6, 8, false, 0);
+        assert_eq!(drain(&mut revisions, 9), [0; 0], "number 7 lacks number 5");
+        assert!(revisions.has_gap() && revisions.is_behind());
+        assert_eq!(fetch(&mut revisions, 0), Some(6));
+        revisions.handle_fetched(7, 8, false, 0);
+        assert!(!revisions.goes_on());
     }
 
     #[test]
