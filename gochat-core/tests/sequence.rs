@@ -196,7 +196,8 @@ impl Run {
             is_changed_by,
         };
         let ask = |log: &ConversationLog, by| log.since_sent(sent.message_id, by);
-        let is_near = later.len() < 1_024;
+        let staged = self.model.messages.len() - self.committed;
+        let is_near = later.len() < 1_024 + staged;
         match ask(&self.log, author) {
             Some(found) => assert_eq!((found, is_near), (expected(is_changed), true)),
             None => assert!(!is_near || self.log.known_from(self.now) > sent.rev),

@@ -194,7 +194,8 @@ impl ConversationLog {
     /// assert!(since.is_changed && !since.is_changed_by && since.author == a);
     /// ```
     pub fn since_sent(&self, id: MessageId, by: UserId) -> Option<SinceSent> {
-        let since = self.window.since_sent(id, by, self.head)?;
+        let staged = self.head.rev - self.committed.rev;
+        let since = self.window.since_sent(id, by, self.head, staged)?;
         Some(SinceSent {
             author: since.sent.sender(),
             sent: self.assigned(&since.sent),

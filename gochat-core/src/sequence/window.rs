@@ -165,10 +165,18 @@ impl Window {
     }
 
     /// What became of a message since it was sent, when every number since then is in the ring. Looks
-    /// no further back than [`LOOK_BACK`].
-    pub(super) fn since_sent(&self, message: MessageId, by: UserId, head: Head) -> Option<Since> {
+    /// further back than [`LOOK_BACK`] only by the `staged` entries that a batch has added: what it
+    /// finds at its begin it finds to its end.
+    pub(super) fn since_sent(
+        &self,
+        message: MessageId,
+        by: UserId,
+        head: Head,
+        staged: u64,
+    ) -> Option<Since> {
         let (mut is_changed, mut is_changed_by) = (false, false);
-        let newest = self.ring.iter().rev().take(LOOK_BACK).enumerate();
+        let far = LOOK_BACK.saturating_add(usize::try_from(staged).unwrap_or(usize::MAX));
+        let newest = self.ring.iter().rev().take(far).enumerate();
         for (newer, entry) in newest.filter(|(_, entry)| entry.message_id == message) {
             if is_change(entry.print_rest) {
                 is_changed = true;

@@ -124,7 +124,7 @@ impl Slot {
             && (!change.kind.moves_pins() || targets.is_some_and(|t| t.pins().is_some()))
     }
 
-    /// A message of a short while ago that nobody changed since, whoever `user` is.
+    /// A message of a short while ago that nobody changed since.
     fn untouched(&self, id: MessageId, user: UserId) -> Option<Target> {
         let since = self.log.since_sent(id, user)?;
         (!since.is_changed).then(|| Target {

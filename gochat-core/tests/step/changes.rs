@@ -369,3 +369,31 @@ fn only_facts_that_are_not_at_hand_are_asked_for() {
     bench.run(vec![Record::FactsChanged(g)]);
     assert!(asks(&mut bench).0);
 }
+
+#[test]
+fn a_message_is_found_at_the_end_of_a_batch_that_was_found_at_its_begin() {
+    let mut bench = Bench::new();
+    let g = bench.store_group(1, &[1, 2]);
+    store_messages(&mut bench, g, &[(7, sent(1))]);
+    for n in 0..1_000 {
+        assert_eq!(bench.send(g, 1, &format!("m{n}")), Ok(2 + n));
+    }
+    // All of it is stored meanwhile, and an edit of an old message asks the database.
+    bench.stored.get_mut(&g).unwrap().head = Head {
+        seq: 1_001,
+        rev: 1_001,
+    };
+    let many = (0..200).map(|n| bench.submit(g, 2, &format!("n{n}")));
+    let edits = [
+        wish(g, 1, "old", Edit, 7),
+        wish(g, 1, "young", Edit, 1_001 + 50),
+    ];
+    let batch: Vec<Record> = many.chain(edits).collect();
+    let effects = bench.run(batch);
+    let refused: Vec<_> = effects
+        .iter()
+        .filter_map(outcome)
+        .filter(Result::is_err)
+        .collect();
+    assert_eq!(refused, []);
+}

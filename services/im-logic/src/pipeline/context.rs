@@ -186,13 +186,15 @@ impl Context {
         self.take_users(authors, users, now);
         self.take_gateways(gateways, now);
         if let Some(Answers { loaded, failure }) = facts {
-            // What came is kept also when the rest holds the batch up: the next try asks for less.
+            // Windows and facts that came are kept also when the rest holds the batch up: the next try
+            // asks for less.
             for ((asked, partition), loaded) in needs.iter().zip(owners).zip(loaded) {
                 if let (Some(owned), Some(loaded)) = (self.owned.get_mut(&partition), loaded) {
                     owned.machine.provide(asked.need.conversation, loaded);
                 }
             }
-            self.judge_facts(&needs, failure, now)?;
+            // By the time of the answer: a failure may have taken as long as its deadline.
+            self.judge_facts(&needs, failure, Instant::now())?;
         }
         self.look_presence_up(decoded, now).await;
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -103,8 +103,14 @@ impl Lookup {
         now: UnixMillis,
     ) -> Answers {
         let at_once = self.at_once.load(Ordering::Relaxed);
-        let calls = needs.chunks(at_once).map(|chunk| async move {
-            let (mut loaded, failure) = self.facts_of(chunk, direct_max, now).await;
+        // After a failure no further call begins: a step must not wait for one deadline after another.
+        let has_failed = AtomicBool::new(false);
+        let calls = needs.chunks(at_once).map(async |chunk| {
+            let (mut loaded, failure) = match has_failed.load(Ordering::Relaxed) {
+                true => (Vec::new(), None),
+                false => self.facts_of(chunk, direct_max, now).await,
+            };
+            has_failed.fetch_or(failure.is_some(), Ordering::Relaxed);
             loaded.resize_with(chunk.len(), || None);
             (loaded, failure)
         });

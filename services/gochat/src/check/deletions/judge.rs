@@ -8,7 +8,14 @@ use crate::check::observe::{Observed, Place, Row, Who};
 use crate::check::references::Quote;
 
 /// Refusals that a wish may meet: the message has no row yet, there is no room, or too many asked.
-const REFUSALS: [&str; 3] = ["MESSAGE_NOT_FOUND", "TOO_MANY_HIDDEN", "RATE_LIMITED"];
+const REFUSALS: [&str; 5] = [
+    "MESSAGE_NOT_FOUND",
+    "TOO_MANY_HIDDEN",
+    "RATE_LIMITED",
+    // Nothing was done for a token that could not be renewed in time.
+    "TOKEN_EXPIRED",
+    "UNAUTHORIZED",
+];
 
 /// Everything that is wrong, in words.
 pub(in crate::check) fn audit(observed: &Observed, truth: &Truth<'_>, wrong: &mut Vec<String>) {

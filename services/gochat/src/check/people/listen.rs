@@ -10,8 +10,9 @@ use super::told::{Said, Tale};
 use crate::check::load::Scene;
 use crate::check::observe::Who;
 
-/// Longest wait for a timeline to tell everything.
-const PATIENCE_TOLD: Duration = Duration::from_secs(90);
+/// Longest wait for a timeline to tell everything. Servers that were down pause for half a minute
+/// between two tries, and a slow machine takes as long to get over its faults.
+const PATIENCE_TOLD: Duration = Duration::from_secs(300);
 /// Longer than the time after which a server sends what is left of its system messages.
 const SWEEP: Duration = Duration::from_secs(6);
 

@@ -19,6 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use gochat_core::ids::UserId;
 use gochat_core::membership::Role;
 use hyper::Method;
@@ -45,6 +46,8 @@ const PATIENCE: Duration = Duration::from_secs(6);
 const GLANCE: Duration = Duration::from_secs(2);
 /// How long a look at a group may take, through kills and outages.
 const LOOK: Duration = Duration::from_secs(180);
+/// Timelines that are read at the same time.
+const HEARD_AT_ONCE: usize = 64;
 
 /// A group with those who give commands.
 struct Club {
@@ -311,5 +314,10 @@ pub(super) async fn collect(scene: &Scene, observed: &mut Observed) {
         let cast = clubs.iter().find(|(id, _)| *id == tale.group);
         listen::hear(scene, tale, cast.map_or(&[][..], |(_, cast)| cast))
     });
-    join_all(tales.collect::<Vec<_>>()).await;
+    // Collected first: the stream of a lazy iterator with borrows isn't `Send`.
+    let tales: Vec<_> = tales.collect();
+    stream::iter(tales)
+        .buffer_unordered(HEARD_AT_ONCE)
+        .collect::<()>()
+        .await;
 }
