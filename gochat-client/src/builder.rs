@@ -75,7 +75,7 @@ impl Builder {
     }
 
     /// Where the user's session is kept, so that the user stays signed in when the app is started
-    /// again. Default: in memory.
+    /// again. Default: in memory. Clones of a builder share the store, and so one user.
     pub fn token_store(mut self, store: impl TokenStore) -> Self {
         self.store = Arc::new(store);
         self

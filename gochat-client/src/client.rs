@@ -15,6 +15,8 @@ use crate::driver::{Command, Driver, Told};
 use crate::status::{Connection, Status};
 use crate::{Builder, Credentials, Error, ErrorKind, Events, Result};
 
+/// How long closing waits for tokens on their way.
+const SETTLING: Duration = Duration::from_secs(5);
 /// Commands that may wait for the driver.
 const COMMANDS: usize = 1024;
 
@@ -222,19 +224,22 @@ impl Client {
     /// client.
     ///
     /// # Errors
-    /// The server can't be reached: the user is still signed in then.
+    /// Those of [`Api::logout`](crate::api::Api::logout); the client isn't closed then.
     pub async fn sign_out(&self) -> Result<()> {
         self.api.logout().await?;
         self.close().await;
         Ok(())
     }
 
-    /// Closes the connection for every clone of this handle. What wasn't acknowledged yet fails.
+    /// Closes the connection for every clone of this handle. What wasn't acknowledged yet fails. Await
+    /// it before the program ends: tokens that are on their way from the server are kept before it
+    /// returns, within 5 s.
     pub async fn close(&self) {
         // An error says that it is closed already.
         let _ = self.command(Command::Close).await;
         let mut state = self.state.clone();
         let _ = state.wait_for(|s| *s == State::Closed).await;
+        let _ = tokio::time::timeout(SETTLING, self.api.tokens.settled()).await;
     }
 
     async fn command(&self, command: Command) -> Result<()> {

@@ -8,7 +8,7 @@ mod renewal;
 mod signing_in;
 mod store;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Instant, SystemTime};
 
@@ -16,6 +16,7 @@ use gochat_core::error::ErrorCode;
 use gochat_core::ids::UserId;
 use http::Method;
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::{Mutex, watch};
 
 use crate::api::User;
@@ -44,6 +45,8 @@ struct Shared {
     unsaved: watch::Sender<Option<Cause>>,
     /// Whether a refresh whose answer was lost is being repeated.
     is_repeating: AtomicBool,
+    /// The user is signing out: the end of the session is no reason to sign in again.
+    is_leaving: AtomicBool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -107,6 +110,7 @@ impl Tokens {
             user_id: OnceLock::new(),
             unsaved: watch::Sender::new(None),
             is_repeating: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
         };
         Self {
             shared: Arc::new(shared),
@@ -151,7 +155,7 @@ impl Tokens {
                 let age = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
                 span.whole_ms().saturating_sub(age)
             }
-            None => span.rest_ms(SystemTime::now()),
+            None => span.rest_of_earlier_run_ms(SystemTime::now()),
         })
     }
 
@@ -204,16 +208,46 @@ impl Tokens {
         self.shared.unsaved.subscribe()
     }
 
-    /// Takes the session of an answer over, for example that of an upgrade.
-    pub(crate) async fn replace(&self, signed_in: SignedIn) -> Result<User> {
+    /// Makes an account of a guest and takes over the pair that comes with it. No renewal runs
+    /// beside it: the server answers with the newest pair of its moment.
+    pub(crate) async fn upgrade(&self, body: Value) -> Result<User> {
         let shared = Arc::clone(&self.shared);
         detached(async move {
             let mut held = shared.state.lock().await;
+            let token = shared.ensure(&mut held).await?;
+            let signed_in = match shared.ask_upgrade(&body, &token).await {
+                Err(e) if is_stale(&e) => {
+                    shared.renew(&mut held).await?;
+                    let token = shared.ensure(&mut held).await?;
+                    shared.ask_upgrade(&body, &token).await?
+                }
+                other => other?,
+            };
             let user = signed_in.user.clone();
             shared.keep_signed_in(&mut held, signed_in).await?;
             Ok(user)
         })
         .await
+    }
+
+    /// The password that signs in was changed.
+    pub(crate) async fn note_password(&self, new: &str) {
+        if let Some(Credentials::Password { password, .. }) =
+            &mut self.shared.state.lock().await.credentials
+        {
+            new.clone_into(password);
+        }
+    }
+
+    /// Until the guard goes, the end of the session doesn't lead to another one.
+    pub(crate) fn leave(&self) -> Leaving {
+        self.shared.is_leaving.store(true, Ordering::Release);
+        Leaving(Arc::clone(&self.shared))
+    }
+
+    /// Waits for an exchange that is under way: its pair is in the store then.
+    pub(crate) async fn settled(&self) {
+        drop(self.shared.state.lock().await);
     }
 
     /// Forgets the session, which has ended, and how to sign in again.
@@ -240,13 +274,27 @@ impl Shared {
     }
 }
 
+/// See [`Tokens::leave`].
+#[derive(Debug)]
+pub(crate) struct Leaving(Arc<Shared>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.is_leaving.store(false, Ordering::Release);
+    }
+}
+
 /// Runs beside the caller, to its end: a caller that stops waiting must not lose tokens that are on
 /// their way from the server.
 async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
     let task = tokio::spawn(work).await;
-    task.unwrap_or_else(|_| Err(ErrorKind::Closed.into()))
+    task.unwrap_or_else(|ended| match ended.is_panic() {
+        // Nothing but an app's own store panics here.
+        true => Err(Error::with_source(ErrorKind::Storage, ended)),
+        false => Err(ErrorKind::Closed.into()),
+    })
 }
 
 fn storage(error: StoreError) -> Error {

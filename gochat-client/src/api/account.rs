@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Api, NO_BODY, Nothing, User};
 use crate::address::push_escaped;
 use crate::tokens::is_stale;
-use crate::{Client, Result, StoredSession};
+use crate::{Client, ErrorKind, Result, StoredSession};
 
 #[derive(Deserialize)]
 struct Registered {
@@ -78,12 +78,17 @@ impl Api {
 
     /// Signs out: ends this session, every token and socket of it, and forgets it in the token
     /// store.
+    ///
+    /// # Errors
+    /// `Storage`: the session has ended, and the store couldn't forget it; call it once more. Others: the
+    /// user is still signed in.
     pub async fn logout(&self) -> Result<()> {
+        let _leaving = self.tokens.leave();
         let ended = self
             .call::<Nothing>(Method::POST, "/auth/logout", NO_BODY)
             .await;
         match ended {
-            Err(error) if !is_stale(&error) => Err(error),
+            Err(error) if !is_stale(&error) && *error.kind() != ErrorKind::SignedOut => Err(error),
             // It had ended before.
             _ => self.tokens.forget().await,
         }
@@ -114,8 +119,9 @@ impl Api {
     pub async fn change_password(&self, old: &str, new: &str) -> Result<()> {
         let body = json!({ "oldPassword": old, "newPassword": new });
         self.call::<Nothing>(Method::PUT, "/users/password", Some(&body))
-            .await
-            .map(drop)
+            .await?;
+        self.tokens.note_password(new).await;
+        Ok(())
     }
 
     /// Deletes the account and forgets the session in the token store; its messages stay. A guest
@@ -131,10 +137,7 @@ impl Api {
     /// answer.
     pub async fn upgrade(&self, username: &str, password: &str) -> Result<User> {
         let body = json!({ "username": username, "password": password });
-        let answer = self
-            .call(Method::POST, "/auth/upgrade", Some(&body))
-            .await?;
-        self.tokens.replace(answer).await
+        self.tokens.upgrade(body).await
     }
 
     /// Sets the picture.

@@ -35,7 +35,7 @@ impl Proxy {
         Self(Rules::None)
     }
 
-    /// The proxy that the environment names, as curl reads it: `HTTPS_PROXY` or `HTTP_PROXY` by
+    /// The proxy that the environment names: `HTTPS_PROXY` or `HTTP_PROXY` by
     /// the scheme of the server's address, else `ALL_PROXY`; not for hosts of `NO_PROXY`. Names in
     /// lower case count as well. Addresses of this machine (`localhost`, `127.0.0.1`, `::1`) are
     /// never reached through it.
@@ -50,13 +50,26 @@ impl Proxy {
     /// [`ErrorKind::BadOption`] for anything else.
     pub fn new(url: &str) -> Result<Self> {
         let usable = url.parse::<Uri>().is_ok_and(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+            let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+            let ats = uri
+                .authority()
+                .map_or(0, |a| a.as_str().matches('@').count());
+            // Whoever reads a second one takes part of a password for a host.
+            is_http && uri.host().is_some() && ats <= 1
         });
         if !usable {
-            let hint = "the address of a proxy must read http://host:port or https://host:port";
+            let hint = "the address of a proxy must read http://host:port or https://host:port, with \
+                        @ in a name or password written as %40";
             return Err(ErrorKind::BadOption(hint.to_owned()).into());
         }
         let matcher = Matcher::builder().all(url.to_owned()).build();
+        if matcher
+            .intercept(&Uri::from_static("https://host.example"))
+            .is_none()
+        {
+            let sentence = "the address of the proxy can't be read";
+            return Err(ErrorKind::BadOption(sentence.to_owned()).into());
+        }
         Ok(Self(Rules::Fixed(Arc::new(matcher))))
     }
 
@@ -139,7 +152,14 @@ mod tests {
 
     #[test]
     fn what_is_no_http_proxy_is_refused() {
-        for url in ["", "p:3128", "socks5://p", "http://", "ftp://p"] {
+        for url in [
+            "",
+            "p:3128",
+            "socks5://p",
+            "http://",
+            "ftp://p",
+            "http://ann:p@ss@p:1",
+        ] {
             let error = Proxy::new(url).unwrap_err();
             assert!(matches!(error.kind(), ErrorKind::BadOption(_)), "{url}");
         }

@@ -25,6 +25,19 @@ impl Lifespan {
     }
 }
 
+impl Lifespan {
+    /// What is left of it, for a token that an earlier run of the app left; nothing once half of it
+    /// has passed. That run may have exchanged the refresh token and stopped before it kept the new
+    /// pair: the server gives it again for a minute, so it is to be asked for at once.
+    pub(super) fn rest_of_earlier_run_ms(self, now: SystemTime) -> u64 {
+        let rest = self.rest_ms(now);
+        match rest.saturating_mul(2) < self.whole_ms() {
+            true => 0,
+            false => rest,
+        }
+    }
+}
+
 /// The lifespan of a JWT; `None` for anything else.
 pub(super) fn of(token: &str) -> Option<Lifespan> {
     let claims = token.split('.').nth(1)?;
@@ -70,6 +83,9 @@ mod tests {
         let at = |s| UNIX_EPOCH + Duration::from_secs(s);
         assert_eq!(span.rest_ms(at(1_700_000_600)), 300_000);
         assert_eq!(span.rest_ms(at(1_800_000_000)), 0);
+        assert_eq!(span.rest_of_earlier_run_ms(at(1_700_000_450)), 450_000);
+        // As of a run that stopped while it renewed the pair.
+        assert_eq!(span.rest_of_earlier_run_ms(at(1_700_000_600)), 0);
         assert_eq!(
             span.rest_ms(at(1_600_000_000)),
             900_000,

@@ -34,6 +34,8 @@ impl Shared {
         if held.unsaved.as_ref() != Some(&session) {
             held.made_at = Some(Instant::now());
         }
+        // A store that panics loses nothing.
+        held.unsaved = Some(session.clone());
         let saved = self.store.save(&session).await;
         match saved {
             Ok(()) => {
@@ -43,7 +45,6 @@ impl Shared {
                 Ok(())
             }
             Err(error) => {
-                held.unsaved = Some(session);
                 let cause = Cause::from(storage(error));
                 self.unsaved.send_replace(Some(cause.clone()));
                 Err(cause.into())
@@ -59,7 +60,7 @@ impl Shared {
         let Some(mut session) = held.session.clone() else {
             return Ok(());
         };
-        if let Some(newer) = self.renewed_elsewhere(&session).await {
+        if let Some(newer) = self.renewed_elsewhere(&session).await? {
             self.take_up(held, Some(newer.clone()));
             held.made_at = None;
             if lifespan::of(&newer.access_token).is_some_and(|s| s.rest_ms(SystemTime::now()) > 0) {
@@ -70,7 +71,7 @@ impl Shared {
         match self.exchange(held, &session).await {
             Err(error) if error.refusal().is_some() && error.is_final() => {
                 let has_password = matches!(held.credentials, Some(Credentials::Password { .. }));
-                if has_password {
+                if has_password && !self.is_leaving.load(Ordering::Acquire) {
                     self.sign_in(held).await
                 } else {
                     Err(error)
@@ -88,11 +89,12 @@ impl Shared {
 
     /// The session that another client on the same store has put there. To present the token that
     /// it has used up would end the session for both.
-    async fn renewed_elsewhere(&self, session: &StoredSession) -> Option<StoredSession> {
-        // A store that fails now is reported by the save that follows.
-        let stored = self.store.load().await.ok()??;
-        let is_newer = stored.refresh_token != session.refresh_token;
-        (is_newer && stored.user_id == session.user_id).then_some(stored)
+    async fn renewed_elsewhere(&self, session: &StoredSession) -> Result<Option<StoredSession>> {
+        let stored = self.store.load().await.map_err(storage)?;
+        let is_other = |stored: &StoredSession| {
+            stored.refresh_token != session.refresh_token && stored.user_id == session.user_id
+        };
+        Ok(stored.filter(is_other))
     }
 
     async fn exchange(&self, held: &mut Held, session: &StoredSession) -> Result<()> {
@@ -151,8 +153,8 @@ impl Shared {
     }
 }
 
-/// Whether the server may have answered: the token is used up then.
+/// Whether the server may have answered, also when somebody between says that it didn't: the token
+/// is used up then.
 fn is_open(error: &Error) -> bool {
-    let is_lost = matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout);
-    is_lost && !error.is_unsent()
+    !error.is_unsent() && !error.is_final() && *error.kind() != ErrorKind::Storage
 }

@@ -17,7 +17,7 @@ impl Shared {
             self.load(held).await?;
         }
         if held.session.is_none() {
-            match held.unsaved.take() {
+            match held.unsaved.clone() {
                 Some(session) => self.keep(held, session).await?,
                 None => self.sign_in(held).await?,
             }
@@ -100,6 +100,13 @@ impl Shared {
         self.make_guest(&body).await
     }
 
+    pub(super) async fn ask_upgrade(&self, body: &Value, token: &str) -> Result<SignedIn> {
+        let path = "/auth/upgrade";
+        self.http
+            .call(Method::POST, path, Some(body), Some(token))
+            .await
+    }
+
     async fn make_guest(&self, body: &Value) -> Result<SignedIn> {
         let path = "/auth/guest";
         self.http.call(Method::POST, path, Some(body), None).await
@@ -113,6 +120,8 @@ fn is_for(credentials: Option<&Credentials>, session: &StoredSession) -> bool {
         (Some(Credentials::Password { username, .. }), Some(stored)) => {
             stored.to_lowercase() == username.trim().to_lowercase()
         }
+        // Of whom it is isn't known.
+        (Some(Credentials::Password { .. }), None) => false,
         _ => true,
     }
 }
@@ -135,5 +144,8 @@ mod tests {
         assert!(is_for(Some(&Credentials::guest()), &session));
         assert!(is_for(password("Ann ").as_ref(), &session));
         assert!(!is_for(password("ben").as_ref(), &session));
+        session.username = None;
+        assert!(!is_for(password("ann").as_ref(), &session));
+        assert!(is_for(Some(&Credentials::guest()), &session));
     }
 }

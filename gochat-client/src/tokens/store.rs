@@ -124,7 +124,7 @@ impl TokenStore for MemoryTokenStore {
     }
 }
 
-/// One store may serve several clients, one after the other.
+/// One store may serve several clients of one user.
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 impl<S: TokenStore + ?Sized> TokenStore for std::sync::Arc<S> {

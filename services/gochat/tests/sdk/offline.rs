@@ -1,6 +1,6 @@
 //! Started without a network, and networks that break.
 
-use gochat_client::{Connection, ErrorKind, Proxy, WORLD};
+use gochat_client::{Connection, ErrorKind, MemoryTokenStore, Proxy, WORLD};
 
 use crate::kit::{Authority, ConnectProxy, Server, guest, next_message, soon, until, until_online};
 
@@ -38,7 +38,8 @@ async fn a_message_handed_over_before_there_is_a_network_arrives_once_there_is_o
     assert!(ann.user_id().is_some());
 
     // The same in the middle of a conversation.
-    let (ben, mut at_ben) = builder.connect().await.expect("connected");
+    let bens = builder.token_store(MemoryTokenStore::default());
+    let (ben, mut at_ben) = bens.connect().await.expect("connected");
     assert_eq!(next_message(&mut at_ben).await, "from the tunnel");
     proxy.cut(true);
     until(&ann, "offline", |s| is_offline(&s.connection)).await;
