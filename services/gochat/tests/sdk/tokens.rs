@@ -3,7 +3,7 @@
 use gochat_client::{Client, Connection, Credentials, ErrorCode, ErrorKind, FileTokenStore, Proxy};
 
 use crate::kit::stores::Store;
-use crate::kit::{Server, guest, soon, until, until_online};
+use crate::kit::{Edge, Server, guest, soon, until, until_online};
 
 fn url(server: &Server) -> String {
     format!("http://{}", server.addr())
@@ -118,5 +118,28 @@ async fn a_session_that_was_ended_elsewhere_is_told_and_does_not_become_another_
     assert_eq!(store.stored(), Some(stored), "the app decides");
     let (other, _) = guest(&url(&server)).start().expect("at once");
     until_online(&other).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_signs_out_is_not_signed_in_again_although_the_password_is_at_hand() {
+    let server = Server::start().await;
+    let edge = Edge::start(server.addr(), "", None).await;
+    let store = Store::default();
+    let url = format!("http://127.0.0.1:{}", edge.port());
+    let builder = Client::builder(&url)
+        .credentials(Credentials::password("ann-who-leaves", "correct horse"))
+        .token_store(store.clone());
+    let api = builder.api().expect("an API");
+    api.sign_up("ann-who-leaves", "correct horse")
+        .await
+        .expect("an account");
+    let (client, _) = builder.connect().await.expect("connected");
+    assert!(store.stored().is_some());
+    client.sign_out().await.expect("signed out");
+    assert_eq!(store.stored(), None);
+    assert_eq!(edge.requests("POST /api/auth/login"), 1);
+    // Once more does no harm.
+    client.sign_out().await.expect("signed out");
     server.stop().await;
 }
