@@ -80,8 +80,8 @@ impl Api {
     /// store.
     ///
     /// # Errors
-    /// `Storage`: the session has ended, and the store couldn't forget it; call it once more. Others: the
-    /// user is still signed in.
+    /// `Storage`: the session has ended, and the token store couldn't forget it; call it once more.
+    /// After any other error the user is still signed in.
     pub async fn logout(&self) -> Result<()> {
         let _leaving = self.tokens.leave();
         let ended = self
@@ -89,7 +89,7 @@ impl Api {
             .await;
         match ended {
             Err(error) if !is_stale(&error) && *error.kind() != ErrorKind::SignedOut => Err(error),
-            // It had ended before.
+            // A session that had ended before is forgotten as well.
             _ => self.tokens.forget().await,
         }
     }

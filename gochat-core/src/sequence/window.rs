@@ -165,8 +165,8 @@ impl Window {
     }
 
     /// What became of a message since it was sent, when every number since then is in the ring. Looks
-    /// further back than [`LOOK_BACK`] only by the `staged` entries that a batch has added: what it
-    /// finds at its begin it finds to its end.
+    /// [`LOOK_BACK`] entries back, not counting the `staged` ones that the running batch has added: a
+    /// message that is found when the batch begins is found until it ends.
     pub(super) fn since_sent(
         &self,
         message: MessageId,
@@ -183,7 +183,7 @@ impl Window {
                 is_changed_by |= entry.sender == by;
                 continue;
             }
-            // As many as there are numbers: none is missing.
+            // No number is missing when as many entries as numbers came since.
             return (entry.age(head) == newer as u64).then_some(Since {
                 sent: *entry,
                 is_changed,

@@ -134,7 +134,7 @@ pub struct Need {
     pub conversation: ConversationId,
     /// Whether head and recent messages are needed as well: on first touch.
     pub with_recent: bool,
-    /// Whether facts are needed; false when those at hand hold and only messages are asked for.
+    /// Whether facts are needed; false when the machine has them and asks about messages only.
     pub with_facts: bool,
     /// Authors whose membership matters even when the group is too large to list. Distinct.
     pub senders: Vec<UserId>,
@@ -171,7 +171,7 @@ pub struct Loaded {
     pub targets: Option<Found>,
     /// Facts; `None` when there is no such conversation, or when none were asked for.
     pub facts: Option<Facts>,
-    /// The conversation is there, and facts weren't asked for: those at hand stay.
+    /// The conversation is there, and facts weren't asked for: the machine keeps the ones it has.
     pub keeps_facts: bool,
 }
 

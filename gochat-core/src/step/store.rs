@@ -133,7 +133,7 @@ impl Slot {
         })
     }
 
-    /// What a user reacted to a message with. None of what they changed means no reaction.
+    /// The reactions of a user to a message. A user who changed nothing about the message has none.
     fn own_reactions(&self, id: MessageId, user: UserId) -> Option<Vec<Emoji>> {
         let targets = self.targets.as_deref();
         let own = targets.and_then(|targets| targets.own(id, user)).cloned();

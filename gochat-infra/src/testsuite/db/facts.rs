@@ -73,7 +73,8 @@ pub async fn facts_answer_members_head_and_window(subject: Subject) {
     assert!(facts(&db, none).await[0].recent.is_empty());
 }
 
-/// Who knows members and blocks is told of messages alone, beside others that are told all.
+/// Conversations asked about without members are answered without them, beside others that are
+/// answered with all.
 pub async fn facts_leave_out_members_that_the_asker_knows(subject: Subject) {
     let db = subject.db();
     open(&db, group(1), 1, &[2, 3]).await;
@@ -103,7 +104,7 @@ pub async fn facts_leave_out_members_that_the_asker_knows(subject: Subject) {
         (members(&found[2]), found[2].members_complete),
         (vec![], false)
     );
-    // Asked for twice, once with members: they are told.
+    // A conversation asked about twice, once with members, is answered with them.
     request
         .conversations
         .push(asking(&asked[..1]).conversations.remove(0));

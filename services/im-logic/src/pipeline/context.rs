@@ -193,7 +193,7 @@ impl Context {
                     owned.machine.provide(asked.need.conversation, loaded);
                 }
             }
-            // By the time of the answer: a failure may have taken as long as its deadline.
+            // A failure may have taken as long as its deadline, so pauses count from now.
             self.judge_facts(&needs, failure, Instant::now())?;
         }
         self.look_presence_up(decoded, now).await;
@@ -242,7 +242,7 @@ impl Context {
     /// What a failed look-up means for the batch.
     ///
     /// # Errors
-    /// It waits.
+    /// The failure, when the batch has to wait.
     fn judge_facts(
         &mut self,
         needs: &[Question<'_>],

@@ -68,7 +68,8 @@ pub(super) async fn pin(
     if let Err(error) = readable(app, conversation, changed).await {
         tracing::debug!(%error, "a pin was accepted and can't be read yet");
     }
-    // With the row came what the group is owed; a sweep finds it for who pins by a socket.
+    // The transaction of the pin wrote down what the group is owed. After a pin by a socket nobody
+    // calls this: the next sweep finds it.
     app.owed.settle(conversation);
     Ok(pb::PinMessageResponse {
         seq_id: wide(changed.seq),
