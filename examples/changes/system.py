@@ -48,6 +48,22 @@ def show(stage):
     stage.check([json.loads(text) for _, text in pushed] == [what for _, what in expected][-len(pushed):], "in the same words", f"{len(pushed)} pushes")
     repeats(stage, a, b, group, len(expected))
     forgeries(stage, a, b, group)
+    pins(stage, a, b.at(far))
+
+
+def pins(stage, a, b):
+    group = loud(a, b)
+    said = a.say(group, "At noon")
+    pinned = f"/conversations/{group}/pins/{said['id']}"
+    news = {"kind": "pinned", "messageId": said["id"], "seqId": said["seqId"]}
+    for _ in range(2):
+        act(a, "PUT", pinned)
+    kind, _ = Device(a).act("pin-message", conversationId=group, messageId=said["id"])
+    stage.check(kind == "change-ack", "what is pinned is put on top again, also by socket", kind)
+    act(a, "DELETE", pinned)
+    act(a, "PUT", pinned)
+    told = [(who, what) for who, what in history(b, group, 4)][2:]
+    stage.check(told == [(a.id, news)] * 2, "a pin is told, and a repeat of it or its end isn't", told)
 
 
 def repeats(stage, a, b, group, count):
